@@ -1,0 +1,67 @@
+"""See, measure and cure what hurts a Python event loop.
+
+Everything below is imported on first use, so that `import loopclinic` costs next to nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from loopclinic.checks import check as check
+    from loopclinic.checks import watch as watch
+    from loopclinic.load import Comparison as Comparison
+    from loopclinic.load import Load as Load
+    from loopclinic.load import Variant as Variant
+    from loopclinic.load import Vitals as Vitals
+    from loopclinic.load import compare as compare
+    from loopclinic.load import drive as drive
+    from loopclinic.probe import Probe as Probe
+    from loopclinic.probe import Report as Report
+    from loopclinic.probe import Stall as Stall
+    from loopclinic.scope import Scope as Scope
+    from loopclinic.verdict import Verdict as Verdict
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Comparison": "load",
+    "Load": "load",
+    "Probe": "probe",
+    "Report": "probe",
+    "Scope": "scope",
+    "Stall": "probe",
+    "Variant": "load",
+    "Verdict": "verdict",
+    "Vitals": "load",
+    "check": "checks",
+    "compare": "load",
+    "drive": "load",
+    "watch": "checks",
+}
+_LIGHT = {"probe", "verdict"}
+
+__all__ = [*sorted(_HOMES)]  # noqa: PLE0604 - a sorted view of the table above, strings all
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'loopclinic' has no attribute {name!r}")
+    try:
+        value = getattr(import_module(f"loopclinic.{home}"), name)
+    except ModuleNotFoundError as error:
+        if home in _LIGHT or (error.name or "").startswith("loopclinic"):
+            raise
+        raise ModuleNotFoundError(
+            f"loopclinic.{name} needs {error.name}: install the kit with pip install 'loopclinic[kit]'.",
+            name=error.name,
+        ) from error
+    if name == "Scope":
+        # The scope stands below the lessons, so the facade hands it the map from conflict to lesson.
+        value.lessons = import_module("loopclinic.lessons").treatments()
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

@@ -1,0 +1,67 @@
+"""Where things live: the kit's root, and the user's state outside of it."""
+
+import os
+from pathlib import Path
+
+__all__ = ["KitNotFoundError", "kit_root", "state_dir"]
+
+
+class KitNotFoundError(Exception):
+    """The kit's folder was not found; the message says how to point at it."""
+
+
+def kit_root(start: Path | None = None) -> Path:
+    """Return the kit's root: `LOOPCLINIC_ROOT`, or the nearest parent of `start` that holds `labs/`.
+
+    `start` is the working directory unless given.
+
+    Raises:
+        KitNotFoundError: neither leads to a folder that holds `labs/` and `notebooks/`.
+    """
+    named = os.environ.get("LOOPCLINIC_ROOT")
+    if named:
+        root = Path(named).expanduser().resolve()
+        if _is_root(root):
+            return root
+        raise KitNotFoundError(
+            f"LOOPCLINIC_ROOT is {named}, which holds no labs/ and notebooks/: "
+            "set it to the folder you cloned, or unset it."
+        )
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents):
+        if _is_root(folder):
+            return folder
+    # An editable install knows its clone: src/loopclinic/places.py -> the root.
+    clone = Path(__file__).resolve().parents[2]
+    if _is_root(clone):
+        return clone
+    raise KitNotFoundError(
+        f"No folder above {here} holds labs/ and notebooks/: change into the kit's folder, "
+        "or set LOOPCLINIC_ROOT to it."
+    )
+
+
+def _is_root(folder: Path) -> bool:
+    return (folder / "labs").is_dir() and (folder / "notebooks").is_dir()
+
+
+def state_dir() -> Path:
+    """Return the user's state folder, made if missing: `LOOPCLINIC_HOME`, or the platform's own.
+
+    Raises:
+        PermissionError: the folder can't be made; the message names `LOOPCLINIC_HOME`.
+    """
+    named = os.environ.get("LOOPCLINIC_HOME")
+    if named:
+        folder = Path(named).expanduser()
+    else:
+        import platformdirs  # noqa: PLC0415 - the light install has no state to keep
+
+        folder = Path(platformdirs.user_state_dir("loopclinic", appauthor=False))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PermissionError(
+            f"{folder} can't be made ({error.strerror}): set LOOPCLINIC_HOME to a folder you may write to."
+        ) from error
+    return folder

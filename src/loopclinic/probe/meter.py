@@ -1,0 +1,217 @@
+"""The measuring wrap around one loop's selector, shared by all probes on that loop."""
+
+import asyncio
+import threading
+import weakref
+from collections.abc import Callable
+from math import frexp, inf
+from time import perf_counter
+from typing import Any, Protocol
+
+from loopclinic.probe.histogram import BUCKETS, FLOOR
+from loopclinic.probe.watchdog import Case, Watchdog
+
+__all__ = ["Meter", "Sink", "UnsupportedLoopError", "attach", "detach"]
+
+Clock = Callable[[], float]
+
+
+class UnsupportedLoopError(RuntimeError):
+    """The loop has no selector to measure by; the message names a loop that has."""
+
+
+class Sink(Protocol):
+    """One probe's share of what a meter finds."""
+
+    level: float
+    """The sink wants to hear of iterations busier than this, in seconds."""
+    threshold: float
+    budget: float | None
+
+    def hear(self, began: float, ended: float, case: Case | None) -> None:
+        """Take an iteration that was busy from `began` to `ended`, on the loop's thread."""
+
+    def tick(self, now: float) -> None:
+        """Do what is due, on the watchdog's thread."""
+
+
+class Meter:
+    """Busy and idle time of one loop, by two clock reads an iteration.
+
+    From one `select` returning to the next being called the loop is busy, and an event that becomes
+    ready meanwhile has to wait for the rest of it. A `select` that does not wait counts as busy.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_found",
+        "_ours",
+        "_retire",
+        "_selector",
+        "began",
+        "case",
+        "clock",
+        "counts",
+        "halted",
+        "idle",
+        "iterations",
+        "level",
+        "loop",
+        "sinks",
+        "sums",
+        "thread_id",
+        "waiting",
+        "watchdog",
+    )
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, clock: Clock = perf_counter) -> None:
+        selector: Any = getattr(loop, "_selector", None)
+        if selector is None or not hasattr(selector, "__dict__"):
+            raise UnsupportedLoopError(
+                f"{type(loop).__module__}.{type(loop).__qualname__} has no selector that could be "
+                "measured: run your program on asyncio.SelectorEventLoop."
+            )
+        self._selector = selector
+        self.loop = loop
+        self.clock = clock
+        self.counts = [0] * BUCKETS
+        self.sums = [0.0] * BUCKETS
+        self.idle = 0.0
+        self.iterations = 0
+        self.level = inf
+        self.sinks: tuple[Sink, ...] = ()
+        self.began = clock()
+        """When the iteration in progress began; infinity while the loop waits in `select`."""
+        self.waiting = self.began
+        self.halted = inf
+        """When the loop was seen not to run at all: nothing waits for a loop that was stopped."""
+        self.case: Case | None = None
+        self.thread_id = threading.get_ident()
+        self.watchdog = Watchdog(self)
+
+    def install(self) -> None:
+        """Put the wrap around the selector."""
+        self._found = self._selector.select
+        self._ours, self._retire = _timed(self, self._found)
+        self._selector.select = self._ours
+
+    def remove(self) -> None:
+        """Leave the selector as it was found."""
+        if self._selector.__dict__.get("select") is self._ours:
+            if getattr(self._found, "__self__", None) is self._selector:
+                del self._selector.select  # the class's own method shows through again
+            else:
+                self._selector.select = self._found
+        # Where somebody wrapped the selector after us, our wrap has to stay: it only passes on.
+        self._retire()
+
+    def join(self, sink: Sink) -> None:
+        """Let one more probe hear of this loop."""
+        self.sinks = (*self.sinks, sink)
+        self.relevel()
+
+    def leave(self, sink: Sink) -> None:
+        """Take a probe off; with the last one the wrap goes too."""
+        self.sinks = tuple(other for other in self.sinks if other is not sink)
+        self.relevel()
+
+    def relevel(self) -> None:
+        """Recompute the busy time from which on a sink wants to hear of an iteration."""
+        self.level = min((sink.level for sink in self.sinks), default=inf)
+
+    def close(self, began: float, ended: float) -> float:
+        """Hand a long iteration to the sinks; return how much of it was busy, in seconds."""
+        if self.halted < ended:
+            # The loop had stopped (run_until_complete came back) and runs again only now.
+            self.idle += ended - self.halted
+            ended, self.halted = max(began, self.halted), inf
+        case = self.case
+        if case is not None and case.began != began:
+            case = None
+        for sink in self.sinks:
+            if ended - began > sink.level:
+                sink.hear(began, ended, case)
+        self.relevel()
+        return ended - began
+
+    def age(self, now: float) -> float:
+        """Return how long the iteration in progress has lasted, 0 while the loop waits."""
+        began = self.began
+        return max(0.0, min(now, self.halted) - began) if began < inf else 0.0
+
+
+def _timed(
+    meter: Meter, select: Callable[..., Any]
+) -> tuple[Callable[..., Any], Callable[[], None]]:
+    """Return `select` wrapped to add up busy and idle time in `meter`, and what retires the wrap."""
+    counts, sums, clock = meter.counts, meter.sums, meter.clock
+    floor, forever, split = FLOOR, inf, frexp
+    live = True
+
+    def timed(timeout: float | None = None) -> Any:
+        # Called once an iteration: local names only, no calls but the clock and frexp.
+        if not live:
+            return select(timeout)
+        before = clock()
+        busy = before - meter.began
+        if busy > meter.level:
+            busy = meter.close(meter.began, before)
+        mantissa, exponent = split(busy + floor)
+        index = (exponent << 3) + int(mantissa * 16.0) + 184  # loopclinic.probe.histogram.bucket
+        counts[index] += 1
+        sums[index] += busy
+        meter.iterations += 1
+        if timeout is not None and timeout <= 0:
+            events = select(timeout)
+            meter.began = clock()
+            return events
+        meter.waiting = before
+        meter.began = forever
+        try:
+            return select(timeout)
+        finally:
+            after = clock()
+            meter.idle += after - before
+            meter.began = after
+
+    def retire() -> None:
+        nonlocal live
+        live = False
+
+    return timed, retire
+
+
+_meters: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Meter] = weakref.WeakKeyDictionary()
+_lock = threading.Lock()
+
+
+def attach(loop: asyncio.AbstractEventLoop, sink: Sink, clock: Clock | None = None) -> Meter:
+    """Return the loop's meter, made and started if it has none, with `sink` joined.
+
+    A `clock` of the caller's own makes a meter without a watchdog thread: the caller looks.
+
+    Raises:
+        UnsupportedLoopError: the loop has no selector.
+    """
+    with _lock:
+        meter = _meters.get(loop)
+        if meter is None:
+            meter = Meter(loop, clock or perf_counter)
+            meter.install()
+            _meters[loop] = meter
+            if clock is None:
+                meter.watchdog.start()
+        meter.join(sink)
+        return meter
+
+
+def detach(meter: Meter, sink: Sink) -> None:
+    """Take `sink` off its meter, and the meter off its loop with the last one."""
+    with _lock:
+        meter.leave(sink)
+        last = not meter.sinks
+        if last:
+            meter.remove()
+            _meters.pop(meter.loop, None)
+    if last:
+        meter.watchdog.stop()

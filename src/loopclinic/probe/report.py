@@ -1,0 +1,121 @@
+"""What a probe found: immutable, free of the loop it came from."""
+
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+from loopclinic.probe.histogram import Lag
+
+__all__ = ["Frame", "Lag", "Report", "Span", "Stall"]
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One frame of a stack. `code` is the stripped source line, empty where it is not to be had."""
+
+    file: str
+    line: int
+    function: str
+    code: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the frame as JSON values."""
+        return {"file": self.file, "line": self.line, "function": self.function, "code": self.code}
+
+
+@dataclass(frozen=True, slots=True)
+class Stall:
+    """One iteration of the loop that was busier than the threshold, with the line that caused it.
+
+    `started` is in seconds since the probe began, `seconds` is how long the loop was stuck.
+    `file`, `line`, `function` and `code` are those of the innermost frame of the user's own code
+    (of the innermost frame at all where there is none), and None if the stall ended unsampled.
+    `first_seen` is how many seconds after it began the stall was noticed, None if only afterwards.
+    """
+
+    started: float
+    seconds: float
+    file: str | None = None
+    line: int | None = None
+    function: str | None = None
+    code: str | None = None
+    stack: tuple[Frame, ...] = ()
+    """Outermost frame first."""
+    gil_held: bool = False
+    """No other Python thread could run meanwhile: a C call kept the GIL."""
+    first_seen: float | None = None
+    cell: str | None = None
+    """`cell [5]` where the line stands in a notebook cell."""
+    synchronous_cell: bool = False
+    """The stall is an ordinary synchronous cell at work, and not a coroutine that blocks."""
+    conflict: str | None = None
+    """The name in `loopclinic.conflicts` that this looks like, or None."""
+
+    @property
+    def where(self) -> str:
+        """The place in words: `app.py:12`, `cell [5], line 3`, or `unknown line`."""
+        if self.file is None:
+            return "unknown line"
+        if self.cell is not None:
+            return f"{self.cell}, line {self.line}"
+        return f"{PurePath(self.file).name}:{self.line}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the stall as JSON values."""
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return values | {"stack": [frame.to_dict() for frame in self.stack], "where": self.where}
+
+    def __str__(self) -> str:
+        code = f"  {self.code}" if self.code else ""
+        return f"{_duration(self.seconds)} at {self.where}{code}"
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """What happened between two snapshots of one probe.
+
+    `utilization` is the busy share of loop time, 0 to 1, or None where the loop can't tell.
+    """
+
+    seconds: float
+    iterations: int
+    utilization: float | None
+    lag: Lag
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a probe found since it began: times in seconds, `utilization` 0 to 1 or None."""
+
+    seconds: float
+    iterations: int
+    utilization: float | None
+    lag: Lag
+    stalls: tuple[Stall, ...]
+    """The stalls in the order they happened; of very many, the latest thousand."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as JSON values."""
+        return {
+            "seconds": self.seconds,
+            "iterations": self.iterations,
+            "utilization": self.utilization,
+            "lag": self.lag.to_dict(),
+            "stalls": [stall.to_dict() for stall in self.stalls],
+        }
+
+    def __str__(self) -> str:
+        busy = "unknown" if self.utilization is None else f"{self.utilization:.1%}"
+        lag = ", ".join(f"{name} {_duration(x)}" for name, x in self.lag.to_dict().items())
+        lines = [
+            f"{self.seconds:.1f} s, {self.iterations} iterations, utilization {busy}",
+            f"lag {lag}",
+            f"{len(self.stalls)} stall{'s' * (len(self.stalls) != 1)}",
+        ]
+        return "\n".join([*lines, *(f"  {stall}" for stall in self.stalls[-10:])])
+
+
+def _duration(seconds: float) -> str:
+    if seconds >= 1:
+        return f"{seconds:.2f} s"
+    return f"{seconds * 1000:.0f} ms" if seconds >= 0.01 else f"{seconds * 1000:.2f} ms"  # noqa: PLR2004

@@ -1,0 +1,103 @@
+"""Whose code is on a thread's stack."""
+
+import inspect
+import linecache
+import sys
+import sysconfig
+from functools import cache
+from pathlib import Path
+from types import FrameType
+from typing import NamedTuple
+
+from loopclinic.probe.report import Frame
+
+__all__ = ["Sample", "cell_label", "sample", "user_code"]
+
+_DEEPEST = 60  # frames kept of one stack: the outer end of a deep recursion says nothing new
+_PACKAGE = str(Path(__file__).resolve().parents[1])
+_LESSONS = str(Path(_PACKAGE, "lessons"))
+_LIBRARY = tuple(
+    {
+        str(Path(path)) + "/"
+        for name in ("stdlib", "platstdlib", "purelib", "platlib")
+        if (path := sysconfig.get_path(name))
+    }
+)
+_COROUTINE = inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR | inspect.CO_ITERABLE_COROUTINE
+
+
+@cache
+def user_code(file: str) -> bool:
+    """Whether a file is the user's own: not standard library, installed package or loopclinic.
+
+    Lessons and labs count as the user's own; a notebook cell does too.
+    """
+    if file.startswith("<"):
+        return file in ("<stdin>", "<string>") or file.startswith(("<ipython-input", "<console"))
+    if file.startswith(_PACKAGE):
+        return file.startswith(_LESSONS)
+    path = file.replace("\\", "/")
+    if "/site-packages/" in path or "/dist-packages/" in path:
+        return False
+    return not path.startswith(_LIBRARY) and Path(path).name != "runpy.py"
+
+
+class Sample(NamedTuple):
+    """A thread's stack at one moment. `guilty` indexes the frame to name in `frames`."""
+
+    frames: tuple[tuple[str, int, str], ...]
+    """(file, line, function), outermost first."""
+    guilty: int
+    synchronous_cell: bool
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """What makes two samples the same place."""
+        file, line, _ = self.frames[self.guilty]
+        return file, line
+
+    def stack(self) -> tuple[Frame, ...]:
+        """Return the frames with their source lines."""
+        return tuple(
+            Frame(file, line, function, linecache.getline(file, line).strip())
+            for file, line, function in self.frames
+        )
+
+
+def sample(frame: FrameType | None) -> Sample | None:
+    """Read the stack that ends in `frame`; None if there is none."""
+    frames: list[tuple[str, int, str]] = []
+    guilty = -1
+    in_shell = coroutine = False
+    while frame is not None and len(frames) < _DEEPEST:
+        code = frame.f_code
+        file = code.co_filename
+        if user_code(file):
+            if guilty < 0:
+                guilty = len(frames)
+            if not in_shell and code.co_flags & _COROUTINE:
+                coroutine = True
+        elif file.endswith("interactiveshell.py"):
+            in_shell = True
+        frames.append((file, frame.f_lineno or 0, code.co_name))
+        frame = frame.f_back
+    if not frames:
+        return None
+    last = len(frames) - 1
+    return Sample(tuple(reversed(frames)), last - max(guilty, 0), in_shell and not coroutine)
+
+
+def cell_label(file: str) -> str | None:
+    """Return `cell [5]` if `file` is what IPython compiled the notebook's fifth input as."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    if shell is None:
+        return None
+    try:
+        kind, name = shell.compile.format_code_name(file)
+    except (AttributeError, TypeError):  # None for a file that is no cell; no such method before 8
+        return None
+    if kind != "Cell":
+        return None
+    number = str(name).partition("[")[2].partition("]")[0]
+    return f"cell [{number}]"

@@ -71,7 +71,7 @@ class Meter:
                 f"{type(loop).__module__}.{type(loop).__qualname__} has no selector that could be "
                 "measured: run your program on asyncio.SelectorEventLoop."
             )
-        self._selector = selector
+        self._selector: Any = selector
         self.loop = loop
         self.clock = clock
         self.counts = [0] * BUCKETS
@@ -91,9 +91,10 @@ class Meter:
 
     def install(self) -> None:
         """Put the wrap around the selector."""
-        self._found = self._selector.select
+        selector = self._selector
+        self._found = selector.select
         self._ours, self._retire = _timed(self, self._found)
-        self._selector.select = self._ours
+        selector.select = self._ours
 
     def remove(self) -> None:
         """Leave the selector as it was found."""

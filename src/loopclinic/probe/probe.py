@@ -153,12 +153,8 @@ class Probe:
         self._report = None
         meter = attach(self.loop, self, self._clock)
         self._began = meter.clock()
-        self._first = (
-            meter.iterations,
-            self._idle(meter, self._began),
-            meter.counts[:],
-            meter.sums[:],
-        )
+        idle = self._idle(meter, self._began)
+        self._first = _Totals(meter.iterations, idle, meter.counts[:], meter.sums[:])
         self._told = -inf
         self._meter = meter
         return self

@@ -1,0 +1,169 @@
+"""The faulty upstream's process: an aiohttp server that fails as its dials say, and counts."""
+
+import asyncio
+import contextlib
+import socket
+import struct
+import time
+from collections import Counter
+from dataclasses import asdict
+from random import Random
+from typing import Any
+
+from aiohttp import web
+
+from loopclinic.servers.lifeline import ParentLink
+from loopclinic.servers.upstream import (
+    CONTROL,
+    Dials,
+    digest_of,
+    is_flaky,
+    transcript_of,
+)
+
+__all__ = ["main"]
+
+_BODIES_KEPT = 20_000
+_ARRIVALS_KEPT = 64
+
+
+class FaultyServer:
+    """Answers requests as the dials say; counts what came, on the loop's own thread."""
+
+    def __init__(self, dials: Dials) -> None:
+        self.reset()
+        self.turn(dials)
+        self.in_flight = 0
+
+    def turn(self, dials: Dials) -> None:
+        self.dials = dials
+        self.rng = Random(dials.seed)  # noqa: S311 - faults on a dial, not secrets
+
+    def reset(self) -> None:
+        self.began = time.monotonic()
+        self.requests = self.disconnects = self.resets = self.served = 0
+        self.peak = getattr(self, "in_flight", 0)
+        self.by_status: Counter[int] = Counter()
+        self.arrivals: dict[str, list[float]] = {}
+        self.attempts: Counter[str] = Counter()
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.path.startswith(CONTROL):
+            return await self._control(request)
+        arrived = time.monotonic() - self.began
+        self.requests += 1
+        self.in_flight += 1
+        self.peak = max(self.peak, self.in_flight)
+        try:
+            body = await request.content.read()
+            answer = await self._answer(request, body, arrived)
+        except asyncio.CancelledError:
+            self.disconnects += 1
+            raise
+        finally:
+            self.in_flight -= 1
+        self.by_status[answer.status] += 1
+        return answer
+
+    async def _answer(self, request: web.BaseRequest, body: bytes, arrived: float) -> web.Response:
+        dials, rng = self.dials, self.rng
+        key = body or request.path_qs.encode()
+        digest = digest_of(key)
+        self.attempts[digest] += 1
+        attempt = self.attempts[digest]
+        if digest in self.arrivals or len(self.arrivals) < _BODIES_KEPT:
+            times = self.arrivals.setdefault(digest, [])
+            if len(times) < _ARRIVALS_KEPT:
+                times.append(round(arrived, 6))
+        # All chances are drawn before the first await: arrivals alone decide their order.
+        refused, hangs, unlucky, spread = (rng.random() for _ in range(4))
+        if refused < dials.refuse:
+            self.resets += 1
+            _reset_connection(request)
+            await asyncio.sleep(0)
+            raise asyncio.CancelledError
+        if hangs < dials.hang:
+            await asyncio.Event().wait()
+        if dials.capacity is not None and self.in_flight > dials.capacity:
+            wait = f"{dials.retry_after:g}"
+            return _said(429, {"error": "at capacity", "digest": digest}, {"Retry-After": wait})
+        delay = dials.latency + spread * dials.jitter
+        if delay > 0:
+            await asyncio.sleep(delay)
+        if dials.status is not None and dials.status_for.encode() in body:
+            return _said(dials.status, {"error": f"status {dials.status}", "digest": digest})
+        if attempt <= dials.fail_first and is_flaky(key, dials.fail_share):
+            return _said(503, {"error": f"attempt {attempt} fails", "digest": digest})
+        if unlucky < dials.error_rate:
+            return _said(503, {"error": "bad luck", "digest": digest})
+        self.served += 1
+        answer: dict[str, Any] = {"digest": digest, "bytes": len(body), "served": self.served}
+        if request.method == "POST" and request.path == "/v1/transcribe":
+            answer["text"] = transcript_of(body)
+        return _said(200, answer)
+
+    async def _control(self, request: web.BaseRequest) -> web.Response:
+        what = request.path.removeprefix(CONTROL)
+        if what == "counts":
+            return _said(200, self.counts())
+        if what == "reset":
+            self.reset()
+            self.turn(Dials())
+            return _said(200, {})
+        if what == "dials":
+            try:
+                wanted = await request.json()
+                self.turn(Dials.of({**asdict(self.dials), **wanted}))
+            except (ValueError, TypeError) as error:
+                return _said(400, {"error": str(error)})
+            return _said(200, asdict(self.dials))
+        return _said(404, {"error": f"{request.path}: only dials, counts and reset are here."})
+
+    def counts(self) -> dict[str, Any]:
+        return {
+            "requests": self.requests,
+            "by_status": {str(status): n for status, n in self.by_status.items()},
+            "in_flight": self.in_flight,
+            "peak_in_flight": self.peak,
+            # A reset of ours ends the handler as a client's leaving does.
+            "disconnects": self.disconnects - self.resets,
+            "resets": self.resets,
+            "arrivals": self.arrivals,
+        }
+
+
+def _said(
+    status: int, value: dict[str, Any], headers: dict[str, str] | None = None
+) -> web.Response:
+    return web.json_response(value, status=status, headers=headers)
+
+
+def _reset_connection(request: web.BaseRequest) -> None:
+    transport = request.transport
+    if transport is None:
+        return
+    sock = transport.get_extra_info("socket")
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
+
+
+async def _serve(link: ParentLink) -> None:
+    server = FaultyServer(Dials.of(link.spec))
+    runner = web.ServerRunner(
+        web.Server(
+            server.handle, handler_cancellation=True, access_log=None, keepalive_timeout=3600
+        )
+    )
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0, backlog=4096)
+    await site.start()
+    host, port = runner.addresses[0][:2]
+    link.ready(f"http://{host}:{port}")
+    link.listen()
+    await asyncio.Event().wait()
+
+
+def main(link: ParentLink) -> None:
+    """Serve until the parent is gone."""
+    asyncio.run(_serve(link))

@@ -1,0 +1,64 @@
+# Thin on purpose: find a Python, hand it to scripts/set_up.py, which does the rest.
+# PYTHON=… names the interpreter; ARGS="…" is passed on to the command.
+
+PYTHON ?=
+FOUND := $(or $(PYTHON),$(shell for p in python3.13 python3.12 python3.11 python3 python; do \
+  "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo "$$p"; exit; }; \
+  done; command -v python3))
+NONE = $(error No Python was found: install Python 3.11 or newer, or name it with PYTHON=)
+SET_UP = PYTHON='$(PYTHON)' '$(or $(FOUND),$(NONE))' scripts/set_up.py
+KIT = @$(SET_UP) kit --
+TEST = @$(SET_UP) test --
+
+.DEFAULT_GOAL := help
+.PHONY: help setup lab test prove lint format pictures gallery lock update clean
+
+help:
+	@echo 'make lab        set up what is missing and open JupyterLab   (ARGS="--no-browser --port 8899")'
+	@echo 'make setup      the set-up alone'
+	@echo 'make test       every test                                   (PYTHON=python3.12 for another Python)'
+	@echo 'make prove      every verdict, repeated, idle and under load'
+	@echo 'make lint       ruff and mypy;  make format mends what ruff can'
+	@echo 'make gallery    the notebooks, executed, as HTML in build/gallery'
+	@echo 'make pictures   the pictures of the README'
+	@echo 'make lock       solve the dependencies anew into requirements.lock'
+	@echo 'make update     fetch the newest kit; your edited labs stay'
+	@echo 'make clean      remove the environments and everything built'
+
+setup:
+	@$(SET_UP) kit
+
+lab:
+	$(KIT) -m loopclinic lab $(ARGS)
+
+test:
+	$(TEST) -m pytest $(ARGS)
+
+prove:
+	$(TEST) -m pytest -m prove $(ARGS)
+
+lint:
+	$(TEST) -m ruff check .
+	$(TEST) -m ruff format --check .
+	$(TEST) -m mypy
+
+format:
+	$(TEST) -m ruff check --fix --exit-zero .
+	$(TEST) -m ruff format .
+
+pictures:
+	$(TEST) scripts/pictures.py $(ARGS)
+
+gallery:
+	$(KIT) -m loopclinic gallery $(ARGS)
+
+lock:
+	$(TEST) scripts/lock.py $(ARGS)
+
+update:
+	$(KIT) scripts/update.py
+	@$(SET_UP) kit
+
+clean:
+	rm -rf .venv .venv-3.* .venv.lock build dist .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,6 +27,10 @@ ROOT = Path(__file__).resolve().parents[1]
 LOCK = ROOT / "requirements.lock"
 WINDOWS = sys.platform == "win32"
 UNTRIED = (3, 14)
+UNREACHABLE = (
+    "The packages could not be fetched: connect this computer to the network once, "
+    "then run the same command again"
+)
 
 
 class SetUpError(Exception):
@@ -134,7 +138,7 @@ class Environment:
             lock.write_text(pins, encoding="utf-8")
             self._packages(uv, ["--require-hashes", "--requirement", str(lock)])
         own = ["--no-deps", "--no-build-isolation", "--offline", "--editable", str(ROOT)]
-        run_uv(uv, self.python, own, environ=os.environ)
+        run_uv(uv, self.python, own, environ=os.environ, failure="The kit itself did not install")
         records = {**known, "root": str(ROOT), part: wanted}
         if part == "test":
             records["kit"] = digest("kit")
@@ -143,10 +147,9 @@ class Environment:
 
     def _packages(self, uv: Path, what: list[str]) -> None:
         """Install from uv's cache alone if that suffices, else from the network."""
-        say("  packages: about 250 MB if this computer has none of them yet …")
-        if run_uv(uv, self.python, [*what, "--offline"], environ=os.environ, check=False):
-            return
-        run_uv(uv, self.python, what, environ=with_pips_index())
+        say("  packages: about 110 MB to fetch if this computer has none of them yet …")
+        if not run_uv(uv, self.python, [*what, "--offline"], environ=os.environ):
+            run_uv(uv, self.python, what, environ=with_pips_index(), failure=UNREACHABLE)
 
 
 def digest(part: str) -> str:
@@ -227,11 +230,17 @@ def download(pin: lockfile.Pin, folder: Path) -> Path:
     environ = {**os.environ, "PIP_REQUIRE_VIRTUALENV": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     python = pip_python(folder)
     done = subprocess.run(
-        [python, *command], env=environ, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False
+        [python, *command],
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
     )
     for wheel in folder.glob("*.whl"):
         return wheel
-    raise SetUpError(unreachable(done.stderr))
+    raise SetUpError(because(UNREACHABLE, done.stderr.splitlines()))
 
 
 def pip_python(folder: Path) -> str:
@@ -247,12 +256,12 @@ def pip_python(folder: Path) -> str:
 
 
 def run_uv(
-    uv: Path, python: Path, what: list[str], *, environ: os._Environ[str] | dict[str, str], check: bool = True
+    uv: Path, python: Path, what: list[str], *, environ: Mapping[str, str], failure: str = ""
 ) -> bool:
     """Run `uv pip install` with its progress shown but not its list of packages; True if it did.
 
     Raises:
-        SetUpError: it did not, and `check`.
+        SetUpError: it did not; the message begins with `failure`. Without one, False is returned.
     """
     command = [str(uv), "pip", "install", "--python", str(python), *what]
     environ = {**environ, "UV_PYTHON_DOWNLOADS": "never", "NO_COLOR": "1"}
@@ -275,8 +284,8 @@ def run_uv(
             kept.append(line.rstrip())
             if line.lstrip().startswith(("Downloading", "Downloaded", "Prepared", "Building")):
                 say(f"  {line.strip()}")
-    if process.returncode and check:
-        raise SetUpError(unreachable("\n".join(kept).encode()))
+    if process.returncode and failure:
+        raise SetUpError(because(failure, kept))
     return process.returncode == 0
 
 
@@ -302,14 +311,10 @@ def with_pips_index() -> dict[str, str]:
     return environ
 
 
-def unreachable(said: bytes) -> str:
-    """Say that packages could not be had, with the end of what the installer said."""
-    lines = [line.strip() for line in said.decode(errors="replace").splitlines() if line.strip()]
-    reason = " / ".join(lines[-3:])[:400] or "no reason given"
-    return (
-        "The packages could not be fetched: connect this computer to the network once, "
-        f"then run the same command again. (The installer said: {reason})"
-    )
+def because(failure: str, said: list[str]) -> str:
+    """Return `failure` with the end of what the installer said."""
+    reason = " / ".join(line.strip() for line in said if line.strip())
+    return f"{failure}. The installer said: {reason[-400:] or 'nothing'}"
 
 
 @contextmanager

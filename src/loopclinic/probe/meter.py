@@ -65,13 +65,8 @@ class Meter:
     )
 
     def __init__(self, loop: asyncio.AbstractEventLoop, clock: Clock = perf_counter) -> None:
-        selector: Any = getattr(loop, "_selector", None)
-        if selector is None or not hasattr(selector, "__dict__"):
-            raise UnsupportedLoopError(
-                f"{type(loop).__module__}.{type(loop).__qualname__} has no selector that could be "
-                "measured: run your program on asyncio.SelectorEventLoop."
-            )
-        self._selector: Any = selector
+        self._selector: Any = _selector_of(loop)
+        self._found: Callable[..., Any] = self._selector.select
         self.loop = loop
         self.clock = clock
         self.counts = [0] * BUCKETS
@@ -91,15 +86,14 @@ class Meter:
 
     def install(self) -> None:
         """Put the wrap around the selector."""
-        selector = self._selector
-        self._found = selector.select
+        self._found = self._selector.select
         self._ours, self._retire = _timed(self, self._found)
-        selector.select = self._ours
+        self._selector.select = self._ours
 
     def remove(self) -> None:
         """Leave the selector as it was found."""
         if self._selector.__dict__.get("select") is self._ours:
-            if getattr(self._found, "__self__", None) is self._selector:
+            if getattr(self._found, "__self__", self._found) is self._selector:
                 del self._selector.select  # the class's own method shows through again
             else:
                 self._selector.select = self._found
@@ -139,6 +133,16 @@ class Meter:
         """Return how long the iteration in progress has lasted, 0 while the loop waits."""
         began = self.began
         return max(0.0, min(now, self.halted) - began) if began < inf else 0.0
+
+
+def _selector_of(loop: asyncio.AbstractEventLoop) -> Any:
+    selector: Any = getattr(loop, "_selector", None)
+    if not hasattr(selector, "__dict__"):
+        raise UnsupportedLoopError(
+            f"{type(loop).__module__}.{type(loop).__qualname__} has no selector that could be "
+            "measured: run your program on asyncio.SelectorEventLoop."
+        )
+    return selector
 
 
 def _timed(

@@ -1,0 +1,61 @@
+"""A loop made of a clock and a selector: time passes only where a test says so."""
+
+from __future__ import annotations
+
+import threading
+
+from loopclinic.probe import Probe
+
+
+class FakeSelector:
+    def __init__(self, clock: FakeLoop) -> None:
+        self.loop = clock
+        self.fails: BaseException | None = None
+        self.meanwhile = lambda: None
+
+    def select(self, timeout: float | None = None) -> list[object]:
+        if timeout is None or timeout > 0:
+            self.loop.now += self.loop.wait
+            self.meanwhile()
+        if self.fails is not None:
+            raise self.fails
+        return []
+
+
+class FakeLoop:
+    """`idle(s)` lets the selector wait, `busy(s)` lets one iteration last."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.wait = 0.0
+        self.runs = True
+        self._selector = FakeSelector(self)
+        self._thread_id = threading.get_ident()
+
+    def is_running(self) -> bool:
+        return self.runs
+
+    def clock(self) -> float:
+        return self.now
+
+    def idle(self, seconds: float) -> None:
+        self.wait = seconds
+        self._selector.select(seconds or None)
+
+    def busy(self, seconds: float) -> None:
+        """Let the iteration last, then go through a `select` that does not wait."""
+        self.now += seconds
+        self._selector.select(0)
+
+    def probe(self, **options: object) -> Probe:
+        return Probe(loop=self, _clock=self.clock, **options)
+
+    def look(self, probe: Probe, seconds: float, every: float = 0.005) -> None:
+        """Let the iteration last, with the watchdog looking on."""
+        watchdog = probe._meter.watchdog
+        end = self.now + seconds
+        while self.now + every <= end:
+            self.now += every
+            watchdog.look()
+            probe.tick(self.now)
+        self.now = end

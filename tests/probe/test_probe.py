@@ -1,0 +1,303 @@
+"""The probe's logic, on a fake clock: no thread, no waiting."""
+
+from math import inf
+
+import pytest
+
+from loopclinic.probe import Probe, UnsupportedLoopError
+from loopclinic.probe import probe as probe_module
+
+from .fakes import FakeLoop
+
+
+@pytest.fixture
+def loop():
+    return FakeLoop()
+
+
+def test_busy_and_idle_add_up(loop):
+    with loop.probe() as probe:
+        for _ in range(10):
+            loop.idle(0.09)
+            loop.busy(0.01)
+    report = probe.report()
+    assert report.seconds == pytest.approx(1.0)
+    assert report.utilization == pytest.approx(0.1)
+    assert report.iterations == 20
+    assert report.lag.max == pytest.approx(0.01)
+    assert report.stalls == ()
+
+
+def test_a_select_that_does_not_wait_is_busy_time(loop):
+    with loop.probe() as probe:
+        for _ in range(5):
+            loop.busy(0.01)
+    assert probe.report().utilization == pytest.approx(1.0)
+
+
+def test_an_iteration_over_the_threshold_is_a_stall(loop):
+    with loop.probe(threshold=0.05) as probe:
+        loop.idle(1.0)
+        loop.busy(0.049)
+        loop.busy(0.051)
+    (stall,) = probe.report().stalls
+    assert stall.started == pytest.approx(1.049)
+    assert stall.seconds == pytest.approx(0.051)
+    assert stall.file is None, "nobody looked, so nobody knows the line"
+    assert stall.where == "unknown line"
+
+
+def test_a_stall_that_is_looked_at_has_a_line_and_when_it_was_seen(loop):
+    with loop.probe(threshold=0.05) as probe:
+        loop.idle(1.0)
+        loop.look(probe, 0.3)
+        loop.busy(0)
+    (stall,) = probe.report().stalls
+    assert stall.seconds == pytest.approx(0.3)
+    assert stall.first_seen == pytest.approx(0.025, abs=0.006), "from half the threshold on"
+    assert stall.file.endswith("fakes.py")
+    assert stall.code
+    assert stall.stack[-1].function == "look"
+
+
+def test_the_place_with_most_of_the_time_is_named(loop):
+    def short():
+        loop.look(probe, 0.06)
+
+    def long():
+        loop.look(probe, 0.50)
+
+    with loop.probe() as probe:
+        loop.idle(1.0)
+        short()
+        long()
+        loop.busy(0)
+    (stall,) = probe.report().stalls
+    assert "long" in [frame.function for frame in stall.stack]
+
+
+def test_the_stall_in_progress_can_be_seen_before_it_ends(loop):
+    with loop.probe() as probe:
+        loop.idle(1.0)
+        assert probe.current() is None
+        loop.look(probe, 0.2)
+        current = probe.current()
+        assert current.seconds == pytest.approx(0.2)
+        assert current.line
+        assert probe.stalls == ()
+        loop.busy(0)
+        assert probe.current() is None
+        assert len(probe.stalls) == 1
+
+
+def test_stopping_inside_the_iteration_counts_it(loop):
+    with loop.probe() as probe:
+        loop.now += 0.2
+    report = probe.report()
+    assert [stall.seconds for stall in report.stalls] == [pytest.approx(0.2)]
+    assert report.lag.max == pytest.approx(0.2)
+    assert report.utilization == pytest.approx(1.0)
+
+
+def test_what_was_busy_before_the_probe_began_does_not_count(loop):
+    with loop.probe() as outer:
+        loop.idle(0.1)
+        loop.now += 5.0
+        with loop.probe() as inner:
+            loop.busy(0.01)
+    assert inner.report().lag.max == pytest.approx(0.01)
+    assert inner.report().stalls == ()
+    assert outer.report().lag.max == pytest.approx(5.01)
+
+
+def test_two_probes_share_one_wrap_and_leave_the_selector_as_found(loop):
+    with loop.probe() as outer:
+        wrapped = loop._selector.select
+        with loop.probe(threshold=0.5) as inner:
+            assert loop._selector.select is wrapped
+            loop.busy(0.2)
+        loop.busy(0.3)
+        assert loop._selector.select is wrapped
+    assert "select" not in loop._selector.__dict__
+    assert [s.seconds for s in inner.report().stalls] == []
+    assert [s.seconds for s in outer.report().stalls] == [pytest.approx(0.2), pytest.approx(0.3)]
+
+
+def test_an_exception_in_the_body_leaves_the_selector_as_found(loop):
+    with pytest.raises(ZeroDivisionError), loop.probe():
+        raise ZeroDivisionError
+    assert "select" not in loop._selector.__dict__
+
+
+def test_an_exception_out_of_select_is_passed_on_and_measured(loop):
+    with loop.probe() as probe:
+        loop._selector.fails = KeyboardInterrupt()
+        with pytest.raises(KeyboardInterrupt):
+            loop.idle(0.5)
+        loop._selector.fails = None
+        loop.busy(0.01)
+    assert probe.report().utilization == pytest.approx(0.01 / 0.51)
+
+
+def test_a_wrap_put_on_after_ours_is_kept_and_ours_falls_silent(loop):
+    probe = loop.probe().start()
+    ours = loop._selector.select
+    loop._selector.select = theirs = lambda timeout=None: ours(timeout)
+    probe.stop()
+    assert loop._selector.select is theirs
+    loop.busy(3.0)
+    again = loop.probe()
+    with again:
+        loop.busy(0.1)
+    assert again.report().lag.max == pytest.approx(0.1)
+    assert probe.report().stalls == ()
+
+
+def test_the_wait_before_a_stopped_loop_runs_again_is_nobodys_stall(loop):
+    with loop.probe() as probe:
+        loop.idle(0.1)
+        loop.runs = False
+        loop.look(probe, 2.0)
+        loop.runs = True
+        loop.busy(0.004)
+        loop.look(probe, 0.01)
+        loop.busy(0.2)
+    assert [stall.seconds for stall in probe.report().stalls] == [pytest.approx(0.21)]
+    assert probe.report().utilization < 0.15
+
+
+def test_spans_between_snapshots(loop):
+    with loop.probe() as probe:
+        loop.idle(0.5)
+        loop.busy(0.5)
+        first = probe.snapshot()
+        loop.idle(0.8)
+        loop.busy(0.1)
+        loop.now += 0.1
+        span = probe.snapshot().since(first)
+    assert span.seconds == pytest.approx(1.0)
+    assert span.utilization == pytest.approx(0.2)
+    assert span.lag.max == pytest.approx(0.1, rel=0.07)
+    assert span.iterations == 2
+
+
+def test_a_snapshot_taken_while_the_loop_waits_counts_the_wait_as_idle(loop):
+    seen = []
+    with loop.probe() as probe:
+        loop.busy(0.5)
+        loop._selector.meanwhile = lambda: seen.append((probe.snapshot(), probe.report()))
+        loop.idle(0.5)
+    snapshot, report = seen[0]
+    assert snapshot.idle == pytest.approx(0.5)
+    assert snapshot.age == 0
+    assert report.utilization == pytest.approx(0.5)
+
+
+def test_the_budget_calls_back_once_while_the_loop_is_stuck(loop):
+    told = []
+    with loop.probe(budget=0.1, on_budget=told.append) as probe:
+        loop.idle(1.0)
+        loop.look(probe, 0.5)
+        assert len(told) == 1
+        assert 0.1 <= told[0].seconds < 0.12
+        assert probe.stalls == (), "it was told before the stall had ended"
+        loop.busy(0)
+        loop.look(probe, 0.01)
+    assert len(told) == 1
+
+
+def test_a_stall_nobody_saw_is_told_afterwards(loop):
+    told = []
+    with loop.probe(budget=0.1, on_budget=told.append) as probe:
+        loop.busy(0.5)
+        loop.look(probe, 0.01)
+    assert [stall.seconds for stall in told] == [pytest.approx(0.5)]
+
+
+def test_subscribers_are_called_at_their_pace_and_dropped_when_they_raise(loop, caplog):
+    calls, broken = [], []
+
+    def breaks():
+        broken.append(1)
+        raise ValueError("a widget is gone")
+
+    with loop.probe() as probe:
+        stop = probe.subscribe(lambda: calls.append(loop.now), every=0.1)
+        probe.subscribe(breaks, every=0.1)
+        loop.look(probe, 1.0)
+        before = len(calls)
+        stop()
+        loop.look(probe, 1.0)
+    assert 9 <= before <= 11
+    assert len(calls) == before
+    assert len(broken) == 1
+    assert "callback of a probe raised" in caplog.text
+
+
+def test_a_restarted_probe_begins_from_zero(loop):
+    probe = loop.probe()
+    with probe:
+        loop.busy(1.0)
+    loop.busy(7.0)
+    with probe:
+        loop.busy(0.01)
+    assert probe.report().seconds == pytest.approx(0.01)
+    assert probe.report().stalls == ()
+
+
+def test_stalls_are_bounded(loop, monkeypatch):
+    monkeypatch.setattr(probe_module, "_MOST_STALLS", 3)
+    with loop.probe() as probe:
+        for _ in range(5):
+            loop.busy(0.1)
+    assert len(probe.report().stalls) == 3
+
+
+def test_thousands_of_starts_leave_nothing_behind(loop):
+    from loopclinic.probe import meter
+
+    for _ in range(3000):
+        with loop.probe():
+            loop.busy(0.001)
+    assert "select" not in loop._selector.__dict__
+    assert loop not in meter._meters
+
+
+@pytest.mark.parametrize("options", [{"threshold": 0}, {"threshold": -1}, {"budget": 0}])
+def test_nonsense_is_refused_with_the_unit(options):
+    with pytest.raises(ValueError, match="in seconds"):
+        Probe(**options)
+
+
+def test_a_budget_needs_somebody_to_tell():
+    with pytest.raises(ValueError, match="on_budget"):
+        Probe(budget=0.1)
+
+
+def test_without_a_loop_the_error_names_the_repair():
+    with pytest.raises(RuntimeError, match=r"Probe\(loop=\.\.\.\)"):
+        Probe().start()
+
+
+def test_a_probe_that_never_ran_has_no_report():
+    with pytest.raises(RuntimeError, match="never started"):
+        Probe().report()
+
+
+def test_starting_twice_is_refused(loop):
+    with loop.probe() as probe, pytest.raises(RuntimeError, match="running already"):
+        probe.start()
+
+
+def test_a_loop_without_a_selector_is_refused_by_name():
+    class Loop:
+        pass
+
+    with pytest.raises(UnsupportedLoopError, match=r"Loop has no selector.*SelectorEventLoop"):
+        Probe(loop=Loop()).start()
+
+
+def test_an_idle_probe_hears_of_nothing(loop):
+    with loop.probe() as probe:
+        meter = probe._meter
+    assert meter.level == inf

@@ -1,0 +1,134 @@
+"""The probe on real loops. Counts and order only; durations are compared within one run."""
+
+import asyncio
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from loopclinic.probe import Probe
+
+
+def spin(seconds):
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        pass
+
+
+async def test_twenty_blocks_are_found_each_with_its_line():
+    kinds = [lambda: time.sleep(0.12), lambda: spin(0.12)]
+    with Probe(threshold=0.06) as probe:
+        for number in range(20):
+            await asyncio.sleep(0.01)
+            kinds[number % 2]()
+            await asyncio.sleep(0)
+    stalls = [stall for stall in probe.report().stalls if stall.seconds >= 0.11]
+    assert len(stalls) >= 20
+    assert all(stall.file == __file__ for stall in stalls)
+    assert {stall.function for stall in stalls} <= {"<lambda>", "spin"}
+    sleeps = [stall for stall in stalls if stall.function == "<lambda>"]
+    assert len(sleeps) >= 10
+    assert {stall.conflict for stall in sleeps} == {"blocking-sleep"}
+
+
+async def test_the_line_is_known_while_the_loop_is_still_stuck():
+    seen = []
+    with Probe() as probe:
+        probe.subscribe(lambda: seen.append(probe.current()), every=0.02)
+        await asyncio.sleep(0.05)
+        time.sleep(0.6)
+        finished = probe.stalls
+    live = [stall for stall in seen if stall is not None and stall.file == __file__]
+    assert finished == ()
+    assert live
+    assert live[0].seconds < 0.5
+    assert live[0].code == "time.sleep(0.6)"
+
+
+async def test_a_c_call_that_keeps_the_gil_is_named_afterwards():
+    with Probe() as probe:
+        await asyncio.sleep(0.05)
+        sum(range(40_000_000))
+        await asyncio.sleep(0.05)
+    worst = max(probe.report().stalls, key=lambda stall: stall.seconds)
+    assert worst.file == __file__
+    assert worst.code == "sum(range(40_000_000))"
+    assert worst.gil_held
+
+
+async def test_utilization_of_a_loop_that_works_half_the_time():
+    with Probe(threshold=1) as probe:
+        for _ in range(10):
+            spin(0.02)
+            await asyncio.sleep(0.02)
+    report = probe.report()
+    idle = report.seconds * (1 - report.utilization)
+    assert 0.1 < idle / 0.2 < 2, "ten waits of 20 ms were asked for"
+    assert 0.25 < report.utilization < 0.75
+
+
+def test_a_loop_in_another_thread():
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        with Probe(loop=loop) as probe:
+            loop.call_soon_threadsafe(time.sleep, 0.3)
+            asyncio.run_coroutine_threadsafe(asyncio.sleep(0.01), loop).result(timeout=5)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+    assert max(stall.seconds for stall in probe.report().stalls) >= 0.3
+
+
+def test_a_loop_that_stops_and_runs_again():
+    loop = asyncio.new_event_loop()
+    try:
+        with Probe(loop=loop) as probe:
+            loop.run_until_complete(asyncio.sleep(0.01))
+            time.sleep(0.4)
+            loop.run_until_complete(asyncio.sleep(0.01))
+    finally:
+        loop.close()
+    assert [s for s in probe.report().stalls if s.seconds > 0.3] == []
+
+
+async def test_no_thread_is_left():
+    before = threading.active_count()
+    with Probe(), Probe():
+        assert threading.active_count() == before + 1, "probes of one loop share a watchdog"
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize(
+    "ending", ["", "probe.stop()", "raise SystemExit(3)", "import os; os._exit(0)"]
+)
+def test_a_program_ends_as_it_would_without_the_probe(ending):
+    code = (
+        "import asyncio, loopclinic\n"
+        "async def main():\n"
+        "    probe = loopclinic.Probe().start()\n"
+        "    await asyncio.sleep(0.05)\n"
+        f"    {ending}\n"
+        "asyncio.run(main())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stderr == ""
+    assert done.returncode == (3 if "SystemExit" in ending else 0)
+
+
+def test_importing_loopclinic_and_its_probe_is_light():
+    code = (
+        "import sys; before = set(sys.modules); import loopclinic; loopclinic.Probe; "
+        "heavy = {'IPython', 'aiohttp', 'matplotlib', 'ipywidgets', 'rich', 'anywidget', 'psutil', 'platformdirs'}; "
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,59 @@
+import json
+
+import pytest
+
+from loopclinic.verdict import Reason, Verdict
+
+
+def verdict():
+    return Verdict(
+        lesson="01_blocking_sleep",
+        status="not-yet",
+        headline="The loop stands still.",
+        reasons=(
+            Reason(
+                "It sleeps <here>.", "blocking-sleep", "412 ms", "100 ms", "lab.py", 12, "Await."
+            ),
+            Reason("It sleeps in a retry.", "blocking-retry"),
+        ),
+        vitals={"lag": {"max": 0.412}},
+        seed=7,
+        seconds=3.25,
+    )
+
+
+def test_json_has_the_agreed_shape_and_comes_back_whole():
+    data = json.loads(verdict().to_json())
+    assert data["schema"] == 1
+    assert data["passed"] is False
+    assert data["conflicts"] == ["blocking-retry", "blocking-sleep"]
+    assert set(data["reasons"][0]) >= {"conflict", "sentence", "measured", "budget", "file", "line"}
+    assert Verdict.from_dict(data) == verdict()
+
+
+def test_a_newer_schema_is_refused_with_the_repair():
+    with pytest.raises(ValueError, match="update loopclinic"):
+        Verdict.from_dict({"schema": 2})
+
+
+def test_text_names_conflict_number_budget_and_place():
+    text = str(verdict())
+    for part in (
+        "Not yet",
+        "[blocking-sleep]",
+        "412 ms",
+        "budget 100 ms",
+        "lab.py:12",
+        "next: Await.",
+    ):
+        assert part in text
+
+
+def test_html_escapes_what_a_learner_wrote():
+    assert "<here>" not in verdict()._repr_html_()
+    assert "&lt;here&gt;" in verdict()._repr_html_()
+
+
+def test_a_conflict_that_is_not_in_the_list_is_refused():
+    with pytest.raises(ValueError, match=r"not in loopclinic\.conflicts"):
+        Reason("x", "blocking-everything")

@@ -93,7 +93,8 @@ class Meter:
     def remove(self) -> None:
         """Leave the selector as it was found."""
         if self._selector.__dict__.get("select") is self._ours:
-            if getattr(self._found, "__self__", self._found) is self._selector:
+            inherited = getattr(self._found, "__self__", None) is self._selector
+            if inherited:
                 del self._selector.select  # the class's own method shows through again
             else:
                 self._selector.select = self._found

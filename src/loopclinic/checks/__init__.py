@@ -1,1 +1,18 @@
-"""To come."""
+"""Runs a learner's lab in a process of its own, hands the trial to its lesson, remembers progress."""
+
+from typing import TYPE_CHECKING, Any
+
+from loopclinic.checks.checking import check, check_lesson
+
+if TYPE_CHECKING:
+    from loopclinic.checks.notebook import watch as watch
+
+__all__ = ["check", "check_lesson", "watch"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "watch":  # needs ipywidgets, which a check in a terminal does not
+        from loopclinic.checks.notebook import watch
+
+        return watch
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,258 @@
+"""A check from end to end: the learner's file, a trial in a child, the lesson's judgement, a verdict."""
+
+import os
+import secrets
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from loopclinic.checks import ends, labs, progress
+from loopclinic.checks.limits import MARK, Limits
+from loopclinic.checks.residue import reasons_for_residue
+from loopclinic.checks.source import Unreadable, read_settled
+from loopclinic.checks.supervisor import Outcome, Supervisor
+from loopclinic.lessons import Lesson, Trial, lesson
+from loopclinic.places import KitNotFoundError
+from loopclinic.verdict import Reason, Verdict
+
+__all__ = ["RIGHTS", "check", "check_lesson"]
+
+LONGEST = 15.0
+"""Seconds that a verdict may take."""
+_FAREWELL = 1.0
+"""Of these, what ending a trial and judging it may take."""
+
+RIGHTS = (
+    "Checks run your lab file as an ordinary process of yours on this machine, with all the rights "
+    "that you have. Check only files that you would run yourself. (Said once.)"
+)
+
+
+def check(
+    number: str | int,
+    *,
+    file: str | Path | None = None,
+    solution: bool = False,
+    seed: int | None = None,
+    on_step: Callable[[str], None] | None = None,
+    stop: threading.Event | None = None,
+    say: Callable[[str], None] | None = None,
+) -> Verdict:
+    """Judge the lab of lesson `number`, or `file` by the same contract, or the reference solution.
+
+    `seed` replays a verdict. Only verdicts on the learner's own lab count as progress.
+    `on_step` hears what is tried now, `say` a sentence for the learner (default: standard error).
+    Takes 15 s at most.
+
+    Raises:
+        UnknownLessonError: there is no such lesson.
+        NoLabError: it has no lab.
+        RuntimeError: called by a lab that is being checked.
+    """
+    if os.environ.get(MARK):
+        raise RuntimeError(
+            "A lab that is being checked can't check itself: put loopclinic.check(…) under "
+            "if __name__ == '__main__':."
+        )
+    one = lesson(number)
+    labs.shipped_path(one)
+    say = say or _say_on_stderr
+    own = file is None and not solution
+    try:
+        if file is not None:
+            path = Path(file).expanduser()
+        else:
+            path = labs.solution_path(one) if solution else labs.lab_path(one)
+    except KitNotFoundError as error:
+        return Verdict(
+            one.name,
+            "could-not-run",
+            (Reason(str(error)),),
+            headline="The kit's folder was not found.",
+        )
+    _keep(say, _tell_rights(say))
+    verdict = check_lesson(one, file=path, seed=seed, on_step=on_step, stop=stop)
+    if own:
+        _keep(say, lambda kept: kept.note(verdict))
+    return verdict
+
+
+def _say_on_stderr(sentence: str) -> None:
+    print(sentence, file=sys.stderr)
+
+
+def _tell_rights(say: Callable[[str], None]) -> Callable[[progress.Progress], None]:
+    def tell(kept: progress.Progress) -> None:
+        if not kept.told_about_rights:
+            say(RIGHTS)
+            kept.told_about_rights = True
+
+    return tell
+
+
+def _keep(say: Callable[[str], None], edit: Callable[[progress.Progress], None]) -> None:
+    try:
+        with progress.change() as kept:
+            if kept.complaint:
+                say(kept.complaint)
+            edit(kept)
+    except progress.ProgressError as error:
+        say(str(error))  # a verdict is worth having also where nothing can be kept
+
+
+def check_lesson(
+    one: Lesson,
+    *,
+    file: Path,
+    seed: int | None = None,
+    limits: Limits | None = None,
+    on_step: Callable[[str], None] | None = None,
+    stop: threading.Event | None = None,
+) -> Verdict:
+    """Judge `file` by the contract of this lesson; keeps nothing, says nothing."""
+    started = time.monotonic()
+    seed = secrets.randbelow(1_000_000) if seed is None else seed
+    if limits is None:
+        limits = Limits(seconds=min(one.deadline, LONGEST) - _FAREWELL)
+    file = Path(os.path.abspath(file))  # noqa: PTH100 - resolve() would lose a link's own name
+
+    def verdict(status: Any, *reasons: Reason, headline: str, vitals: Any = None) -> Verdict:
+        return Verdict(
+            one.name,
+            status,
+            reasons,
+            vitals=vitals or {},
+            seed=seed,
+            seconds=time.monotonic() - started,
+            headline=headline,
+        )
+
+    try:
+        text = _text(file)
+    except Unreadable as error:
+        reason = Reason(error.sentence, file=str(file), line=error.line, next_step=error.next_step)
+        return verdict("not-yet", reason, headline="There is nothing to run yet.")
+    try:
+        outcome = _run(one, file, seed, limits, on_step, stop)
+    except Exception as error:
+        reason = Reason(
+            f"The check could not be set up: {error}", next_step="Run loopclinic doctor."
+        )
+        return verdict("could-not-run", reason, headline="This says nothing about your file.")
+
+    failed = ends.could_not_run(outcome, limits)
+    if failed is not None:
+        return verdict("could-not-run", failed, headline="This says nothing about your file.")
+    reason_or_none = ends.reason_of_end(outcome, file, text, limits)
+    vitals = outcome.facts.get("vitals")
+    if reason_or_none is not None:
+        return verdict(
+            "not-yet", reason_or_none, headline="The check did not get to its end.", vitals=vitals
+        )
+    trial = Trial(
+        lesson=one.name,
+        seed=seed,
+        facts=outcome.facts,
+        lab=file,
+        seconds=outcome.seconds,
+        output=outcome.output,
+    )
+    try:
+        reasons, praise = _judge(one, trial, text)
+    except Exception as error:
+        reason = Reason(
+            f"loopclinic could not judge what it measured: {type(error).__name__}: {error}",
+            next_step="Report this with the seed above.",
+        )
+        return verdict("could-not-run", reason, headline="This says nothing about your file.")
+    if reasons:
+        headline = f"{len(reasons)} thing{'s' if len(reasons) > 1 else ''} to mend."
+        return verdict("not-yet", *reasons, headline=headline, vitals=vitals)
+    return verdict("passed", headline=f"{praise} Next: loopclinic next.", vitals=vitals)
+
+
+def _text(file: Path) -> str:
+    if file.is_dir() and (file / "__init__.py").is_file():
+        file = file / "__init__.py"
+    return read_settled(file).decode("utf-8", "replace")
+
+
+def _run(
+    one: Lesson,
+    file: Path,
+    seed: int,
+    limits: Limits,
+    on_step: Callable[[str], None] | None,
+    stop: threading.Event | None,
+) -> Outcome:
+    supervisor = Supervisor(limits)
+    with ExitStack() as stack:
+        stack.callback(supervisor.close)
+        home = supervisor.folder / "lab"
+        home.mkdir()
+        copy = home / (one.name if file.is_dir() else f"{one.name}.py")
+        if file.is_dir():
+            shutil.copytree(file, copy)
+        else:
+            copy.write_bytes(read_settled(file))
+        supervisor.start()
+        supervisor.send(
+            {
+                "package": one.package,
+                "name": one.name,
+                "copy": str(copy),
+                "shown": str(file),
+                "shipped": str(labs.shipped_path(one)),
+                "public": list(one.public),
+                "seed": seed,
+                "services": _start_services(one, stack),
+            }
+        )
+        outcome = supervisor.wait(on_step=on_step, stop=stop)
+        outcome.facts = _renamed(outcome.facts, str(copy), str(file))
+    return outcome
+
+
+def _start_services(one: Lesson, stack: ExitStack) -> dict[str, str]:
+    if not one.services:
+        return {}
+    from loopclinic.servers import SERVICES  # noqa: PLC0415 - heavy, and most checks of files need none
+
+    return {name: stack.enter_context(SERVICES[name]()) for name in one.services}
+
+
+def _renamed(value: Any, copy: str, shown: str) -> Any:
+    """Put the learner's path where the copy's stands, in any JSON value."""
+    if isinstance(value, str):
+        return value.replace(copy, shown)
+    if isinstance(value, list):
+        return [_renamed(one, copy, shown) for one in value]
+    if isinstance(value, dict):
+        return {key: _renamed(one, copy, shown) for key, one in value.items()}
+    return value
+
+
+def _judge(one: Lesson, trial: Trial, text: str) -> tuple[list[Reason], str]:
+    """Return the reasons, and the sentence for a pass.
+
+    A lesson's `judgement` may also hold `LEFTOVERS_JUDGED` (kinds of leftovers it judges itself) and
+    `praise(trial)`, the sentence with the best number.
+    """
+    judge = one.judge
+    module = sys.modules[judge.__module__]
+    reasons = list(judge(trial))
+    reasons += reasons_for_residue(trial, text, getattr(module, "LEFTOVERS_JUDGED", ()))
+    reasons = [
+        reason if reason.file is not None else replace(reason, file=str(trial.lab))
+        for reason in reasons
+    ]
+    if reasons:
+        return reasons, ""
+    praise = getattr(module, "praise", None)
+    return [], str(praise(trial)) if praise else "The lab keeps its contract."

@@ -1,0 +1,270 @@
+"""The process that runs a learner's lab: `python -m loopclinic.checks.child CHANNEL`, its spec on stdin.
+
+It imports a copy of the lab, runs the lesson's rehearsal with it and reports on the channel. It never
+prints, and nothing the lab does to it reaches further than this process.
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import faulthandler
+import importlib
+import json
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from loopclinic.checks.channel import Channel, ChildStage
+from loopclinic.checks.leftovers import Origins, find_leftovers
+from loopclinic.checks.loading import LabSource, Originals, broken_contract, line_that_replaces
+from loopclinic.checks.lookout import Lookout
+
+_leave = os._exit
+_SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER, prctl(2)
+_MESSAGE = 400
+
+
+def main() -> None:
+    """Read the spec, run the trial, report, and leave without the interpreter's farewell."""
+    channel = Channel(int(sys.argv[1]))
+    if hasattr(signal, "SIGUSR1"):
+        # Answers the supervisor's "where are you?" without the GIL, also in the middle of a C call.
+        faulthandler.register(signal.SIGUSR1, file=channel.fd, all_threads=True, chain=False)
+    faulthandler.enable(file=channel.fd)
+    spec = json.loads(sys.stdin.buffer.readline())
+    channel.open(spec["mark"])
+    _hold_lifeline()
+    _limit(spec)
+    channel.send("hello", main=threading.main_thread().ident)
+    try:
+        _Trial(channel, spec).run()
+    except BaseException as error:
+        trace = "".join(traceback.format_exception(error))[-4000:]
+        channel.send("end", how="kit", message=_short(error), trace=trace)
+    with contextlib.suppress(Exception):
+        sys.stdout.flush()
+    _leave(0)
+
+
+def _hold_lifeline() -> None:
+    # stdin stays open as long as the supervisor lives; the lab reads from nowhere.
+    lifeline = os.dup(0)
+    nowhere = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nowhere, 0)
+    os.close(nowhere)
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - for the process' life
+
+    def wait() -> None:
+        with contextlib.suppress(OSError):
+            while os.read(lifeline, 1024):
+                pass
+        if hasattr(os, "killpg"):
+            os.killpg(os.getpgrp(), signal.SIGKILL)
+        _leave(1)
+
+    threading.Thread(target=wait, name="loopclinic-lifeline", daemon=True).start()
+
+
+def _limit(spec: dict[str, Any]) -> None:
+    if sys.platform == "win32":
+        return
+    import resource  # noqa: PLC0415 - not on Windows
+
+    for kind, value in (
+        (resource.RLIMIT_NOFILE, spec["open_files"]),
+        (resource.RLIMIT_FSIZE, spec["file_size"]),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_CPU, spec["cpu_seconds"]),
+    ):
+        _, hard = resource.getrlimit(kind)
+        soft = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(kind, (soft, hard))
+    if sys.platform == "linux":
+        # Detached grandchildren stay below this process, where they are seen and ended.
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
+
+
+class _Trial:
+    def __init__(self, channel: Channel, spec: dict[str, Any]) -> None:
+        self.channel = channel
+        self.spec = spec
+        self.lab = LabSource(Path(spec["copy"]), Path(spec["shown"]))
+        self.step = "importing the file"
+        self.lookout = Lookout(channel, self.lab, spec["seconds"])
+        self.origins = Origins(self.lab)
+        self.loop_errors: list[str] = []
+        self.stdout = os.fstat(1).st_ino if _open(1) else None
+
+    def run(self) -> None:
+        """Import, look at the contract, rehearse; say how it ended."""
+        spec = self.spec
+        # Everything of the kit's is imported before the lab is, so that a lab can't replace it.
+        rehearse = importlib.import_module(f"{spec['package']}.rehearsal").rehearse
+        with contextlib.suppress(ImportError):
+            importlib.import_module("psutil")
+        originals = Originals()
+        self.origins.install()
+        self.lookout.start()
+        kit_threads = set(threading.enumerate())
+        sys.path.append(str(Path(spec["copy"]).parent))
+        self.channel.send("ready")
+        self.lookout.begin()
+        try:
+            module = self.lab.load(spec["name"])
+        except BaseException as error:
+            self._end_by(error, phase="import")
+            return
+
+        @cache
+        def antipattern() -> ModuleType:
+            return LabSource(Path(spec["shipped"]), Path(spec["shipped"])).load("lab_as_shipped")
+
+        broken = broken_contract(module, antipattern(), tuple(spec["public"]))
+        if broken is not None:
+            self.channel.send("end", how="contract", broken=broken.to_dict())
+            return
+        if self._replaced(originals):
+            return
+        stage = _Stage(
+            self,
+            self.channel,
+            spec["seed"],
+            Path.cwd(),
+            spec["services"],
+            antipattern,
+        )
+        try:
+            factory = None if sys.platform == "win32" else asyncio.SelectorEventLoop
+            runner = asyncio.Runner(loop_factory=factory)
+            loop = runner.get_loop()
+            loop.set_exception_handler(self._loop_error)
+            self.lookout.attach(loop)
+            found = runner.run(self._rehearse(rehearse, module, stage, kit_threads))
+        except BaseException as error:
+            self._end_by(error, phase="rehearsal")
+            return
+        if self._replaced(originals):
+            return
+        self.channel.send("fact", name="leftovers", value=found)
+        self.channel.send("fact", name="loop_errors", value=self.loop_errors)
+        self.channel.send("fact", name="belongings", value=self._belongings())
+        self.channel.send("end", how="done")
+
+    async def _rehearse(
+        self,
+        rehearse: Callable[[ModuleType, "_Stage"], Any],
+        module: ModuleType,
+        stage: "_Stage",
+        kit_threads: set[threading.Thread],
+    ) -> dict[str, Any]:
+        await rehearse(module, stage)
+        self.step = "looking for leftovers"
+        return await find_leftovers(self.lab, self.origins, kit_threads)
+
+    def _loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        del loop
+        if len(self.loop_errors) < 20:  # noqa: PLR2004 - enough to see a pattern
+            error = context.get("exception")
+            text = context.get("message", "") + (f": {error!r}" if error else "")
+            self.loop_errors.append(text[:_MESSAGE])
+
+    def _replaced(self, originals: Originals) -> bool:
+        names = originals.replaced()
+        if names:
+            line = line_that_replaces(self.lab.text, names[0])
+            self.channel.send("end", how="replaced", names=names[:5], line=line)
+        return bool(names)
+
+    def _belongings(self) -> dict[str, Any]:
+        stdout_open = not getattr(sys.stdout, "closed", True) and (
+            _open(1) and os.fstat(1).st_ino == self.stdout
+        )
+        return {
+            "stdout_open": stdout_open,
+            "file_kept": self.lab.copy.exists(),
+            "removed_at": self.origins.removed,
+        }
+
+    def _end_by(self, error: BaseException, *, phase: str) -> None:
+        self.lookout.stop()
+        place = self.lab.place_of_error(error)
+        if isinstance(error, SyntaxError) and self.lab.owns(error.filename or ""):
+            self.channel.send(
+                "end",
+                how="syntax",
+                message=error.msg,
+                line=error.lineno,
+                offset=error.offset,
+                text=(error.text or "").rstrip("\n")[:_MESSAGE],
+            )
+            return
+        code = error.code if isinstance(error, SystemExit) else None
+        self.channel.send(
+            "end",
+            how="exit" if isinstance(error, SystemExit) else "raised",
+            phase=phase,
+            step=self.step,
+            type=type(error).__name__,
+            message=_short(error),
+            code=code if isinstance(code, int) or code is None else _short(error),
+            place=place,
+            raised_in=_raised_in(error, self.spec["package"]),
+            trace="".join(traceback.format_exception(error))[-4000:],
+        )
+
+
+class _Stage(ChildStage):
+    def __init__(self, trial: _Trial, *args: Any) -> None:
+        super().__init__(*args)
+        self._trial = trial
+
+    def step(self, name: str) -> None:
+        self._trial.step = name
+        super().step(name)
+
+
+def _raised_in(error: BaseException, package: str) -> str:
+    """Say whose code raised: `lesson` for the rehearsal itself, else `kit`.
+
+    A rehearsal stumbles over what a lab returned; the rest of the kit does not see the lab's values.
+    """
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    kit = str(Path(__file__).parents[1])
+    module = sys.modules.get(f"{package}.rehearsal")
+    rehearsal = getattr(module, "__file__", None)
+    for frame in reversed(frames):
+        name = frame.f_code.co_filename
+        if name == rehearsal:
+            return "lesson"
+        if name.startswith(kit):
+            return "kit"
+    return "kit"
+
+
+def _open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
+
+
+def _short(error: BaseException) -> str:
+    try:
+        text = str(error)
+    except Exception:
+        text = "(its message can't be read)"
+    return text[:_MESSAGE]
+
+
+if __name__ == "__main__":
+    main()

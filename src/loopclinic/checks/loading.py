@@ -1,0 +1,257 @@
+"""The lab as a module: a copy is imported, and every place in it is named by the learner's own file."""
+
+import ast
+import builtins
+import difflib
+import importlib.util
+import inspect
+import linecache
+import sys
+import threading
+import time
+import traceback
+from asyncio import base_events, events, selector_events, tasks, timeouts
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+from types import CodeType, FrameType, ModuleType, TracebackType
+from typing import Any
+
+import asyncio  # isort: skip - beside its submodules above
+
+__all__ = ["Broken", "LabSource", "Originals", "broken_contract"]
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """One way in which a file breaks the contract before anything was measured."""
+
+    how: str
+    name: str
+    line: int | None = None
+    wanted: str = ""
+    found: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON values."""
+        return {field: getattr(self, field) for field in self.__dataclass_fields__}
+
+
+class LabSource:
+    """A copy of the learner's file in the child, and the path that stands for it in reports."""
+
+    def __init__(self, copy: Path, shown: Path) -> None:
+        self.copy = copy
+        self.shown = shown
+        self._entry = copy / "__init__.py" if copy.is_dir() else copy
+        self._shown_entry = shown / "__init__.py" if copy.is_dir() else shown
+        self.text = ""
+
+    def load(self, name: str) -> ModuleType:
+        """Import the copy as the module `name`; its code carries the shown path.
+
+        Raises whatever the file raises.
+        """
+        data = self._entry.read_bytes()
+        shown = str(self._shown_entry)
+        self.text = importlib.util.decode_source(data)
+        # A modification time of None keeps linecache from looking at the file on disk again,
+        # where the learner may already have typed on.
+        lines = self.text.splitlines(keepends=True)
+        linecache.cache[shown] = (len(data), None, lines, shown)
+        spec = importlib.util.spec_from_file_location(
+            name,
+            self._entry,
+            loader=_Loader(name, str(self._entry), shown),
+            submodule_search_locations=[str(self.copy)] if self.copy.is_dir() else None,
+        )
+        if spec is None or spec.loader is None:
+            raise ImportError(f"{self._entry} can't be imported.")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+        return module
+
+    def owns(self, filename: str) -> bool:
+        """Whether code with this filename is the learner's."""
+        if filename in (str(self._shown_entry), str(self._entry)):
+            return True
+        return self.copy.is_dir() and filename.startswith((str(self.copy), str(self.shown)))
+
+    def place(self, frames: Iterator[tuple[FrameType, int]]) -> dict[str, Any] | None:
+        """Return file, line, code and function of the last of `frames` that is the learner's."""
+        found = None
+        for frame, line in frames:
+            if self.owns(frame.f_code.co_filename):
+                found = (frame, line)
+        if found is None:
+            return None
+        frame, line = found
+        return {
+            "file": frame.f_code.co_filename,
+            "line": line,
+            "code": linecache.getline(frame.f_code.co_filename, line).strip(),
+            "function": frame.f_code.co_name,
+        }
+
+    def place_of_frame(self, frame: FrameType | None) -> dict[str, Any] | None:
+        """Return the innermost place of the learner's in a running stack, or None."""
+        while frame is not None:
+            if self.owns(frame.f_code.co_filename):
+                return self.place(iter([(frame, frame.f_lineno or 0)]))
+            frame = frame.f_back
+        return None
+
+    def place_of_error(self, error: BaseException) -> dict[str, Any] | None:
+        """Return the innermost place of the learner's in a traceback, looking into groups and causes."""
+        for one in _related(error):
+            place = self.place(_walk(one.__traceback__))
+            if place is not None:
+                return place
+        return None
+
+
+class _Loader(SourceFileLoader):
+    def __init__(self, name: str, path: str, shown: str) -> None:
+        super().__init__(name, path)
+        self._shown = shown
+
+    def source_to_code(self, data: Any, path: Any, **_: Any) -> CodeType:  # type: ignore[override]
+        del path
+        code = compile(data, self._shown, "exec", dont_inherit=True)
+        assert isinstance(code, CodeType)
+        return code
+
+
+def _walk(tb: TracebackType | None) -> Iterator[tuple[FrameType, int]]:
+    return traceback.walk_tb(tb)
+
+
+def _related(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    queue: list[BaseException] = [error]
+    while queue:
+        one = queue.pop(0)
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield one
+        if isinstance(one, BaseExceptionGroup):
+            queue.extend(one.exceptions)
+        queue.extend(other for other in (one.__cause__, one.__context__) if other is not None)
+
+
+def broken_contract(lab: ModuleType, shipped: ModuleType, public: tuple[str, ...]) -> Broken | None:
+    """Compare the lab's public names and signatures with those of the lab as shipped."""
+    for name in public:
+        if not hasattr(lab, name):
+            defined = [one for one in vars(lab) if not one.startswith("__")]
+            close = difflib.get_close_matches(name, defined, n=1, cutoff=0.5)
+            line = _line(getattr(lab, close[0])) if close else None
+            return Broken("missing", name, line, found=close[0] if close else "")
+        wanted, found = getattr(shipped, name, None), getattr(lab, name)
+        if not callable(wanted):
+            continue
+        if not callable(found):
+            return Broken("not-callable", name, found=type(found).__name__)
+        broken = _broken_signature(name, wanted, found)
+        if broken is not None:
+            return broken
+        if inspect.isclass(wanted) and inspect.isclass(found):
+            for method, function in vars(wanted).items():
+                if method.startswith("_") or not inspect.isfunction(function):
+                    continue
+                full = f"{name}.{method}"
+                other = getattr(found, method, None)
+                if other is None:
+                    close = difflib.get_close_matches(method, dir(found), n=1, cutoff=0.6)
+                    return Broken("missing", full, _line(found), found=close[0] if close else "")
+                broken = _broken_signature(full, function, other)
+                if broken is not None:
+                    return broken
+    return None
+
+
+def _broken_signature(name: str, wanted: Any, found: Any) -> Broken | None:
+    try:
+        want, have = inspect.signature(wanted), inspect.signature(found)
+    except (TypeError, ValueError):
+        return None
+    fixed = [p for p in want.parameters.values() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    required = [p for p in fixed if p.default is p.empty]
+    for chosen in (required, fixed):
+        by_position = [p for p in chosen if p.kind is not p.KEYWORD_ONLY]
+        by_name = {p.name: None for p in chosen if p.kind is p.KEYWORD_ONLY}
+        named = {p.name: None for p in chosen if p.kind is not p.POSITIONAL_ONLY}
+        only = [None for p in chosen if p.kind is p.POSITIONAL_ONLY]
+        try:
+            have.bind(*(None for _ in by_position), **by_name)
+            have.bind(*only, **named)
+        except TypeError:
+            return Broken("signature", name, _line(found), f"{name}{want}", f"{name}{have}")
+    return None
+
+
+def _line(thing: Any) -> int | None:
+    thing = inspect.unwrap(thing) if callable(thing) else thing
+    code = getattr(thing, "__code__", None)
+    if code is not None:
+        return int(code.co_firstlineno)
+    try:
+        return inspect.getsourcelines(thing)[1]
+    except (OSError, TypeError):
+        return None
+
+
+class Originals:
+    """What the measuring rests on, remembered before a lab is imported, to see what it replaced."""
+
+    def __init__(self) -> None:
+        self._kept = {owner: dict(vars(thing)) for owner, thing in _WATCHED.items()}
+
+    def replaced(self) -> list[str]:
+        """Return the names, such as `time.sleep`, that no longer are what they were."""
+        found = []
+        for owner, kept in self._kept.items():
+            now: Mapping[str, Any] = vars(_WATCHED[owner])
+            found += [
+                f"{owner}.{name}"
+                for name, value in kept.items()
+                if not name.startswith("_") and callable(value) and now.get(name) is not value
+            ]
+        return found
+
+
+_WATCHED: dict[str, Any] = {
+    "builtins": builtins,
+    "time": time,
+    "asyncio": asyncio,
+    "asyncio.events": events,
+    "asyncio.tasks": tasks,
+    "asyncio.timeouts": timeouts,
+    "asyncio.BaseEventLoop": base_events.BaseEventLoop,
+    "asyncio.SelectorEventLoop": selector_events.BaseSelectorEventLoop,
+    "asyncio.Handle": events.Handle,
+    "threading.Thread": threading.Thread,
+}
+
+
+def line_that_replaces(text: str, name: str) -> int | None:
+    """Return the first line of `text` that assigns to an attribute called like `name`, or None."""
+    last = name.rpartition(".")[2]
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError):
+        return None
+    lines = [
+        node.lineno
+        for node in ast.walk(tree)
+        if (
+            isinstance(node, ast.Attribute)
+            and node.attr == last
+            and isinstance(node.ctx, ast.Store)
+        )
+        or (isinstance(node, ast.Constant) and node.value == last)
+    ]
+    return min(lines, default=None)

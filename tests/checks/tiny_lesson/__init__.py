@@ -1,0 +1,29 @@
+"""A lesson small enough to test checks with: a lab that must answer a number twice over."""
+
+from pathlib import Path
+
+from loopclinic.lessons import Budget, Lesson
+
+
+class TinyLesson(Lesson):
+    @property
+    def package(self) -> str:
+        return "tiny_lesson"
+
+    @property
+    def shipped(self) -> Path:
+        return Path(__file__).parent / "shipped" / f"{self.name}.py"
+
+
+LESSON = TinyLesson(
+    number="77",
+    stem="tiny",
+    title="Tiny",
+    summary="Twice a number, without a stall.",
+    minutes=1,
+    conflicts=("blocking-sleep",),
+    requires=("01",),
+    public=("double", "Counter"),
+    hints=("Look at double.", "Replace the sleep.", "await asyncio.sleep(0.01)"),
+    budgets={"answer": Budget(1.0, "wrong answers", "every answer counts")},
+)

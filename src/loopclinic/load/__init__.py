@@ -1,1 +1,8 @@
-"""To come."""
+"""Open-loop load, what it showed, and variants compared under it."""
+
+from loopclinic.load.drive import drive
+from loopclinic.load.schedule import Load
+from loopclinic.load.variant import LoadError, Request, Variant
+from loopclinic.load.vitals import Latency, Vitals
+
+__all__ = ["Latency", "Load", "LoadError", "Request", "Variant", "Vitals", "drive"]

@@ -81,7 +81,7 @@ class ServerProcess:
         Raises:
             ServerError: it failed, died, or wasn't ready within `start_timeout` seconds.
         """
-        self._launch()
+        self.launch()
         try:
             self.address = self._wait(self._ready, self.start_timeout, "was not ready")
         except BaseException:
@@ -91,7 +91,7 @@ class ServerProcess:
 
     async def start_async(self) -> Self:
         """Start the child without blocking the loop while it gets ready; raises as `start`."""
-        self._launch()
+        self.launch()
         try:
             self.address = await self._wait_async(self._ready, self.start_timeout, "was not ready")
         except BaseException:
@@ -188,9 +188,10 @@ class ServerProcess:
     ) -> None:
         await self.close_async()
 
-    def _launch(self) -> None:
+    def launch(self) -> Self:
+        """Start the child and don't wait: `start()` waits. So several can start side by side."""
         if self._process is not None:
-            raise ServerError(f"{self.label} runs already: make another one.")
+            return self
         self._ready = Future()
         self._process = process = subprocess.Popen(
             # -P: a random.py in the working directory must not stand in for the library's.
@@ -212,6 +213,7 @@ class ServerProcess:
         with contextlib.suppress(OSError):  # it died at once: the wait for `ready` says so
             process.stdin.write(json.dumps(self.spec).encode() + b"\n")
             process.stdin.flush()
+        return self
 
     @staticmethod
     def _kill(process: subprocess.Popen[bytes]) -> None:

@@ -1,0 +1,206 @@
+"""What a run under load showed."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from loopclinic.load.schedule import Load
+from loopclinic.probe import Frame, Lag, Stall
+from loopclinic.probe.stack import cell_label
+
+__all__ = ["Latency", "Vitals", "duration", "percentile"]
+
+_LATE = 0.005
+"""Seconds: a generator later than this at its p99 is a result of its own."""
+
+
+def percentile(ordered: Sequence[float], share: float) -> float:
+    """Return the smallest sample that at least `share` (0 to 1) of them don't exceed.
+
+    `ordered` is ascending; nan where there are none. No interpolation: every figure was measured.
+    """
+    if not ordered:
+        return math.nan
+    return ordered[max(0, math.ceil(share * len(ordered) - 1e-9) - 1)]
+
+
+def duration(seconds: float) -> str:
+    """Return seconds in words, three significant digits: `1.20 s`, `34.5 ms`, `0.42 ms`."""
+    if math.isnan(seconds):
+        return "none"
+    if seconds >= 1:
+        return f"{seconds:.2f} s" if seconds < 100 else f"{seconds:.0f} s"  # noqa: PLR2004
+    ms = seconds * 1000
+    return f"{ms:.0f} ms" if ms >= 100 else f"{ms:.1f} ms" if ms >= 10 else f"{ms:.2f} ms"  # noqa: PLR2004
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Seconds from the moment a request was due to the last byte of its answer.
+
+    A request that was given up counts with its timeout; one that failed otherwise doesn't count.
+    `samples` are ascending; the percentiles are nan where there are none.
+    """
+
+    p50: float
+    p95: float
+    p99: float
+    max: float
+    samples: tuple[float, ...] = field(default=(), repr=False)
+
+    @classmethod
+    def of(cls, samples: Iterable[float]) -> Self:
+        """Build the figures from samples in any order."""
+        ordered = tuple(sorted(samples))
+        p50, p95, p99, worst = (percentile(ordered, share) for share in (0.5, 0.95, 0.99, 1.0))
+        return cls(p50, p95, p99, worst, ordered)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON values, the samples included; null where there are none."""
+        named = {name: getattr(self, name) for name in ("p50", "p95", "p99", "max")}
+        clean = {name: None if math.isnan(value) else value for name, value in named.items()}
+        return {**clean, "samples": list(self.samples)}
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """What one run under load showed. Times in seconds.
+
+    `throughput` is answers a second until the last one came (`makespan`). `lag`, `utilization`
+    (0 to 1, or None) and `stalls` are the loop's, from the first due time to the last answer.
+    `peak_in_flight` counts requests sent and not yet answered; `tasks` (one a request being
+    handled, and what the variant makes) and `threads` are peaks beyond what there was before. `errors` counts failed requests by exception,
+    `HTTP status`, or `timeout`.
+    """
+
+    throughput: float
+    latency: Latency
+    lag: Lag
+    utilization: float | None
+    sent: int
+    answered: int
+    peak_in_flight: int
+    tasks: int
+    threads: int
+    makespan: float
+    groups: Mapping[str, Latency] = field(default_factory=dict)
+    errors: Mapping[str, int] = field(default_factory=dict)
+    first_errors: Mapping[str, str] = field(default_factory=dict)
+    """The first of each exception that the variant raised: its message and place."""
+    stalls: tuple[Stall, ...] = ()
+    lag_series: tuple[tuple[float, float], ...] = ()
+    """(seconds, worst lag since the sample before), about twenty a second, stalls included."""
+    generator_lag: Lag = field(default_factory=lambda: Lag(0.0, 0.0, 0.0, 0.0))
+    """How late the load generator itself sent its requests: part of every latency above."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What makes these figures less than they seem, one sentence each."""
+        found = []
+        if self.generator_lag.p99 > _LATE:
+            found.append(
+                f"The load generator was late by {duration(self.generator_lag.p99)} at its p99: "
+                "the machine is too busy, and latencies hold that much of its own delay. "
+                "Lower the rate or close other programs."
+            )
+        failed = sum(self.errors.values())
+        if failed:
+            kind = max(self.errors, key=lambda name: self.errors[name])
+            example = self.first_errors.get(kind, kind)
+            found.append(f"{failed} of {self.sent} requests failed, most by {example}.")
+        return tuple(found)
+
+    @classmethod
+    def of(cls, load: Load, played: Mapping[str, Any], measured: Mapping[str, Any]) -> Self:
+        """Join what the generator's process played and what the server's process measured."""
+        failed = {int(number): error for number, error in played["failed"].items()}
+        everybody: list[float] = []
+        groups: dict[str, list[float]] = {}
+        for number, seconds in enumerate(played["latency"]):
+            if failed.get(number, "timeout") != "timeout":
+                continue
+            everybody.append(seconds)
+            name = load.group(number)
+            if name is not None:
+                groups.setdefault(name, []).append(seconds)
+        sent = len(played["latency"])
+        answered = sent - len(failed)
+        late = Latency.of(played["late"])
+        return cls(
+            throughput=answered / max(played["makespan"], load.span, 1e-9),
+            latency=Latency.of(everybody),
+            groups={name: Latency.of(groups[name]) for name in sorted(groups)},
+            sent=sent,
+            answered=answered,
+            errors=played["errors"],
+            peak_in_flight=played["peak_in_flight"],
+            makespan=played["makespan"],
+            generator_lag=Lag(late.p50, late.p95, late.p99, late.max),
+            **_measured(measured),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON values; `from_dict` rebuilds the vitals."""
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return values | {
+            "latency": self.latency.to_dict(),
+            "groups": {name: latency.to_dict() for name, latency in self.groups.items()},
+            "lag": self.lag.to_dict(),
+            "generator_lag": self.generator_lag.to_dict(),
+            "errors": dict(self.errors),
+            "first_errors": dict(self.first_errors),
+            "stalls": [stall.to_dict() for stall in self.stalls],
+            "lag_series": [list(point) for point in self.lag_series],
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Rebuild vitals from `to_dict()`."""
+        plain = {**values, **_measured(values)}
+        plain["latency"] = Latency.of(values["latency"]["samples"])
+        plain["groups"] = {
+            name: Latency.of(latency["samples"]) for name, latency in values["groups"].items()
+        }
+        plain["generator_lag"] = Lag(**values["generator_lag"])
+        return cls(**plain)
+
+    def __str__(self) -> str:
+        busy = "unknown" if self.utilization is None else f"{self.utilization:.0%}"
+        latency = self.latency
+        figures = ("p50", "p95", "p99", "max")
+        lines = [
+            f"{self.answered} of {self.sent} answered, {self.throughput:.1f}/s",
+            "latency  "
+            + "  ".join(f"{name} {duration(getattr(latency, name))}" for name in figures),
+            "lag      "
+            + "  ".join(f"{name} {duration(getattr(self.lag, name))}" for name in figures),
+            f"loop busy {busy}, {len(self.stalls)} stalls",
+            f"peaks    {self.peak_in_flight} in flight, {self.tasks} tasks, {self.threads} threads",
+        ]
+        if self.stalls:
+            lines.append(f"worst stall: {max(self.stalls, key=lambda stall: stall.seconds)}")
+        lines += self.warnings
+        return "\n".join(lines)
+
+
+def _measured(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Rebuild what a gauge reported from its JSON."""
+    return {
+        "lag": Lag(**values["lag"]),
+        "utilization": values["utilization"],
+        "tasks": values["tasks"],
+        "threads": values["threads"],
+        "first_errors": values["first_errors"],
+        "stalls": tuple(_stall(stall) for stall in values["stalls"]),
+        "lag_series": tuple((at, lag) for at, lag in values["lag_series"]),
+    }
+
+
+def _stall(values: Mapping[str, Any]) -> Stall:
+    known = {name: values[name] for name in Stall.__dataclass_fields__ if name in values}
+    known["stack"] = tuple(Frame(**frame) for frame in known.get("stack", ()))
+    if known.get("cell") is None and known.get("file"):
+        # The server's process doesn't know the notebook whose cell it runs; this one may.
+        known["cell"] = cell_label(known["file"])
+    return Stall(**known)

@@ -269,9 +269,17 @@ def test_nonsense_is_refused_with_the_unit(options):
         Probe(**options)
 
 
-def test_a_budget_needs_somebody_to_tell():
-    with pytest.raises(ValueError, match="on_budget"):
-        Probe(budget=0.1)
+def test_a_budget_without_a_callback_is_logged(loop, caplog):
+    with loop.probe(budget=0.1) as probe:
+        loop.idle(1.0)
+        loop.look(probe, 0.2)
+    assert "stuck for" in caplog.text
+    assert "fakes.py" in caplog.text
+
+
+def test_a_callback_without_a_budget_is_refused():
+    with pytest.raises(ValueError, match=r"Probe\(budget"):
+        Probe(on_budget=print)
 
 
 def test_without_a_loop_the_error_names_the_repair():

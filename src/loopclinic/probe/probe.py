@@ -87,12 +87,13 @@ class Probe:
         threshold: seconds of busy time in one iteration from which on it is recorded as a stall.
         budget: seconds after which `on_budget` is called, while the loop is still stuck.
         on_budget: called with the `Stall` in progress, once an iteration, on the probe's own
-            thread (at most one at a time; keep it short, the probe does not look meanwhile).
+            thread (keep it short, the probe does not look meanwhile); unless given, a warning is
+            logged to the logger `loopclinic`.
 
     Start it by `with`, `async with` or `start()`. A report can be had at any time, from any thread.
 
     Raises:
-        ValueError: threshold or budget is not above zero, or a budget comes without `on_budget`.
+        ValueError: threshold or budget is not above zero, or `on_budget` comes without a budget.
         RuntimeError: at the start, if no loop is running and none was given.
         UnsupportedLoopError: at the start, if the loop has no selector.
     """
@@ -108,13 +109,13 @@ class Probe:
     ) -> None:
         if threshold <= 0 or (budget is not None and budget <= 0):
             raise ValueError("threshold and budget are in seconds and must be above zero.")
-        if (budget is None) != (on_budget is None):
-            raise ValueError("budget and on_budget come together: pass both, or neither.")
+        if on_budget is not None and budget is None:
+            raise ValueError("on_budget is called when a budget is passed: give Probe(budget=...).")
         self.loop = loop
         self.threshold = threshold
         self.budget = budget
         self.level = 0.0
-        self._on_budget = on_budget
+        self._on_budget = on_budget or _warn
         self._clock = _clock
         self._meter: Meter | None = None
         self._first = _Totals(0, 0.0, [], [])
@@ -274,7 +275,7 @@ class Probe:
 
     def tick(self, now: float) -> None:
         """Call back whoever is due, on the watchdog's thread."""
-        if self.budget is not None and self._on_budget is not None:
+        if self.budget is not None:
             stall = self.current()
             if stall is not None and stall.seconds >= self.budget:
                 began = self._began + stall.started
@@ -341,6 +342,10 @@ class Probe:
         if meter.halted < now:
             return meter.idle + now - meter.halted
         return meter.idle + (now - meter.waiting if meter.began == inf else 0.0)
+
+
+def _warn(stall: Stall) -> None:
+    _log.warning("the event loop has been stuck for %s", stall)
 
 
 def _count_tasks(loop: asyncio.AbstractEventLoop | None) -> int:

@@ -27,8 +27,8 @@ def main(arguments: list[str]) -> int:
         pinned = Path(scratch) / "pinned"
         pinned.write_text(whole, encoding="utf-8")
         kit = solve(Path(scratch) / "kit", pinned, ["--extra", "kit"], [])
-    wanted = blocks(kit)
-    rest = [block for block in blocks(whole) if block not in wanted]
+    wanted = [block for block in blocks(kit) if "'nowhere'" not in block]
+    rest = [block for block in blocks(whole) if block not in wanted and "'nowhere'" not in block]
     text = "\n".join([HEADER.rstrip(), *wanted, MARK, *rest]) + "\n"
     if "--check" in arguments:
         if heads(text) == heads(LOCK.read_text(encoding="utf-8")):

@@ -51,7 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(line: list[str]) -> int:
     chosen = next((word for word in line if not word.startswith("-")), None)
-    parser = argparse.ArgumentParser(prog="loopclinic", description=loopclinic.__doc__)
+    parser = argparse.ArgumentParser(
+        prog="loopclinic",
+        description="See, measure and cure what hurts a Python event loop.",
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=14),
+    )
     parser.add_argument("--version", action="version", version=loopclinic.__version__)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
     try:

@@ -1,0 +1,286 @@
+"""What `loopclinic doctor` looks at: one function a question, each giving one finding.
+
+A new server of the kit is examined because it stands in `loopclinic.servers.SERVICES`; anything
+else that can be missing on a learner's computer gets a function here and a line in `EXAMINATIONS`.
+"""
+
+import importlib.util
+import os
+import platform
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+from loopclinic.places import KitNotFoundError, kit_root, state_dir
+
+__all__ = ["DEEP", "EXAMINATIONS", "Finding"]
+
+INSTALL = "pip install 'loopclinic[kit]', or make setup in a clone."
+NEWEST_TRIED = (3, 13)
+FREE_BYTES = 500_000_000
+JUPYTER_PORT = 8888
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the doctor's report: a note is information, a to-do comes with its repair."""
+
+    name: str
+    state: Literal["ok", "note", "to-do"]
+    detail: str
+    repair: str = ""
+
+
+def examine_python() -> Finding:
+    """Is this Python one that the kit was tried on?"""
+    detail = f"{platform.python_version()} at {sys.executable}"
+    if sys.version_info[:2] > NEWEST_TRIED:
+        return Finding("python", "note", f"{detail}; untried: 3.11 to 3.13 were tried")
+    return Finding("python", "ok", detail)
+
+
+def examine_platform() -> Finding:
+    """Name the operating system, and say where the kit is untried."""
+    detail = f"{platform.platform()}, {os.cpu_count()} cores"
+    if sys.platform != "linux":
+        return Finding("platform", "note", f"{detail}; tried on Linux only")
+    return Finding("platform", "ok", detail)
+
+
+def examine_packages() -> Finding:
+    """Is what the kit requires installed, in versions that will do?"""
+    try:
+        from packaging.requirements import Requirement  # noqa: PLC0415 - not in the light install
+    except ModuleNotFoundError:
+        return Finding("packages", "to-do", "the light install: the probe only", INSTALL)
+    missing, many = [], 0
+    for line in metadata.requires("loopclinic") or []:
+        wanted = Requirement(line)
+        if wanted.marker and not wanted.marker.evaluate({"extra": "kit"}):
+            continue
+        many += 1
+        try:
+            version = metadata.version(wanted.name)
+        except metadata.PackageNotFoundError:
+            missing.append(f"{wanted.name} is missing")
+            continue
+        if not wanted.specifier.contains(version, prereleases=True):
+            missing.append(f"{wanted.name} is {version}, wanted {wanted.specifier}")
+    if missing:
+        return Finding("packages", "to-do", "; ".join(missing), INSTALL)
+    return Finding("packages", "ok", f"all {many} that the kit requires")
+
+
+def examine_kit() -> Finding:
+    """Is there a kit folder with labs and notebooks?"""
+    try:
+        return Finding("kit", "ok", str(kit_root()))
+    except KitNotFoundError as error:
+        return Finding("kit", "to-do", "not found", str(error))
+
+
+def examine_kernel() -> Finding:
+    """Does a kernel start, in this very environment, and run a line?"""
+    if importlib.util.find_spec("ipykernel") is None:
+        return Finding("kernel", "to-do", "ipykernel is missing", INSTALL)
+    from jupyter_client.manager import start_new_kernel  # noqa: PLC0415 - slow, and kit only
+
+    began = time.perf_counter()
+    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # as `loopclinic lab` does
+    manager, client = start_new_kernel(startup_timeout=30, stderr=subprocess.DEVNULL)
+    try:
+        printed: list[str] = []
+
+        def keep(message: dict[str, dict[str, str]]) -> None:
+            printed.append(message["content"].get("text", ""))
+
+        client.execute_interactive(
+            "import sys; print(sys.prefix, end='')", output_hook=keep, timeout=30
+        )
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+    if Path("".join(printed)) != Path(sys.prefix):
+        return Finding(
+            "kernel",
+            "to-do",
+            f"kernel python3 runs in {''.join(printed)!r}, not in {sys.prefix}",
+            "python -m ipykernel install --sys-prefix",
+        )
+    return Finding("kernel", "ok", f"starts and runs a line in {time.perf_counter() - began:.1f} s")
+
+
+def examine_widgets() -> Finding:
+    """Are both halves of the widgets here: the Python one and the one in JupyterLab?"""
+    folder = Path(sys.prefix) / "share" / "jupyter" / "labextensions"
+    missing = [
+        name
+        for name in ("anywidget", "@jupyter-widgets/jupyterlab-manager")
+        if not (folder / name / "package.json").exists()
+    ]
+    if missing:
+        return Finding("widgets", "to-do", f"JupyterLab lacks {' and '.join(missing)}", INSTALL)
+    versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("anywidget", "ipywidgets"))
+    return Finding("widgets", "ok", versions)
+
+
+def examine_comms() -> Finding:
+    """Name JupyterLab's setting that decides on which thread a widget's events arrive."""
+    settings = Path(
+        os.environ.get("JUPYTERLAB_SETTINGS_DIR") or Path.home() / ".jupyter/lab/user-settings"
+    )
+    file = settings / "@jupyterlab" / "apputils-extension" / "kernels-settings.jupyterlab-settings"
+    try:
+        text = file.read_text(encoding="utf-8")
+    except OSError:
+        text = ""
+    chosen = re.search(r'^\s*"commsOverSubshells"\s*:\s*"(\w+)"', text, flags=re.MULTILINE)
+    detail = chosen[1] if chosen else "perCommTarget, JupyterLab's default"
+    return Finding("commsOverSubshells", "ok", f"{detail} (the kit works with any)")
+
+
+def examine_loopback() -> Finding:
+    """Can a program talk to itself over 127.0.0.1?"""
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            address = server.getsockname()
+            with socket.create_connection(address, timeout=2) as client:
+                peer, _ = server.accept()
+                with peer:
+                    client.sendall(b"?")
+                    peer.settimeout(2)
+                    peer.recv(1)
+    except OSError as error:
+        return Finding(
+            "127.0.0.1",
+            "to-do",
+            f"no connection to this computer itself: {error}",
+            "allow Python to use 127.0.0.1 in the firewall or sandbox.",
+        )
+    return Finding("127.0.0.1", "ok", "connections to this computer itself work")
+
+
+def examine_port() -> Finding:
+    """Is JupyterLab's usual port free?"""
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", JUPYTER_PORT)) == 0:
+            return Finding(
+                "port", "note", f"{JUPYTER_PORT} is taken: JupyterLab will take the next free one"
+            )
+    return Finding("port", "ok", f"{JUPYTER_PORT} is free")
+
+
+def examine_state() -> Finding:
+    """Can progress be kept?"""
+    if importlib.util.find_spec("platformdirs") is None and not os.environ.get("LOOPCLINIC_HOME"):
+        return Finding("state", "note", "the light install keeps none")
+    try:
+        folder = state_dir()
+        trial = folder / f".doctor-{os.getpid()}"
+        trial.write_text("x", encoding="utf-8")
+        trial.unlink()
+    except OSError as error:
+        return Finding(
+            "state",
+            "to-do",
+            f"progress can't be kept: {error}",
+            "set LOOPCLINIC_HOME to a folder you may write to.",
+        )
+    return Finding("state", "ok", str(folder))
+
+
+def examine_disk() -> Finding:
+    """Is there room for what labs and pictures write?"""
+    free = shutil.disk_usage(Path.cwd()).free
+    detail = f"{free / 1e9:.1f} GB free"
+    if free < FREE_BYTES:
+        return Finding("disk", "to-do", detail, "make room: the kit wants 0.5 GB to work in.")
+    return Finding("disk", "ok", detail)
+
+
+def examine_browser() -> Finding:
+    """Is there a Chromium for the kit's own browser tests? Learners need none of this kind."""
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    found = next(filter(None, map(shutil.which, names)), None)
+    if found:
+        return Finding("chromium", "ok", f"{found} (for the kit's own browser tests)")
+    return Finding("chromium", "note", "none found; only the kit's own browser tests want one")
+
+
+def examine_service(name: str) -> Finding:
+    """Does a server of the kit start, and end again?"""
+    from loopclinic.servers import SERVICES  # noqa: PLC0415 - needs the kit's packages
+
+    began = time.perf_counter()
+    with SERVICES[name]() as address:
+        seconds = time.perf_counter() - began
+    return Finding(name, "ok", f"started in {seconds:.1f} s at {address}, and ended")
+
+
+def examine_jupyterlab() -> Finding:
+    """Does JupyterLab answer with its page?"""
+    from loopclinic.cli.lab import lab_command, lab_environment  # noqa: PLC0415 - kit only
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    token = secrets.token_hex(16)
+    options = ["--no-browser", f"--port={port}", f"--IdentityProvider.token={token}"]
+    command = lab_command(kit_root(), options)
+    began = time.perf_counter()
+    page = f"http://127.0.0.1:{port}/lab?token={token}"
+    with subprocess.Popen(
+        command, env=lab_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        try:
+            while process.poll() is None and time.perf_counter() - began < 60:  # noqa: PLR2004
+                try:
+                    with urllib.request.urlopen(page, timeout=5) as answer:  # noqa: S310
+                        answer.read(1)
+                    seconds = time.perf_counter() - began
+                    return Finding("jupyterlab", "ok", f"answered after {seconds:.1f} s")
+                except (urllib.error.URLError, OSError):
+                    time.sleep(0.1)
+        finally:
+            process.terminate()
+    repair = "run loopclinic lab --no-browser and read its last lines."
+    return Finding("jupyterlab", "to-do", "did not answer within 60 s", repair)
+
+
+def _services() -> dict[str, Callable[[], Finding]]:
+    try:
+        from loopclinic.servers import SERVICES  # noqa: PLC0415 - needs the kit's packages
+    except ModuleNotFoundError:
+        return {}  # the light install: `packages` says so
+    return {name: lambda name=name: examine_service(name) for name in SERVICES}  # type: ignore[misc]
+
+
+EXAMINATIONS: dict[str, Callable[[], Finding]] = {
+    "python": examine_python,
+    "platform": examine_platform,
+    "packages": examine_packages,
+    "kit": examine_kit,
+    "kernel": examine_kernel,
+    "widgets": examine_widgets,
+    "commsOverSubshells": examine_comms,
+    "127.0.0.1": examine_loopback,
+    "port": examine_port,
+    "state": examine_state,
+    "disk": examine_disk,
+    **_services(),
+    "chromium": examine_browser,
+}
+"""Name -> examination, in the order of the report."""
+
+DEEP: dict[str, Callable[[], Finding]] = {"jupyterlab": examine_jupyterlab}
+"""What takes seconds: only on request."""

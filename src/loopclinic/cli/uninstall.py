@@ -1,0 +1,118 @@
+"""`loopclinic uninstall`: end the kit's servers, remove what it keeps outside its own folder."""
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+
+from loopclinic.places import KitNotFoundError, kit_root, state_dir
+
+__all__ = ["configure", "run"]
+
+SERVERS = "loopclinic.servers"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Say what would go, ask, remove it, and say what was removed."""
+    doomed = [(what, folder) for what, folder in _folders() if folder.exists()]
+    for _, folder in doomed:
+        if reason := precious(folder):
+            print(f"loopclinic: {folder} {reason}; remove it by hand.", file=sys.stderr)
+            return 2
+    servers = running_servers()
+    if not doomed and not servers:
+        print("Nothing to remove: no state, no cache, no server.")
+        return _farewell()
+    for what, folder in doomed:
+        print(f"{what}: {folder} ({size(folder) / 1e6:.1f} MB)")
+    if servers:
+        print(f"servers running: {len(servers)}")
+    if not args.yes and not _agreed():
+        print("Nothing was removed.")
+        return 1
+    for pid in servers:
+        print(f"ended: server, process {pid}" if end(pid) else f"gone already: process {pid}")
+    for _, folder in doomed:
+        shutil.rmtree(folder)
+        print(f"removed: {folder}")
+    return _farewell()
+
+
+def _folders() -> list[tuple[str, Path]]:
+    import platformdirs  # noqa: PLC0415 - the light install keeps nothing
+
+    cache = Path(platformdirs.user_cache_dir("loopclinic", appauthor=False))
+    return [("progress and backups of your labs", state_dir()), ("cache", cache)]
+
+
+def precious(folder: Path) -> str:
+    """Return why `folder` must not be removed whole, or "": LOOPCLINIC_HOME may name anything."""
+    inside = folder.resolve()
+    treasures = {"your home folder": Path.home(), "the folder you are in": Path.cwd()}
+    try:
+        treasures["the kit"] = kit_root()
+    except KitNotFoundError:
+        pass
+    for name, treasure in treasures.items():
+        if treasure.resolve().is_relative_to(inside):
+            return f"holds {name}"
+    return "holds a git repository" if (inside / ".git").exists() else ""
+
+
+def running_servers() -> list[int]:
+    """Return the process ids of this user's servers of the kit."""
+    import psutil  # noqa: PLC0415 - kit only
+
+    user = psutil.Process().username()
+    found = []
+    for process in psutil.process_iter(["cmdline", "username"]):
+        line = process.info["cmdline"] or []
+        modules = [after for flag, after in zip(line, line[1:], strict=False) if flag == "-m"]
+        ours = any(module.startswith(SERVERS) for module in modules)
+        if ours and process.info["username"] == user:
+            found.append(process.pid)
+    return found
+
+
+def end(pid: int) -> bool:
+    """End one server; False if it was gone already."""
+    import psutil  # noqa: PLC0415 - kit only
+
+    try:
+        process = psutil.Process(pid)
+        process.terminate()
+        try:
+            process.wait(timeout=2)
+        except psutil.TimeoutExpired:
+            process.kill()
+    except psutil.NoSuchProcess:
+        return False
+    return True
+
+
+def size(folder: Path) -> int:
+    """Return the bytes of all files below `folder`."""
+    return sum(file.lstat().st_size for file in folder.rglob("*") if not file.is_dir())
+
+
+def _agreed() -> bool:
+    try:
+        return input("Remove all of this? [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        print()
+        return False
+
+
+def _farewell() -> int:
+    try:
+        root = kit_root()
+    except KitNotFoundError:
+        print("What remains: the package itself (pip uninstall loopclinic).")
+        return 0
+    print(f"What remains: {root}, with your labs and its environment. Delete that folder to be rid of all.")
+    return 0

@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Any
 from loopclinic.checks.checking import check, check_lesson
 
 if TYPE_CHECKING:
-    from loopclinic.checks.notebook import watch as watch
+    from loopclinic.checks.watch_widget import watch as watch
 
 __all__ = ["check", "check_lesson", "watch"]
 
 
 def __getattr__(name: str) -> Any:
     if name == "watch":  # needs ipywidgets, which a check in a terminal does not
-        from loopclinic.checks.notebook import watch
+        from loopclinic.checks.watch_widget import watch  # noqa: PLC0415 - see above
 
         return watch
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,7 +4,6 @@ import os
 import secrets
 import shutil
 import sys
-import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -12,11 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from loopclinic.checks import ends, labs, progress
+from loopclinic.checks import ends, labs, notebook, progress
 from loopclinic.checks.limits import MARK, Limits
 from loopclinic.checks.residue import reasons_for_residue
 from loopclinic.checks.source import Unreadable, read_settled
-from loopclinic.checks.supervisor import Outcome, Supervisor
+from loopclinic.checks.supervisor import Supervisor
 from loopclinic.lessons import Lesson, Trial, lesson
 from loopclinic.places import KitNotFoundError
 from loopclinic.verdict import Reason, Verdict
@@ -41,13 +40,14 @@ def check(
     solution: bool = False,
     seed: int | None = None,
     on_step: Callable[[str], None] | None = None,
-    stop: threading.Event | None = None,
+    stop: Callable[[], bool] | None = None,
     say: Callable[[str], None] | None = None,
 ) -> Verdict:
     """Judge the lab of lesson `number`, or `file` by the same contract, or the reference solution.
 
     `seed` replays a verdict. Only verdicts on the learner's own lab count as progress.
-    `on_step` hears what is tried now, `say` a sentence for the learner (default: standard error).
+    `on_step` hears what is tried now, `say` a sentence for the learner; both show it in the notebook
+    unless given, `say` on standard error elsewhere. A check ends early when `stop()` is true.
     Takes 15 s at most.
 
     Raises:
@@ -62,7 +62,7 @@ def check(
         )
     one = lesson(number)
     labs.shipped_path(one)
-    say = say or _say_on_stderr
+    say = say or notebook.say
     own = file is None and not solution
     try:
         if file is not None:
@@ -77,14 +77,11 @@ def check(
             headline="The kit's folder was not found.",
         )
     _keep(say, _tell_rights(say))
-    verdict = check_lesson(one, file=path, seed=seed, on_step=on_step, stop=stop)
+    with notebook.step_line(on_step) as heard:
+        verdict = check_lesson(one, file=path, seed=seed, on_step=heard, stop=stop)
     if own:
         _keep(say, lambda kept: kept.note(verdict))
     return verdict
-
-
-def _say_on_stderr(sentence: str) -> None:
-    print(sentence, file=sys.stderr)
 
 
 def _tell_rights(say: Callable[[str], None]) -> Callable[[progress.Progress], None]:
@@ -113,7 +110,7 @@ def check_lesson(
     seed: int | None = None,
     limits: Limits | None = None,
     on_step: Callable[[str], None] | None = None,
-    stop: threading.Event | None = None,
+    stop: Callable[[], bool] | None = None,
 ) -> Verdict:
     """Judge `file` by the contract of this lesson; keeps nothing, says nothing."""
     started = time.monotonic()
@@ -139,7 +136,11 @@ def check_lesson(
         reason = Reason(error.sentence, file=str(file), line=error.line, next_step=error.next_step)
         return verdict("not-yet", reason, headline="There is nothing to run yet.")
     try:
-        outcome = _run(one, file, seed, limits, on_step, stop)
+        with ExitStack() as stack:
+            supervisor = _begin(one, file, seed, limits, stack)
+            outcome = supervisor.wait(on_step=on_step, stop=stop)
+            copy = _copy_in(supervisor.folder, one, file)
+            facts = _renamed(outcome.facts, str(copy), str(file))
     except Exception as error:
         reason = Reason(
             f"The check could not be set up: {error}", next_step="Run loopclinic doctor."
@@ -150,7 +151,7 @@ def check_lesson(
     if failed is not None:
         return verdict("could-not-run", failed, headline="This says nothing about your file.")
     reason_or_none = ends.reason_of_end(outcome, file, text, limits)
-    vitals = outcome.facts.get("vitals")
+    vitals = facts.get("vitals")
     if reason_or_none is not None:
         return verdict(
             "not-yet", reason_or_none, headline="The check did not get to its end.", vitals=vitals
@@ -158,7 +159,7 @@ def check_lesson(
     trial = Trial(
         lesson=one.name,
         seed=seed,
-        facts=outcome.facts,
+        facts=facts,
         lab=file,
         seconds=outcome.seconds,
         output=outcome.output,
@@ -183,40 +184,34 @@ def _text(file: Path) -> str:
     return read_settled(file).decode("utf-8", "replace")
 
 
-def _run(
-    one: Lesson,
-    file: Path,
-    seed: int,
-    limits: Limits,
-    on_step: Callable[[str], None] | None,
-    stop: threading.Event | None,
-) -> Outcome:
+def _copy_in(folder: Path, one: Lesson, file: Path) -> Path:
+    return folder / "lab" / (one.name if file.is_dir() else f"{one.name}.py")
+
+
+def _begin(one: Lesson, file: Path, seed: int, limits: Limits, stack: ExitStack) -> Supervisor:
+    """Start a trial of a copy of `file`; the stack ends it and its services."""
     supervisor = Supervisor(limits)
-    with ExitStack() as stack:
-        stack.callback(supervisor.close)
-        home = supervisor.folder / "lab"
-        home.mkdir()
-        copy = home / (one.name if file.is_dir() else f"{one.name}.py")
-        if file.is_dir():
-            shutil.copytree(file, copy)
-        else:
-            copy.write_bytes(read_settled(file))
-        supervisor.start()
-        supervisor.send(
-            {
-                "package": one.package,
-                "name": one.name,
-                "copy": str(copy),
-                "shown": str(file),
-                "shipped": str(labs.shipped_path(one)),
-                "public": list(one.public),
-                "seed": seed,
-                "services": _start_services(one, stack),
-            }
-        )
-        outcome = supervisor.wait(on_step=on_step, stop=stop)
-        outcome.facts = _renamed(outcome.facts, str(copy), str(file))
-    return outcome
+    stack.callback(supervisor.close)
+    copy = _copy_in(supervisor.folder, one, file)
+    copy.parent.mkdir()
+    if file.is_dir():
+        shutil.copytree(file, copy)
+    else:
+        copy.write_bytes(read_settled(file))
+    supervisor.start()
+    supervisor.send(
+        {
+            "package": one.package,
+            "name": one.name,
+            "copy": str(copy),
+            "shown": str(file),
+            "shipped": str(labs.shipped_path(one)),
+            "public": list(one.public),
+            "seed": seed,
+            "services": _start_services(one, stack),
+        }
+    )
+    return supervisor
 
 
 def _start_services(one: Lesson, stack: ExitStack) -> dict[str, str]:

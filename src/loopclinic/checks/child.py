@@ -111,8 +111,8 @@ class _Trial:
         rehearse = importlib.import_module(f"{spec['package']}.rehearsal").rehearse
         with contextlib.suppress(ImportError):
             importlib.import_module("psutil")
-        originals = Originals()
         self.origins.install()
+        originals = Originals()
         self.lookout.start()
         kit_threads = set(threading.enumerate())
         sys.path.append(str(Path(spec["copy"]).parent))

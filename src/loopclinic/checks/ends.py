@@ -170,7 +170,7 @@ def _of_limit(outcome: Outcome, lab: Path, text: str, limits: Limits, when: str)
     at = _at(line, code)
     match outcome.cause:
         case "deadline":
-            return _of_deadline(outcome, lab, limits, when, line, code)
+            return _of_deadline(outcome, lab, limits, when, (line, code))
         case "memory":
             return Reason(
                 f"The file used more memory than a check allows {when}{at}.",
@@ -212,8 +212,9 @@ def _of_limit(outcome: Outcome, lab: Path, text: str, limits: Limits, when: str)
 
 
 def _of_deadline(
-    outcome: Outcome, lab: Path, limits: Limits, when: str, line: int | None, code: str
+    outcome: Outcome, lab: Path, limits: Limits, when: str, at: tuple[int | None, str]
 ) -> Reason:
+    line, code = at
     budget = f"{limits.seconds:.0f} s"
     stuck = outcome.stuck
     if stuck is not None and line is not None:
@@ -238,7 +239,7 @@ def _of_deadline(
             next_step="See that what it awaits is always set, or give the wait a timeout.",
         )
     return Reason(
-        f"The check was not over after {outcome.used:.0f} s; it ended nothing {when}.",
+        f"The check was not over after {outcome.used:.0f} s: it hung {when}.",
         measured=f"{outcome.used:.0f} s",
         budget=budget,
         file=str(lab),

@@ -9,6 +9,7 @@ import threading
 import time
 import weakref
 from concurrent.futures import thread as pool
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ _frames = sys._current_frames  # noqa: SLF001 - the documented way to another th
 
 
 class Origins:
-    """Remembers, by an audit hook, at which line of the lab threads and processes were started."""
+    """Remembers at which line of the lab threads and processes were started."""
 
     def __init__(self, lab: LabSource) -> None:
         self._lab = lab
@@ -33,8 +34,19 @@ class Origins:
         self.removed: dict[str, Any] | None = None
 
     def install(self) -> None:
-        """Begin to remember; an audit hook stays until the process ends."""
+        """Begin to remember; this stays until the process ends."""
         sys.addaudithook(self._hear)
+        # Python 3.11 raises no audit event for a thread.
+        start = threading.Thread.start
+
+        @wraps(start)
+        def remembered(thread: threading.Thread) -> None:
+            place = self._lab.place_of_frame(sys._getframe(1))  # noqa: SLF001 - documented
+            if place is not None:
+                self._threads[thread] = place
+            start(thread)
+
+        threading.Thread.start = remembered  # type: ignore[method-assign, assignment]
 
     def of_thread(self, thread: threading.Thread) -> dict[str, Any] | None:
         """Return the place that started this thread, or None if it was not the lab."""
@@ -49,11 +61,7 @@ class Origins:
         if event not in _HEARD:
             return
         place = self._lab.place_of_frame(sys._getframe(1))  # noqa: SLF001 - documented
-        if event.startswith("_thread."):
-            thread = getattr(args[0], "__self__", None)
-            if isinstance(thread, threading.Thread) and place is not None:
-                self._threads[thread] = place
-        elif event == "os.remove":
+        if event == "os.remove":
             try:
                 if Path(os.fsdecode(args[0])).resolve() == self._lab.copy.resolve():
                     self.removed = place or {}
@@ -64,8 +72,6 @@ class Origins:
 
 
 _HEARD = {
-    "_thread.start_new_thread",
-    "_thread.start_joinable_thread",  # Python 3.13
     "subprocess.Popen",
     "os.fork",
     "os.forkpty",

@@ -18,8 +18,8 @@ class Limits:
     """What a trial may use: seconds, bytes, counts."""
 
     seconds: float = 14.0
-    memory: int = 2 << 30
-    output: int = 50 << 20
+    memory: int = 2_000_000_000
+    output: int = 50_000_000
     kept_output: int = 64 << 10
     open_files: int = 2048
     file_size: int = 1 << 30

@@ -16,12 +16,12 @@ from filelock import FileLock, Timeout
 from loopclinic.places import state_dir
 from loopclinic.verdict import Verdict
 
-__all__ = ["LessonProgress", "Progress", "ProgressError", "change", "read"]
+__all__ = ["LessonProgress", "Progress", "ProgressError", "change", "read", "timestamp"]
 
 _SCHEMA = 1
 
 
-class ProgressError(Exception):
+class ProgressError(RuntimeError):
     """Progress can't be kept; the message says what to do."""
 
 
@@ -114,7 +114,7 @@ def read() -> Progress:
 def _from_dict(data: dict[str, Any], file: Path) -> Progress:
     if isinstance(data["schema"], int) and data["schema"] > _SCHEMA:
         raise ProgressError(
-            f"{file} was written by a newer loopclinic: update this one, or set LOOPCLINIC_HOME "
+            f"{file} is of a newer loopclinic: upgrade this one, or set LOOPCLINIC_HOME "
             "to another folder."
         )
     if data["schema"] != _SCHEMA:

@@ -51,7 +51,6 @@ def reasons_for_residue(trial: Trial, text: str, judged: Collection[str]) -> lis
 
 
 def _tasks(found: list[dict[str, Any]], lab: Path, text: str) -> Reason:
-    del text
     first = found[0]
     code = f": `{first['code']}`" if first.get("code") else ""
     return Reason(
@@ -61,7 +60,7 @@ def _tasks(found: list[dict[str, Any]], lab: Path, text: str) -> Reason:
         measured=_count(found, "task"),
         budget="0 tasks",
         file=str(lab),
-        line=first.get("line"),
+        line=first.get("line") or line_of(text, r"create_task\s*\(|ensure_future\s*\("),
         next_step="Await every task that you start, or cancel it and await that.",
     )
 

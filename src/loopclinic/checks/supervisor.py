@@ -22,6 +22,7 @@ from loopclinic.checks.limits import MARK, Limits, Tree
 __all__ = ["Outcome", "Supervisor"]
 
 _PERIOD = 0.05
+_SILENCE = 1.0
 _DUMP = re.compile(r'\s+File "(?P<file>.*)", line (?P<line>\d+) in (?P<function>.*)')
 _THREAD = re.compile(r"(?:Current thread|Thread) 0x(?P<ident>[0-9a-f]+)")
 
@@ -141,7 +142,7 @@ class Supervisor:
         self,
         *,
         on_step: Callable[[str], None] | None = None,
-        stop: threading.Event | None = None,
+        stop: Callable[[], bool] | None = None,
     ) -> Outcome:
         """Wait for the end of the trial, or for a limit, and return what was heard."""
         outcome = self._outcome
@@ -166,8 +167,8 @@ class Supervisor:
         self._finish()
         return outcome
 
-    def _broken_limit(self, stop: threading.Event | None) -> tuple[str, float] | None:
-        if stop is not None and stop.is_set():
+    def _broken_limit(self, stop: Callable[[], bool] | None) -> tuple[str, float] | None:
+        if stop is not None and stop():
             return "stopped", 0
         seconds = time.monotonic() - self._started
         if seconds > self.limits.seconds:
@@ -218,8 +219,12 @@ class Supervisor:
         outcome.stack = self._stack_of_main()
         outcome.output = bytes(self._output).decode("utf-8", "replace")
         outcome.seconds = time.monotonic() - self._started
+        silent = time.monotonic() - self._heard
         if outcome.stuck is not None:
-            outcome.stuck["seconds"] += time.monotonic() - self._heard
+            outcome.stuck["seconds"] += silent
+        elif outcome.cause not in ("ended", "died") and silent > _SILENCE:
+            # A C call that holds the GIL stops the child's lookout too.
+            outcome.stuck = {"seconds": silent, "place": None}
 
     def close(self) -> None:
         """End what still runs and remove the trial's folder; may be called twice."""

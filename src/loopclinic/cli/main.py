@@ -80,9 +80,9 @@ def _run(line: list[str]) -> int:
         )
     except REFUSALS as error:
         return _refuse(_sentence(error))
-    except LookupError as error:
-        # UnknownLessonError, without importing the lessons for every command.
-        if type(error).__name__ != "UnknownLessonError":
+    except (LookupError, RuntimeError) as error:
+        # By name, so that not every command imports the lessons.
+        if type(error).__name__ not in ("UnknownLessonError", "NoLabError", "ProgressError"):
             raise
         return _refuse(_sentence(error))
 

@@ -1,0 +1,30 @@
+"""`loopclinic hint NN`: a hint, a little more each time."""
+
+import argparse
+import json
+from dataclasses import asdict
+
+from loopclinic.checks.hints import next_hint
+from loopclinic.cli.lesson_argument import add_lesson
+from loopclinic.lessons import lesson
+
+__all__ = ["configure", "run"]
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of this command."""
+    add_lesson(parser)
+    parser.add_argument("--json", action="store_true", help="print the hint as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the next hint."""
+    one = lesson(args.lesson)
+    hint = next_hint(one)
+    if args.json:
+        print(json.dumps(None if hint is None else asdict(hint), ensure_ascii=False))
+    elif hint is None:
+        print(f"Lesson {one.number} has no hints.")
+    else:
+        print(f"Hint {hint.grade} of {hint.grades}: {hint.text}\n{hint.then(one.number)}")
+    return 0

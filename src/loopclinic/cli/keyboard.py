@@ -1,0 +1,60 @@
+"""Single keys from a terminal, without Enter; nothing where there is no terminal."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+__all__ = ["keys"]
+
+
+@contextmanager
+def keys() -> Iterator[Callable[[float], str | None]]:
+    """Give a function that waits up to so many seconds for a key and returns it, or None.
+
+    The terminal is as it was afterwards.
+    """
+    if not sys.stdin.isatty():
+        yield _no_key
+    elif sys.platform == "win32":
+        yield _windows_key
+    else:
+        import termios  # noqa: PLC0415 - not on Windows
+        import tty  # noqa: PLC0415 - not on Windows
+
+        number = sys.stdin.fileno()
+        before = termios.tcgetattr(number)
+        try:
+            tty.setcbreak(number)
+            yield _posix_key
+        finally:
+            termios.tcsetattr(number, termios.TCSADRAIN, before)
+
+
+def _no_key(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+def _posix_key(seconds: float) -> str | None:
+    import os  # noqa: PLC0415 - beside select, which works on files only here
+    import select  # noqa: PLC0415 - works on sockets only on Windows
+
+    number = sys.stdin.fileno()
+    ready, _, _ = select.select([number], [], [], seconds)
+    if not ready:
+        return None
+    data = os.read(number, 1)
+    return data.decode("latin-1") if data else "\x04"
+
+
+def _windows_key(seconds: float) -> str | None:
+    if sys.platform != "win32":
+        return None
+    import msvcrt  # noqa: PLC0415 - only there
+
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends:
+        if msvcrt.kbhit():
+            return msvcrt.getwch()
+        time.sleep(0.02)
+    return None

@@ -1,0 +1,48 @@
+"""`loopclinic next`: the lesson to take next, and what to open."""
+
+import argparse
+import json
+
+from loopclinic.checks import course, progress
+from loopclinic.lessons import Lesson
+
+__all__ = ["configure", "run", "sentences"]
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of this command."""
+    parser.add_argument("--json", action="store_true", help="print it as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the lesson to take next."""
+    one = course.next_lesson(progress.read())
+    if args.json:
+        found = None
+        if one is not None:
+            lab = None if one.shipped is None else f"labs/{one.shipped.name}"
+            found = {"number": one.number, "notebook": _notebook(one), "lab": lab}
+        print(json.dumps(found))
+    else:
+        print(sentences(one))
+    return 0
+
+
+def sentences(one: Lesson | None) -> str:
+    """Say what comes next; None stands for the end of the course."""
+    if one is None:
+        return "Every lab has passed. Any of them may be taken again: loopclinic list."
+    lines = [
+        f"Next: {one.number} {one.title}, {one.minutes} minutes. {one.summary}",
+        f"  read   {_notebook(one)}",
+    ]
+    if one.shipped is not None:
+        lines += [
+            f"  edit   labs/{one.shipped.name}",
+            f"  check  loopclinic watch {one.number}",
+        ]
+    return "\n".join(lines)
+
+
+def _notebook(one: Lesson) -> str:
+    return f"notebooks/{one.name}.ipynb"

@@ -1,0 +1,38 @@
+"""`loopclinic reset NN`: put a lab back as it shipped, and keep a backup of yours."""
+
+import argparse
+import json
+
+from loopclinic.checks.labs import Restored, reset
+from loopclinic.cli.lesson_argument import add_lesson
+from loopclinic.cli.verdict_view import short_path
+from loopclinic.lessons import lesson
+
+__all__ = ["configure", "run", "sentence"]
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of this command."""
+    add_lesson(parser)
+    parser.add_argument("--json", action="store_true", help="print what was done as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Reset the lab and say where the backup is."""
+    done = reset(lesson(args.lesson))
+    if args.json:
+        backup = None if done.backup is None else str(done.backup)
+        print(json.dumps({"file": str(done.path), "backup": backup, "changed": done.changed}))
+    else:
+        print(sentence(done))
+    return 0
+
+
+def sentence(done: Restored) -> str:
+    """Say what a reset did."""
+    path = short_path(done.path)
+    if not done.changed:
+        return f"{path} already is as it shipped."
+    if done.backup is None:
+        return f"{path} was missing and is back as it shipped."
+    return f"{path} is as it shipped again. Yours is kept as {done.backup}."

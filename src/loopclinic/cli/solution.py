@@ -1,0 +1,92 @@
+"""`loopclinic solution NN`: show the reference solution, after a pass or on request."""
+
+import argparse
+import difflib
+import json
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.syntax import Syntax
+
+from loopclinic.checks import labs, progress
+from loopclinic.cli.lesson_argument import add_lesson
+from loopclinic.cli.verdict_view import short_path
+from loopclinic.lessons import Lesson, lesson
+
+__all__ = ["configure", "run"]
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of this command."""
+    add_lesson(parser)
+    parser.add_argument("--yes", "-y", action="store_true", help="show it also before a pass")
+    parser.add_argument(
+        "--diff", action="store_true", help="show what changes in your file instead"
+    )
+    parser.add_argument("--json", action="store_true", help="print it as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the solution; 1 when it was not wanted after all."""
+    one = lesson(args.lesson)
+    path = labs.solution_path(one)
+    if not (args.yes or _passed(one) or _asked(one)):
+        return 1
+    try:
+        text = _read(path)
+    except FileNotFoundError:
+        print(f"loopclinic: {path} is missing: get the kit's files again.", file=sys.stderr)
+        return 2
+    with progress.change() as kept:
+        kept.of(one.name).solution_seen = progress.timestamp()
+    if args.diff:
+        text = _diff(labs.lab_path(one), path, text)
+    if args.json:
+        print(json.dumps({"file": str(path), "text": text}, ensure_ascii=False))
+        return 0
+    console = Console()
+    if console.is_terminal:
+        console.print(Syntax(text, "diff" if args.diff else "python", theme="ansi_dark"))
+    else:
+        print(text, end="" if text.endswith("\n") else "\n")
+    return 0
+
+
+def _passed(one: Lesson) -> bool:
+    return progress.read().of(one.name).passed
+
+
+def _asked(one: Lesson) -> bool:
+    if not sys.stdin.isatty():
+        print(
+            f"Lab {one.number} has not passed yet. To see the solution anyway: "
+            f"loopclinic solution {one.number} --yes",
+            file=sys.stderr,
+        )
+        return False
+    answer = input(f"Lab {one.number} has not passed yet. Show the solution anyway? [y/N] ")
+    return answer.strip().lower() in ("y", "yes")
+
+
+def _read(path: Path) -> str:
+    if path.is_dir():
+        files = sorted(path.rglob("*.py"))
+        return "\n".join(
+            f"# {file.relative_to(path.parent)}\n{file.read_text('utf-8')}" for file in files
+        )
+    return path.read_text("utf-8")
+
+
+def _diff(lab: Path, solution: Path, text: str) -> str:
+    try:
+        own = _read(lab)
+    except (OSError, UnicodeDecodeError):
+        own = ""
+    lines = difflib.unified_diff(
+        own.splitlines(keepends=True),
+        text.splitlines(keepends=True),
+        short_path(lab),
+        short_path(solution),
+    )
+    return "".join(lines) or "Your file is the solution, line by line.\n"

@@ -1,0 +1,75 @@
+"""A verdict in a terminal: a panel in color, or plain lines where there is no terminal."""
+
+import os
+from pathlib import Path
+
+from rich.console import Console, Group, RenderableType
+from rich.panel import Panel
+from rich.text import Text
+
+from loopclinic.verdict import Reason, Verdict
+
+__all__ = ["EXIT", "show_verdict", "verdict_panel"]
+
+EXIT = {"passed": 0, "not-yet": 1, "could-not-run": 2}
+"""Exit status by verdict: 1 for whatever the learner's file causes, 2 for the kit or the machine."""
+
+_LOOKS = {
+    "passed": ("Passed", "green"),
+    "not-yet": ("Not yet", "dark_orange"),
+    "could-not-run": ("Could not run", "bright_black"),
+}
+
+
+def show_verdict(verdict: Verdict, console: Console) -> None:
+    """Print a verdict."""
+    if console.is_terminal:
+        console.print(verdict_panel(verdict))
+    else:
+        console.print(str(verdict), markup=False, highlight=False, soft_wrap=True)
+
+
+def verdict_panel(verdict: Verdict) -> RenderableType:
+    """Return a verdict as a panel."""
+    words, color = _LOOKS[verdict.status]
+    parts: list[RenderableType] = [Text(verdict.headline)]
+    for reason in verdict.reasons:
+        parts += [Text(), _reason(reason, color)]
+    return Panel(
+        Group(*parts),
+        title=Text(f" {words}: {verdict.lesson} ", style=f"bold {color}"),
+        title_align="left",
+        subtitle=Text(f" {verdict.seconds:.1f} s, seed {verdict.seed} ", style="dim"),
+        subtitle_align="right",
+        border_style=color,
+        padding=(1, 2),
+    )
+
+
+def _reason(reason: Reason, color: str) -> Text:
+    text = Text()
+    if reason.conflict:
+        text.append(f"{reason.conflict}  ", style=f"bold {color}")
+    text.append(reason.sentence)
+    if reason.file:
+        text.append(f"\n{short_path(reason.file)}", style="cyan")
+        if reason.line:
+            text.append(f":{reason.line}", style="cyan")
+    if reason.measured is not None:
+        text.append("\nmeasured ", style="dim")
+        text.append(reason.measured, style="bold")
+        if reason.budget is not None:
+            text.append(", budget ", style="dim")
+            text.append(reason.budget)
+    if reason.next_step:
+        text.append(f"\nNext: {reason.next_step}")
+    return text
+
+
+def short_path(path: str | Path) -> str:
+    """Return a path relative to the working directory where that is shorter."""
+    try:
+        relative = os.path.relpath(path)
+    except ValueError:  # another drive on Windows
+        return str(path)
+    return min(relative, str(path), key=len)

@@ -1,0 +1,143 @@
+"""`loopclinic watch [NN]`: judge a lab again on every save."""
+
+import argparse
+import queue
+import sys
+import threading
+from collections.abc import Callable
+
+from rich.console import Console
+
+from loopclinic.checks import checking, course, hints, labs, progress
+from loopclinic.checks.watching import Watching
+from loopclinic.cli import keyboard, next_lesson, reset
+from loopclinic.cli.lesson_argument import add_lesson, lesson_or_next
+from loopclinic.cli.list_lessons import lesson_table
+from loopclinic.cli.verdict_view import short_path, show_verdict
+from loopclinic.lessons import Lesson
+from loopclinic.verdict import Verdict
+
+__all__ = ["configure", "run"]
+
+_KEYS = "h hint   n next   l list   r reset   q quit"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of this command."""
+    add_lesson(parser, optional=True)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Watch until q or Ctrl-C."""
+    one = lesson_or_next(args.lesson)
+    if one is None:
+        print(next_lesson.sentences(None))
+        return 0
+    console = Console()
+    with keyboard.keys() as pressed:
+        session: _Session | None = _Session(one, console, pressed)
+        while session is not None:
+            session = session.run()
+    return 0
+
+
+class _Session:
+    """The watch of one lab; everything is printed from the thread that called `run`."""
+
+    def __init__(
+        self, one: Lesson, console: Console, pressed: Callable[[float], str | None]
+    ) -> None:
+        self._lesson = one
+        self._console = console
+        self._pressed = pressed
+        self._events: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._last: Verdict | None = None
+        self._following: Lesson | None = None
+        self._done = threading.Event()
+        self._watching = Watching(
+            labs.lab_path(one),
+            lambda on_step, stop: checking.check(
+                one.number, on_step=on_step, stop=stop, say=self._say
+            ),
+            on_start=lambda: self._post(lambda: self._status("Checking …")),
+            on_step=lambda step: self._post(lambda: self._status(f"Checking: {step} …")),
+            on_verdict=lambda verdict: self._post(lambda: self._show(verdict)),
+        )
+
+    def run(self) -> "_Session | None":
+        """Watch, and return the session to go on with, None to quit."""
+        self._watching.start(check_now=True)
+        try:
+            while not self._done.is_set():
+                try:
+                    self._events.get_nowait()()
+                except queue.Empty:
+                    self._press(self._pressed(0.1))
+        finally:
+            self._watching.stop()
+        if self._following is None:
+            return None
+        return _Session(self._following, self._console, self._pressed)
+
+    def _post(self, event: Callable[[], None]) -> None:
+        self._events.put(event)
+
+    def _say(self, sentence: str) -> None:
+        self._post(lambda: self._console.print(sentence, markup=False, highlight=False))
+
+    def _status(self, text: str) -> None:
+        if self._console.is_terminal:
+            sys.stdout.write(f"\r\x1b[2K{text[: self._console.width - 1]}")
+            sys.stdout.flush()
+
+    def _show(self, verdict: Verdict) -> None:
+        self._last = verdict
+        if self._console.is_terminal:
+            self._console.clear()
+        show_verdict(verdict, self._console)
+        self._foot()
+
+    def _foot(self) -> None:
+        path = short_path(self._watching.path)
+        self._console.print(f"Watching {path}; save it to check again.", highlight=False)
+        if self._console.is_terminal:
+            self._console.print(_KEYS, style="dim", highlight=False)
+
+    def _press(self, key: str | None) -> None:
+        match key:
+            case "h":
+                hint = hints.next_hint(self._lesson)
+                text = "This lesson has no hints."
+                if hint is not None:
+                    text = f"Hint {hint.grade} of {hint.grades}: {hint.text}"
+                self._console.print(text, markup=False, highlight=False)
+            case "l":
+                self._console.print(lesson_table(progress.read()))
+            case "n":
+                self._next()
+            case "r":
+                self._console.print(
+                    "Put the lab back as it shipped? A backup is kept. [y/n]", markup=False
+                )
+                if self._answer() == "y":
+                    self._console.print(reset.sentence(labs.reset(self._lesson)), markup=False)
+            case "q" | "\x03" | "\x04":
+                self._done.set()
+
+    def _answer(self) -> str | None:
+        while (key := self._pressed(0.5)) is None:
+            pass
+        return key.lower()
+
+    def _next(self) -> None:
+        following = course.next_lab(progress.read())
+        if following is None or following == self._lesson:
+            self._console.print(
+                next_lesson.sentences(following)
+                if following is None
+                else "This is the next lab that has not passed yet.",
+                highlight=False,
+            )
+            return
+        self._following = following
+        self._done.set()

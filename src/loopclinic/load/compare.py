@@ -1,0 +1,192 @@
+"""Compares variants under the same load: one interleaved run, a process for each of them."""
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from loopclinic.load.comparison import Comparison
+from loopclinic.load.drive import generator, patience
+from loopclinic.load.progress import Progress
+from loopclinic.load.schedule import Load
+from loopclinic.load.travel import pack
+from loopclinic.load.variant import LoadError, Target, Variant
+from loopclinic.load.vitals import Vitals, duration
+from loopclinic.servers import ServerError, ServerProcess
+
+__all__ = ["compare", "order"]
+
+
+def compare(
+    *variants: Variant | Target,
+    load: Load | None = None,
+    rounds: int = 5,
+    warmup: float = 0.5,
+    bound: float | None = None,
+    progress: bool = True,
+) -> Comparison:
+    """Put each variant under the same load, in a process of its own, round after round.
+
+    All servers stay up; the load comes from one more process; rounds are interleaved (ABBA for
+    two, rotating for more), so that whatever else the machine does meets every variant alike.
+    In round r every variant gets the same arrivals.
+
+    Args:
+        variants: what to compare, the first is what the others are measured against.
+        load: requests a round.
+        rounds: three or more, or no difference can be told.
+        warmup: seconds of load for each variant before the first round, not counted.
+        bound: seconds that no variant's latency can beat, drawn and labelled in plots.
+        progress: show how far it is.
+
+    Raises:
+        LoadError: a variant can't travel, doesn't start, dies, or answers nothing.
+        ValueError: a number makes no sense.
+        KeyboardInterrupt: at an interrupt, once, with every process ended.
+    """
+    if not variants:
+        raise ValueError("compare() needs a variant or more: compare(before, after).")
+    if rounds < 1:
+        raise ValueError(f"compare(rounds={rounds}): one round or more.")
+    if warmup < 0:
+        raise ValueError(f"compare(warmup={warmup}): seconds, 0 or more.")
+    load = load or Load()
+    named = _named(variants)
+    specs = [pack(variant) for variant in named]
+    found: list[list[Vitals]] = [[] for _ in named]
+    with contextlib.ExitStack() as stack, Progress(shown=progress) as shown:
+        shown.say(f"Starting {len(named)} server processes...")
+        source = stack.enter_context(contextlib.closing(generator()))
+        servers = [
+            _Server(variant, spec, source, load) for variant, spec in zip(named, specs, strict=True)
+        ]
+        for server in servers:
+            stack.enter_context(contextlib.closing(server.process))
+            server.process.launch()
+        source.start()
+        for server in servers:
+            server.start()
+            server.warm_up(warmup)
+        for number in range(rounds):
+            for place, index in enumerate(order(number, len(servers))):
+                server = servers[index]
+                shown.say(
+                    f"Round {number + 1} of {rounds}, {place + 1} of {len(servers)}: {server.name}"
+                )
+                found[index].append(server.round(number))
+                if number + 1 < rounds or place + 1 < len(servers):
+                    server.recover(warmup)
+        shown.done(f"Compared {len(named)} variants over {rounds} rounds of {load}.")
+    return Comparison(
+        variants=tuple(variant.name for variant in named),
+        rounds=tuple(tuple(vitals) for vitals in found),
+        load=load,
+        bound=bound,
+    )
+
+
+def order(number: int, variants: int) -> list[int]:
+    """Return the order of the variants in a round: ABBA for two, rotating back and forth for more."""
+    start = number // 2 % variants
+    forward = [(start + place) % variants for place in range(variants)]
+    if variants == 2:  # noqa: PLR2004
+        forward = [0, 1]
+    return forward if number % 2 == 0 else forward[::-1]
+
+
+class _Server:
+    """One variant's process, and the load it gets."""
+
+    def __init__(
+        self, variant: Variant, spec: dict[str, Any], source: ServerProcess, load: Load
+    ) -> None:
+        self.name = variant.name
+        self.load = load
+        self.source = source
+        self.process = ServerProcess(
+            "loopclinic.load.variant_server", spec, label=f"the process of '{variant.name}'"
+        )
+        self._overrun = False
+
+    def start(self) -> None:
+        try:
+            self.process.start()
+        except ServerError as error:
+            raise LoadError(
+                f"'{self.name}' did not start: {error} Mend that, and compare again.",
+                error.detail,
+            ) from None
+
+    def warm_up(self, seconds: float) -> None:
+        if seconds == 0:
+            return
+        load = replace(self.load, seed=self.load.seed + 7919)
+        if load.jobs is None:
+            load = replace(load, seconds=seconds, timeout=min(load.timeout, 2.0 + seconds))
+        else:
+            load = replace(load, jobs=min(load.jobs, 10))
+        vitals = self._play(load, 0)
+        self._overrun = "timeout" in vitals.errors
+
+    def round(self, number: int) -> Vitals:
+        """Play one round.
+
+        Raises:
+            LoadError: the server died, or answered nothing.
+        """
+        vitals = self._play(self.load, number)
+        if vitals.answered == 0:
+            raise LoadError(self._silent(vitals))
+        self._overrun = "timeout" in vitals.errors
+        return vitals
+
+    def recover(self, warmup: float) -> None:
+        """Start the server anew if requests were given up: it may still be at work on them."""
+        if not self._overrun:
+            return
+        self.process.close()
+        self.start()
+        self.warm_up(warmup)
+
+    def _play(self, load: Load, number: int) -> Vitals:
+        try:
+            self.process.call("begin")
+            played = self.source.call(
+                load.order(self.process.address["port"], number), timeout=patience(load)
+            )
+            measured = self.process.call("end")
+        except ServerError as error:
+            if self.source.pid is None or "load generator" in str(error):
+                raise
+            raise LoadError(
+                f"'{self.name}' died under load: {error} "
+                "Run it alone with 'await drive(...)' to see how.",
+                error.detail,
+            ) from None
+        return Vitals.of(load, played, measured)
+
+    def _silent(self, vitals: Vitals) -> str:
+        said = f"'{self.name}' answered none of {vitals.sent} requests"
+        if set(vitals.errors) == {"timeout"}:
+            stuck = max(vitals.stalls, key=lambda stall: stall.seconds, default=None)
+            where = f": its loop is stuck at {stuck.where}" if stuck is not None else ""
+            return (
+                f"{said} within {duration(self.load.timeout)}{where}. "
+                "Mend the line, or raise Load(timeout=...)."
+            )
+        kind = next(iter(vitals.errors))
+        cause = vitals.first_errors.get(kind, kind)
+        return f"{said}, the first failed by {cause}. Mend that, and compare again."
+
+
+def _named(variants: Sequence[Variant | Target]) -> list[Variant]:
+    """Return variants with names that differ."""
+    found: list[Variant] = []
+    for given in variants:
+        variant = given if isinstance(given, Variant) else Variant(given)
+        taken = {other.name for other in found}
+        name, count = variant.name, 2
+        while name in taken:
+            name, count = f"{variant.name} ({count})", count + 1
+        found.append(replace(variant, name=name))
+    return found

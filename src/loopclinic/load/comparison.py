@@ -1,0 +1,217 @@
+"""What a comparison found: figures by variant and round, and whether they differ."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from html import escape
+from statistics import median
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from loopclinic.load.difference import Difference, difference
+from loopclinic.load.figures import FIGURES, Figure
+from loopclinic.load.schedule import Load
+from loopclinic.load.table import html_table, rich_table, text_table
+from loopclinic.load.vitals import Vitals
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from loopclinic.load.plots import Picture
+
+__all__ = ["Comparison"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Vitals of variants that were measured in one interleaved run.
+
+    `rounds[i][r]` is what variant `variants[i]` showed in round r. `bound` is in seconds.
+    """
+
+    variants: tuple[str, ...]
+    rounds: tuple[tuple[Vitals, ...], ...]
+    load: Load
+    bound: float | None = None
+
+    def __getitem__(self, variant: str) -> tuple[Vitals, ...]:
+        """Return the rounds of a variant.
+
+        Raises:
+            KeyError: there is none of that name; the message lists those there are.
+        """
+        if variant not in self.variants:
+            raise KeyError(f"no variant {variant!r}: there are {', '.join(self.variants)}.")
+        return self.rounds[self.variants.index(variant)]
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The groups that requests belonged to, by name."""
+        return tuple(sorted({name for runs in self.rounds for v in runs for name in v.groups}))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What makes the figures less than they seem, one sentence a variant and cause."""
+        found: list[str] = []
+        for name, runs in zip(self.variants, self.rounds, strict=True):
+            late = max(runs, key=lambda v: v.generator_lag.p99)
+            failed = max(runs, key=lambda v: sum(v.errors.values()))
+            said = dict.fromkeys((*late.warnings[:1], *failed.warnings[-1:]))
+            found.extend(f"{name}: {sentence}" for sentence in said)
+        return tuple(found)
+
+    def values(self, figure: str, variant: str, *, group: str | None = None) -> tuple[float, ...]:
+        """Return a figure of each round; of one group's latency, if named (p50, p95, p99, max).
+
+        Raises:
+            KeyError: no such figure or variant; the message lists those there are.
+        """
+        runs = self[variant]
+        if group is not None:
+            return tuple(
+                float(getattr(run.groups[group], figure)) if group in run.groups else math.nan
+                for run in runs
+            )
+        return tuple(float(_figure(figure).read(run)) for run in runs)
+
+    def median(self, figure: str, variant: str, *, group: str | None = None) -> float:
+        """Return the median of a figure over the rounds; nan where no round has it."""
+        known = [x for x in self.values(figure, variant, group=group) if not math.isnan(x)]
+        return median(known) if known else math.nan
+
+    def spread(self, figure: str, variant: str) -> tuple[float, float]:
+        """Return the smallest and the largest of a figure over the rounds."""
+        known = [x for x in self.values(figure, variant) if not math.isnan(x)]
+        return (min(known), max(known)) if known else (math.nan, math.nan)
+
+    def ratio(
+        self,
+        figure: str,
+        variant: str | None = None,
+        against: str | None = None,
+        *,
+        group: str | None = None,
+    ) -> Difference:
+        """Return how a figure of `variant` (the last) relates to that of `against` (the first)."""
+        return difference(
+            self.values(figure, variant or self.variants[-1], group=group),
+            self.values(figure, against or self.variants[0], group=group),
+            resolution=_figure(figure).resolution,
+        )
+
+    def samples(self, variant: str, *, group: str | None = None) -> tuple[float, ...]:
+        """Return the latencies of all rounds, in seconds; of one group, if named."""
+        runs = self[variant]
+        if group is None:
+            return tuple(x for run in runs for x in run.latency.samples)
+        return tuple(x for run in runs if group in run.groups for x in run.groups[group].samples)
+
+    def plot(
+        self,
+        kind: Literal["latency", "lag"] = "latency",
+        *,
+        group: str | None = None,
+        dark: bool | None = None,
+    ) -> "Picture":
+        """Draw the latency distribution of all rounds, or the lag over time of the median round."""
+        from loopclinic.load.plots import lag_plot, latency_plot  # noqa: PLC0415 - matplotlib
+
+        if kind == "lag":
+            return lag_plot({name: self._typical(name) for name in self.variants}, dark=dark)
+        series = {name: self.samples(name, group=group) for name in self.variants}
+        return latency_plot(series, bound=self.bound, title=group or "", dark=dark)
+
+    def _typical(self, variant: str) -> Vitals:
+        runs = sorted(self[variant], key=lambda v: v.lag.max)
+        return runs[(len(runs) - 1) // 2]
+
+    def table(self) -> "Table":
+        """Return the figures as a rich table, for a terminal."""
+        return rich_table(self)
+
+    def __str__(self) -> str:
+        return text_table(self)
+
+    def _repr_html_(self) -> str:
+        return html_table(self)
+
+    def to_html(self, title: str = "Comparison under load") -> str:
+        """Return one page that needs nothing else: table and plots, no scripts, both themes."""
+        plots = [self.plot(), *(self.plot(group=group) for group in self.groups), self.plot("lag")]
+        pictures = "\n".join(
+            f"<figure role='img' aria-label='{escape(plot.alt, quote=True)}'>{plot.to_svg()}"
+            "</figure>"
+            for plot in plots
+        )
+        return _PAGE.format(title=escape(title), table=html_table(self), pictures=pictures)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON values; `from_dict` rebuilds the comparison."""
+        medians = {
+            name: {figure: _number(self.median(figure, name)) for figure in FIGURES}
+            for name in self.variants
+        }
+        return {
+            "schema": 1,
+            "variants": list(self.variants),
+            "load": asdict(self.load),
+            "bound": self.bound,
+            "medians": medians,
+            "rounds": [[vitals.to_dict() for vitals in runs] for runs in self.rounds],
+        }
+
+    def to_json(self) -> str:
+        """Return the comparison as JSON, samples included."""
+        return json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Rebuild a comparison from `to_dict()`.
+
+        Raises:
+            ValueError: the schema is newer than this version of loopclinic.
+        """
+        if values.get("schema") != 1:
+            raise ValueError(
+                f"comparison schema {values.get('schema')!r} is unknown: update loopclinic."
+            )
+        return cls(
+            variants=tuple(values["variants"]),
+            rounds=tuple(tuple(map(Vitals.from_dict, runs)) for runs in values["rounds"]),
+            load=Load(**values["load"]),
+            bound=values["bound"],
+        )
+
+
+def _figure(name: str) -> Figure:
+    if name not in FIGURES:
+        raise KeyError(f"no figure {name!r}: there are {', '.join(FIGURES)}.")
+    return FIGURES[name]
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+_PAGE = """\
+<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>
+:root {{ color-scheme: light dark; --ink: #222; --faint: #666; --line: #ccc; --page: #fff }}
+@media (prefers-color-scheme: dark) {{
+  :root {{ --ink: #e4e4e4; --faint: #a0a0a0; --line: #4a4a4a; --page: #161616 }}
+}}
+body {{ margin: 2.5rem auto; max-width: 76rem; padding: 0 1.5rem; color: var(--ink);
+  background: var(--page); font: 15px/1.5 system-ui, sans-serif }}
+h1 {{ font-size: 1.35rem; font-weight: 600 }}
+figure {{ margin: 2rem 0 0; max-width: 46rem }}
+figure svg {{ width: 100%; height: auto }}
+</style>
+<h1>{title}</h1>
+{table}
+{pictures}
+</html>
+"""

@@ -1,0 +1,185 @@
+"""One call of a lab's `transcribe`: how it ended, and where it was meanwhile."""
+
+import asyncio
+import inspect
+import linecache
+import sys
+import threading
+import traceback
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from time import perf_counter
+from types import FrameType, ModuleType
+from typing import Any, Self
+
+from aiohttp import ClientSession
+
+from loopclinic.probe import user_code
+
+__all__ = ["Call", "Ending", "Watch", "settle"]
+
+_POLL = 0.02
+_sleep, _wait, _threads = asyncio.sleep, asyncio.wait, threading.active_count
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a call ended: `returned`, `raised`, `cancelled`, `unfinished` (it was ended by force), or
+    `stubborn` (it did not end even so). `seconds` from its start, or from its cancellation.
+    """
+
+    how: str
+    seconds: float
+    value: Any = None
+    error: str = ""
+    """The exception's class, and its base classes' names, separated by blanks."""
+    message: str = ""
+    place: dict[str, Any] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON values."""
+        return asdict(self)
+
+
+class Call:
+    """A task that awaits `lab.transcribe(session, clip, **options)`."""
+
+    def __init__(
+        self, lab: ModuleType, session: ClientSession, clip: bytes, **options: float
+    ) -> None:
+        self.clip = clip
+        self.began = perf_counter()
+        self.ended: float | None = None
+        self.task = asyncio.create_task(self._run(lab, session, options))
+
+    async def _run(self, lab: ModuleType, session: ClientSession, options: dict[str, float]) -> Any:
+        self.began = perf_counter()
+        try:
+            answer = lab.transcribe(session, self.clip, **options)
+            if not inspect.isawaitable(answer):
+                raise TypeError("transcribe must stay async: what it returned can't be awaited")
+            return await answer
+        finally:
+            self.ended = perf_counter()
+
+    def ending(self, *, since: float | None = None, forced: bool = False) -> Ending:
+        """Say how the call ended; `since` (on perf_counter) stands in for its start."""
+        now = self.ended or perf_counter()
+        seconds = now - (self.began if since is None else since)
+        task = self.task
+        if not task.done():
+            return Ending("stubborn", seconds, place=self.place())
+        if forced:
+            return Ending("unfinished", seconds)
+        if task.cancelled():
+            return Ending("cancelled", seconds)
+        error = task.exception()
+        if error is None:
+            value = task.result()
+            plain = value if isinstance(value, str) else repr(value)[:200]
+            return Ending("returned", seconds, value=plain)
+        names = " ".join(kind.__name__ for kind in type(error).__mro__)
+        steps = [(frame, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+        return Ending("raised", seconds, error=names, message=str(error)[:300], place=_place(steps))
+
+    def place(self) -> dict[str, Any] | None:
+        """Return the learner's innermost line that this call waits at, or None."""
+        steps = []
+        coro: Any = self.task.get_coro()
+        while coro is not None and len(steps) < 1000:  # noqa: PLR2004 - a recursion has an end
+            for kind in ("cr", "gi", "ag"):
+                frame = getattr(coro, f"{kind}_frame", None)
+                if frame is not None:
+                    steps.append((frame, frame.f_lineno or 0))
+            coro = next(
+                (
+                    inner
+                    for name in ("cr_await", "gi_yieldfrom", "ag_await")
+                    if (inner := getattr(coro, name, None)) is not None
+                ),
+                None,
+            )
+        return _place(steps)
+
+
+async def settle(calls: Iterable[Call], cap: float) -> dict[Call, Ending]:
+    """Wait up to `cap` seconds for all of them, end the rest, and say how each one ended."""
+    calls = list(calls)
+    await _wait([call.task for call in calls], timeout=cap)
+    late = [call for call in calls if not call.task.done()]
+    places = {call: call.place() for call in late}
+    began = {call: perf_counter() - call.began for call in late}
+    for call in late:
+        call.task.cancel()
+    if late:
+        await _wait([call.task for call in late], timeout=0.3)
+    endings = {}
+    for call in calls:
+        ending = call.ending(forced=call in began)
+        if call in began and ending.how != "stubborn":
+            ending = Ending("unfinished", began[call], place=places[call])
+        endings[call] = ending
+    return endings
+
+
+class Watch:
+    """While it is open, samples where calls wait, how many threads there are, and nested loops."""
+
+    def __init__(self, calls: Iterable[Call] = ()) -> None:
+        self.calls = list(calls)
+        self.places: Counter[tuple[str, int]] = Counter()
+        self.threads_before = self.threads = _threads()
+        self.nested = False
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._look())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await _wait([self._task])
+
+    @property
+    def place(self) -> dict[str, Any] | None:
+        """The learner's line at which most of the waiting was done, or None."""
+        if not self.places:
+            return None
+        (file, line), _ = self.places.most_common(1)[0]
+        return {"file": file, "line": line, "code": linecache.getline(file, line).strip()}
+
+    @property
+    def new_threads(self) -> int:
+        """The most threads seen beyond those there were."""
+        return self.threads - self.threads_before
+
+    async def _look(self) -> None:
+        while True:
+            self.threads = max(self.threads, _threads())
+            for call in self.calls:
+                if not call.task.done() and (place := call.place()) is not None:
+                    self.places[place["file"], place["line"]] += 1
+            self.nested = self.nested or _nested(sys._getframe())  # noqa: SLF001 - documented
+            await _sleep(_POLL)
+
+
+def _nested(frame: FrameType | None) -> bool:
+    depth = 0
+    while frame is not None:
+        depth += frame.f_code.co_name == "_run_once"
+        frame = frame.f_back
+    return depth > 1
+
+
+def _place(steps: Iterable[tuple[FrameType, int]]) -> dict[str, Any] | None:
+    found = None
+    for frame, line in steps:
+        file = frame.f_code.co_filename
+        if user_code(file) and file != __file__:
+            found = (file, line)
+    if found is None:
+        return None
+    file, line = found
+    return {"file": file, "line": line, "code": linecache.getline(file, line).strip()}

@@ -1,0 +1,398 @@
+"""Drives a lab's `transcribe` through a day of an overloaded service, and reports what happened.
+
+Everything that can be asked of the service is asked of it: the lab's word counts for results only.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from statistics import fmean
+from types import ModuleType
+from typing import Any
+
+import aiohttp
+
+from loopclinic.lessons.blocking_sleep.calls import Call, Ending, Watch, settle
+from loopclinic.lessons.lesson import Stage
+from loopclinic.probe import Probe, Snapshot, Stall
+from loopclinic.servers import Upstream, is_flaky, transcript_of
+
+__all__ = ["rehearse"]
+
+_sleep, _thread_time, _perf_counter = asyncio.sleep, time.thread_time, time.perf_counter
+
+_SMALL_MACHINE = 6
+"""Threads of the default executor: the standard library's min(32, cores + 4) for two cores. Set,
+because on 28 cores the queue behind it would be too short to see, and production may be smaller."""
+_STALL = 0.02
+_BUSY = 0.4  # as the budget `busy`: from here on, what can only be shown on a free loop is left out
+
+_BACKOFF = 0.12
+_FAILURES = 3
+_CROWD, _HEALTHY = 100, 30
+_ARRIVE_WITHIN = 0.5
+_NOMINAL = [_BACKOFF * 2**n for n in range(_FAILURES)]
+
+
+async def rehearse(lab: ModuleType, stage: Stage) -> None:
+    """Run the whole rehearsal; about six seconds for a lab that keeps its contract."""
+    executor = ThreadPoolExecutor(_SMALL_MACHINE, thread_name_prefix="default-executor")
+    asyncio.get_running_loop().set_default_executor(executor)
+    upstream = Upstream(stage.services["faulty_upstream"])
+    # No limits of the session's own: whatever bounds the callers is the lab's doing.
+    timeout = aiohttp.ClientTimeout(total=None)
+    connector = aiohttp.TCPConnector(limit=0)
+    try:
+        async with aiohttp.ClientSession(
+            upstream.url, connector=connector, timeout=timeout
+        ) as session:
+            with Probe(threshold=_STALL) as probe:
+                await _Rehearsal(lab, stage, upstream, session, probe).run()
+    finally:
+        executor.shutdown(wait=False, cancel_futures=True)
+
+
+class _Rehearsal:
+    def __init__(
+        self,
+        lab: ModuleType,
+        stage: Stage,
+        upstream: Upstream,
+        session: aiohttp.ClientSession,
+        probe: Probe,
+    ) -> None:
+        self.lab = lab
+        self.stage = stage
+        self.upstream = upstream
+        self.session = session
+        self.probe = probe
+
+    async def run(self) -> None:
+        await self.warm_up()
+        plain = await self.plain()
+        retried = await self.retried()
+        blocked = max(plain, retried) > _BUSY
+        await self.refused(blocked=blocked)
+        if plain <= _BUSY:
+            # A lab that blocks in the request itself would hang with the service, and for good.
+            await self.hanging()
+            await self.cancelled_request()
+        if not blocked:
+            await self.endless()
+            await self.cancelled_wait()
+        await self.crowds(blocked=blocked)
+
+    # What a call is made of.
+
+    def clips(self, count: int, *, flaky: bool | None = None, marker: bytes = b"") -> list[bytes]:
+        """Return clips never seen before, of which all or none are in the flaky half."""
+        rng = self.stage.rng
+        found: list[bytes] = []
+        while len(found) < count:
+            clip = marker + rng.randbytes(rng.randrange(200, 2000))
+            if flaky is None or is_flaky(clip, 0.5) == flaky:
+                found.append(clip)
+        return found
+
+    def call(self, clip: bytes, **options: float) -> Call:
+        return Call(self.lab, self.session, clip, **options)
+
+    async def dials(self, **dials: Any) -> None:
+        await self.upstream.reset()
+        await self.upstream.set(**dials)
+
+    async def warm_up(self) -> None:
+        """Make what is made once: connections, codecs, lazy imports of the client."""
+        await self.dials()
+        self.stage.step("the first connection")
+        async with self.session.get("/warm-up") as answer:
+            await answer.read()
+
+    # Behavior, one call or a few at a time.
+
+    async def plain(self) -> float:
+        self.stage.step("a call that succeeds at once")
+        await self.dials(latency=0.2)
+        clips = self.clips(2)
+        return await self.quiet("plain", clips, cap=2.5, backoff=2.0)
+
+    async def retried(self) -> float:
+        self.stage.step("four calls that fail twice and then succeed")
+        await self.dials(fail_first=2)
+        clips = self.clips(4)
+        return await self.quiet("retried", clips, cap=2.5, backoff=0.1)
+
+    async def quiet(
+        self, name: str, clips: Sequence[bytes], *, cap: float, backoff: float
+    ) -> float:
+        """Make these calls together on an otherwise idle loop; return the busy share of the time."""
+        mark, cpu = self.probe.snapshot(), _thread_time()
+        calls = [self.call(clip, backoff=backoff) for clip in clips]
+        async with Watch(calls) as watch:
+            endings = await settle(calls, cap)
+        span = self.probe.snapshot().since(mark)
+        busy = span.utilization or 0.0
+        await _sleep(0)
+        stalls = self.stalls_since(mark)
+        counts = await self.upstream.counts()
+        self.stage.fact(
+            name,
+            {
+                "endings": [ending.to_dict() for ending in endings.values()],
+                "right": [
+                    ending.value == transcript_of(call.clip) for call, ending in endings.items()
+                ],
+                "requests": [len(counts.arrivals_of(clip)) for clip in clips],
+                "busy": busy,
+                "seconds": span.seconds,
+                "cpu": (_thread_time() - cpu) / max(busy * span.seconds, 1e-6),
+                "lag": span.lag.max,
+                "stall": _told(stalls),
+                "place": watch.place,
+                "nested": watch.nested,
+            },
+        )
+        return busy
+
+    async def refused(self, *, blocked: bool) -> None:
+        """Calls that can't succeed."""
+        self.stage.step("a call that the service refuses for good")
+        status = self.stage.rng.choice([400, 401, 404, 413, 422])
+        await self.dials(status=status)
+        await self.failing("permanent", 1, cap=1.5, backoff=0.02, status=status)
+        self.stage.step("a call that is answered 429 each time")
+        await self.dials(status=429)
+        await self.failing("busy_service", 1, cap=1.5, backoff=0.02, attempts=3)
+        self.stage.step("a call whose connection breaks each time")
+        await self.dials(refuse=1.0)
+        await self.failing("broken", 1, cap=1.5, backoff=0.02, attempts=3)
+        self.stage.step("a call with one attempt, which fails")
+        await self.dials(status=503)
+        # Several, because a jittered wait after the last attempt may be short by chance.
+        count, backoff = (1, 1.0) if blocked else (4, 3.0)
+        await self.failing("last", count, cap=1.0, backoff=backoff, attempts=1)
+
+    async def failing(
+        self, name: str, count: int, *, cap: float, status: int = 0, **options: float
+    ) -> None:
+        clips = self.clips(count)
+        calls = [self.call(clip, **options) for clip in clips]
+        async with Watch(calls) as watch:
+            endings = await settle(calls, cap)
+        counts = await self.upstream.counts()
+        worst = max(endings.values(), key=lambda ending: ending.seconds)
+        self.stage.fact(
+            name,
+            {
+                "ending": worst.to_dict(),
+                "requests": max(len(counts.arrivals_of(clip)) for clip in clips),
+                "status": status,
+                "place": watch.place,
+            },
+        )
+
+    async def hanging(self) -> None:
+        self.stage.step("calls with a deadline of 0.5 s, while the service never answers")
+        await self.dials(hang=1.0)
+        await self.deadlines("hanging", 3, deadline=0.5, attempts=4, backoff=0.05)
+
+    async def endless(self) -> None:
+        self.stage.step("calls with a deadline of 0.4 s, while the service always fails")
+        await self.dials(status=503)
+        # The first wait alone is five deadlines long; a dozen, because jitter may make it short.
+        await self.deadlines("endless", 12, deadline=0.4, attempts=5, backoff=2.0)
+
+    async def deadlines(self, name: str, count: int, *, deadline: float, **options: float) -> None:
+        calls = [self.call(clip, deadline=deadline, **options) for clip in self.clips(count)]
+        async with Watch(calls) as watch:
+            endings = await settle(calls, 2 * deadline)
+        worst = max(endings.values(), key=_rank)
+        self.stage.fact(
+            name,
+            {"deadline": deadline, "ending": worst.to_dict(), "place": worst.place or watch.place},
+        )
+
+    async def cancelled_wait(self) -> None:
+        self.stage.step("calls cancelled while they wait to try again")
+        await self.dials(status=503)
+        calls = [self.call(clip, attempts=10, backoff=3.0, deadline=60.0) for clip in self.clips(5)]
+        await _sleep(0.25)
+        await self.cancel("cancelled_wait", calls)
+
+    async def cancelled_request(self) -> None:
+        self.stage.step("calls cancelled while they wait for an answer")
+        await self.dials(hang=1.0)
+        calls = [
+            self.call(clip, attempts=10, backoff=0.02, deadline=60.0) for clip in self.clips(3)
+        ]
+        await _sleep(0.15)
+        await self.cancel("cancelled_request", calls)
+
+    async def cancel(self, name: str, calls: Sequence[Call]) -> None:
+        places = [call.place() for call in calls]
+        before = await self.upstream.counts()
+        since = _perf_counter()
+        for call in calls:
+            call.task.cancel()
+        await asyncio.wait([call.task for call in calls], timeout=0.5)
+        endings = [call.ending(since=since) for call in calls]
+        await _sleep(0.25)
+        after = await self.upstream.counts()
+        stubborn = [call for call in calls if not call.task.done()]
+        worst = max(endings, key=lambda ending: (ending.how != "cancelled", ending.seconds))
+        self.stage.fact(
+            name,
+            {
+                "ending": worst.to_dict(),
+                "requests_before": before.requests,
+                "requests_after": after.requests - before.requests,
+                "left": after.disconnects,
+                "in_flight": after.in_flight,
+                "calls": len(calls),
+                "place": worst.place or next((place for place in places if place), None),
+            },
+        )
+        if stubborn:
+            await settle(stubborn, 0)
+
+    # Budget, with many at once.
+
+    async def crowds(self, *, blocked: bool) -> None:
+        self.stage.step("ten callers of the file as shipped, for comparison")
+        shipped = await self.crowd(
+            self.stage.antipattern, flaky=2, healthy=8, failures=1, backoff=0.3
+        )
+        if blocked:
+            self.stage.step("ten callers, two of which have to try again")
+            yours = await self.crowd(self.lab, flaky=2, healthy=8, failures=1, backoff=0.3)
+        else:
+            self.stage.step(f"{_CROWD} callers that fail three times among {_HEALTHY} that do not")
+            yours = await self.crowd(
+                self.lab, flaky=_CROWD, healthy=_HEALTHY, failures=_FAILURES, backoff=_BACKOFF
+            )
+        self.stage.fact("shipped", shipped)
+        self.stage.fact("crowd", yours)
+        self.stage.fact(
+            "vitals",
+            {
+                "callers": yours["callers"],
+                "lag_p99_ms": round(yours["lag"] * 1000, 1),
+                "lag_p99_ms_as_shipped": round(shipped["lag"] * 1000, 1),
+                "healthy_p90_ms": round(yours["healthy_p90"] * 1000, 1),
+                "healthy_p90_ms_as_shipped": round(shipped["healthy_p90"] * 1000, 1),
+                "retrying_p90_of_own_waits": round(yours["flaky_p90"] / yours["nominal"], 2),
+                "new_threads": yours["threads"],
+            },
+        )
+
+    async def crowd(
+        self, lab: ModuleType, *, flaky: int, healthy: int, failures: int, backoff: float
+    ) -> dict[str, Any]:
+        """Let callers arrive one after another and wait until all are done, or clearly too late."""
+        await self.dials(fail_first=failures, fail_share=0.5)
+        due = [(clip, True) for clip in self.clips(flaky, flaky=True)]
+        due += [(clip, False) for clip in self.clips(healthy, flaky=False)]
+        self.stage.rng.shuffle(due)
+        if due[-1][1] and len(due) <= 10:  # noqa: PLR2004 - in a small crowd somebody must be the victim
+            due.reverse()
+        nominal = [backoff * 2**n for n in range(failures)]
+        mark = self.probe.snapshot()
+        began = _perf_counter()
+        calls: dict[Call, tuple[bool, float]] = {}
+        pause = _ARRIVE_WITHIN / len(due)
+        watch = Watch()
+        async with watch:
+            for number, (clip, retries) in enumerate(due):
+                # Latency counts from when a call was due: a stuck loop also starts callers late.
+                when = began + number * pause
+                if (early := when - _perf_counter()) > 0:
+                    await _sleep(early)
+                call = Call(
+                    lab, self.session, clip, attempts=failures + 1, backoff=backoff, deadline=30.0
+                )
+                calls[call] = (retries, when)
+                watch.calls.append(call)
+            endings = await settle(calls, 3 * sum(nominal))
+        span = self.probe.snapshot().since(mark)
+        await _sleep(0)
+        counts = await self.upstream.counts()
+        stalls = self.stalls_since(mark)
+
+        def seconds(wanted: bool) -> list[float]:
+            return sorted(
+                (call.ended or _perf_counter()) - when
+                for call, (retries, when) in calls.items()
+                if retries == wanted
+            )
+
+        slow, quick = seconds(wanted=True), seconds(wanted=False)
+        overhead = quick[len(quick) // 2]
+        waits = _waits([counts.arrivals_of(clip) for clip, retries in due if retries], failures)
+        return {
+            "callers": len(due),
+            "flaky": flaky,
+            "nominal": sum(nominal),
+            "flaky_p90": slow[int(len(slow) * 0.9)],
+            "healthy_p90": quick[int(len(quick) * 0.9)],
+            # The time of a request is not a wait, and a busy machine makes it longer.
+            "waits": [max(0.0, wait - overhead) for wait in waits],
+            "ideal": nominal,
+            "unfinished": sum(
+                ending.how in ("unfinished", "stubborn") for ending in endings.values()
+            ),
+            "wrong": sum(
+                ending.how == "returned" and ending.value != transcript_of(call.clip)
+                for call, ending in endings.items()
+            ),
+            "failed": next((e.to_dict() for e in endings.values() if e.how == "raised"), None),
+            "lag": span.lag.p99,
+            "worst_lag": span.lag.max,
+            "busy": span.utilization,
+            "threads": watch.new_threads,
+            "nested": watch.nested,
+            "stall": _told(stalls),
+            "place": watch.place,
+        }
+
+    def stalls_since(self, mark: Snapshot) -> list[Stall]:
+        return [stall for stall in self.probe.stalls if stall.started >= mark.at - _STALL]
+
+
+def _rank(ending: Ending) -> tuple[bool, bool, float]:
+    in_time = ending.how == "raised" and "TimeoutError" in ending.error.split()
+    return ending.how in ("unfinished", "stubborn"), not in_time, ending.seconds
+
+
+def _told(stalls: Iterable[Stall]) -> dict[str, Any] | None:
+    """Return the line with the most stalled seconds that is not this package's own."""
+    seconds: dict[tuple[str, int], float] = {}
+    longest: dict[tuple[str, int], Stall] = {}
+    own = __file__.rpartition("rehearsal")[0]
+    for stall in stalls:
+        if stall.file is None or stall.line is None:
+            continue
+        if stall.file in (f"{own}rehearsal.py", f"{own}calls.py"):
+            continue
+        key = (stall.file, stall.line)
+        seconds[key] = seconds.get(key, 0.0) + stall.seconds
+        if key not in longest or longest[key].seconds < stall.seconds:
+            longest[key] = stall
+    if not seconds:
+        return None
+    worst = longest[max(seconds, key=seconds.__getitem__)]
+    return {
+        "file": worst.file,
+        "line": worst.line,
+        "code": worst.code or "",
+        "seconds": worst.seconds,
+        "conflict": worst.conflict,
+    }
+
+
+def _waits(arrivals: Sequence[Sequence[float]], failures: int) -> list[float]:
+    """Return the mean of each wait, first to last, over the callers that made all their requests."""
+    complete = [times for times in arrivals if len(times) > failures]
+    if not complete:
+        return []
+    return [fmean(times[n + 1] - times[n] for times in complete) for n in range(failures)]

@@ -1,0 +1,126 @@
+"""A guess, taken before anything runs, and set against what was measured."""
+
+from html import escape
+from math import isfinite, log10
+from pathlib import Path
+from typing import Any, ClassVar
+
+import anywidget
+import traitlets
+
+from loopclinic.lessons.drawing import Drawing, span
+
+__all__ = ["Prediction"]
+
+_HERE = Path(__file__).parent
+_CLOSE = 1.25
+"""Ratio up to which a guess counts as right: nobody guesses a digit better."""
+
+
+class Prediction(anywidget.AnyWidget):
+    """Ask for a number on a logarithmic scale, and keep the answer while the kernel lives.
+
+    Args:
+        question: one question, whose answer is a number.
+        unit: `s` is shown as ms or s; any other unit follows the number.
+        low: where the scale begins, above zero.
+        high: where it ends.
+
+    Run again, a cell with the same question shows the guess that was made before.
+
+    Raises:
+        ValueError: the scale is none.
+    """
+
+    _esm = _HERE / "prediction.js"
+    _css = _HERE / "prediction.css"
+    question = traitlets.Unicode().tag(sync=True)
+    unit = traitlets.Unicode("s").tag(sync=True)
+    low = traitlets.Float(0.001).tag(sync=True)
+    high = traitlets.Float(100.0).tag(sync=True)
+    guess = traitlets.Float(None, allow_none=True).tag(sync=True)
+
+    _guesses: ClassVar[dict[str, float]] = {}
+
+    def __init__(
+        self, question: str, *, unit: str = "s", low: float = 0.001, high: float = 100.0
+    ) -> None:
+        if not 0 < low < high:
+            raise ValueError(f"Prediction(low={low}, high={high}): 0 < low < high.")
+        super().__init__(
+            question=question, unit=unit, low=low, high=high, guess=self._guesses.get(question)
+        )
+        # May run on another thread than the cell's; it only stores a number.
+        self.observe(self._keep, names="guess")
+
+    def _keep(self, change: dict[str, Any]) -> None:
+        if change["new"] is None:
+            self._guesses.pop(self.question, None)
+        else:
+            self._guesses[self.question] = change["new"]
+
+    def against(self, measured: float, what: str = "measured") -> Drawing:
+        """Return guess and measurement, side by side on the guess's scale, with the ratio in words.
+
+        `measured` is in the guess's unit; `what` names it. Without a guess, the measurement alone.
+
+        Raises:
+            ValueError: `measured` is not a number above zero.
+        """
+        if not (isfinite(measured) and measured > 0):
+            raise ValueError(f"Prediction.against({measured}): a number above zero was expected.")
+        guess = self.guess
+        sentence = f"{self._words(measured)} {what}. {_judged(guess, measured)}"
+        low = min(self.low, measured, guess or measured)
+        high = max(self.high, measured, guess or measured)
+
+        def share(value: float) -> float:
+            return 100 * (log10(value) - log10(low)) / (log10(high) - log10(low))
+
+        rows = [("your guess", guess, "var(--lc-lag)"), (what, measured, "var(--lc-stall)")]
+        bars = "".join(
+            _bar(name, self._words(value), share(value), color)
+            for name, value, color in rows
+            if value is not None
+        )
+        return Drawing(
+            f"<p style='font-size:15px'><b>{escape(self._words(measured))}</b> {escape(what)}. "
+            f"{escape(_judged(guess, measured))}</p>{bars}",
+            sentence,
+        )
+
+    def _words(self, value: float) -> str:
+        return span(value) if self.unit == "s" else f"{value:,.3g} {self.unit}".rstrip()
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        bundle = super()._repr_mimebundle_(**kwargs)
+        if bundle is None:
+            return None
+        data, metadata = bundle
+        # Where there is no widget: exported pages, a terminal.
+        guess = "no guess yet" if self.guess is None else f"your guess: {self._words(self.guess)}"
+        data["text/plain"] = f"{self.question} ({guess})"
+        data["text/html"] = f"<p>{escape(self.question)} <em>({escape(guess)})</em></p>"
+        return data, metadata
+
+
+def _judged(guess: float | None, measured: float) -> str:
+    if guess is None:
+        return "You made no guess: that is fine, but the next one stays with you longer if you do."
+    ratio = measured / guess
+    if 1 / _CLOSE <= ratio <= _CLOSE:
+        return "Your guess was right: you have seen this before."
+    many = ratio if ratio > 1 else 1 / ratio
+    times = f"{many:,.0f}" if many >= 9.5 else f"{many:.1f}"  # noqa: PLR2004
+    return f"{times} times {'more' if ratio > 1 else 'less'} than you guessed."
+
+
+def _bar(name: str, value: str, share: float, color: str) -> str:
+    width = max(share, 0.6)
+    return (
+        "<div style='display:grid;grid-template-columns:minmax(6.5em,9em) minmax(0,1fr);gap:12px;"
+        f"align-items:center;margin:5px 0'><span class='lc-muted'>{escape(name)}</span>"
+        "<span style='display:flex;align-items:center;gap:8px;white-space:nowrap'>"
+        f"<span style='flex:0 1 {width:.1f}%;height:14px;border-radius:2px;background:{color}'>"
+        f"</span><span style='flex:none'>{escape(value)}</span></span></div>"
+    )

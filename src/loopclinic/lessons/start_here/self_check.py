@@ -1,0 +1,93 @@
+"""Five lines that say whether this page can do what the lessons ask of it."""
+
+import asyncio
+import sys
+from collections.abc import Callable
+from html import escape
+from pathlib import Path
+from time import perf_counter
+from typing import NamedTuple
+
+from loopclinic.lessons.drawing import Drawing
+from loopclinic.places import kit_root
+from loopclinic.servers import SERVICES
+
+__all__ = ["self_check"]
+
+_DOCTOR = "Run loopclinic doctor in a terminal: it says more."
+
+
+class _Line(NamedTuple):
+    name: str
+    detail: str
+    repair: str = ""
+
+
+def _python() -> _Line:
+    version = ".".join(str(part) for part in sys.version_info[:3])
+    if sys.version_info[:2] > (3, 13):
+        return _Line("Python", f"{version}, with which the kit was not tried")
+    return _Line("Python", version)
+
+
+def _loop() -> _Line:
+    loop = asyncio.get_running_loop()
+    name = type(loop).__name__
+    if getattr(loop, "_selector", None) is None:
+        return _Line(
+            "Kernel",
+            f"{name} has no selector to watch",
+            "Use the kernel named Python 3 of this kit.",
+        )
+    return _Line("Kernel", f"its event loop runs ({name})")
+
+
+def _widgets() -> _Line:
+    folder = Path(sys.prefix) / "share" / "jupyter" / "labextensions"
+    wanted = ("anywidget", "@jupyter-widgets/jupyterlab-manager")
+    missing = [name for name in wanted if not (folder / name / "package.json").exists()]
+    if missing:
+        return _Line("Widgets", f"JupyterLab lacks {' and '.join(missing)}", "make setup")
+    return _Line("Widgets", "both halves are installed")
+
+
+def _servers() -> _Line:
+    began = perf_counter()
+    for start in SERVICES.values():
+        with start():
+            pass
+    return _Line("Servers", f"{len(SERVICES)} started and ended in {perf_counter() - began:.1f} s")
+
+
+def _kit() -> _Line:
+    return _Line("Labs", str(kit_root() / "labs"))
+
+
+_QUESTIONS: dict[str, Callable[[], _Line]] = {
+    "Python": _python,
+    "Kernel": _loop,
+    "Widgets": _widgets,
+    "Servers": _servers,
+    "Labs": _kit,
+}
+
+
+def self_check() -> Drawing:
+    """Ask each question, and show one line for each: well, or what to do."""
+    rows, texts = [], []
+    for name, question in _QUESTIONS.items():
+        try:
+            line = question()
+        except Exception as error:
+            line = _Line(name, f"{type(error).__name__}: {error}", _DOCTOR)
+        color, mark, word = (
+            ("var(--lc-stall)", "◆", "to do") if line.repair else ("var(--lc-calm)", "●", "ok")
+        )
+        repair = f" <b>{escape(line.repair)}</b>" if line.repair else ""
+        rows.append(
+            f"<div style='display:flex;gap:10px'><span style='color:{color}' title='{word}'>{mark}"
+            f"</span><span style='flex:none;width:5em'>{line.name}</span><span class='lc-muted' "
+            f"style='min-width:0;overflow-wrap:anywhere'>{escape(line.detail)}{repair}</span></div>"
+        )
+        texts.append(f"{word:6} {line.name:8} {line.detail} {line.repair}".rstrip())
+    return Drawing("".join(rows), "\n".join(texts))

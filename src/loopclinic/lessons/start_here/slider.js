@@ -1,0 +1,109 @@
+// A slider with two marks: where the reader put it, and where the event loop knows it to be.
+// Each move is sent with a number; the loop sends the number back. The browser's clock does the
+// counting, so that the wait is shown while it lasts.
+
+const KEPT = 2000; // moves that may wait; more are dropped rather than kept for ever
+
+function words(seconds) {
+  if (seconds >= 0.9995) return `${seconds.toFixed(1)}\u00a0s`;
+  const ms = seconds * 1000;
+  return `${ms >= 9.5 ? ms.toFixed(0) : ms.toFixed(1)}\u00a0ms`;
+}
+
+const moves = (count) => `${count} ${count === 1 ? "move" : "moves"}`;
+
+function element(name, className, parent) {
+  const node = document.createElement(name);
+  if (className) node.className = className;
+  parent.append(node);
+  return node;
+}
+
+function render({ model, el }) {
+  const view = Math.random().toString(36).slice(2);
+  const clock = () => performance.now() / 1000;
+  const waiting = new Map(); // number of a move -> when it was made
+  let last = 0;
+  let batch = null; // the moves heard lately: {count, worst, first, last}
+
+  const box = element("div", "lc-slider", el);
+  const yours = element("label", "lc-slider-row", box);
+  element("span", "", yours).textContent = "you";
+  const input = element("input", "", yours);
+  Object.assign(input, { type: "range", min: 0, max: 100, step: 1, value: model.get("value") });
+  input.setAttribute("aria-label", "A slider to move while the loop is frozen");
+  const here = element("span", "", yours);
+  const theirs = element("div", "lc-slider-row lc-slider-loop", box);
+  element("span", "", theirs).textContent = "the loop";
+  const track = element("div", "lc-slider-track", theirs);
+  const echo = element("div", "lc-slider-echo", track);
+  const there = element("span", "", theirs);
+  const said = element("p", "lc-slider-words", box);
+  said.setAttribute("role", "status");
+
+  function place(value) {
+    echo.style.left = `${value}%`;
+    there.textContent = value;
+  }
+
+  function tell() {
+    const now = clock();
+    const oldest = waiting.size ? now - waiting.values().next().value : 0;
+    const stuck = oldest > 0.25;
+    box.toggleAttribute("data-waiting", stuck);
+    if (stuck) {
+      const verb = waiting.size === 1 ? "waits" : "wait";
+      said.textContent = `${moves(waiting.size)} ${verb} for the loop, the first for ${words(oldest)}.`;
+    } else if (batch === null) {
+      said.textContent = "Drag it: the loop below follows.";
+    } else if (batch.worst > 0.25) {
+      const gap = words(Math.max(batch.last - batch.first, 0.001));
+      said.textContent =
+        `${moves(batch.count)} came in one heap, within ${gap}, up to ${words(batch.worst)} late.`;
+    } else {
+      said.textContent = `The loop hears you within ${words(batch.worst)}.`;
+    }
+  }
+
+  input.addEventListener("input", () => {
+    here.textContent = input.value;
+    last += 1;
+    waiting.set(last, clock());
+    if (waiting.size > KEPT) waiting.delete(waiting.keys().next().value);
+    model.send({ view, number: last, value: Number(input.value), sent: clock() });
+  });
+
+  function hear(message) {
+    if (message.kind !== "heard") return;
+    place(message.value);
+    if (message.view !== view) {
+      input.value = message.value;
+      here.textContent = message.value;
+      return;
+    }
+    const now = clock();
+    const sent = waiting.get(message.number);
+    if (sent === undefined) return;
+    for (const number of [...waiting.keys()]) if (number <= message.number) waiting.delete(number);
+    const late = now - sent;
+    // A heap is what arrives without a pause; later moves begin a new count.
+    if (batch === null || now - batch.last > 0.15) batch = { count: 0, worst: 0, first: now, last: now };
+    batch.count += 1;
+    batch.worst = Math.max(batch.worst, late);
+    batch.last = now;
+    tell();
+  }
+
+  here.textContent = model.get("value");
+  place(model.get("value"));
+  tell();
+  model.on("msg:custom", hear);
+  model.send({ view, number: 0, value: Number(input.value), sent: clock() });
+  const timer = setInterval(() => waiting.size && tell(), 100);
+  return () => {
+    clearInterval(timer);
+    model.off("msg:custom", hear);
+  };
+}
+
+export default { render };

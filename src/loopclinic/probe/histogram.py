@@ -4,24 +4,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import frexp
 
-__all__ = ["BUCKETS", "FLOOR", "Lag", "bucket", "lag_of"]
+__all__ = ["BUCKETS", "SHORT", "Lag", "bucket", "lag_of"]
 
 # Eight buckets to an octave: an edge is at most 12.5 % from the next, and each bucket keeps its sum,
 # so a bucket that holds one iteration is exact. 2**-24 s (60 ns) up to 2**40 s.
 _OCTAVES_BELOW = 24
 BUCKETS = (_OCTAVES_BELOW + 40) * 8
-FLOOR = 1e-7  # added to every duration: keeps 0.0 out of frexp's special case
+SHORT = 0.00025  # seconds: shorter iterations are only counted, all in one bucket of their own
+_FLOOR = 1e-7  # added to every duration: keeps 0.0 out of frexp's special case
 
 
 def bucket(seconds: float) -> int:
-    """Return the bucket of a duration in seconds (the probe's hot path has this inlined)."""
-    mantissa, exponent = frexp(seconds + FLOOR)
+    """Return the bucket of a duration in seconds."""
+    mantissa, exponent = frexp(seconds + _FLOOR)
     return (exponent << 3) + int(mantissa * 16.0) + (_OCTAVES_BELOW * 8 - 8)
 
 
 def _edge(index: int) -> float:
     octave, step = divmod(index - (_OCTAVES_BELOW * 8), 8)
-    return (0.5 + step / 16.0) * 2.0**octave - FLOOR
+    return (0.5 + step / 16.0) * 2.0**octave - _FLOOR
 
 
 @dataclass(frozen=True, slots=True)

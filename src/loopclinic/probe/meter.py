@@ -4,11 +4,12 @@ import asyncio
 import threading
 import weakref
 from collections.abc import Callable
-from math import frexp, inf
+from math import inf
 from time import perf_counter
 from typing import Any, Protocol
 
-from loopclinic.probe.histogram import BUCKETS, FLOOR
+from loopclinic.probe.histogram import BUCKETS, SHORT, bucket
+from loopclinic.probe.stack import Sample
 from loopclinic.probe.watchdog import Case, Watchdog
 
 __all__ = ["Meter", "Sink", "UnsupportedLoopError", "attach", "detach"]
@@ -27,6 +28,11 @@ class Sink(Protocol):
     """The sink wants to hear of iterations busier than this, in seconds."""
     threshold: float
     budget: float | None
+    witness: bool
+    """Whether stacks are wanted also while the GIL is held."""
+
+    def amend(self, at: float, found: Sample) -> None:
+        """Name the line of a stall that ended before what was seen at `at` could be read."""
 
     def hear(self, began: float, ended: float, case: Case | None) -> None:
         """Take an iteration that was busy from `began` to `ended`, on the loop's thread."""
@@ -115,20 +121,27 @@ class Meter:
         """Recompute the busy time from which on a sink wants to hear of an iteration."""
         self.level = min((sink.level for sink in self.sinks), default=inf)
 
-    def close(self, began: float, ended: float) -> float:
-        """Hand a long iteration to the sinks; return how much of it was busy, in seconds."""
+    def close(self, ended: float) -> None:
+        """Book an iteration that was not a short one, and hand it to the sinks that ask for it."""
+        began = self.began
         if self.halted < ended:
             # The loop had stopped (run_until_complete came back) and runs again only now.
             self.idle += ended - self.halted
             ended, self.halted = max(began, self.halted), inf
+        busy = ended - began
+        if busy > SHORT:
+            index = bucket(busy)
+            self.counts[index] += 1
+            self.sums[index] += busy
+        if busy <= self.level:
+            return
         case = self.case
         if case is not None and case.began != began:
             case = None
         for sink in self.sinks:
-            if ended - began > sink.level:
+            if busy > sink.level:
                 sink.hear(began, ended, case)
         self.relevel()
-        return ended - began
 
     def age(self, now: float) -> float:
         """Return how long the iteration in progress has lasted, 0 while the loop waits."""
@@ -150,27 +163,20 @@ def _timed(
     meter: Meter, select: Callable[..., Any]
 ) -> tuple[Callable[..., Any], Callable[[], None]]:
     """Return `select` wrapped to add up busy and idle time in `meter`, and what retires the wrap."""
-    counts, sums, clock = meter.counts, meter.sums, meter.clock
-    floor, forever, split = FLOOR, inf, frexp
+    clock, forever, short = meter.clock, inf, SHORT
     live = True
 
     def timed(timeout: float | None = None) -> Any:
-        # Called once an iteration: local names only, no calls but the clock and frexp.
+        # Called once an iteration, so as little as can be: whatever is rare stands in `close`.
         if not live:
             return select(timeout)
         before = clock()
-        busy = before - meter.began
-        if busy > meter.level:
-            busy = meter.close(meter.began, before)
-        mantissa, exponent = split(busy + floor)
-        index = (exponent << 3) + int(mantissa * 16.0) + 184  # loopclinic.probe.histogram.bucket
-        counts[index] += 1
-        sums[index] += busy
+        if before - meter.began > short:
+            meter.close(before)
         meter.iterations += 1
-        if timeout is not None and timeout <= 0:
-            events = select(timeout)
-            meter.began = clock()
-            return events
+        if timeout == 0:
+            meter.began = before  # a select that doesn't wait is part of the busy time
+            return select(timeout)
         meter.waiting = before
         meter.began = forever
         try:

@@ -87,6 +87,17 @@ def sample(frame: FrameType | None) -> Sample | None:
     return Sample(tuple(reversed(frames)), last - max(guilty, 0), in_shell and not coroutine)
 
 
+def of_frames(frames: list[tuple[str, int, str]]) -> Sample:
+    """Make a sample of (file, line, function), outermost first, from outside the interpreter."""
+    last = len(frames) - 1
+    mine = [index for index, (file, _, _) in enumerate(frames) if user_code(file)]
+    guilty = mine[-1] if mine else last
+    # Whether a function is a coroutine does not show: a cell's own lines count as synchronous, which
+    # a sample from within, once there is one, corrects.
+    in_shell = any(file.endswith("interactiveshell.py") for file, _, _ in frames)
+    return Sample(tuple(frames), guilty, in_shell and frames[guilty][2] == "<module>")
+
+
 def cell_label(file: str) -> str | None:
     """Return `cell [5]` if `file` is what IPython compiled the notebook's fifth input as."""
     ipython = sys.modules.get("IPython")

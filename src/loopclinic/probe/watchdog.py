@@ -7,7 +7,8 @@ import time
 from math import inf
 from typing import TYPE_CHECKING
 
-from loopclinic.probe.stack import Sample, sample
+from loopclinic.probe.stack import Sample, of_frames, sample
+from loopclinic.probe.witness import Witness, native_id
 
 if TYPE_CHECKING:
     from loopclinic.probe.meter import Meter
@@ -16,16 +17,17 @@ __all__ = ["Case", "Watchdog"]
 
 _log = logging.getLogger("loopclinic")
 
-_INTERVAL = 0.005  # seconds between looks: a stall is seen within this of passing the threshold
+_INTERVAL = 0.01  # seconds between looks, unless a threshold is so low that it takes more of them
 
 
 class Case:
     """What the watchdog gathered on one iteration that lasts too long."""
 
-    __slots__ = ("_last", "began", "first_seen", "gil_held", "samples", "weights")
+    __slots__ = ("_last", "_pace", "began", "first_seen", "gil_held", "samples", "weights")
 
-    def __init__(self, began: float) -> None:
+    def __init__(self, began: float, pace: float = _INTERVAL) -> None:
         self.began = began
+        self._pace = pace
         self.first_seen: float | None = None
         self.gil_held = False
         self.samples: dict[tuple[str, int], Sample] = {}
@@ -41,7 +43,7 @@ class Case:
     @property
     def due(self) -> float:
         """When the next sample is worth its price: ever more rarely as the stall grows."""
-        return self._last + max(_INTERVAL, (self._last - self.began) / 16)
+        return self._last + max(self._pace, (self._last - self.began) / 16)
 
     @property
     def guilty(self) -> Sample | None:
@@ -51,14 +53,17 @@ class Case:
 
 
 class Watchdog:
-    """Looks at one meter every 5 ms. `look` is the whole logic; the thread only calls it."""
+    """Looks at one meter every few milliseconds. `look` is the whole logic, the thread calls it."""
 
     def __init__(self, meter: "Meter") -> None:
         self._meter = meter
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
+        self.interval = _INTERVAL
         self._looked = inf
         self._cpu = 0.0
+        self._witness: Witness | None = None
+        self._thread_known = self._native = 0
 
     def start(self) -> None:
         """Start the thread."""
@@ -71,9 +76,23 @@ class Watchdog:
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(timeout=2)
 
+    @property
+    def witness_url(self) -> str | None:
+        """Where a browser hears of a held GIL, None where there is no witness."""
+        return self._witness.url if self._witness is not None else None
+
     def _run(self) -> None:
-        while not self._stop.wait(_INTERVAL):
+        try:
+            self._watch()
+        finally:
+            if self._witness is not None:
+                self._witness.close()
+
+    def _watch(self) -> None:
+        while not self._stop.wait(self.interval):
             try:
+                if self._witness is None and any(sink.witness for sink in self._meter.sinks):
+                    self._witness = Witness()
                 self.look()
                 now = self._meter.clock()
                 for sink in self._meter.sinks:
@@ -85,8 +104,11 @@ class Watchdog:
         """Sample the loop's stack if the iteration in progress has lasted long enough."""
         meter = self._meter
         now, cpu = meter.clock(), time.process_time()
-        late, spent = now - self._looked - _INTERVAL, cpu - self._cpu
+        late, spent = now - self._looked - self.interval, cpu - self._cpu
         self._looked, self._cpu = now, cpu
+        thread_id = getattr(meter.loop, "_thread_id", None) or meter.thread_id
+        if self._witness is not None:
+            self._hear(self._witness, now, thread_id)
         if not meter.loop.is_running():
             # What passes until the loop is run again is nobody's stall.
             if meter.halted == inf:
@@ -97,21 +119,43 @@ class Watchdog:
             meter.halted = inf  # it runs again
         age = now - began
         # From half the threshold on: a stall that barely passes it gets its line, too.
-        if age < min((sink.threshold for sink in meter.sinks), default=inf) / 2:
+        threshold = min((sink.threshold for sink in meter.sinks), default=inf)
+        self.interval = min(_INTERVAL, threshold / 4)
+        if age < threshold / 2:
             return
         case = meter.case
-        if case is None or case.began != began:
-            case = Case(began)
-        elif now < case.due:
+        new = case is None or case.began != began
+        case = Case(began, self.interval) if case is None or new else case
+        if late > max(4 * self.interval, age / 2) and spent > late / 2:
+            # This thread was kept waiting while the process computed: somebody held the GIL.
+            case.gil_held = True
+        if not new and now < case.due:
             return
-        thread_id = getattr(meter.loop, "_thread_id", None) or meter.thread_id
         found = sample(sys._current_frames().get(thread_id))  # noqa: SLF001 - the documented way
         if found is None or meter.began != began:
             return  # the iteration ended meanwhile: what was read may belong to the next
         if case.first_seen is None:
             case.first_seen = age
-        if late > max(4 * _INTERVAL, age / 2) and spent > late / 2:
-            # This thread was kept waiting while the process computed: somebody held the GIL.
-            case.gil_held = True
         case.add(found, now)
         meter.case = case
+
+    def _hear(self, witness: Witness, now: float, thread_id: int) -> None:
+        """Beat, and take what was seen while this thread could not look."""
+        meter = self._meter
+        if thread_id != self._thread_known:
+            self._thread_known, self._native = thread_id, native_id(thread_id)
+        witness.beat(now, self._native)
+        for at, frames in witness.collect():
+            found = of_frames(frames)
+            began = meter.began
+            if began <= at:
+                case = meter.case
+                if case is None or case.began != began:
+                    case = Case(began, self.interval)
+                if case.first_seen is None:
+                    case.first_seen = at - began
+                case.add(found, at)
+                meter.case = case
+                continue
+            for sink in meter.sinks:
+                sink.amend(at, found)

@@ -1,0 +1,157 @@
+"""The process beside the program: notices that nothing in it can run, and asks where it stands.
+
+Run as a script, without site and without the rest of loopclinic, so that it starts in milliseconds:
+
+    python -I -S sidecar.py PID SIGNAL BEAT DUMPS REPORTS PATIENCE TOKEN
+
+BEAT is a descriptor of shared memory in which the watchdog leaves the time and the loop's thread
+every few milliseconds. When that time is older than PATIENCE seconds, nobody got the GIL: the thread
+is sent SIGNAL, which faulthandler answers on DUMPS with the thread's stack, without needing the GIL.
+What it said goes to REPORTS, a JSON line each, for the watchdog to read as soon as it can, and
+meanwhile to whoever listens by HTTP (server-sent events), with TOKEN, on the port that the first
+line of REPORTS names.
+"""
+
+import contextlib
+import json
+import mmap
+import os
+import re
+import select
+import signal
+import socket
+import struct
+import sys
+import time
+
+BEAT = struct.Struct("dq")  # time on the monotonic clock, native id of the loop's thread
+PERIOD = 0.004  # seconds between looks while all is well
+REPEAT = 0.1  # seconds between dumps of one and the same stall
+TGKILL = {"x86_64": 234, "aarch64": 131}  # system call numbers; the os module has no tgkill
+_FRAME = re.compile(r'  File "(.*)", line (\d+|\?\?\?) in (.*)')
+
+
+def frames_of(dump: str) -> list[tuple[str, int, str]]:
+    """Return (file, line, function), outermost first, from what faulthandler wrote."""
+    found = []
+    for line in dump.splitlines():
+        match = _FRAME.match(line)
+        if match:
+            file, number, function = match.groups()
+            # faulthandler writes ASCII: anything else comes as \xNN, \uNNNN or \UNNNNNNNN.
+            name = file.encode("ascii", "replace").decode("unicode_escape")
+            found.append((name, int(number) if number.isdigit() else 0, function))
+    return found[::-1]
+
+
+class Audience:
+    """Browsers that listen to what is found, on 127.0.0.1 and only with the token."""
+
+    def __init__(self, token: str) -> None:
+        self.token = token
+        self.server = socket.create_server(("127.0.0.1", 0))
+        self.server.setblocking(False)
+        self.port = self.server.getsockname()[1]
+        self.listeners: list[socket.socket] = []
+
+    def welcome(self) -> None:
+        """Let in who is at the door; nobody is waited for."""
+        try:
+            guest, _ = self.server.accept()
+        except OSError:
+            return
+        guest.settimeout(0.05)
+        try:
+            request = guest.recv(4096).split(b"\r\n", 1)[0].split()
+            if len(request) < 2 or request[1] != b"/" + self.token.encode():  # noqa: PLR2004
+                guest.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+                guest.close()
+                return
+            guest.sendall(
+                b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+                b"Cache-Control: no-store\r\nAccess-Control-Allow-Origin: *\r\n\r\n: hello\n\n"
+            )
+        except OSError:
+            guest.close()
+            return
+        guest.setblocking(False)
+        self.listeners = [*self.listeners[-7:], guest]
+
+    def tell(self, text: str) -> None:
+        """Send one event to everybody; whoever can't take it at once is let go."""
+        for listener in self.listeners[:]:
+            try:
+                listener.sendall(f"data: {text}\n\n".encode())
+            except OSError:
+                listener.close()
+                self.listeners.remove(listener)
+
+
+def watch(arguments: list[str]) -> None:
+    """Look until the program is gone."""
+    pid, number, beat, dumps, reports = map(int, arguments[:5])
+    patience, token = float(arguments[5]), arguments[6]
+    memory = mmap.mmap(beat, BEAT.size, prot=mmap.PROT_READ)
+    os.set_blocking(dumps, False)
+    os.set_blocking(reports, False)
+    audience = Audience(token)
+
+    def report(values: dict[str, object]) -> bool:
+        text = json.dumps(values)
+        audience.tell(text)
+        try:
+            os.write(reports, text.encode() + b"\n")
+        except BlockingIOError:
+            return True  # nobody has read for long: the latest are not worth more than the first
+        except OSError:
+            return False
+        return True
+
+    if not report({"port": audience.port}):
+        return
+    asked = 0.0
+    while os.getppid() == pid:
+        audience.welcome()
+        now = time.perf_counter()
+        last, thread = BEAT.unpack_from(memory)
+        silent = now - last
+        if last == 0 or silent < patience:
+            time.sleep(PERIOD)
+            continue
+        if now - asked < REPEAT:
+            time.sleep(0.01)
+            continue
+        asked = now
+        if not send(pid, thread, number):
+            return
+        dump = answer(dumps)
+        frames = frames_of(dump)
+        if frames and not report({"at": now, "silent": silent, "frames": frames[-60:]}):
+            return
+
+
+def send(pid: int, thread: int, number: int) -> bool:
+    """Signal one thread of another process; False if it is gone."""
+    import ctypes  # noqa: PLC0415 - only once there is something to ask
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    return bool(libc.syscall(TGKILL[os.uname().machine], pid, thread, number) == 0)
+
+
+def answer(dumps: int, wait: float = 0.05) -> str:
+    """Read what faulthandler wrote: until it pauses."""
+    text = b""
+    while True:
+        ready, _, _ = select.select([dumps], [], [], wait if not text else 0.002)
+        if not ready:
+            return text.decode("ascii", "replace")
+        piece = os.read(dumps, 65536)
+        if not piece:
+            return text.decode("ascii", "replace")
+        text += piece
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupted notebook goes on being watched
+    with contextlib.suppress(BrokenPipeError, ConnectionError):
+        watch(sys.argv[1:])

@@ -1,0 +1,130 @@
+"""Stacks that can be had while the GIL is held: the program's side of the process beside it."""
+
+import faulthandler
+import json
+import mmap
+import os
+import platform
+import secrets
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from loopclinic.probe import sidecar
+
+__all__ = ["Witness"]
+
+_PATIENCE = 0.03  # seconds without the watchdog's beat: three of its looks
+_taken: set[int] = set()  # signals in use by the witnesses of this process
+
+
+class Witness:
+    """Watches over one loop's watchdog from a process of its own; Linux on x86-64 and arm64.
+
+    A call that keeps the GIL stops the watchdog too. The process beside the program notices that the
+    watchdog's beat has stopped, signals the loop's thread, and faulthandler writes that thread's
+    stack from within the signal handler, which needs no GIL.
+
+    Uses one real-time signal, the highest that is free; a program's own handlers are left alone.
+
+    Raises:
+        OSError: the process can't be started.
+        RuntimeError: every real-time signal has a handler.
+    """
+
+    def __init__(self) -> None:
+        self._signal = _free_signal()
+        self._token = secrets.token_urlsafe(16)
+        self._port = 0
+        self._rest = b""
+        beat = os.memfd_create("loopclinic-beat")
+        os.ftruncate(beat, mmap.PAGESIZE)
+        self._memory = mmap.mmap(beat, mmap.PAGESIZE)
+        dumps, self._dumps = os.pipe()
+        self._reports, reports = os.pipe()
+        os.set_blocking(self._reports, False)
+        os.set_blocking(self._dumps, False)  # a full pipe must not stop the program in its handler
+        faulthandler.register(self._signal, file=self._dumps, all_threads=False, chain=False)
+        _taken.add(self._signal)
+        passed = (beat, dumps, reports)
+        program = [sys.executable, "-I", "-S", str(Path(sidecar.__file__))]
+        numbers = [os.getpid(), self._signal, *passed, _PATIENCE]
+        try:
+            self._process: subprocess.Popen[bytes] | None = subprocess.Popen(
+                [*program, *map(str, numbers), self._token],
+                pass_fds=passed,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except OSError:
+            self._process = None
+            self.close()
+            raise
+        finally:
+            for descriptor in passed:
+                os.close(descriptor)
+
+    @staticmethod
+    def available() -> bool:
+        """Whether this machine has what a witness needs."""
+        return sys.platform == "linux" and platform.machine() in sidecar.TGKILL
+
+    @property
+    def url(self) -> str | None:
+        """Where a browser can hear of a held GIL (server-sent events), once the process is up."""
+        return f"http://127.0.0.1:{self._port}/{self._token}" if self._port else None
+
+    def beat(self, now: float, thread: int) -> None:
+        """Say that the watchdog is alive, and which native thread runs the loop (0: none)."""
+        sidecar.BEAT.pack_into(self._memory, 0, now if thread else 0.0, thread)
+
+    def collect(self) -> list[tuple[float, list[tuple[str, int, str]]]]:
+        """Return what was seen since the last call: (time, frames outermost first)."""
+        try:
+            text = self._rest + os.read(self._reports, 1 << 20)
+        except (BlockingIOError, ValueError):
+            return []
+        *lines, self._rest = text.split(b"\n")
+        found = []
+        for line in lines:
+            values: dict[str, Any] = json.loads(line)
+            if "port" in values:
+                self._port = values["port"]
+            else:
+                found.append((values["at"], [tuple(frame) for frame in values["frames"]]))
+        return found
+
+    def close(self) -> None:
+        """End the process, then give the signal back: unhandled it would end the program."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
+        if self._signal in _taken:
+            faulthandler.unregister(self._signal)
+            _taken.discard(self._signal)
+            os.close(self._dumps)
+            os.close(self._reports)
+            self._memory.close()
+
+
+def _free_signal() -> int:
+    for number in range(signal.SIGRTMAX, signal.SIGRTMIN - 1, -1):
+        if number not in _taken and signal.getsignal(number) is signal.SIG_DFL:
+            return int(number)
+    raise RuntimeError(
+        "Every real-time signal has a handler: free one, or use Probe(witness=False)."
+    )
+
+
+def native_id(ident: int) -> int:
+    """Return the kernel's id of the thread with this `ident`, 0 if it is not known."""
+    for thread in threading.enumerate():
+        if thread.ident == ident:
+            return thread.native_id or 0
+    return 0

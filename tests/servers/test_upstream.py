@@ -84,6 +84,49 @@ async def test_beyond_capacity_it_says_when_to_come_back(upstream):
     assert {headers["Retry-After"] for headers in refused} == {"2.5"}
 
 
+async def test_a_queue_is_served_in_order_before_anybody_is_refused(upstream):
+    await upstream.set(capacity=5, queue=10, latency=0.2)
+    answers = await post(upstream, *bodies(20))
+    assert [status for status, *_ in answers].count(429) == 5
+    counts = await upstream.counts()
+    # Five at a time: three rounds of 0.2 s, so 3 + 2 + 1 rounds of five requests in flight.
+    assert counts.seconds_in_flight >= 0.9 * 6 * 5 * 0.2
+    ticks = sorted(counts.timeline[200])
+    assert ticks[-1] - ticks[0] >= 0.9 * 40
+    assert sum(counts.timeline[200].values()) == 15
+    assert sum(counts.timeline[429].values()) == 5
+
+
+async def test_a_place_in_the_queue_is_given_back_by_who_leaves(upstream):
+    await upstream.set(capacity=1, queue=5, latency=0.2)
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=0.3)) as session:
+        first = asyncio.create_task(session.post(upstream.url, data=b"first"))
+        await asyncio.sleep(0.1)
+        leaver = asyncio.create_task(session.post(upstream.url, data=b"leaves"))
+        await asyncio.sleep(0.05)
+        leaver.cancel()
+        await first
+        ((status, *_),) = await post(upstream, b"afterwards")
+    assert status == 200
+
+
+async def test_pressed_too_hard_it_resets_connections(upstream):
+    await upstream.set(overload=10, latency=0.3)
+    answers = await post(upstream, *bodies(30))
+    reset = [one for one in answers if isinstance(one, aiohttp.ClientConnectionError)]
+    counts = await upstream.counts()
+    assert len(reset) == counts.resets == sum(counts.timeline[0].values()) == 20
+    assert counts.by_status == {200: 10}
+
+
+async def test_some_bodies_take_longer(upstream):
+    await upstream.set(latency=0.1, slow=0.4, slow_for="video")
+    await post(upstream, b"a video", b"a note")
+    counts = await upstream.counts()
+    assert max(counts.timeline[200]) - min(counts.timeline[200]) >= 30
+    assert counts.seconds_in_flight >= 0.6
+
+
 async def test_refused_connections_are_reset_and_counted_apart(upstream):
     await upstream.set(refuse=1)
     answers = await post(upstream, *bodies(3))

@@ -35,7 +35,8 @@ _WORDS = (
 class Dials:
     """What the upstream does to a request. Times in seconds, shares from 0 to 1.
 
-    When several apply: refuse, hang, capacity, status, fail_first, error_rate, in this order.
+    When several apply: refuse, overload, hang, capacity, status, fail_first, error_rate, in this
+    order.
     """
 
     latency: float = 0.0
@@ -53,6 +54,14 @@ class Dials:
     capacity: int | None = None
     """Requests served at once; one more is answered 429 with `Retry-After`."""
     retry_after: float = 1.0
+    queue: int = 0
+    """Requests beyond `capacity` that wait for a place, in order, before one is answered 429."""
+    overload: int | None = None
+    """With more in flight than this, connections are reset."""
+    slow: float = 0.0
+    """Seconds more, beside `latency`..."""
+    slow_for: str = ""
+    """...where the body holds this text (empty: always)."""
     hang: float = 0.0
     """Share of requests that are never answered."""
     status: int | None = None
@@ -75,7 +84,7 @@ class Dials:
                 raise ValueError(f"no dial named {name!r}: the dials are {', '.join(names)}.")
             if name in {"error_rate", "fail_share", "refuse", "hang"} and not 0 <= value <= 1:
                 raise ValueError(f"{name}={value!r}: a share lies between 0 and 1.")
-            if name in {"latency", "jitter", "retry_after"} and value < 0:
+            if name in {"latency", "jitter", "retry_after", "slow"} and value < 0:
                 raise ValueError(f"{name}={value!r}: seconds, 0 or more.")
         return cls(**values)
 
@@ -95,7 +104,11 @@ class Counts:
     disconnects: int = 0
     """Clients that left before they were answered."""
     resets: int = 0
-    """Connections reset by the `refuse` dial."""
+    """Connections reset by the dials `refuse` and `overload`."""
+    seconds_in_flight: float = 0.0
+    """Of all requests together; over a time, divided by it: the mean in flight (Little's law)."""
+    timeline: Mapping[int, Mapping[int, int]] = field(default_factory=dict)
+    """Status (0: reset) -> tick of 10 ms since the reset of counts -> answers given in it."""
     arrivals: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     def arrivals_of(self, body: bytes) -> tuple[float, ...]:
@@ -110,6 +123,10 @@ class Counts:
                 **values,
                 "by_status": {int(code): n for code, n in values["by_status"].items()},
                 "arrivals": {key: tuple(times) for key, times in values["arrivals"].items()},
+                "timeline": {
+                    int(code): {int(tick): n for tick, n in ticks.items()}
+                    for code, ticks in values["timeline"].items()
+                },
             }
         )
 

@@ -5,7 +5,7 @@ import contextlib
 import socket
 import struct
 import time
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import asdict
 from random import Random
 from typing import Any
@@ -25,6 +25,8 @@ __all__ = ["main"]
 
 _BODIES_KEPT = 20_000
 _ARRIVALS_KEPT = 64
+_TICK = 0.01
+_RESET = 0
 
 
 class FaultyServer:
@@ -34,6 +36,8 @@ class FaultyServer:
         self.reset()
         self.turn(dials)
         self.in_flight = 0
+        self.working = 0
+        self.line: deque[asyncio.Future[None]] = deque()
 
     def turn(self, dials: Dials) -> None:
         self.dials = dials
@@ -46,11 +50,14 @@ class FaultyServer:
         self.by_status: Counter[int] = Counter()
         self.arrivals: dict[str, list[float]] = {}
         self.attempts: Counter[str] = Counter()
+        self.seconds = 0.0
+        self.timeline: dict[int, Counter[int]] = {}
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.path.startswith(CONTROL):
             return await self._control(request)
-        arrived = time.monotonic() - self.began
+        entered = time.monotonic()
+        arrived = entered - self.began
         self.requests += 1
         self.in_flight += 1
         self.peak = max(self.peak, self.in_flight)
@@ -62,8 +69,15 @@ class FaultyServer:
             raise
         finally:
             self.in_flight -= 1
+            # What came before a reset of the counts counts from the reset.
+            self.seconds += time.monotonic() - max(entered, self.began)
         self.by_status[answer.status] += 1
+        self._mark(answer.status)
         return answer
+
+    def _mark(self, status: int) -> None:
+        tick = int((time.monotonic() - self.began) / _TICK)
+        self.timeline.setdefault(status, Counter())[tick] += 1
 
     async def _answer(self, request: web.BaseRequest, body: bytes, arrived: float) -> web.Response:
         dials, rng = self.dials, self.rng
@@ -77,19 +91,27 @@ class FaultyServer:
                 times.append(round(arrived, 6))
         # All chances are drawn before the first await: arrivals alone decide their order.
         refused, hangs, unlucky, spread = (rng.random() for _ in range(4))
-        if refused < dials.refuse:
+        overloaded = dials.overload is not None and self.in_flight > dials.overload
+        if refused < dials.refuse or overloaded:
             self.resets += 1
+            self._mark(_RESET)
             _reset_connection(request)
             await asyncio.sleep(0)
             raise asyncio.CancelledError
         if hangs < dials.hang:
             await asyncio.Event().wait()
-        if dials.capacity is not None and self.in_flight > dials.capacity:
+        if dials.capacity is not None and self.in_flight > dials.capacity + dials.queue:
             wait = f"{dials.retry_after:g}"
             return _said(429, {"error": "at capacity", "digest": digest}, {"Retry-After": wait})
         delay = dials.latency + spread * dials.jitter
-        if delay > 0:
-            await asyncio.sleep(delay)
+        if dials.slow_for.encode() in body:
+            delay += dials.slow
+        await self._enter()
+        try:
+            if delay > 0:
+                await asyncio.sleep(delay)
+        finally:
+            self._leave()
         if dials.status is not None and dials.status_for.encode() in body:
             return _said(dials.status, {"error": f"status {dials.status}", "digest": digest})
         if attempt <= dials.fail_first and is_flaky(key, dials.fail_share):
@@ -101,6 +123,32 @@ class FaultyServer:
         if request.method == "POST" and request.path == "/v1/transcribe":
             answer["text"] = transcript_of(body)
         return _said(200, answer)
+
+    async def _enter(self) -> None:
+        """Wait for a place, behind those who wait already."""
+        capacity = self.dials.capacity
+        if capacity is not None and self.working >= capacity:
+            place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self.line.append(place)
+            try:
+                await place
+            except asyncio.CancelledError:
+                if place in self.line:
+                    self.line.remove(place)
+                elif not place.cancelled():
+                    self._leave()
+                raise
+        else:
+            self.working += 1
+
+    def _leave(self) -> None:
+        """Hand the place to the next in line, if there is one."""
+        while self.line:
+            place = self.line.popleft()
+            if not place.done():
+                place.set_result(None)
+                return
+        self.working -= 1
 
     async def _control(self, request: web.BaseRequest) -> web.Response:
         what = request.path.removeprefix(CONTROL)
@@ -129,6 +177,8 @@ class FaultyServer:
             "disconnects": self.disconnects - self.resets,
             "resets": self.resets,
             "arrivals": self.arrivals,
+            "seconds_in_flight": self.seconds,
+            "timeline": self.timeline,
         }
 
 

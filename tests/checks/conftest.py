@@ -1,4 +1,4 @@
-"""The tiny lesson, importable here and in the child; a state folder and a kit's root of its own."""
+"""The tiny lesson, importable here and in the child, and a kit's root of its own."""
 
 import os
 import sys
@@ -12,16 +12,33 @@ if HERE not in sys.path:
 
 from tiny_lesson import LESSON  # noqa: E402
 
+SOLVED = (
+    LESSON.shipped.read_text()
+    .replace("time.sleep(0.1)", "await asyncio.sleep(0.01)")
+    .replace("import time", "import asyncio")
+)
+"""A right answer to the tiny lab."""
+
+REST = """
+class Counter:
+    def __init__(self, start=0):
+        self.value = start
+
+    def add(self, amount):
+        self.value += amount
+"""
+"""What every tiny lab needs beside `double`."""
+
 
 @pytest.fixture(autouse=True)
-def _own_places(tmp_path_factory, monkeypatch):
+def kit(tmp_path_factory, monkeypatch):
     root = tmp_path_factory.mktemp("kit")
     for name in ("labs", "notebooks", "solutions"):
         (root / name).mkdir()
     monkeypatch.setenv("LOOPCLINIC_ROOT", str(root))
-    monkeypatch.setenv("LOOPCLINIC_HOME", str(tmp_path_factory.mktemp("home")))
     path = os.environ.get("PYTHONPATH")
     monkeypatch.setenv("PYTHONPATH", HERE if not path else f"{HERE}{os.pathsep}{path}")
+    return root
 
 
 @pytest.fixture
@@ -29,11 +46,25 @@ def tiny():
     return LESSON
 
 
-SOLVED = LESSON.shipped.read_text().replace("time.sleep(0.1)", "await asyncio.sleep(0.01)").replace(
-    "import time", "import asyncio"
-)
+@pytest.fixture
+def catalogue(monkeypatch):
+    """The tiny lesson is the only one there is."""
+    from loopclinic.lessons import catalogue as module
+
+    monkeypatch.setattr(module, "lessons", lambda: (LESSON,))
+    for name in (
+        "loopclinic.checks.course",
+        "loopclinic.cli.list_lessons",
+        "loopclinic.cli.progress",
+    ):
+        monkeypatch.setattr(f"{name}.lessons", lambda: (LESSON,))
+    return (LESSON,)
 
 
 @pytest.fixture
-def solved():
-    return SOLVED
+def lab(kit):
+    """The learner's tiny lab, as shipped."""
+    path = kit / "labs" / "77_tiny.py"
+    path.write_bytes(LESSON.shipped.read_bytes())
+    (kit / "solutions" / "77_tiny.py").write_text(SOLVED)
+    return path

@@ -99,7 +99,7 @@ class _Trial:
         self.spec = spec
         self.lab = LabSource(Path(spec["copy"]), Path(spec["shown"]))
         self.step = "importing the file"
-        self.lookout = Lookout(channel, self.lab, spec["seconds"])
+        self.lookout = Lookout(channel, self.lab, spec["ends"])
         self.origins = Origins(self.lab)
         self.loop_errors: list[str] = []
         self.stdout = os.fstat(1).st_ino if _open(1) else None

@@ -36,6 +36,10 @@ class Tree:
         self._known: dict[int, psutil.Process] = {pid: self._root}
         self._looks = 0
 
+    def root_ended(self) -> bool:
+        """Whether the child has ended; it is not waited for, so that its number stays taken."""
+        return not _alive(self._root)
+
     def usage(self) -> tuple[int, int]:
         """Return resident bytes and the number of processes; descendants are looked up every fifth call."""
         self._looks += 1
@@ -58,13 +62,13 @@ class Tree:
     def kill(self) -> int:
         """End every process of the tree and return how many outlived the child itself.
 
-        Found by descent, by process group and by the mark in their environment.
+        Found by descent, by process group and by the mark in their environment. To be called before
+        the child is waited for: until then nothing else can bear its number.
         """
         outlived: set[int] = set()
         self._look()
         for _ in range(5):
             if hasattr(os, "killpg"):
-                # The child leads its group. Its number stays taken while it is not waited for.
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(self._root.pid, signal.SIGKILL)
             alive = [*self._marked(), *(one for one in self._known.values() if _alive(one))]

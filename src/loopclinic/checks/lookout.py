@@ -22,14 +22,14 @@ class Lookout:
     """Reports every quarter second whether the main thread is stuck, and where.
 
     While a loop runs, it is stuck when a callback handed to it is not called. Before that (import) the
-    phase counts from `begin`. Shortly before `deadline` (seconds from now) it reports what every task
-    waits for.
+    phase counts from `begin`. A second before `ends` (on the monotonic clock) it reports what every
+    task waits for.
     """
 
-    def __init__(self, channel: Channel, lab: LabSource, deadline: float) -> None:
+    def __init__(self, channel: Channel, lab: LabSource, ends: float) -> None:
         self._channel = channel
         self._lab = lab
-        self._ends = _now() + deadline
+        self._ends = ends
         self._main = threading.main_thread().ident or 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._since = _now()

@@ -121,13 +121,13 @@ class Supervisor:
             self._readers.append(thread)
 
     def send(self, spec: Mapping[str, Any]) -> None:
-        """Send the spec; `seconds` in it tells the child how long it has got from now."""
-        left = self.limits.seconds - (time.monotonic() - self._started)
+        """Send the spec; `ends` in it tells the child when it will be stopped."""
         line = json.dumps(
             {
                 **spec,
                 "mark": self._mark,
-                "seconds": left,
+                # The monotonic clock counts alike in all processes of one machine.
+                "ends": self._started + self.limits.seconds,
                 "open_files": self.limits.open_files,
                 "file_size": self.limits.file_size,
                 # A last resort for a child whose supervisor is gone and which holds the GIL.
@@ -156,7 +156,7 @@ class Supervisor:
             if outcome.end:
                 outcome.cause = "ended"
                 break
-            if self._process.poll() is not None:
+            if self._tree.root_ended():
                 outcome.cause = "died"
                 break
             broken = self._broken_limit(stop)
@@ -205,8 +205,9 @@ class Supervisor:
         outcome = self._outcome
         if outcome.cause in ("ended", "died"):
             # A clean end leaves within moments; what is left of a dead child's words is read here.
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(0.5)
+            ends = time.monotonic() + 0.5
+            while not self._tree.root_ended() and time.monotonic() < ends:
+                time.sleep(0.002)
             for reader in self._readers:
                 reader.join(0.3)
         if outcome.end:
@@ -229,7 +230,8 @@ class Supervisor:
     def close(self) -> None:
         """End what still runs and remove the trial's folder; may be called twice."""
         if hasattr(self, "_tree"):
-            self._tree.kill()
+            if self._process.returncode is None:
+                self._tree.kill()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(2)
             if self._process.stdin is not None:

@@ -175,7 +175,8 @@ def broken_contract(lab: ModuleType, shipped: ModuleType, public: tuple[str, ...
 
 def _broken_signature(name: str, wanted: Any, found: Any) -> Broken | None:
     try:
-        want, have = inspect.signature(wanted), inspect.signature(found)
+        # A decorator's own signature is the one that is called, whatever it says it wraps.
+        want, have = inspect.signature(wanted), inspect.signature(found, follow_wrapped=False)
     except (TypeError, ValueError):
         return None
     fixed = [p for p in want.parameters.values() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]

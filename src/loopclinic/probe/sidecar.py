@@ -25,7 +25,7 @@ import sys
 import time
 
 BEAT = struct.Struct("dq")  # time on the monotonic clock, native id of the loop's thread
-PERIOD = 0.004  # seconds between looks while all is well
+PERIOD = 0.006  # seconds between looks while all is well
 REPEAT = 0.1  # seconds between dumps of one and the same stall
 TGKILL = {"x86_64": 234, "aarch64": 131}  # system call numbers; the os module has no tgkill
 _FRAME = re.compile(r'  File "(.*)", line (\d+|\?\?\?) in (.*)')
@@ -52,10 +52,14 @@ class Audience:
         self.server = socket.create_server(("127.0.0.1", 0))
         self.server.setblocking(False)
         self.port = self.server.getsockname()[1]
+        self.door = select.poll()
+        self.door.register(self.server, select.POLLIN)
         self.listeners: list[socket.socket] = []
 
-    def welcome(self) -> None:
-        """Let in who is at the door; nobody is waited for."""
+    def welcome(self, wait: float) -> None:
+        """Let in who comes to the door within `wait` seconds."""
+        if not self.door.poll(wait * 1000):
+            return
         try:
             guest, _ = self.server.accept()
         except OSError:
@@ -111,15 +115,14 @@ def watch(arguments: list[str]) -> None:
         return
     asked = 0.0
     while os.getppid() == pid:
-        audience.welcome()
         now = time.perf_counter()
         last, thread = BEAT.unpack_from(memory)
         silent = now - last
         if last == 0 or silent < patience:
-            time.sleep(PERIOD)
+            audience.welcome(PERIOD)
             continue
         if now - asked < REPEAT:
-            time.sleep(0.01)
+            audience.welcome(0.01)
             continue
         asked = now
         if not send(pid, thread, number):

@@ -126,8 +126,9 @@ class Watchdog:
         case = meter.case
         new = case is None or case.began != began
         case = Case(began, self.interval) if case is None or new else case
-        if late > max(4 * self.interval, age / 2) and spent > late / 2:
-            # This thread was kept waiting while the process computed: somebody held the GIL.
+        if late > max(4 * self.interval, age / 2) and spent > late / 4:
+            # This thread was kept waiting while the process computed (by a quarter of a core at
+            # least, however busy the machine): somebody held the GIL.
             case.gil_held = True
         if not new and now < case.due:
             return

@@ -1,0 +1,189 @@
+"""A check from end to end: seeds, progress, the one notice, and who is to blame."""
+
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+
+from loopclinic import servers
+from loopclinic.checks import check, check_lesson, checking, progress
+from loopclinic.checks.limits import Limits
+from loopclinic.verdict import Verdict
+from tests.checks.conftest import SOLVED
+
+
+@pytest.fixture
+def solved(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(SOLVED)
+    return path
+
+
+def test_the_seed_replays_and_is_told(tiny, solved):
+    first = check_lesson(tiny, file=solved)
+    assert (
+        check_lesson(tiny, file=solved, seed=first.seed).headline.split(" in ")[0]
+        == (first.headline.split(" in ")[0])
+    )
+
+
+def test_a_verdict_survives_json(tiny, lab):
+    verdict = check_lesson(tiny, file=lab, seed=3)
+    assert Verdict.from_dict(verdict.to_dict()) == replace(
+        verdict, seconds=round(verdict.seconds, 3)
+    )
+
+
+@pytest.mark.usefixtures("catalogue")
+def test_only_the_learners_own_lab_counts_as_progress(lab, solved):
+    assert check("77", file=solved, say=lambda _: None).passed
+    assert check("77", solution=True, say=lambda _: None).passed
+    assert progress.read().lessons == {}
+    assert not check("77", say=lambda _: None).passed
+    lab.write_text(SOLVED)
+    assert check(77, say=lambda _: None).passed
+    one = progress.read().of("77_tiny")
+    assert (one.attempts, one.passed) == (2, True)
+
+
+@pytest.mark.usefixtures("catalogue", "lab")
+def test_the_learner_is_told_once_whose_rights_a_lab_has():
+    said = []
+    for _ in range(2):
+        check("77", say=said.append)
+    assert said == [checking.RIGHTS]
+
+
+@pytest.mark.usefixtures("catalogue", "lab")
+def test_a_verdict_is_given_where_nothing_can_be_kept(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("LOOPCLINIC_HOME", str(tmp_path / "file" / "state"))
+    said = []
+    assert check("77", say=said.append).status == "not-yet"
+    assert all("LOOPCLINIC_HOME" in sentence for sentence in said)
+
+
+@pytest.mark.usefixtures("catalogue")
+def test_no_kit_folder_is_not_the_learners_fault(monkeypatch, tmp_path):
+    monkeypatch.setenv("LOOPCLINIC_ROOT", str(tmp_path / "nowhere"))
+    verdict = check("77", say=lambda _: None)
+    assert verdict.status == "could-not-run"
+    assert "LOOPCLINIC_ROOT" in verdict.reasons[0].sentence
+
+
+def test_steps_are_heard(tiny, solved):
+    steps = []
+    check_lesson(tiny, file=solved, on_step=steps.append)
+    assert steps[-1] == "counting"
+
+
+def test_a_stopped_check_ends_at_once(tiny, tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(SOLVED.replace("asyncio.sleep(0.01)", "asyncio.sleep(60)"))
+    started = time.monotonic()
+    verdict = check_lesson(tiny, file=path, stop=lambda: time.monotonic() > started + 1)
+    assert verdict.status == "could-not-run"
+    assert time.monotonic() - started < 4
+
+
+def test_facts_name_the_learners_file_and_not_its_copy(tiny, solved):
+    text = SOLVED.replace("return 2", "import warnings; globals()['where'] = __file__; return 2")
+    solved.write_text(text.replace("self.value = start", "self.value = globals()['where']"))
+    verdict = check_lesson(tiny, file=solved)
+    assert "loopclinic-" not in str(verdict)
+
+
+class TestTheKitOrTheMachine:
+    def failed(self, verdict, *words):
+        assert verdict.status == "could-not-run", verdict
+        for word in words:
+            assert word in verdict.reasons[0].sentence
+
+    def test_no_temporary_folder(self, tiny, solved, monkeypatch, tmp_path):
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+        self.failed(check_lesson(tiny, file=solved), "could not be set up")
+
+    def test_no_interpreter(self, tiny, solved, monkeypatch):
+        monkeypatch.setattr(sys, "executable", "/nowhere/python")
+        self.failed(check_lesson(tiny, file=solved), "could not be set up")
+
+    def test_a_child_that_does_not_start(self, tiny, solved, monkeypatch):
+        monkeypatch.setenv("PYTHONHOME", "/nowhere")
+        self.failed(check_lesson(tiny, file=solved), "did not start")
+
+    def test_a_service_that_does_not_start(self, tiny, solved, monkeypatch):
+        @contextmanager
+        def broken():
+            raise OSError("no port is free")
+            yield ""
+
+        monkeypatch.setitem(servers.SERVICES, "broken", broken)
+        verdict = check_lesson(replace(tiny, services=("broken",)), file=solved)
+        self.failed(verdict, "no port is free")
+
+    def test_a_rehearsal_that_can_not_be_imported(self, solved, tiny):
+        class Lost(type(tiny)):
+            package = "there_is_no_such_lesson"
+
+        facts = {name: getattr(tiny, name) for name in tiny.__dataclass_fields__}
+        self.failed(check_lesson(Lost(**facts), file=solved), "loopclinic itself failed")
+
+    def test_a_judgement_that_fails(self, solved, tiny, monkeypatch):
+        import tiny_lesson.judgement as judgement
+
+        monkeypatch.setattr(judgement, "praise", lambda trial: 1 / 0)
+        self.failed(check_lesson(tiny, file=solved), "could not judge")
+
+    def test_a_machine_too_slow_to_begin(self, tiny, solved):
+        verdict = check_lesson(tiny, file=solved, limits=Limits(seconds=0.0))
+        self.failed(verdict, "did not get ready")
+
+
+def test_services_reach_the_rehearsal(tiny, solved, monkeypatch):
+    import tiny_lesson.judgement as judgement
+
+    @contextmanager
+    def service():
+        yield "http://127.0.0.1:9"
+
+    seen = []
+    monkeypatch.setitem(servers.SERVICES, "echo", service)
+    monkeypatch.setattr(judgement, "praise", lambda trial: seen.append(trial.facts) or "")
+    assert check_lesson(replace(tiny, services=("echo",)), file=solved).passed
+    assert seen[0]["services"] == {"echo": "http://127.0.0.1:9"}
+
+
+def test_leftovers_that_a_lesson_judges_itself_are_left_to_it(tiny, solved, monkeypatch):
+    import tiny_lesson.judgement as judgement
+
+    solved.write_text(
+        SOLVED.replace("    return 2", "    asyncio.create_task(asyncio.sleep(60))\n    return 2")
+    )
+    assert check_lesson(tiny, file=solved).conflicts == ("dropped-task",)
+    monkeypatch.setattr(judgement, "LEFTOVERS_JUDGED", ("tasks",), raising=False)
+    assert check_lesson(tiny, file=solved).passed
+
+
+async def test_a_check_works_under_a_running_loop(tiny, solved):
+    assert check_lesson(tiny, file=solved).passed
+
+
+def test_a_save_in_progress_is_waited_for(tiny, solved):
+    import threading
+
+    whole = solved.read_text()
+    solved.write_text(whole[:60])
+
+    def save():
+        for end in range(120, len(whole) + 60, 60):
+            time.sleep(0.05)
+            solved.write_text(whole[:end])
+
+    thread = threading.Thread(target=save)
+    thread.start()
+    verdict = check_lesson(tiny, file=solved)
+    thread.join()
+    assert verdict.passed

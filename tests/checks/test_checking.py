@@ -132,7 +132,7 @@ class TestTheKitOrTheMachine:
         self.failed(check_lesson(Lost(**facts), file=solved), "loopclinic itself failed")
 
     def test_a_judgement_that_fails(self, solved, tiny, monkeypatch):
-        import tiny_lesson.judgement as judgement
+        from tiny_lesson import judgement
 
         monkeypatch.setattr(judgement, "praise", lambda trial: 1 / 0)
         self.failed(check_lesson(tiny, file=solved), "could not judge")
@@ -143,7 +143,7 @@ class TestTheKitOrTheMachine:
 
 
 def test_services_reach_the_rehearsal(tiny, solved, monkeypatch):
-    import tiny_lesson.judgement as judgement
+    from tiny_lesson import judgement
 
     @contextmanager
     def service():
@@ -157,7 +157,7 @@ def test_services_reach_the_rehearsal(tiny, solved, monkeypatch):
 
 
 def test_leftovers_that_a_lesson_judges_itself_are_left_to_it(tiny, solved, monkeypatch):
-    import tiny_lesson.judgement as judgement
+    from tiny_lesson import judgement
 
     solved.write_text(
         SOLVED.replace("    return 2", "    asyncio.create_task(asyncio.sleep(60))\n    return 2")

@@ -64,5 +64,5 @@ def test_a_link_stays_a_link(tiny, lab, tmp_path):
 
 def test_a_lesson_without_a_lab_names_its_notebook():
     none = Lesson(number="00", stem="nowhere", title="", summary="", minutes=1)
-    with pytest.raises(labs.NoLabError, match="notebooks/00_nowhere.ipynb"):
+    with pytest.raises(labs.NoLabError, match=r"notebooks/00_nowhere\.ipynb"):
         labs.lab_path(none)

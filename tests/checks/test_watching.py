@@ -1,6 +1,5 @@
 """The watch: a verdict on every save, the newest save wins, one watch a lab."""
 
-import os
 import threading
 import time
 
@@ -20,6 +19,13 @@ def until(condition, seconds=10.0):
         time.sleep(0.01)
 
 
+def save(path, text):
+    """Save in one step: a file that is written in place is seen half-way, too."""
+    other = path.with_suffix(".new")
+    other.write_text(text)
+    other.replace(path)
+
+
 class Recorder:
     def __init__(self, path, check):
         self.events, self.verdicts = [], []
@@ -27,7 +33,7 @@ class Recorder:
             path,
             check,
             on_start=lambda: self.events.append("start"),
-            on_step=lambda step: self.events.append(step),
+            on_step=self.events.append,
             on_verdict=self.verdicts.append,
         )
 
@@ -45,20 +51,18 @@ def test_each_save_is_checked_and_nothing_else(path):
     time.sleep(0.5)
     assert recorder.verdicts == []
     for number in (1, 2):
-        path.write_text("x" * (10 + number))
+        save(path, "x" * (10 + number))
         until(lambda n=number: len(recorder.verdicts) == n)
     recorder.watching.stop()
     assert not recorder.watching.running
     assert recorder.events == ["start", "start"]
 
 
-def test_a_save_by_renaming_and_a_removal_are_seen(path, tmp_path):
+def test_a_save_by_renaming_and_a_removal_are_seen(path):
     recorder = Recorder(path, lambda on_step, stop: PASSED)
     recorder.watching.start(check_now=True)
     until(lambda: len(recorder.verdicts) == 1)
-    other = tmp_path / "new.py"
-    other.write_text("two")
-    os.replace(other, path)
+    save(path, "two")
     until(lambda: len(recorder.verdicts) == 2)
     path.unlink()
     until(lambda: len(recorder.verdicts) == 3)
@@ -80,7 +84,7 @@ def test_the_newest_save_wins(path):
     path.write_text("slow")
     recorder.watching.start(check_now=True)
     assert begun.acquire(timeout=10)
-    path.write_text("quick")
+    save(path, "quick")
     until(lambda: recorder.verdicts)
     recorder.watching.stop()
     assert recorder.verdicts == [PASSED]

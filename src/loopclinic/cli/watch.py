@@ -51,7 +51,6 @@ class _Session:
         self._console = console
         self._pressed = pressed
         self._events: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._last: Verdict | None = None
         self._following: Lesson | None = None
         self._done = threading.Event()
         self._watching = Watching(
@@ -82,8 +81,11 @@ class _Session:
     def _post(self, event: Callable[[], None]) -> None:
         self._events.put(event)
 
+    def _print(self, text: str, style: str | None = None) -> None:
+        self._console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
     def _say(self, sentence: str) -> None:
-        self._post(lambda: self._console.print(sentence, markup=False, highlight=False))
+        self._post(lambda: self._print(sentence))
 
     def _status(self, text: str) -> None:
         if self._console.is_terminal:
@@ -91,53 +93,44 @@ class _Session:
             sys.stdout.flush()
 
     def _show(self, verdict: Verdict) -> None:
-        self._last = verdict
         if self._console.is_terminal:
             self._console.clear()
         show_verdict(verdict, self._console)
-        self._foot()
-
-    def _foot(self) -> None:
-        path = short_path(self._watching.path)
-        self._console.print(f"Watching {path}; save it to check again.", highlight=False)
+        self._print(f"Watching {short_path(self._watching.path)}; save it to check again.")
         if self._console.is_terminal:
-            self._console.print(_KEYS, style="dim", highlight=False)
+            self._print(_KEYS, "dim")
 
     def _press(self, key: str | None) -> None:
         match key:
             case "h":
                 hint = hints.next_hint(self._lesson)
-                text = "This lesson has no hints."
-                if hint is not None:
-                    text = f"Hint {hint.grade} of {hint.grades}: {hint.text}"
-                self._console.print(text, markup=False, highlight=False)
+                self._print(
+                    "This lesson has no hints."
+                    if hint is None
+                    else f"Hint {hint.grade} of {hint.grades}: {hint.text}"
+                )
             case "l":
                 self._console.print(lesson_table(progress.read()))
             case "n":
                 self._next()
             case "r":
-                self._console.print(
-                    "Put the lab back as it shipped? A backup is kept. [y/n]", markup=False
-                )
+                self._print("Put the lab back as it shipped? A backup is kept. [y/n]")
                 if self._answer() == "y":
-                    self._console.print(reset.sentence(labs.reset(self._lesson)), markup=False)
-            case "q" | "\x03" | "\x04":
+                    self._print(reset.sentence(labs.reset(self._lesson)))
+            case "q" | "\x04":
                 self._done.set()
 
-    def _answer(self) -> str | None:
+    def _answer(self) -> str:
         while (key := self._pressed(0.5)) is None:
             pass
         return key.lower()
 
     def _next(self) -> None:
         following = course.next_lab(progress.read())
-        if following is None or following == self._lesson:
-            self._console.print(
-                next_lesson.sentences(following)
-                if following is None
-                else "This is the next lab that has not passed yet.",
-                highlight=False,
-            )
-            return
-        self._following = following
-        self._done.set()
+        if following is None:
+            self._print(next_lesson.sentences(None))
+        elif following == self._lesson:
+            self._print("This is the next lab that has not passed yet.")
+        else:
+            self._following = following
+            self._done.set()

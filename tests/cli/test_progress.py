@@ -1,0 +1,36 @@
+"""`loopclinic progress`: shown, and written as JSON."""
+
+import json
+
+import pytest
+
+from loopclinic.checks import progress
+from loopclinic.cli.main import main
+from loopclinic.verdict import Verdict
+from tests.checks.conftest import catalogue, kit, tiny  # noqa: F401 - fixtures
+
+pytestmark = pytest.mark.usefixtures("catalogue")
+
+
+def test_show(capsys):
+    assert main(["progress"]) == 0
+    assert "0 of 1 labs passed; about 1 minutes" in capsys.readouterr().out
+    with progress.change() as kept:
+        kept.note(Verdict("77_tiny", "passed"))
+    assert main(["progress", "show"]) == 0
+    out = capsys.readouterr().out
+    assert "1 of 1 labs passed; about 0 minutes" in out
+    assert "1 checks" in out
+
+
+def test_export(capsys, tmp_path):
+    with progress.change() as kept:
+        kept.note(Verdict("77_tiny", "passed"))
+    assert main(["progress", "export"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert data["schema"] == 1
+    assert data["lessons"]["77_tiny"]["attempts"] == 1
+    file = tmp_path / "out.json"
+    assert main(["progress", "export", "--output", str(file)]) == 0
+    assert json.loads(file.read_text()) == data
+    assert main(["progress", "export", "--output", str(tmp_path / "no" / "out.json")]) == 2

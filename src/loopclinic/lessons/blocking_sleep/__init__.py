@@ -22,14 +22,20 @@ LESSON = Lesson(
     services=("faulty_upstream",),
     public=("transcribe", "TranscriptionError"),
     hints=(
-        "Freeze it and look: which line is the loop in while a caller waits to try again? "
-        "It is not in an async function, which is why no linter points at it.",
-        "A wait that others can use has to be awaited, so the function that waits must be async, and "
-        "whoever calls it must await it. Then the deadline: it belongs around the whole loop of "
-        "attempts, not into each request.",
-        "Make wait_before_retry `async def`, call `await asyncio.sleep(...)` in it and await it in "
-        "`retried`. Put `async with asyncio.timeout(deadline):` around `await retried(...)`, take the "
-        "timeout off the request, and take TimeoutError out of TRANSIENT.",
+        (
+            "Freeze it and look: which line is the loop in while a caller waits to try again? "
+            "It is not in an async function, which is why no linter points at it."
+        ),
+        (
+            "A wait that others can use has to be awaited, so the function that waits must be async, "
+            "and whoever calls it must await it. Then the deadline: it belongs around the whole loop "
+            "of attempts, not into each request."
+        ),
+        (
+            "Make wait_before_retry `async def`, call `await asyncio.sleep(...)` in it and await it in "
+            "`retried`. Put `async with asyncio.timeout(deadline):` around `await retried(...)`, take "
+            "the timeout off the request, and take TimeoutError out of TRANSIENT."
+        ),
     ),
     budgets={
         "busy": Budget(

@@ -25,8 +25,10 @@ _sleep, _wait, _threads = asyncio.sleep, asyncio.wait, threading.active_count
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a call ended: `returned`, `raised`, `cancelled`, `unfinished` (it was ended by force), or
-    `stubborn` (it did not end even so). `seconds` from its start, or from its cancellation.
+    """How a call ended.
+
+    `returned`, `raised`, `cancelled`, `unfinished` (it was ended by force), or `stubborn` (it did
+    not end even so). `seconds` count from its start, or from its cancellation.
     """
 
     how: str
@@ -80,12 +82,12 @@ class Call:
             plain = value if isinstance(value, str) else repr(value)[:200]
             return Ending("returned", seconds, value=plain)
         names = " ".join(kind.__name__ for kind in type(error).__mro__)
-        steps = [(frame, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+        steps = traceback.walk_tb(error.__traceback__)
         return Ending("raised", seconds, error=names, message=str(error)[:300], place=_place(steps))
 
     def place(self) -> dict[str, Any] | None:
         """Return the learner's innermost line that this call waits at, or None."""
-        steps = []
+        steps: list[tuple[FrameType, int]] = []
         coro: Any = self.task.get_coro()
         while coro is not None and len(steps) < 1000:  # noqa: PLR2004 - a recursion has an end
             for kind in ("cr", "gi", "ag"):
@@ -124,12 +126,12 @@ async def settle(calls: Iterable[Call], cap: float) -> dict[Call, Ending]:
 
 
 class Watch:
-    """While it is open, samples where calls wait, how many threads there are, and nested loops."""
+    """While it is open, samples where calls wait, the most threads there are, and nested loops."""
 
     def __init__(self, calls: Iterable[Call] = ()) -> None:
         self.calls = list(calls)
         self.places: Counter[tuple[str, int]] = Counter()
-        self.threads_before = self.threads = _threads()
+        self.threads = _threads()
         self.nested = False
         self._task: asyncio.Task[None] | None = None
 
@@ -149,11 +151,6 @@ class Watch:
             return None
         (file, line), _ = self.places.most_common(1)[0]
         return {"file": file, "line": line, "code": linecache.getline(file, line).strip()}
-
-    @property
-    def new_threads(self) -> int:
-        """The most threads seen beyond those there were."""
-        return self.threads - self.threads_before
 
     async def _look(self) -> None:
         while True:

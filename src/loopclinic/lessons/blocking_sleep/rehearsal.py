@@ -4,6 +4,7 @@ Everything that can be asked of the service is asked of it: the lab's word count
 """
 
 import asyncio
+import threading
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,9 @@ _SMALL_MACHINE = 6
 because on 28 cores the queue behind it would be too short to see, and production may be smaller."""
 _STALL = 0.02
 _BUSY = 0.4  # as the budget `busy`: from here on, what can only be shown on a free loop is left out
+_LAG = 0.5  # as the budget `lag`
+_REPEAT_BEFORE = 8.0
+"""Seconds after which nothing is measured twice: a verdict takes 15 s at most."""
 
 _BACKOFF = 0.12
 _FAILURES = 3
@@ -67,11 +71,16 @@ class _Rehearsal:
         self.upstream = upstream
         self.session = session
         self.probe = probe
+        self.began = _perf_counter()
+        self.nested = False
+        self.threads = threading.active_count()
 
     async def run(self) -> None:
         await self.warm_up()
         plain = await self.plain()
         retried = await self.retried()
+        if self.nested:
+            return  # whatever follows would only pile loop upon loop
         blocked = max(plain, retried) > _BUSY
         await self.refused(blocked=blocked)
         if plain <= _BUSY:
@@ -112,48 +121,51 @@ class _Rehearsal:
     # Behavior, one call or a few at a time.
 
     async def plain(self) -> float:
-        self.stage.step("a call that succeeds at once")
+        self.stage.step("two calls that succeed at once")
         await self.dials(latency=0.2)
-        clips = self.clips(2)
-        return await self.quiet("plain", clips, cap=2.5, backoff=2.0)
+        return await self.quiet("plain", 2, idle=0.2, backoff=2.0)
 
     async def retried(self) -> float:
         self.stage.step("four calls that fail twice and then succeed")
         await self.dials(fail_first=2)
-        clips = self.clips(4)
-        return await self.quiet("retried", clips, cap=2.5, backoff=0.1)
+        return await self.quiet("retried", 4, idle=0.3, backoff=0.1)
 
-    async def quiet(
-        self, name: str, clips: Sequence[bytes], *, cap: float, backoff: float
-    ) -> float:
-        """Make these calls together on an otherwise idle loop; return the busy share of the time."""
+    async def quiet(self, name: str, count: int, *, idle: float, backoff: float) -> float:
+        """Make these calls together; return the loop's busy share of a time that could be idle.
+
+        That time is `idle` seconds at least: calls that do not wait at all are judged elsewhere.
+        What looks busy is tried once more: a machine that stumbles does so once, a lab each time.
+        """
+        found = await self.quiet_once(count, idle, backoff)
+        if found["busy"] > _BUSY and not found["nested"]:
+            again = await self.quiet_once(count, idle, backoff)
+            found = min(found, again, key=lambda one: one["busy"])
+        self.nested = self.nested or found["nested"]
+        self.stage.fact(name, found)
+        return float(found["busy"])
+
+    async def quiet_once(self, count: int, idle: float, backoff: float) -> dict[str, Any]:
+        clips = self.clips(count)
         mark, cpu = self.probe.snapshot(), _thread_time()
         calls = [self.call(clip, backoff=backoff) for clip in clips]
         async with Watch(calls) as watch:
-            endings = await settle(calls, cap)
+            endings = await settle(calls, 2.5)
         span = self.probe.snapshot().since(mark)
-        busy = span.utilization or 0.0
+        spent = (span.utilization or 0.0) * span.seconds
+        busy = spent / max(span.seconds, idle)
         await _sleep(0)
         stalls = self.stalls_since(mark)
         counts = await self.upstream.counts()
-        self.stage.fact(
-            name,
-            {
-                "endings": [ending.to_dict() for ending in endings.values()],
-                "right": [
-                    ending.value == transcript_of(call.clip) for call, ending in endings.items()
-                ],
-                "requests": [len(counts.arrivals_of(clip)) for clip in clips],
-                "busy": busy,
-                "seconds": span.seconds,
-                "cpu": (_thread_time() - cpu) / max(busy * span.seconds, 1e-6),
-                "lag": span.lag.max,
-                "stall": _told(stalls),
-                "place": watch.place,
-                "nested": watch.nested,
-            },
-        )
-        return busy
+        return {
+            "endings": [ending.to_dict() for ending in endings.values()],
+            "right": [ending.value == transcript_of(call.clip) for call, ending in endings.items()],
+            "requests": [len(counts.arrivals_of(clip)) for clip in clips],
+            "busy": busy,
+            "cpu": (_thread_time() - cpu) / max(spent, 1e-6),
+            "stall": _told(stalls),
+            "place": watch.place,
+            "nested": watch.nested,
+        }
 
     async def refused(self, *, blocked: bool) -> None:
         """Calls that can't succeed."""
@@ -230,8 +242,11 @@ class _Rehearsal:
         await self.cancel("cancelled_request", calls)
 
     async def cancel(self, name: str, calls: Sequence[Call]) -> None:
-        places = [call.place() for call in calls]
         before = await self.upstream.counts()
+        calls = [call for call in calls if not call.task.done()]
+        if not calls:
+            return  # all gave up before: that is judged elsewhere
+        places = [call.place() for call in calls]
         since = _perf_counter()
         for call in calls:
             call.task.cancel()
@@ -245,7 +260,6 @@ class _Rehearsal:
             name,
             {
                 "ending": worst.to_dict(),
-                "requests_before": before.requests,
                 "requests_after": after.requests - before.requests,
                 "left": after.disconnects,
                 "in_flight": after.in_flight,
@@ -268,23 +282,34 @@ class _Rehearsal:
             yours = await self.crowd(self.lab, flaky=2, healthy=8, failures=1, backoff=0.3)
         else:
             self.stage.step(f"{_CROWD} callers that fail three times among {_HEALTHY} that do not")
-            yours = await self.crowd(
-                self.lab, flaky=_CROWD, healthy=_HEALTHY, failures=_FAILURES, backoff=_BACKOFF
-            )
+            yours = await self.large_crowd()
+            if yours["lag"] > _LAG * shipped["lag"] and self.in_time():
+                yours = min(yours, await self.large_crowd(), key=lambda one: float(one["lag"]))
         self.stage.fact("shipped", shipped)
         self.stage.fact("crowd", yours)
         self.stage.fact(
             "vitals",
             {
                 "callers": yours["callers"],
-                "lag_p99_ms": round(yours["lag"] * 1000, 1),
-                "lag_p99_ms_as_shipped": round(shipped["lag"] * 1000, 1),
+                "lag_mean_ms": round(yours["lag"] * 1000, 2),
+                "lag_mean_ms_as_shipped": round(shipped["lag"] * 1000, 2),
+                "lag_p99_ms": round(yours["lag_p99"] * 1000, 1),
+                "lag_p99_ms_as_shipped": round(shipped["lag_p99"] * 1000, 1),
                 "healthy_p90_ms": round(yours["healthy_p90"] * 1000, 1),
                 "healthy_p90_ms_as_shipped": round(shipped["healthy_p90"] * 1000, 1),
                 "retrying_p90_of_own_waits": round(yours["flaky_p90"] / yours["nominal"], 2),
                 "new_threads": yours["threads"],
             },
         )
+
+    async def large_crowd(self) -> dict[str, Any]:
+        return await self.crowd(
+            self.lab, flaky=_CROWD, healthy=_HEALTHY, failures=_FAILURES, backoff=_BACKOFF
+        )
+
+    def in_time(self) -> bool:
+        """Whether there is time to look at the same thing again."""
+        return _perf_counter() - self.began < _REPEAT_BEFORE
 
     async def crowd(
         self, lab: ModuleType, *, flaky: int, healthy: int, failures: int, backoff: float
@@ -314,7 +339,7 @@ class _Rehearsal:
                 calls[call] = (retries, when)
                 watch.calls.append(call)
             endings = await settle(calls, 3 * sum(nominal))
-        span = self.probe.snapshot().since(mark)
+        end = self.probe.snapshot()
         await _sleep(0)
         counts = await self.upstream.counts()
         stalls = self.stalls_since(mark)
@@ -327,7 +352,7 @@ class _Rehearsal:
             )
 
         slow, quick = seconds(wanted=True), seconds(wanted=False)
-        overhead = quick[len(quick) // 2]
+        overhead = fmean(quick)
         waits = _waits([counts.arrivals_of(clip) for clip, retries in due if retries], failures)
         return {
             "callers": len(due),
@@ -346,10 +371,9 @@ class _Rehearsal:
                 for call, ending in endings.items()
             ),
             "failed": next((e.to_dict() for e in endings.values() if e.how == "raised"), None),
-            "lag": span.lag.p99,
-            "worst_lag": span.lag.max,
-            "busy": span.utilization,
-            "threads": watch.new_threads,
+            "lag": _mean_lag(mark, end),
+            "lag_p99": end.since(mark).lag.p99,
+            "threads": watch.threads - self.threads,
             "nested": watch.nested,
             "stall": _told(stalls),
             "place": watch.place,
@@ -357,6 +381,16 @@ class _Rehearsal:
 
     def stalls_since(self, mark: Snapshot) -> list[Stall]:
         return [stall for stall in self.probe.stalls if stall.started >= mark.at - _STALL]
+
+
+def _mean_lag(earlier: Snapshot, later: Snapshot) -> float:
+    """Return how long an event that comes at a random moment has to wait, in seconds.
+
+    The mean and not a percentile: in two seconds one stumble of the machine is the p99 already.
+    """
+    pairs = zip(earlier.counts, later.counts, earlier.sums, later.sums, strict=True)
+    squares = sum((s1 - s0) ** 2 / (c1 - c0) for c0, c1, s0, s1 in pairs if c1 > c0)
+    return squares / (2 * (later.at - earlier.at))
 
 
 def _rank(ending: Ending) -> tuple[bool, bool, float]:

@@ -81,4 +81,4 @@ async def post(session: aiohttp.ClientSession, clip: bytes, timeout: aiohttp.Cli
             raise Unavailable(f"status {response.status}")
         if response.status >= 400:
             raise TranscriptionError(f"status {response.status}")
-        return (await response.json())["text"]
+        return str((await response.json())["text"])

@@ -1,0 +1,36 @@
+"""Ignores the number of attempts."""
+
+import asyncio
+
+import aiohttp
+
+
+class TranscriptionError(Exception):
+    """The service did not give a transcript."""
+
+
+class Unavailable(Exception):
+    """The service asks to be tried again later."""
+
+
+TRANSIENT = (Unavailable, aiohttp.ClientConnectionError)
+
+
+async def post(session, clip, **options):
+    async with session.post("/v1/transcribe", data=clip, **options) as response:
+        if response.status in (429, 503):
+            raise Unavailable(response.status)
+        if response.status >= 400:
+            raise TranscriptionError(f"status {response.status}")
+        return (await response.json())["text"]
+
+
+async def transcribe(session, clip, *, attempts=4, backoff=0.2, deadline=5.0):
+    attempt = 0
+    async with asyncio.timeout(deadline):
+        while True:
+            try:
+                return await post(session, clip)
+            except TRANSIENT:
+                await asyncio.sleep(backoff * 2**attempt)
+                attempt += 1

@@ -1,0 +1,43 @@
+"""Counts the time left by hand and gives each step what is left."""
+
+import asyncio
+import time
+
+import aiohttp
+
+
+class TranscriptionError(Exception):
+    """The service did not give a transcript."""
+
+
+class Unavailable(Exception):
+    """The service asks to be tried again later."""
+
+
+TRANSIENT = (Unavailable, aiohttp.ClientConnectionError)
+
+
+async def post(session, clip, **options):
+    async with session.post("/v1/transcribe", data=clip, **options) as response:
+        if response.status in (429, 503):
+            raise Unavailable(response.status)
+        if response.status >= 400:
+            raise TranscriptionError(f"status {response.status}")
+        return (await response.json())["text"]
+
+
+async def transcribe(session, clip, *, attempts=4, backoff=0.2, deadline=5.0):
+    ends = time.monotonic() + deadline
+    attempt = 0
+    while True:
+        left = ends - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        try:
+            return await post(session, clip, timeout=aiohttp.ClientTimeout(total=left))
+        except TRANSIENT as error:
+            if attempt + 1 >= attempts:
+                raise TranscriptionError("gave up") from error
+        left = ends - time.monotonic()
+        await asyncio.sleep(min(backoff * 2**attempt, max(left, 0)))
+        attempt += 1

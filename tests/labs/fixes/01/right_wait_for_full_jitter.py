@@ -1,0 +1,43 @@
+"""asyncio.wait_for around a coroutine of its own, full jitter."""
+
+import asyncio
+import random
+
+import aiohttp
+
+
+class TranscriptionError(Exception):
+    """The service did not give a transcript."""
+
+
+class Unavailable(Exception):
+    """The service asks to be tried again later."""
+
+
+TRANSIENT = (Unavailable, aiohttp.ClientConnectionError)
+
+
+async def post(session, clip, **options):
+    async with session.post("/v1/transcribe", data=clip, **options) as response:
+        if response.status in (429, 503):
+            raise Unavailable(response.status)
+        if response.status >= 400:
+            raise TranscriptionError(f"status {response.status}")
+        return (await response.json())["text"]
+
+
+async def transcribe(session, clip, *, attempts=4, backoff=0.2, deadline=5.0):
+    return await asyncio.wait_for(_persist(session, clip, attempts, backoff), deadline)
+
+
+async def _persist(session, clip, attempts, backoff):
+    longest = backoff
+    while True:
+        attempts -= 1
+        try:
+            return await post(session, clip)
+        except TRANSIENT as error:
+            if not attempts:
+                raise TranscriptionError("gave up") from error
+        await asyncio.sleep(random.uniform(0, longest))
+        longest *= 2

@@ -1,0 +1,65 @@
+"""Lesson 04: everything at once, and most of it refused."""
+
+from loopclinic.lessons.lesson import Budget, Lesson
+
+__all__ = ["LESSON"]
+
+LESSON = Lesson(
+    number="04",
+    stem="unbounded_gather",
+    title="Faster, faster, refused",
+    summary="Everything at once against a service that takes a few: find its limit and keep it.",
+    minutes=35,
+    conflicts=(
+        "unbounded-gather",
+        "dropped-gather-results",
+        "retry-storm",
+        "sequential-awaits",
+        "dropped-task",
+        "swallowed-cancellation",
+    ),
+    requires=("01",),
+    services=("faulty_upstream",),
+    public=("publish", "Summary"),
+    hints=(
+        "Count two things: semaphores, and tasks. How many of each are there when 2,000 posts are "
+        "due? And who ever looks at what gather returned?",
+        "A limit must be shared by those it limits, and it must make the source wait, too: a post "
+        "should be fetched when there is somebody to send it. What goes wrong with a post belongs "
+        "into the summary, at the place where it goes wrong.",
+        "Start `limit` workers in an asyncio.TaskGroup. Each takes posts from one "
+        "asyncio.Queue(maxsize=limit) until it gets None. Fill the queue by `async for`, then put "
+        "None `limit` times. In the worker, catch aiohttp.ClientError around one post and note it. "
+        "On 429, await asyncio.sleep(float(response.headers['Retry-After'])) and send it again.",
+    ),
+    budgets={
+        "in_flight": Budget(
+            1.0,
+            "x limit",
+            "A count, at the service. A limit that holds is never passed, not even by one.",
+        ),
+        "full": Budget(
+            0.45,
+            "x limit in flight, on average",
+            "By Little's law this is the throughput's share of the bound. A right answer keeps 0.9 "
+            "and more in flight; batches that wait for their slowest 0.15, one by one 0.05.",
+        ),
+        "held": Budget(
+            10,
+            "x limit",
+            "Posts taken and not yet done, and tasks. Workers on a queue hold 2 and 1; one task a "
+            "post holds all there are, here stopped at more than 200.",
+        ),
+        "retry_after": Budget(
+            0.95,
+            "x Retry-After",
+            "Timers are never early: a right answer comes after 1, one that goes by its own "
+            "judgment after half of it or less.",
+        ),
+        "cancel": Budget(
+            0.5,
+            "s",
+            "A right answer takes a few milliseconds, one that goes on takes until the posts end.",
+        ),
+    },
+)

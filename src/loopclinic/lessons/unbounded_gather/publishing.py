@@ -1,0 +1,195 @@
+"""One call of a lab's `publish`: how it ended, where it stood, and how many tasks there were."""
+
+import asyncio
+import inspect
+import linecache
+import traceback
+from collections.abc import Iterable
+from pathlib import Path
+from time import perf_counter
+from types import FrameType, ModuleType
+from typing import Any, Self
+
+from aiohttp import ClientSession
+
+from loopclinic.lessons.unbounded_gather.posts import Source
+from loopclinic.probe import user_code
+
+__all__ = ["Publishing", "Place", "end_leftovers"]
+
+Place = dict[str, Any]
+
+_POLL = 0.02
+_NAMED = 100_000
+_HERE = Path(__file__).parent
+_sleep, _wait, _all_tasks = asyncio.sleep, asyncio.wait, asyncio.all_tasks
+
+
+class Publishing:
+    """`async with Publishing(lab, session, source, limit) as call:` runs `publish` as a task."""
+
+    def __init__(
+        self, lab: ModuleType, session: ClientSession, source: Source, limit: int
+    ) -> None:
+        self.source = source
+        self.seconds = 0.0
+        self.tasks = 0
+        self.place: Place | None = None
+        self._lab, self._session, self._limit = lab, session, limit
+        self._began = perf_counter()
+        self._before: set[asyncio.Task[Any]] = set()
+        self._reader = source.read()
+
+    async def __aenter__(self) -> Self:
+        self._before = set(_all_tasks())
+        self._began = perf_counter()
+        self.task = asyncio.create_task(self._run())
+        self._census = asyncio.create_task(self._look())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._census.cancel()
+        await _wait([self._census])
+        if not self.task.done():
+            self.task.cancel()
+            await _wait([self.task], timeout=0.3)
+        if not self.task.done():
+            self.source.stopped = True  # whatever goes on has nothing more to send
+            await _wait([self.task], timeout=0.5)
+
+    async def _run(self) -> Any:
+        try:
+            answer = self._lab.publish(self._session, self._reader, limit=self._limit)
+            if not inspect.isawaitable(answer):
+                raise TypeError("publish must stay async: what it returned can't be awaited")
+            return await answer
+        finally:
+            self.seconds = perf_counter() - self._began
+
+    async def _look(self) -> None:
+        while True:
+            self.count()
+            place = self._waits_at()
+            # The first places are those of the start; it is the long wait that tells.
+            self.place = place or self.place
+            await _sleep(_POLL)
+
+    def count(self) -> int:
+        """Count the tasks that the call has made; keeps the peak."""
+        mine = {self.task, getattr(self, "_census", self.task)}
+        now = len(_all_tasks() - self._before - mine)
+        self.tasks = max(self.tasks, now)
+        return now
+
+    async def until_done(self, cap: float) -> dict[str, Any]:
+        """Wait up to `cap` seconds and say how it ended; it is ended by force after that."""
+        await _wait([self.task], timeout=cap)
+        if self.task.done():
+            return self.ending()
+        place, seconds = self._waits_at() or self.place, perf_counter() - self._began
+        return {"how": "unfinished", "seconds": seconds, "place": place}
+
+    async def cancelled(self, patience: float) -> dict[str, Any]:
+        """Cancel the call and say how it ended, with the seconds that this took."""
+        place = self._waits_at() or self.place
+        since = perf_counter()
+        self.task.cancel()
+        await _wait([self.task], timeout=patience)
+        ending = self.ending()
+        took = perf_counter() - since
+        return {**ending, "seconds": took, "place": ending.get("place") or place}
+
+    def ending(self) -> dict[str, Any]:
+        """Say how it ended: `returned`, `raised`, `cancelled` or, so far, `running`."""
+        task, common = self.task, {"seconds": self.seconds, "place": self.place}
+        if not task.done():
+            return {**common, "how": "running"}
+        if task.cancelled():
+            return {**common, "how": "cancelled"}
+        error = task.exception()
+        if error is None:
+            return {**common, "how": "returned", **_summary(task.result())}
+        related = list(_related(error))
+        first = next((one for one in related if not isinstance(one, BaseExceptionGroup)), error)
+        steps = [
+            (frame, line)
+            for one in related
+            for frame, line in traceback.walk_tb(one.__traceback__)
+        ]
+        return {
+            **common,
+            "how": "raised",
+            "errors": sorted({kind.__name__ for one in related for kind in type(one).__mro__}),
+            "message": f"{type(first).__name__}: {first}"[:300],
+            "place": _place(steps) or self.place,
+        }
+
+    def _waits_at(self) -> Place | None:
+        steps: list[tuple[FrameType, int]] = []
+        coro: Any = self.task.get_coro()
+        while coro is not None and len(steps) < 1000:  # noqa: PLR2004 - a recursion has an end
+            for kind in ("cr", "gi", "ag"):
+                frame = getattr(coro, f"{kind}_frame", None)
+                if frame is not None:
+                    steps.append((frame, frame.f_lineno or 0))
+            coro = next(
+                (
+                    inner
+                    for name in ("cr_await", "gi_yieldfrom", "ag_await")
+                    if (inner := getattr(coro, name, None)) is not None
+                ),
+                None,
+            )
+        return _place(steps)
+
+
+async def end_leftovers(before: set[asyncio.Task[Any]]) -> dict[str, Any]:
+    """Count the tasks that are there beyond `before`, with the line of one, and cancel them."""
+    ends = perf_counter() + 0.25
+    while (left := _all_tasks() - before) and perf_counter() < ends:
+        await _sleep(_POLL)
+    place = None
+    for task in left:
+        stack = task.get_stack()
+        place = place or _place([(frame, frame.f_lineno or 0) for frame in stack])
+        task.cancel()
+    if left:
+        await _wait(left, timeout=0.3)
+    return {"tasks": len(left), "place": place}
+
+
+def _summary(value: Any) -> dict[str, Any]:
+    published, failed = getattr(value, "published", None), getattr(value, "failed", None)
+    sound = isinstance(published, int) and isinstance(failed, dict) and len(failed) <= _NAMED
+    found: dict[str, Any] = {"sound": sound, "value": repr(value)[:200]}
+    if sound:
+        assert isinstance(failed, dict)
+        found |= {"published": published, "failed": {str(k): str(v) for k, v in failed.items()}}
+    return found
+
+
+def _related(error: BaseException) -> Iterable[BaseException]:
+    seen: set[int] = set()
+    queue: list[BaseException] = [error]
+    while queue:
+        one = queue.pop(0)
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield one
+        if isinstance(one, BaseExceptionGroup):
+            queue.extend(one.exceptions)
+        if one.__cause__ is not None:
+            queue.append(one.__cause__)
+
+
+def _place(steps: Iterable[tuple[FrameType, int]]) -> Place | None:
+    found = None
+    for frame, line in steps:
+        file = frame.f_code.co_filename
+        if user_code(file) and Path(file).parent != _HERE:
+            found = (file, line)
+    if found is None:
+        return None
+    file, line = found
+    return {"file": file, "line": line, "code": linecache.getline(file, line).strip()}

@@ -1,0 +1,79 @@
+"""Lab 04: faster, faster, refused.
+
+`publish` sends all due posts to a publishing service and says what became of them. It was written
+for a dozen posts a night. Now thousands are due, the service turns most of them away, and nobody
+hears of it. Mend that.
+
+What must be true of `publish` when you are done:
+
+1. Every post is sent, by `POST /v1/posts` with its `body` as it is. One that was accepted is never
+   sent again.
+2. At most `limit` requests are in flight, and while posts are left, nearly as many are: no post
+   waits for the slowest of a group.
+3. A 429 says in Retry-After how many seconds to wait, a whole number. That post is sent again, not
+   earlier than that, as often as it takes.
+4. Any other status of 400 or more, or an aiohttp.ClientError, is a failure of that one post. It is
+   not sent again, `failed` says why, by id, and all the others go on.
+5. `published` counts the posts that were accepted.
+6. However many posts there are, few of them are held at a time, and few tasks are: at most 10 times
+   `limit`. `posts` gives the next one when it is asked for.
+7. `posts` is an async generator, so one task at a time may ask it. If it raises, `publish` stops and
+   raises that error, by itself or in an ExceptionGroup.
+8. Cancelled, it ends at once by CancelledError and sends nothing more. It leaves no task behind.
+
+These names and signatures stay: `publish`, `Summary`. The rest is yours to change.
+
+How it is judged: `loopclinic check 04`, or `loopclinic watch 04` for a verdict on every save.
+The check asks the service what arrived, and when: how many at once (`limit`, not one more), how
+full the limit was on average (45 % at least, while every twentieth post takes far longer), and how
+soon a refused post came back (never before Retry-After). It counts posts and tasks that are alive
+while 100,000 are due. A cancelled call gets 500 ms.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import aiohttp
+
+
+@dataclass(frozen=True)
+class Post:
+    """A post that is due: `body` is what the service wants to get."""
+
+    id: int
+    body: bytes
+
+
+@dataclass
+class Summary:
+    """What became of the posts: how many were accepted, and why the others were not, by id."""
+
+    published: int = 0
+    failed: dict[int, str] = field(default_factory=dict)
+
+
+async def publish(
+    session: aiohttp.ClientSession, posts: AsyncIterator[Post], *, limit: int = 20
+) -> Summary:
+    """Publish all posts, `limit` at a time."""
+    summary = Summary()
+    jobs = [publish_one(session, post, limit, summary) async for post in posts]
+    # One post that fails must not stop the others.
+    await asyncio.gather(*jobs, return_exceptions=True)
+    return summary
+
+
+async def publish_one(
+    session: aiohttp.ClientSession, post: Post, limit: int, summary: Summary
+) -> None:
+    """Publish one post as soon as there is a place for it."""
+    async with asyncio.Semaphore(limit):
+        await send(session, post)
+    summary.published += 1
+
+
+async def send(session: aiohttp.ClientSession, post: Post) -> None:
+    """Send the post once."""
+    async with session.post("/v1/posts", data=post.body) as response:
+        response.raise_for_status()

@@ -41,6 +41,7 @@ lint:
 	$(TEST) -m ruff check .
 	$(TEST) -m ruff format --check .
 	$(TEST) -m mypy
+	$(TEST) -m mypy scripts
 
 format:
 	$(TEST) -m ruff check --fix --exit-zero .

@@ -9,10 +9,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from installation import ROOT, fetch_uv
+from installer import LOCK, ROOT, fetch_uv
 from lockfile import MARK, blocks
 
-LOCK = ROOT / "requirements.lock"
 HEADER = f"""\
 # Every package of the kit, pinned, with its hashes. Written by `make lock` from pyproject.toml.
 # A learner's environment takes the lines above the mark "{MARK.strip("# -")}".

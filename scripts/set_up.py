@@ -10,7 +10,8 @@ import sys
 OLDEST = (3, 11)
 
 
-def main():
+def main():  # type: ignore[no-untyped-def] # noqa: ANN201 - see above
+    """Say why this Python will not do, or hand over to the set-up proper."""
     if sys.version_info < OLDEST:
         print(
             "loopclinic needs Python {}.{} or newer, and {} is Python {}: install a newer one "
@@ -24,10 +25,10 @@ def main():
             file=sys.stderr,
         )
         return 2
-    import installation
+    import installation  # noqa: PLC0415 - older Pythons do not parse it
 
     return installation.main(sys.argv[1:])
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main())  # type: ignore[no-untyped-call]

@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-NEEDED = ("Makefile", "LICENSE", "README.md", "pyproject.toml", "requirements.lock", "scripts", "src")
+NEEDED = (
+    "Makefile",
+    "LICENSE",
+    "README.md",
+    "pyproject.toml",
+    "requirements.lock",
+    "scripts",
+    "src",
+)
 DEAD = "http://127.0.0.1:9"
 """Nothing listens there: a proxy that is as good as no network."""
 
@@ -20,7 +28,9 @@ def clone(tmp_path):
     folder.mkdir(parents=True)
     for name in NEEDED:
         if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(
+                ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__")
+            )
         else:
             shutil.copy2(ROOT / name, folder / name)
     for name in ("labs", "notebooks"):

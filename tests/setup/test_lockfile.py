@@ -48,7 +48,9 @@ def test_the_lock_answers_to_pyproject(part):
         versions = have.get(canonicalize_name(requirement.name), [])
         assert versions, f"{requirement.name} is not in the lock: run make lock"
         for version in versions:
-            assert requirement.specifier.contains(version), f"{line}, locked {version}: run make lock"
+            assert requirement.specifier.contains(version), (
+                f"{line}, locked {version}: run make lock"
+            )
 
 
 def test_learners_do_not_get_what_only_tests_need():

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 import update
@@ -76,12 +77,14 @@ def test_a_run_notebook_gives_way_to_a_newer_one_and_is_kept(author, learner, ca
     assert text(learner, "notebooks/01_one.ipynb") == "newer one\n"
     assert text(learner, "notebooks/02_two.ipynb") == "run two\n"
     kept = capsys.readouterr().out.split("yours is kept as ")[1].splitlines()[0]
-    with open(kept) as copy:
-        assert copy.read() == "run one\n"
+    assert Path(kept).read_text() == "run one\n"
 
 
 def test_staged_deleted_and_own_files(author, learner):
-    write(learner, **{"labs/01_one.py": "mine one\n", "labs/03_three.py": "my own\n", "labs/mine.py": "x\n"})
+    write(
+        learner,
+        **{"labs/01_one.py": "mine one\n", "labs/03_three.py": "my own\n", "labs/mine.py": "x\n"},
+    )
     git(learner, "add", "labs/01_one.py", "labs/mine.py")
     (learner / "labs/02_two.py").unlink()
     publish(author, **{"labs/03_three.py": "shipped three\n"})

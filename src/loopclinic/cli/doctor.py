@@ -25,7 +25,9 @@ def run(args: argparse.Namespace) -> int:
     found = examine(deep=args.deep)
     healthy = all(one.state != "to-do" for one in found)
     if args.json:
-        print(json.dumps({"healthy": healthy, "findings": [asdict(one) for one in found]}, indent=2))
+        print(
+            json.dumps({"healthy": healthy, "findings": [asdict(one) for one in found]}, indent=2)
+        )
         return 0 if healthy else 1
     width = max(len(one.name) for one in found)
     for one in found:

@@ -4,6 +4,7 @@ A new server of the kit is examined because it stands in `loopclinic.servers.SER
 else that can be missing on a learner's computer gets a function here and a line in `EXAMINATIONS`.
 """
 
+import asyncio
 import importlib.util
 import os
 import platform
@@ -94,31 +95,35 @@ def examine_kernel() -> Finding:
     """Does a kernel start, in this very environment, and run a line?"""
     if importlib.util.find_spec("ipykernel") is None:
         return Finding("kernel", "to-do", "ipykernel is missing", INSTALL)
-    from jupyter_client.manager import start_new_kernel  # noqa: PLC0415 - slow, and kit only
-
     began = time.perf_counter()
-    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # as `loopclinic lab` does
-    manager, client = start_new_kernel(startup_timeout=30, stderr=subprocess.DEVNULL)
-    try:
-        printed: list[str] = []
-
-        def keep(message: dict[str, dict[str, str]]) -> None:
-            printed.append(message["content"].get("text", ""))
-
-        client.execute_interactive(
-            "import sys; print(sys.prefix, end='')", output_hook=keep, timeout=30
-        )
-    finally:
-        client.stop_channels()
-        manager.shutdown_kernel(now=True)
-    if Path("".join(printed)) != Path(sys.prefix):
+    prefix = asyncio.run(_prefix_of_a_kernel())
+    if Path(prefix) != Path(sys.prefix):
         return Finding(
             "kernel",
             "to-do",
-            f"kernel python3 runs in {''.join(printed)!r}, not in {sys.prefix}",
+            f"kernel python3 runs in {prefix!r}, not in {sys.prefix}",
             "python -m ipykernel install --sys-prefix",
         )
     return Finding("kernel", "ok", f"starts and runs a line in {time.perf_counter() - began:.1f} s")
+
+
+async def _prefix_of_a_kernel() -> str:
+    from jupyter_client.manager import start_new_async_kernel  # noqa: PLC0415 - slow, and kit only
+
+    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # as `loopclinic lab` does
+    manager, client = await start_new_async_kernel(startup_timeout=30, stderr=subprocess.DEVNULL)
+    printed: list[str] = []
+
+    def keep(message: dict[str, dict[str, str]]) -> None:
+        printed.append(message["content"].get("text", ""))
+
+    try:
+        line = "import sys; print(sys.prefix, end='')"
+        await client.execute_interactive(line, output_hook=keep, timeout=30)
+    finally:
+        client.stop_channels()
+        await manager.shutdown_kernel(now=True)
+    return "".join(printed)
 
 
 def examine_widgets() -> Finding:
@@ -245,7 +250,7 @@ def examine_jupyterlab() -> Finding:
         try:
             while process.poll() is None and time.perf_counter() - began < 60:  # noqa: PLR2004
                 try:
-                    with urllib.request.urlopen(page, timeout=5) as answer:  # noqa: S310
+                    with urllib.request.urlopen(page, timeout=5) as answer:
                         answer.read(1)
                     seconds = time.perf_counter() - began
                     return Finding("jupyterlab", "ok", f"answered after {seconds:.1f} s")

@@ -83,7 +83,7 @@ def execute(file: Path, *, timeout: int = 300) -> tuple[Any, str]:
     from nbclient import NotebookClient  # noqa: PLC0415
     from nbclient.exceptions import CellExecutionError, CellTimeoutError  # noqa: PLC0415
 
-    notebook = nbformat.read(file, as_version=4)
+    notebook = nbformat.read(file, as_version=4)  # type: ignore[no-untyped-call]
     client = NotebookClient(
         notebook,
         timeout=timeout,
@@ -114,7 +114,7 @@ def to_html(notebook: Any, *, title: str) -> str:
     from jinja2 import DictLoader  # noqa: PLC0415 - slow, and only this command wants it
     from nbconvert import HTMLExporter  # noqa: PLC0415
 
-    exporter = HTMLExporter(
+    exporter = HTMLExporter(  # type: ignore[no-untyped-call]
         template_name="lab",
         extra_loaders=[DictLoader({"gallery.html.j2": PAGE})],
         template_file="gallery.html.j2",
@@ -136,5 +136,7 @@ def _index(output: Path) -> str:
         except UnknownLessonError:
             title, about = page.stem, ""
         link = f'<a href="{page.name}">{html.escape(title)}</a>'
-        items.append(f"<li value='{int(page.name[:2])}'>{link}<br><small>{html.escape(about)}</small></li>")
+        items.append(
+            f"<li value='{int(page.name[:2])}'>{link}<br><small>{html.escape(about)}</small></li>"
+        )
     return INDEX.format(when=time.strftime("%Y-%m-%d"), items="\n".join(items))

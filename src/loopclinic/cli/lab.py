@@ -29,9 +29,10 @@ def run(args: argparse.Namespace) -> int:
     command, environ = lab_command(root, args.rest), lab_environment()
     print("Opening JupyterLab; Control-C in this window ends it.", flush=True)
     os.chdir(root)
-    if sys.platform == "win32":  # exec there gives the prompt back at once
-        return subprocess.call(command, env=environ)
-    os.execve(command[0], command, environ)  # noqa: S606 - our own interpreter
+    if os.name == "posix":
+        os.execve(command[0], command, environ)  # noqa: S606 - our own interpreter
+    # Elsewhere exec starts a second process and gives the prompt back at once.
+    return subprocess.call(command, env=environ)
 
 
 def lab_command(root: Path, options: list[str]) -> list[str]:

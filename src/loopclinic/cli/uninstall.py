@@ -3,6 +3,8 @@
 import argparse
 import shutil
 import sys
+from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 
 from loopclinic.places import KitNotFoundError, kit_root, state_dir
@@ -54,10 +56,8 @@ def precious(folder: Path) -> str:
     """Return why `folder` must not be removed whole, or "": LOOPCLINIC_HOME may name anything."""
     inside = folder.resolve()
     treasures = {"your home folder": Path.home(), "the folder you are in": Path.cwd()}
-    try:
+    with suppress(KitNotFoundError):
         treasures["the kit"] = kit_root()
-    except KitNotFoundError:
-        pass
     for name, treasure in treasures.items():
         if treasure.resolve().is_relative_to(inside):
             return f"holds {name}"
@@ -72,7 +72,7 @@ def running_servers() -> list[int]:
     found = []
     for process in psutil.process_iter(["cmdline", "username"]):
         line = process.info["cmdline"] or []
-        modules = [after for flag, after in zip(line, line[1:], strict=False) if flag == "-m"]
+        modules = [after for flag, after in pairwise(line) if flag == "-m"]
         ours = any(module.startswith(SERVERS) for module in modules)
         if ours and process.info["username"] == user:
             found.append(process.pid)
@@ -114,5 +114,7 @@ def _farewell() -> int:
     except KitNotFoundError:
         print("What remains: the package itself (pip uninstall loopclinic).")
         return 0
-    print(f"What remains: {root}, with your labs and its environment. Delete that folder to be rid of all.")
+    print(
+        f"What remains: {root}, with your labs and its environment. Delete that folder to be rid of all."
+    )
     return 0

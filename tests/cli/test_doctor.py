@@ -1,0 +1,138 @@
+"""The doctor finds what works, and names the repair of what does not."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from loopclinic.cli import doctor, examinations
+from loopclinic.cli.examinations import Finding
+from loopclinic.cli.main import main
+
+
+@pytest.fixture
+def only(monkeypatch):
+    """Replace the examinations."""
+
+    def install(**chosen):
+        monkeypatch.setattr(doctor, "EXAMINATIONS", chosen)
+
+    return install
+
+
+def healthy():
+    return Finding("one", "ok", "works")
+
+
+def ill():
+    return Finding("two", "to-do", "is broken", "mend it.")
+
+
+def test_all_well_here(capsys):
+    assert main(["doctor", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["healthy"] is True
+    states = {one["name"]: one["state"] for one in found["findings"]}
+    assert list(states) == list(examinations.EXAMINATIONS)
+    for name in ("python", "packages", "kit", "kernel", "widgets", "127.0.0.1", "state", "disk"):
+        assert states[name] == "ok", name
+
+
+def test_each_server_of_the_kit_is_examined():
+    from loopclinic.servers import SERVICES
+
+    assert SERVICES
+    assert set(SERVICES) <= set(examinations.EXAMINATIONS)
+
+
+def test_what_is_broken_comes_with_its_repair(only, capsys):
+    only(one=healthy, two=ill)
+    assert main(["doctor"]) == 1
+    printed = capsys.readouterr().out
+    assert "ok     one  works\n" in printed
+    assert "TO DO  two  is broken\n            -> mend it.\n" in printed
+    assert "1 to do" in printed
+
+
+def test_a_note_is_no_illness(only):
+    only(one=lambda: Finding("one", "note", "worth knowing"))
+    assert main(["doctor"]) == 0
+
+
+def test_an_examination_that_breaks_is_a_finding(only, capsys):
+    def broken():
+        raise OSError("no such luck")
+
+    only(one=healthy, two=broken)
+    assert main(["doctor"]) == 1
+    assert "the examination itself failed: OSError: no such luck" in capsys.readouterr().out
+
+
+def test_a_missing_or_old_package_is_named(monkeypatch):
+    def requires(_):
+        return [
+            "aiohttp>=999 ; extra == 'kit'",
+            "no-such-package>=1 ; extra == 'kit'",
+            "x>1 ; extra == 'test'",
+        ]
+
+    monkeypatch.setattr(examinations.metadata, "requires", requires)
+    found = examinations.examine_packages()
+    assert found.state == "to-do"
+    assert "wanted >=999" in found.detail
+    assert "no-such-package is missing" in found.detail
+    assert "x" not in found.detail.replace("no-such", "").split()
+
+
+def test_a_state_folder_that_refuses(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("LOOPCLINIC_HOME", str(tmp_path / "file" / "below"))
+    found = examinations.examine_state()
+    assert found.state == "to-do"
+    assert "LOOPCLINIC_HOME" in found.repair
+
+
+def test_no_kit_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("LOOPCLINIC_ROOT", str(tmp_path))
+    found = examinations.examine_kit()
+    assert found.state == "to-do"
+    assert "LOOPCLINIC_ROOT" in found.repair
+
+
+def test_a_full_disk(monkeypatch):
+    usage = shutil._ntuple_diskusage(10, 10, 1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    assert examinations.examine_disk().state == "to-do"
+
+
+def test_a_taken_port_is_only_a_note(monkeypatch):
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        monkeypatch.setattr(examinations, "JUPYTER_PORT", taken.getsockname()[1])
+        assert examinations.examine_port().state == "note"
+
+
+def test_no_chromium_is_only_a_note(monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    assert examinations.examine_browser().state == "note"
+
+
+@pytest.mark.parametrize("value", ["disabled", "perComm"])
+def test_the_comms_setting_is_read(monkeypatch, tmp_path, value):
+    monkeypatch.setenv("JUPYTERLAB_SETTINGS_DIR", str(tmp_path))
+    folder = tmp_path / "@jupyterlab" / "apputils-extension"
+    folder.mkdir(parents=True)
+    text = f'{{\n    // a comment\n    "commsOverSubshells": "{value}"\n}}\n'
+    (folder / "kernels-settings.jupyterlab-settings").write_text(text)
+    assert examinations.examine_comms().detail.startswith(value)
+
+
+@pytest.mark.slow
+def test_jupyterlab_answers(tmp_path, monkeypatch):
+    monkeypatch.setenv("JUPYTER_CONFIG_DIR", str(tmp_path / "config"))
+    found = examinations.examine_jupyterlab()
+    assert found.state == "ok", found
+    assert not list(Path(os.environ["LOOPCLINIC_HOME"]).glob("*.json"))

@@ -1,0 +1,80 @@
+"""The gallery's pages show what the notebooks showed, and open without a network."""
+
+import re
+
+import nbformat
+import pytest
+
+from loopclinic.cli import gallery
+from loopclinic.cli.main import main
+
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+
+
+def notebook(*cells):
+    made = nbformat.v4.new_notebook(cells=list(cells))
+    made.metadata["kernelspec"] = {
+        "name": "python3",
+        "display_name": "Python 3",
+        "language": "python",
+    }
+    return made
+
+
+def shown(data):
+    output = nbformat.v4.new_output("display_data", data=data)
+    return nbformat.v4.new_code_cell("show()", outputs=[output], execution_count=1)
+
+
+def test_a_widget_gives_way_to_its_picture():
+    view = {"model_id": "abc", "version_major": 2, "version_minor": 0}
+    made = notebook(shown({gallery.WIDGET: view, "image/png": PIXEL, "text/plain": "Scope()"}))
+    made.metadata["widgets"] = {"application/vnd.jupyter.widget-state+json": {"state": {}}}
+    page = gallery.to_html(made, title="x")
+    assert f"data:image/png;base64,{PIXEL}" in page
+    assert "abc" not in page
+    assert "widget-state" not in page
+
+
+def test_a_page_fetches_nothing():
+    page = gallery.to_html(notebook(nbformat.v4.new_markdown_cell("# Hello")), title="x")
+    assert not re.search(r"<script[^>]+src=|<link[^>]+href=|@import|url\(['\"]?http", page)
+    assert "cdnjs" not in page
+    assert "unpkg" not in page
+
+
+def test_links_lead_to_the_other_pages_and_to_the_labs():
+    text = "[next](01_blocking_sleep.ipynb) [lab](../labs/01_blocking_sleep.py)"
+    page = gallery.to_html(notebook(nbformat.v4.new_markdown_cell(text)), title="x")
+    assert 'href="01_blocking_sleep.html"' in page
+    assert 'href="../../labs/01_blocking_sleep.py"' in page
+
+
+@pytest.fixture
+def kit(tmp_path, monkeypatch):
+    (tmp_path / "labs").mkdir()
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.setenv("LOOPCLINIC_ROOT", str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_notebooks_are_run_where_they_stand_and_failures_are_named(kit, capsys):
+    good = notebook(
+        nbformat.v4.new_code_cell("import pathlib; print('in', pathlib.Path.cwd().name)")
+    )
+    bad = notebook(nbformat.v4.new_code_cell("1 / 0"))
+    nbformat.write(good, kit / "notebooks" / "00_start_here.ipynb")
+    nbformat.write(bad, kit / "notebooks" / "01_blocking_sleep.ipynb")
+    assert main(["gallery"]) == 1
+    said = capsys.readouterr()
+    assert "01_blocking_sleep.ipynb: ZeroDivisionError: division by zero" in said.err
+    assert "2 run, 1 failed" in said.out
+    folder = kit / "build" / "gallery"
+    assert "in notebooks" in (folder / "00_start_here.html").read_text()
+    assert "ZeroDivisionError" in (folder / "01_blocking_sleep.html").read_text()
+    index = (folder / "index.html").read_text()
+    assert 'href="00_start_here.html"' in index
+    assert 'href="01_blocking_sleep.html"' in index
+    before = nbformat.read(kit / "notebooks" / "00_start_here.ipynb", 4)
+    assert before.cells[0].outputs == []  # the repository's notebook stays as it was

@@ -60,7 +60,9 @@ def _run(line: list[str]) -> int:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
     try:
         for name, (module_name, summary) in COMMANDS.items():
-            command = commands.add_parser(name, help=summary, description=f"{summary}.".capitalize())
+            command = commands.add_parser(
+                name, help=summary, description=f"{summary}.".capitalize()
+            )
             if name == chosen:
                 module = importlib.import_module(f"{__package__}.{module_name}")
                 module.configure(command)

@@ -1,0 +1,142 @@
+"""Stacks while the GIL is held: the process beside the program."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from loopclinic.probe import Probe
+from loopclinic.probe.sidecar import frames_of
+from loopclinic.probe.stack import of_frames
+from loopclinic.probe.witness import Witness, _free_signal
+
+pytestmark = pytest.mark.skipif(not Witness.available(), reason="needs Linux on x86-64 or arm64")
+
+
+async def ready(probe):
+    for _ in range(500):
+        if probe.witness_url:
+            return
+        await asyncio.sleep(0.02)
+    pytest.fail("the witness did not come up in 10 s")
+
+
+async def test_a_call_that_keeps_the_gil_is_seen_long_before_it_ends():
+    with Probe(witness=True) as probe:
+        await ready(probe)
+        sum(range(60_000_000))
+        await asyncio.sleep(0.05)
+    worst = max(probe.report().stalls, key=lambda stall: stall.seconds)
+    assert worst.code == "sum(range(60_000_000))"
+    assert worst.gil_held
+    assert worst.first_seen < worst.seconds / 2
+
+
+async def test_without_a_witness_the_same_call_is_seen_at_its_end():
+    with Probe() as probe:
+        await asyncio.sleep(0.05)
+        sum(range(60_000_000))
+        await asyncio.sleep(0.05)
+    worst = max(probe.report().stalls, key=lambda stall: stall.seconds)
+    assert worst.first_seen > worst.seconds / 2
+
+
+async def test_who_listens_hears_of_it_meanwhile_but_only_with_the_token():
+    with Probe(witness=True) as probe:
+        await ready(probe)
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(probe.witness_url[:-4], timeout=10)
+        refused.value.close()
+        code = (
+            "import sys, time, urllib.request\n"
+            f"stream = urllib.request.urlopen({probe.witness_url!r}, timeout=60)\n"
+            "print('listening', flush=True)\n"
+            "line = next(line for line in stream if line.startswith(b'data'))\n"
+            "print(time.perf_counter(), line.decode())\n"
+        )
+        child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+        assert child.stdout.readline() == "listening\n"
+        await asyncio.sleep(0.1)
+        sum(range(60_000_000))
+        ended = time.perf_counter()
+        heard = child.communicate(timeout=60)[0]
+    assert float(heard.split()[0]) < ended, "the browser knew while the call was still running"
+    assert __file__.rpartition("/")[2] in heard
+
+
+async def test_nothing_is_left_behind():
+    async def once():
+        with Probe(witness=True) as probe:
+            await ready(probe)
+            return probe._meter.watchdog._witness._process.pid
+
+    await once()
+    files, free = len(list(Path("/proc/self/fd").iterdir())), _free_signal()
+    for _ in range(5):
+        pid = await once()
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+    assert len(list(Path("/proc/self/fd").iterdir())) == files
+    assert _free_signal() == free
+
+
+async def test_a_signal_with_a_handler_of_the_programs_own_is_left_alone():
+    taken = _free_signal()
+    before = signal.signal(taken, lambda *_: None)
+    try:
+        with Probe(witness=True) as probe:
+            await ready(probe)
+            assert probe._meter.watchdog._witness._signal != taken
+    finally:
+        signal.signal(taken, before)
+
+
+def test_the_process_ends_with_the_program_it_watches():
+    code = (
+        "import asyncio, os, loopclinic\n"
+        "async def main():\n"
+        "    probe = loopclinic.Probe(witness=True).start()\n"
+        "    while not probe.witness_url:\n"
+        "        await asyncio.sleep(0.02)\n"
+        "    print(probe._meter.watchdog._witness._process.pid, flush=True)\n"
+        "    os._exit(0)\n"
+        "asyncio.run(main())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    pid = int(done.stdout)
+    for _ in range(500):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.02)
+    pytest.fail(f"process {pid} outlived the program by 10 s")
+
+
+def test_what_faulthandler_writes_is_read_outermost_first():
+    dump = (
+        "Current thread 0x00007f (most recent call first):\n"
+        '  File "/home/\\xe4da/app.py", line 12 in work\n'
+        '  File "/usr/lib/python3.11/asyncio/events.py", line 80 in _run\n'
+        '  File "/home/\\xe4da/app.py", line ??? in <module>\n'
+    )
+    assert frames_of(dump) == [
+        ("/home/äda/app.py", 0, "<module>"),
+        ("/usr/lib/python3.11/asyncio/events.py", 80, "_run"),
+        ("/home/äda/app.py", 12, "work"),
+    ]
+    assert of_frames(frames_of(dump)).guilty == 2
+
+
+@pytest.mark.parametrize("text", ["", "Fatal error", "  File broken", "<timeout>"])
+def test_other_text_holds_no_frames(text):
+    assert frames_of(text) == []

@@ -1,0 +1,128 @@
+"""The callers of a speech-to-text service: some meet it in a bad moment, most do not."""
+
+import asyncio
+import atexit
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import ExitStack, asynccontextmanager
+from html import escape
+from typing import Any
+
+from aiohttp import ClientSession, TCPConnector
+
+from loopclinic.lessons.drawing import Drawing, span
+from loopclinic.load import Request, Variant
+from loopclinic.servers import FaultyUpstream, Upstream, is_flaky
+
+__all__ = ["LATENCY", "Unavailable", "callers", "endings", "post", "served", "service"]
+
+Transcribe = Callable[[ClientSession, bytes], Awaitable[str]]
+
+LATENCY = 0.02
+"""Seconds the service takes for one request."""
+FAILURES = 3
+"""Times in a row that the service sends a flaky caller away."""
+_SHARE = 0.5  # of all clips are flaky by their digest; callers pick theirs
+_running: list[Upstream] = []
+_end = ExitStack()
+
+
+class Unavailable(Exception):  # noqa: N818 - as the lab calls it
+    """The service asks to be tried again later."""
+
+
+async def post(session: ClientSession, clip: bytes) -> str:
+    """Send a clip once and return its text.
+
+    Raises:
+        Unavailable: the service is overloaded.
+    """
+    async with session.post("/v1/transcribe", data=clip) as response:
+        if response.status in {429, 503}:
+            raise Unavailable(f"status {response.status}")
+        response.raise_for_status()
+        return str((await response.json())["text"])
+
+
+def service() -> Upstream:
+    """Return the service, started at the first call; it ends with the kernel.
+
+    Flaky clips are sent away three times before they are answered.
+    """
+    if not _running:
+        _running.append(_end.enter_context(FaultyUpstream()))
+        atexit.register(_end.close)
+    upstream = _running[0]
+    upstream.reset_now()
+    upstream.set_now(latency=LATENCY, fail_first=FAILURES, fail_share=_SHARE)
+    return upstream
+
+
+def callers(count: int, *, flaky: int) -> list[dict[str, str]]:
+    """Return what `count` requests carry, `flaky` of them, evenly spread, of a flaky caller."""
+    step = count / flaky
+    unlucky = {int(step * (number + 0.5)) for number in range(flaky)}
+    return [{"group": "flaky" if n in unlucky else "healthy"} for n in range(count)]
+
+
+def served(transcribe: Transcribe, upstream: Upstream) -> Variant:
+    """Return a way to transcribe as something to put under load: a session, a clip a request."""
+    url = upstream.url
+
+    @asynccontextmanager
+    async def session() -> AsyncIterator[ClientSession]:
+        async with ClientSession(url, connector=TCPConnector(limit=0)) as opened:
+            yield opened
+
+    async def handle(request: Request) -> str:
+        clip = _clip(flaky=request.payload["group"] == "flaky")
+        return await transcribe(request.state, clip)
+
+    return Variant(handle, name=transcribe.__name__, setup=session)
+
+
+def _clip(*, flaky: bool) -> bytes:
+    while True:
+        clip = os.urandom(32)
+        if is_flaky(clip, _SHARE) == flaky:
+            return clip
+
+
+async def endings(*ways: Transcribe, patience: float = 3.0) -> Drawing:
+    """Say how each way ends when the service never answers, and when its caller cancels it.
+
+    A call that is not over after `patience` seconds is ended.
+    """
+    async with FaultyUpstream(hang=1.0) as upstream, ClientSession(upstream.url) as session:
+        calls = [_ending(way, session, patience) for way in ways]
+        found = await asyncio.gather(*calls)
+    rows = "".join(
+        f"<tr><td><code>{escape(name)}</code></td><td>{escape(silent)}</td>"
+        f"<td>{escape(cancelled)}</td></tr>"
+        for name, silent, cancelled in found
+    )
+    head = "<tr><th></th><th>the service never answers</th><th>the caller cancels</th></tr>"
+    text = [f"{name}: {silent}; {cancelled}." for name, silent, cancelled in found]
+    return Drawing(f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>", "\n".join(text))
+
+
+async def _ending(way: Transcribe, session: ClientSession, patience: float) -> tuple[str, str, str]:
+    began = time.perf_counter()
+    call = asyncio.ensure_future(way(session, b"clip"))
+    await asyncio.wait([call], timeout=patience)
+    after = span(time.perf_counter() - began)
+    if call.done():
+        error: Any = call.exception()
+        silent = f"{type(error).__name__} after {after}"
+    else:
+        silent = f"still waiting after {after}"
+        call.cancel()
+        await asyncio.wait([call], timeout=patience)
+    call = asyncio.ensure_future(way(session, b"clip"))
+    await asyncio.sleep(0.05)
+    began = time.perf_counter()
+    call.cancel()
+    await asyncio.wait([call], timeout=patience)
+    ended = span(time.perf_counter() - began)
+    return way.__name__, silent, f"ends within {ended}" if call.done() else "goes on"

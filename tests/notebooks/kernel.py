@@ -1,0 +1,93 @@
+"""A real kernel for a notebook: cells sent one by one, all at once, or interrupted."""
+
+import os
+import time
+import uuid
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+from jupyter_client.manager import KernelManager
+
+MARK = "LOOPCLINIC_TEST_MARK"
+
+
+class Kernel:
+    """Runs cells the way JupyterLab does."""
+
+    def __init__(self, folder: Path):
+        self.mark = uuid.uuid4().hex
+        self.manager = KernelManager(kernel_name="python3")
+        environ = {**os.environ, MARK: self.mark, "JUPYTER_PREFER_ENV_PATH": "1"}
+        self.manager.start_kernel(cwd=str(folder), env=environ)
+        self.connect()
+
+    def connect(self):
+        self.client = self.manager.client()
+        self.client.start_channels()
+        self.client.wait_for_ready(timeout=60)
+
+    def restart(self):
+        self.client.stop_channels()
+        self.manager.restart_kernel(now=False)
+        self.connect()
+
+    def send(self, source: str) -> str:
+        # As JupyterLab sends it; an error must not drop the cells that are queued behind.
+        return self.client.execute(source, store_history=True, allow_stdin=False, stop_on_error=True)
+
+    def reply(self, request: str, seconds: float) -> dict:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            message = self.client.get_shell_msg(timeout=max(0.1, end - time.monotonic()))
+            if message["parent_header"].get("msg_id") == request:
+                return message["content"]
+        raise TimeoutError(request)
+
+    def run(self, source: str, seconds: float = 60) -> dict:
+        return self.reply(self.send(source), seconds)
+
+    def value(self, expression: str):
+        """Evaluate in the kernel; plain values only."""
+        message = self.client.execute("", user_expressions={"it": f"repr({expression})"})
+        content = self.reply(message, 30)["user_expressions"]["it"]
+        return eval(eval(content["data"]["text/plain"]))  # a repr of a repr
+
+    def shown(self) -> dict[str, list[dict]]:
+        """Return what has been published so far, by request."""
+        found: dict[str, list[dict]] = {}
+        while True:
+            try:
+                message = self.client.get_iopub_msg(timeout=0.3)
+            except Exception:
+                return found
+            parent = message["parent_header"].get("msg_id", "")
+            found.setdefault(parent, []).append(message)
+
+    def family(self) -> list[psutil.Process]:
+        """The processes that carry this kernel's mark."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if process.environ().get(MARK) == self.mark:
+                    found.append(process)
+            except psutil.Error:
+                continue
+        return [process for process in found if process.status() != psutil.STATUS_ZOMBIE]
+
+    def shut_down(self):
+        self.client.stop_channels()
+        self.manager.shutdown_kernel(now=False)
+
+
+@contextmanager
+def kernel(folder: Path):
+    one = Kernel(folder)
+    try:
+        yield one
+    finally:
+        if one.manager.is_alive():
+            one.client.stop_channels()
+            one.manager.shutdown_kernel(now=True)
+        for process in one.family():
+            process.kill()

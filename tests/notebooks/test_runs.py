@@ -1,0 +1,109 @@
+"""Every notebook in a real kernel: in order, all at once, twice, interrupted, restarted."""
+
+import time
+
+import pytest
+from nbclient import NotebookClient
+from tests.notebooks.kernel import Kernel, kernel
+from tests.notebooks.notebooks import NOTEBOOKS, Notebook
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+
+LONGEST = 150.0
+"""Seconds that a notebook may take in all."""
+
+
+@pytest.fixture(scope="module", params=NOTEBOOKS, ids=str)
+def notebook(request) -> Notebook:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def session(notebook, tmp_path_factory):
+    """One kernel for all runs of a notebook, in the order of the tests below."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("LOOPCLINIC_HOME", str(tmp_path_factory.mktemp("home")))
+    with kernel(notebook.path.parent) as one:
+        yield one
+    patch.undo()
+
+
+def code(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def fine(replies, cells):
+    for reply, cell in zip(replies, cells, strict=True):
+        said = reply.get("evalue", "")
+        assert reply["status"] == "ok", f"{cell.id}: {reply['status']} {said}"
+
+
+def test_in_order_at_full_length(notebook, session):
+    began = time.monotonic()
+    notebook_run = notebook.read()
+    client = NotebookClient(notebook_run, km=session.manager, timeout=60)
+    with client.setup_kernel(cleanup_kc=False):
+        for index, cell in enumerate(notebook_run.cells):
+            client.execute_cell(cell, index)
+    seconds = time.monotonic() - began
+    assert seconds < LONGEST
+    print(f"{notebook}: {seconds:.1f} s")
+    for cell in code(notebook_run):
+        for output in cell.outputs:
+            assert output.output_type != "error", cell.id
+            assert output.get("name") != "stderr", f"{cell.id}: {output.text}"
+
+
+def test_all_at_once_in_the_same_kernel(notebook, session):
+    """As "Run All Cells" does: every request is on its way before the first reply."""
+    cells = code(notebook.quick())
+    requests = [session.send(cell.source) for cell in cells]
+    fine([session.reply(request, 90) for request in requests], cells)
+
+
+def test_restarted_and_interrupted_while_it_blocks(notebook, session):
+    session.restart()
+    cells = code(notebook.quick())
+    blocks = [cell for cell in cells if "blocks" in cell.metadata.get("tags", ())]
+    assert blocks, "tag the cell that blocks the loop with `blocks`"
+    for cell in cells:
+        request = session.send(cell.source)
+        if cell is blocks[0]:
+            time.sleep(1.0)
+            session.manager.interrupt_kernel()
+            reply = session.reply(request, 20)
+            assert reply["status"] == "error", "the cell was over before the interrupt"
+            assert reply["ename"] in {"KeyboardInterrupt", "CancelledError"}
+            # Interrupted, a learner runs the cell again.
+            request = session.send(cell.source)
+        fine([session.reply(request, 60)], [cell])
+
+
+def test_nothing_is_left_behind(notebook, session):
+    assert session.family(), "the mark does not work"
+    session.shut_down()
+    end = time.monotonic() + 5
+    while session.family() and time.monotonic() < end:
+        time.sleep(0.1)
+    assert session.family() == []
+
+
+def test_a_dropped_cell_would_be_seen(tmp_path):
+    """The test of the test: nested loops drop cells that Run All has queued."""
+    with kernel(tmp_path) as one:
+        session: Kernel = one
+        sources = [
+            "import nest_asyncio; nest_asyncio.apply()",
+            "import asyncio; asyncio.run(asyncio.sleep(0.5)); first = True",
+            "second = True",
+            "third = True",
+        ]
+        requests = [session.send(source) for source in sources]
+        lost = 0
+        for request in requests:
+            try:
+                session.reply(request, 5)
+            except Exception:
+                lost += 1
+        known = [name in session.value("sorted(globals())") for name in ("second", "third")]
+        assert lost or not all(known)

@@ -17,6 +17,7 @@ Status = Literal["passed", "not-yet", "could-not-run"]
 class Reason:
     """One thing that keeps a lab from passing: a sentence, the number, the budget, the place.
 
+    Lines after the first of `sentence` are code, such as a line with a caret under it.
     `conflict` is a name from `loopclinic.conflicts`, or None where the file itself is the trouble.
     `measured` and `budget` are short texts with units, such as "412 ms". `next_step` says what to do.
     """
@@ -123,7 +124,9 @@ class Verdict:
         for reason in self.reasons:
             place = f"  ({reason.where})" if reason.where else ""
             name = f"[{reason.conflict}] " if reason.conflict else ""
-            lines.append(f"  - {name}{reason.sentence}{place}")
+            sentence, *code = reason.sentence.split("\n")
+            lines.append(f"  - {name}{sentence}{place}")
+            lines += [f"      {line}" for line in code]
             if reason.measured is not None:
                 bound = f", budget {reason.budget}" if reason.budget is not None else ""
                 lines.append(f"      measured {reason.measured}{bound}")
@@ -143,9 +146,11 @@ class Verdict:
                     f", budget {html.escape(reason.budget)}" if reason.budget is not None else ""
                 )
                 number = f"<div>measured {html.escape(reason.measured)}{bound}</div>"
+            sentence, _, code = reason.sentence.partition("\n")
+            code = f"<pre style='margin:.2em 0'>{html.escape(code)}</pre>" if code else ""
             step = f"<div>Next: {html.escape(reason.next_step)}</div>" if reason.next_step else ""
             rows.append(
-                f"<li style='margin:.4em 0'>{name}{html.escape(reason.sentence)}{place}{number}{step}</li>"
+                f"<li style='margin:.4em 0'>{name}{html.escape(sentence)}{code}{place}{number}{step}</li>"
             )
         reasons = (
             f"<ul style='margin:.3em 0 0;padding-left:1.2em'>{''.join(rows)}</ul>" if rows else ""

@@ -1,20 +1,46 @@
-"""Open-loop load, what it showed, and variants compared under it."""
+"""Open-loop load, what it showed, and variants compared under it.
 
-from loopclinic.load.compare import compare
-from loopclinic.load.comparison import Comparison
-from loopclinic.load.drive import drive
-from loopclinic.load.schedule import Load
-from loopclinic.load.variant import LoadError, Request, Variant
-from loopclinic.load.vitals import Latency, Vitals
+Imported on first use: the load generator's process needs none of it, and has to start fast.
+"""
 
-__all__ = [
-    "Comparison",
-    "Latency",
-    "Load",
-    "LoadError",
-    "Request",
-    "Variant",
-    "Vitals",
-    "compare",
-    "drive",
-]
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from loopclinic.load.comparison import Comparison as Comparison
+    from loopclinic.load.difference import Difference as Difference
+    from loopclinic.load.interleave import compare as compare
+    from loopclinic.load.own_loop import drive as drive
+    from loopclinic.load.plots import lag_plot as lag_plot
+    from loopclinic.load.plots import latency_plot as latency_plot
+    from loopclinic.load.schedule import Load as Load
+    from loopclinic.load.variant import LoadError as LoadError
+    from loopclinic.load.variant import Request as Request
+    from loopclinic.load.variant import Variant as Variant
+    from loopclinic.load.vitals import Latency as Latency
+    from loopclinic.load.vitals import Vitals as Vitals
+
+_HOMES = {
+    "Comparison": "comparison",
+    "Difference": "difference",
+    "Latency": "vitals",
+    "Load": "schedule",
+    "LoadError": "variant",
+    "Request": "variant",
+    "Variant": "variant",
+    "Vitals": "vitals",
+    "compare": "interleave",
+    "drive": "own_loop",
+    "lag_plot": "plots",
+    "latency_plot": "plots",
+}
+
+__all__ = [*sorted(_HOMES)]  # noqa: PLE0604 - a sorted view of the table above, strings all
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'loopclinic.load' has no attribute {name!r}")
+    value = getattr(import_module(f"loopclinic.load.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value

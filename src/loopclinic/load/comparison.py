@@ -204,7 +204,7 @@ _PAGE = """\
 @media (prefers-color-scheme: dark) {{
   :root {{ --ink: #e4e4e4; --faint: #a0a0a0; --line: #4a4a4a; --page: #161616 }}
 }}
-body {{ margin: 2.5rem auto; max-width: 76rem; padding: 0 1.5rem; color: var(--ink);
+body {{ margin: 2.5rem auto; max-width: 84rem; padding: 0 1.5rem; color: var(--ink);
   background: var(--page); font: 15px/1.5 system-ui, sans-serif }}
 h1 {{ font-size: 1.35rem; font-weight: 600 }}
 figure {{ margin: 2rem 0 0; max-width: 46rem }}

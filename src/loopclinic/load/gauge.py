@@ -89,7 +89,7 @@ class Gauge:
         now = self.probe.snapshot()
         if now.at <= window.last.at:
             return
-        lag = now.since(window.last).lag.max
+        lag = max(now.since(window.last).lag.max, now.age)  # a stall grows while it lasts
         window.series.append((round(now.at - window.first.at, 4), round(lag, 6)))
         window.last = now
         census = self.probe.census()

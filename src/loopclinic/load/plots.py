@@ -26,7 +26,7 @@ _STYLES: tuple[Any, ...] = ("-", (0, (5, 1.6)), (0, (6, 1.5, 1.2, 1.5)), (0, (1.
 _STALL = "#D55E00"
 _INKS = {None: "#7C7C7C", False: "#3B3B3B", True: "#C8C8C8"}
 _DECADES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0, 1000.0)
-_FLOOR = 1e-3
+_FLOOR = 1e-4
 
 
 class Picture(Figure):
@@ -103,7 +103,7 @@ def latency_plot(
     axes.set_ylabel("share answered within", color=ink)
     axes.set_xlabel("latency, from the moment a request was due", color=ink)
     if bound is not None:
-        axes.axvline(bound, color=ink, linewidth=1.2, linestyle=(0, (1, 2)))
+        axes.axvline(bound, color=ink, linewidth=1.6, linestyle=(0, (1, 1.2)))
         axes.annotate(
             f"{bound_label} {duration(bound)}",
             (bound, 1.0),
@@ -117,7 +117,7 @@ def latency_plot(
             fontsize=9,
         )
         words.append(f"{bound_label}: {duration(bound)}")
-    _legend(figure, axes, ink, title)
+    _legend(axes, ink, title)
     figure.alt = "Latency distribution. " + "; ".join(words) + "."
     return figure
 
@@ -214,19 +214,25 @@ def _unit(seconds: float) -> str:
     return f"{seconds:g} s" if seconds >= 0.9995 else f"{seconds * 1000:g} ms"  # noqa: PLR2004
 
 
-def _legend(figure: Figure, axes: Axes, ink: str, title: str) -> None:
-    if title:
-        figure.suptitle(title, x=0.01, ha="left", color=ink, fontsize=11)
+def _legend(axes: Axes, ink: str, title: str) -> None:
     handles, labels = axes.get_legend_handles_labels()
-    if handles:
-        figure.legend(
-            handles,
-            labels,
-            loc="outside upper left",
-            ncols=2 if len(labels) > 1 else 1,
-            frameon=False,
-            labelcolor=ink,
-            fontsize=9.5,
-            handlelength=2.6,
-            columnspacing=2.0,
-        )
+    if not handles:
+        return
+    columns = 2 if len(labels) > 1 else 1
+    legend = axes.legend(
+        handles,
+        labels,
+        title=title or None,
+        loc="lower left",
+        bbox_to_anchor=(-0.01, 1.0),
+        borderaxespad=0.2,
+        alignment="left",
+        ncols=columns,
+        frameon=False,
+        labelcolor=ink,
+        fontsize=9.5,
+        handlelength=2.6,
+        columnspacing=2.0,
+    )
+    legend.get_title().set_color(ink)
+    legend.get_title().set_fontsize(10.5)

@@ -19,7 +19,7 @@ _INK = "var(--jp-content-font-color1, var(--ink, inherit))"
 _FAINT = "var(--jp-content-font-color2, var(--faint, #767676))"
 _LINE = "var(--jp-border-color2, var(--line, #bdbdbd))"
 _FONT = "var(--jp-ui-font-family, system-ui, sans-serif)"
-_CELL = "padding:.35em .7em;text-align:right;white-space:nowrap;vertical-align:top"
+_CELL = "padding:.35em .55em;text-align:right;white-space:nowrap;vertical-align:top"
 _NAME = "padding:.35em .9em .35em 0;text-align:left;white-space:nowrap;vertical-align:top"
 _GROUPED = ("p50", "p95", "p99", "max")
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from loopclinic.load.comparison import Comparison
-from loopclinic.load.drive import generator, patience
+from loopclinic.load.own_loop import generator, patience
 from loopclinic.load.progress import Progress
 from loopclinic.load.schedule import Load
 from loopclinic.load.travel import pack

@@ -4,20 +4,20 @@ Everything that can be asked of the service is asked of it: the lab's word count
 """
 
 import asyncio
-import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from statistics import fmean
 from types import ModuleType
 from typing import Any
 
 import aiohttp
 
 from loopclinic.lessons.blocking_sleep.calls import Call, Ending, Watch, settle
+from loopclinic.lessons.blocking_sleep.crowd import Crowd
+from loopclinic.lessons.blocking_sleep.stalls import told
 from loopclinic.lessons.lesson import Stage
-from loopclinic.probe import Probe, Snapshot, Stall
-from loopclinic.servers import Upstream, is_flaky, transcript_of
+from loopclinic.probe import Probe
+from loopclinic.servers import Upstream, transcript_of
 
 __all__ = ["rehearse"]
 
@@ -32,11 +32,9 @@ _LAG = 0.5  # as the budget `lag`
 _REPEAT_BEFORE = 8.0
 """Seconds after which nothing is measured twice: a verdict takes 15 s at most."""
 
-_BACKOFF = 0.12
-_FAILURES = 3
 _CROWD, _HEALTHY = 100, 30
-_ARRIVE_WITHIN = 0.5
-_NOMINAL = [_BACKOFF * 2**n for n in range(_FAILURES)]
+_FEW = [False, False, True, False, False, False, True, False, False, False]
+"""Whether each of ten callers has to try again: those that come after pay for it."""
 
 
 async def rehearse(lab: ModuleType, stage: Stage) -> None:
@@ -73,7 +71,7 @@ class _Rehearsal:
         self.probe = probe
         self.began = _perf_counter()
         self.nested = False
-        self.threads = threading.active_count()
+        self.crowd = Crowd(stage.rng, upstream, session, probe)
 
     async def run(self) -> None:
         await self.warm_up()
@@ -94,15 +92,10 @@ class _Rehearsal:
 
     # What a call is made of.
 
-    def clips(self, count: int, *, flaky: bool | None = None, marker: bytes = b"") -> list[bytes]:
-        """Return clips never seen before, of which all or none are in the flaky half."""
+    def clips(self, count: int) -> list[bytes]:
+        """Return clips never seen before."""
         rng = self.stage.rng
-        found: list[bytes] = []
-        while len(found) < count:
-            clip = marker + rng.randbytes(rng.randrange(200, 2000))
-            if flaky is None or is_flaky(clip, 0.5) == flaky:
-                found.append(clip)
-        return found
+        return [rng.randbytes(rng.randrange(200, 2000)) for _ in range(count)]
 
     def call(self, clip: bytes, **options: float) -> Call:
         return Call(self.lab, self.session, clip, **options)
@@ -154,7 +147,7 @@ class _Rehearsal:
         spent = (span.utilization or 0.0) * span.seconds
         busy = spent / max(span.seconds, idle)
         await _sleep(0)
-        stalls = self.stalls_since(mark)
+        stalls = [stall for stall in self.probe.stalls if stall.started >= mark.at]
         counts = await self.upstream.counts()
         return {
             "endings": [ending.to_dict() for ending in endings.values()],
@@ -162,7 +155,7 @@ class _Rehearsal:
             "requests": [len(counts.arrivals_of(clip)) for clip in clips],
             "busy": busy,
             "cpu": (_thread_time() - cpu) / max(spent, 1e-6),
-            "stall": _told(stalls),
+            "stall": told(stalls),
             "place": watch.place,
             "nested": watch.nested,
         }
@@ -274,17 +267,20 @@ class _Rehearsal:
 
     async def crowds(self, *, blocked: bool) -> None:
         self.stage.step("ten callers of the file as shipped, for comparison")
-        shipped = await self.crowd(
-            self.stage.antipattern, flaky=2, healthy=8, failures=1, backoff=0.3
-        )
+        crowd = self.crowd
+        few: dict[str, Any] = {"retrying": _FEW, "failures": 1, "backoff": 0.3}
+        shipped = await crowd.run(self.stage.antipattern, **few)
         if blocked:
             self.stage.step("ten callers, two of which have to try again")
-            yours = await self.crowd(self.lab, flaky=2, healthy=8, failures=1, backoff=0.3)
+            yours = await crowd.run(self.lab, **few)
         else:
             self.stage.step(f"{_CROWD} callers that fail three times among {_HEALTHY} that do not")
-            yours = await self.large_crowd()
+            retrying = [True] * _CROWD + [False] * _HEALTHY
+            self.stage.rng.shuffle(retrying)
+            many: dict[str, Any] = {"retrying": retrying, "failures": 3, "backoff": 0.12}
+            yours = await crowd.run(self.lab, **many)
             if yours["lag"] > _LAG * shipped["lag"] and self.in_time():
-                yours = min(yours, await self.large_crowd(), key=lambda one: float(one["lag"]))
+                yours = min(yours, await crowd.run(self.lab, **many), key=_lag)
         self.stage.fact("shipped", shipped)
         self.stage.fact("crowd", yours)
         self.stage.fact(
@@ -302,95 +298,9 @@ class _Rehearsal:
             },
         )
 
-    async def large_crowd(self) -> dict[str, Any]:
-        return await self.crowd(
-            self.lab, flaky=_CROWD, healthy=_HEALTHY, failures=_FAILURES, backoff=_BACKOFF
-        )
-
     def in_time(self) -> bool:
         """Whether there is time to look at the same thing again."""
         return _perf_counter() - self.began < _REPEAT_BEFORE
-
-    async def crowd(
-        self, lab: ModuleType, *, flaky: int, healthy: int, failures: int, backoff: float
-    ) -> dict[str, Any]:
-        """Let callers arrive one after another and wait until all are done, or clearly too late."""
-        await self.dials(fail_first=failures, fail_share=0.5)
-        due = [(clip, True) for clip in self.clips(flaky, flaky=True)]
-        due += [(clip, False) for clip in self.clips(healthy, flaky=False)]
-        self.stage.rng.shuffle(due)
-        if due[-1][1] and len(due) <= 10:  # noqa: PLR2004 - in a small crowd somebody must be the victim
-            due.reverse()
-        nominal = [backoff * 2**n for n in range(failures)]
-        mark = self.probe.snapshot()
-        began = _perf_counter()
-        calls: dict[Call, tuple[bool, float]] = {}
-        pause = _ARRIVE_WITHIN / len(due)
-        watch = Watch()
-        async with watch:
-            for number, (clip, retries) in enumerate(due):
-                # Latency counts from when a call was due: a stuck loop also starts callers late.
-                when = began + number * pause
-                if (early := when - _perf_counter()) > 0:
-                    await _sleep(early)
-                call = Call(
-                    lab, self.session, clip, attempts=failures + 1, backoff=backoff, deadline=30.0
-                )
-                calls[call] = (retries, when)
-                watch.calls.append(call)
-            endings = await settle(calls, 3 * sum(nominal))
-        end = self.probe.snapshot()
-        await _sleep(0)
-        counts = await self.upstream.counts()
-        stalls = self.stalls_since(mark)
-
-        def seconds(wanted: bool) -> list[float]:
-            return sorted(
-                (call.ended or _perf_counter()) - when
-                for call, (retries, when) in calls.items()
-                if retries == wanted
-            )
-
-        slow, quick = seconds(wanted=True), seconds(wanted=False)
-        overhead = fmean(quick)
-        waits = _waits([counts.arrivals_of(clip) for clip, retries in due if retries], failures)
-        return {
-            "callers": len(due),
-            "flaky": flaky,
-            "nominal": sum(nominal),
-            "flaky_p90": slow[int(len(slow) * 0.9)],
-            "healthy_p90": quick[int(len(quick) * 0.9)],
-            # The time of a request is not a wait, and a busy machine makes it longer.
-            "waits": [max(0.0, wait - overhead) for wait in waits],
-            "ideal": nominal,
-            "unfinished": sum(
-                ending.how in ("unfinished", "stubborn") for ending in endings.values()
-            ),
-            "wrong": sum(
-                ending.how == "returned" and ending.value != transcript_of(call.clip)
-                for call, ending in endings.items()
-            ),
-            "failed": next((e.to_dict() for e in endings.values() if e.how == "raised"), None),
-            "lag": _mean_lag(mark, end),
-            "lag_p99": end.since(mark).lag.p99,
-            "threads": watch.threads - self.threads,
-            "nested": watch.nested,
-            "stall": _told(stalls),
-            "place": watch.place,
-        }
-
-    def stalls_since(self, mark: Snapshot) -> list[Stall]:
-        return [stall for stall in self.probe.stalls if stall.started >= mark.at - _STALL]
-
-
-def _mean_lag(earlier: Snapshot, later: Snapshot) -> float:
-    """Return how long an event that comes at a random moment has to wait, in seconds.
-
-    The mean and not a percentile: in two seconds one stumble of the machine is the p99 already.
-    """
-    pairs = zip(earlier.counts, later.counts, earlier.sums, later.sums, strict=True)
-    squares = sum((s1 - s0) ** 2 / (c1 - c0) for c0, c1, s0, s1 in pairs if c1 > c0)
-    return squares / (2 * (later.at - earlier.at))
 
 
 def _rank(ending: Ending) -> tuple[bool, bool, float]:
@@ -398,35 +308,5 @@ def _rank(ending: Ending) -> tuple[bool, bool, float]:
     return ending.how in ("unfinished", "stubborn"), not in_time, ending.seconds
 
 
-def _told(stalls: Iterable[Stall]) -> dict[str, Any] | None:
-    """Return the line with the most stalled seconds that is not this package's own."""
-    seconds: dict[tuple[str, int], float] = {}
-    longest: dict[tuple[str, int], Stall] = {}
-    own = __file__.rpartition("rehearsal")[0]
-    for stall in stalls:
-        if stall.file is None or stall.line is None:
-            continue
-        if stall.file in (f"{own}rehearsal.py", f"{own}calls.py"):
-            continue
-        key = (stall.file, stall.line)
-        seconds[key] = seconds.get(key, 0.0) + stall.seconds
-        if key not in longest or longest[key].seconds < stall.seconds:
-            longest[key] = stall
-    if not seconds:
-        return None
-    worst = longest[max(seconds, key=seconds.__getitem__)]
-    return {
-        "file": worst.file,
-        "line": worst.line,
-        "code": worst.code or "",
-        "seconds": worst.seconds,
-        "conflict": worst.conflict,
-    }
-
-
-def _waits(arrivals: Sequence[Sequence[float]], failures: int) -> list[float]:
-    """Return the mean of each wait, first to last, over the callers that made all their requests."""
-    complete = [times for times in arrivals if len(times) > failures]
-    if not complete:
-        return []
-    return [fmean(times[n + 1] - times[n] for times in complete) for n in range(failures)]
+def _lag(crowd: Mapping[str, Any]) -> float:
+    return float(crowd["lag"])

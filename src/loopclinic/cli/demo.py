@@ -1,0 +1,37 @@
+"""`loopclinic demo NN`: a lesson's before and after, live in the terminal."""
+
+import argparse
+import asyncio
+import importlib
+import importlib.util
+import sys
+
+from rich.console import Console
+
+from loopclinic.cli.lesson_argument import add_lesson
+from loopclinic.lessons import Lesson, lesson, lessons
+
+__all__ = ["configure", "run"]
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of this command."""
+    add_lesson(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Show the lesson's demo; 2 if it has none."""
+    one = lesson(args.lesson)
+    if not _has_demo(one):
+        known = ", ".join(other.number for other in lessons() if _has_demo(other))
+        print(f"loopclinic: lesson {one.number} has no demo; these have: {known}.", file=sys.stderr)
+        return 2
+    # A plain selector loop, also where the platform's own has no selector to measure by.
+    factory = asyncio.SelectorEventLoop if sys.platform == "win32" else None
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(importlib.import_module(f"{one.package}.demo").demo(Console()))
+    return 0
+
+
+def _has_demo(one: Lesson) -> bool:
+    return importlib.util.find_spec(f"{one.package}.demo") is not None

@@ -153,6 +153,7 @@ class _Rehearsal:
             "endings": [ending.to_dict() for ending in endings.values()],
             "right": [ending.value == transcript_of(call.clip) for call, ending in endings.items()],
             "requests": [len(counts.arrivals_of(clip)) for clip in clips],
+            "alone": idle,
             "busy": busy,
             "cpu": (_thread_time() - cpu) / max(spent, 1e-6),
             "stall": told(stalls),

@@ -19,13 +19,20 @@ from loopclinic.places import kit_root
 SETTINGS = Path(lab.__file__).parent / "labconfig" / "default_setting_overrides.json"
 
 
-def test_options_come_last_so_that_they_win():
+def test_options_are_passed_on():
     command = lab.lab_command(kit_root(), ["--no-browser", "--port", "8899"])
     assert command[:3] == [sys.executable, "-m", "jupyterlab"]
     assert command[-3:] == ["--no-browser", "--port", "8899"]
     assert "--ServerApp.ip=127.0.0.1" in command
     assert f"--ServerApp.root_dir={kit_root()}" in command
     assert not [word for word in command if "token" in word or "password" in word]
+
+
+@pytest.mark.parametrize("option", ["--ip=127.0.0.2", "--log-level=INFO", "--LabApp.news_url=x"])
+def test_an_option_replaces_ours(option):
+    command = lab.lab_command(kit_root(), [option])
+    assert len(lab.lab_command(kit_root(), [])) == len(command)
+    assert option in command
 
 
 @pytest.mark.parametrize(("user", "expected"), [(0, True), (1000, False)])
@@ -57,7 +64,9 @@ def test_every_overridden_setting_exists_in_this_jupyterlab():
 
 
 def get(address):
-    with urllib.request.urlopen(address, timeout=10) as answer:
+    # The redirect from /start counts on the cookie that the token was changed for.
+    opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+    with opener.open(address, timeout=10) as answer:
         return answer.status, answer.url, answer.read().decode()
 
 
@@ -89,15 +98,18 @@ def test_jupyterlab_answers_although_the_port_is_taken(tmp_path, monkeypatch):
         try:
             lines = iter(process.stdout.readline, "")
             address = next(line.strip() for line in lines if "http://127.0.0.1:" in line)
-            base, token = address.split("/lab")[0], address.split("token=")[1]
+            base, token = address.split("/start")[0], address.split("token=")[1]
             assert not base.endswith(f":{port}")
             wait_for_listener(int(base.rpartition(":")[2]))
             with pytest.raises(urllib.error.HTTPError) as refused:
                 get(f"{base}/api/contents?content=0")
             assert refused.value.code == 403  # the token stays on
             refused.value.close()
-            status, _, page = get(f"{base}/lab?token={token}")
+            status, landed, page = get(address)
             assert status == 200
+            path, _, query = landed.partition("?")
+            assert path.endswith("/lab/tree/notebooks/00_start_here.ipynb")
+            assert query == "file-browser-path=/"
             assert "<title>JupyterLab</title>" in page
             _, _, answer = get(f"{base}/lab/api/settings?token={token}")
             chosen = {one["id"]: one for one in json.loads(answer)["settings"]}

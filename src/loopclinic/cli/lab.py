@@ -12,7 +12,7 @@ from pathlib import Path
 
 from loopclinic.places import kit_root, state_dir
 
-__all__ = ["PASSES_ON", "configure", "lab_command", "lab_environment", "run"]
+__all__ = ["FIRST", "PASSES_ON", "configure", "lab_command", "lab_environment", "run"]
 
 PASSES_ON = True
 FIRST = "notebooks/00_start_here.ipynb"
@@ -36,27 +36,31 @@ def run(args: argparse.Namespace) -> int:
 
 
 def lab_command(root: Path, options: list[str]) -> list[str]:
-    """Return the command line of JupyterLab for the kit at `root`; `options` go last, so they win.
+    """Return the command line of JupyterLab for the kit at `root`; `options` win over ours.
 
     Raises:
         ModuleNotFoundError: JupyterLab is not installed.
     """
     if importlib.util.find_spec("jupyterlab") is None:
         raise ModuleNotFoundError("No module named 'jupyterlab'", name="jupyterlab")
-    page = f"/lab/tree/{FIRST}" if (root / FIRST).exists() else "/lab"
-    command = [
-        sys.executable,
-        *("-m", "jupyterlab"),
-        f"--ServerApp.root_dir={root}",
-        "--ServerApp.ip=127.0.0.1",
-        f"--LabApp.default_url={page}",
+    page = "/start" if (root / FIRST).exists() else "/lab"
+    ours = {
+        ("--ServerApp.root_dir", "--notebook-dir"): root,
+        ("--ServerApp.ip", "--ip"): "127.0.0.1",
+        # /start is the first notebook, with the file browser at the root: see first_page.py.
+        ("--ServerApp.jpserver_extensions",): {"loopclinic.cli.first_page": True},
+        ("--LabApp.default_url", "--ServerApp.default_url"): page,
         # Tabs that were open in another project's JupyterLab stay there.
-        f"--LabApp.workspaces_dir={state_dir() / 'lab-workspaces'}",
-        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
-        "--LabApp.news_url=None",
-        "--LabApp.extension_manager=readonly",
-        "--log-level=WARN",
-    ]
+        ("--LabApp.workspaces_dir",): state_dir() / "lab-workspaces",
+        ("--LabApp.check_for_updates_class",): "jupyterlab.NeverCheckForUpdate",
+        ("--LabApp.news_url",): "None",
+        ("--LabApp.extension_manager",): "readonly",
+        ("--log-level", "--ServerApp.log_level", "--LabApp.log_level", "--debug"): "WARN",
+    }
+    given = {option.split("=")[0] for option in options}
+    # Jupyter refuses an option that is given twice, so ours give way.
+    settings = [f"{names[0]}={value}" for names, value in ours.items() if not given & {*names}]
+    command = [sys.executable, "-m", "jupyterlab", *settings]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")  # a container's user is root; 127.0.0.1 and the token remain
     return [*command, *options]

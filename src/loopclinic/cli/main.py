@@ -25,6 +25,7 @@ COMMANDS = {
     "progress": ("progress", "what you have passed so far"),
     "doctor": ("doctor", "what works on this computer, and what to do about what does not"),
     "gallery": ("gallery", "run the notebooks and keep them as HTML"),
+    "servers": ("servers", "the PostgreSQL that lessons share: up, status or down"),
     "uninstall": ("uninstall", "end servers, remove state and caches"),
 }
 """Command -> its module in this package, and one line of help."""

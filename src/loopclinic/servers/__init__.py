@@ -34,7 +34,16 @@ def _faulty_upstream() -> Iterator[str]:
         yield upstream.url
 
 
+@contextmanager
+def _postgres() -> Iterator[str]:
+    from loopclinic.servers.postgres import postgres  # noqa: PLC0415 - most lessons need none
+
+    with postgres() as dsn:
+        yield dsn
+
+
 SERVICES: dict[str, Callable[[], AbstractContextManager[str]]] = {
     "faulty_upstream": _faulty_upstream,
+    "postgres": _postgres,
 }
 """What a lesson may ask for, by name: a context manager that gives the server's address."""

@@ -23,6 +23,7 @@ PREFIX = "loopclinic_"
 """What the name of every database and schema of ours begins with."""
 
 _TIMEOUT = 5
+_STRATEGY = 150_000
 
 
 def connect(address: str, *, name: str = "loopclinic") -> Connection:
@@ -57,9 +58,12 @@ def describe_databases(admin: Connection) -> list[dict[str, Any]]:
 
 
 def create_database(admin: Connection, name: str, owner: str | None = None) -> None:
-    """Create an empty database."""
+    """Create an empty database; `owner` on the kit's own server only."""
     # template0: what an administrator put into template1 is none of a lesson's business.
     statement = sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name))
+    if owner and admin.info.server_version >= _STRATEGY:
+        # A third less time than by the log; its checkpoints cost nothing where fsync is off.
+        statement += sql.SQL(" STRATEGY file_copy")
     if owner:
         statement += sql.SQL(" OWNER {}").format(sql.Identifier(owner))
     admin.execute(statement)

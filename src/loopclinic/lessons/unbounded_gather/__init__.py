@@ -22,15 +22,21 @@ LESSON = Lesson(
     services=("faulty_upstream",),
     public=("publish", "Summary"),
     hints=(
-        "Count two things: semaphores, and tasks. How many of each are there when 2,000 posts are "
-        "due? And who ever looks at what gather returned?",
-        "A limit must be shared by those it limits, and it must make the source wait, too: a post "
-        "should be fetched when there is somebody to send it. What goes wrong with a post belongs "
-        "into the summary, at the place where it goes wrong.",
-        "Start `limit` workers in an asyncio.TaskGroup. Each takes posts from one "
-        "asyncio.Queue(maxsize=limit) until it gets None. Fill the queue by `async for`, then put "
-        "None `limit` times. In the worker, catch aiohttp.ClientError around one post and note it. "
-        "On 429, await asyncio.sleep(float(response.headers['Retry-After'])) and send it again.",
+        (
+            "Count two things: semaphores, and tasks. How many of each are there when 2,000 posts are "
+            "due? And who ever looks at what gather returned?"
+        ),
+        (
+            "A limit must be shared by those it limits, and it must make the source wait, too: a post "
+            "should be fetched when there is somebody to send it. What goes wrong with a post belongs "
+            "into the summary, at the place where it goes wrong."
+        ),
+        (
+            "Start `limit` workers in an asyncio.TaskGroup. Each takes posts from one "
+            "asyncio.Queue(maxsize=limit) until it gets None. Fill the queue by `async for`, then put "
+            "None `limit` times. In the worker, catch aiohttp.ClientError around one post and note it. "
+            "On 429, await asyncio.sleep(float(response.headers['Retry-After'])) and send it again."
+        ),
     ),
     budgets={
         "in_flight": Budget(
@@ -48,7 +54,7 @@ LESSON = Lesson(
             10,
             "x limit",
             "Posts taken and not yet done, and tasks. Workers on a queue hold 2 and 1; one task a "
-            "post holds all there are, here stopped at more than 200.",
+            "post holds all there are; the check stops at 60.",
         ),
         "retry_after": Budget(
             0.95,

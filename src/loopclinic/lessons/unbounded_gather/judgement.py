@@ -16,6 +16,7 @@ Facts = Mapping[str, Any]
 
 _BUDGETS = LESSON.budgets
 _EXAMPLES = 3
+_AT_WORK = 2
 _FEW = 5
 
 
@@ -33,7 +34,7 @@ def judge(trial: Trial) -> list[Reason]:
         *_waiting(facts),
     ]
     if not any(reason.conflict in {"dropped-task", "swallowed-cancellation"} for reason in reasons):
-        reasons += _leftovers(facts)
+        reasons[:0] = _leftovers(facts)
     return reasons
 
 
@@ -64,7 +65,9 @@ def _unbounded(facts: Facts) -> Iterator[Reason]:
         )
     else:
         what = f"{held:,} posts were in memory, though there were {tasks} tasks only"
-        step = "Let the source wait: asyncio.Queue(maxsize=limit), or ask for a post per free place."
+        step = (
+            "Let the source wait: asyncio.Queue(maxsize=limit), or ask for a post per free place."
+        )
     yield Reason(
         f"With {crowd['due']:,} posts due and a limit of {limit}, {what} after "
         f"{_count(crowd['requests'], 'request')}. {tally}",
@@ -123,7 +126,11 @@ def _waiting(facts: Facts) -> Iterator[Reason]:
 def _results(facts: Facts) -> Iterator[Reason]:
     steady, broken = facts["steady"], facts["broken"]
     for found, doing, wrong in (
-        (steady, f"{len(steady['banned'])} of {steady['posts']} posts were refused with 422", "422"),
+        (
+            steady,
+            f"{len(steady['banned'])} of {steady['posts']} posts were refused with 422",
+            "422",
+        ),
         (broken, f"{len(broken['wanted'])} of as many connections broke", "reset"),
     ):
         ending = found["ending"]
@@ -148,6 +155,8 @@ def _results(facts: Facts) -> Iterator[Reason]:
                 next_step="Return when the last post is done; a worker must learn that no more come.",
             )
             return
+        if ending["unfinished"] > _AT_WORK:
+            return  # what it says of its posts can't be complete: `_leftovers` says so
         if not ending["sound"]:
             yield Reason(
                 f"publish returned {ending['value']}, which is no Summary.",
@@ -158,7 +167,6 @@ def _results(facts: Facts) -> Iterator[Reason]:
             yield Reason(
                 f"publish returned, and {_count(len(found['missing']), 'post')} never arrived at "
                 f"the service{_examples(found['missing'])}.",
-                conflict="dropped-task" if found["left"]["tasks"] else None,
                 measured=_count(len(found["missing"]), "post"),
                 budget="0 posts",
                 **_at(ending.get("place")),
@@ -231,6 +239,8 @@ def _retries(facts: Facts) -> Iterator[Reason]:
             next_step="A 429 means later: wait as long as Retry-After says, then send the post again.",
         )
         return
+    if ending.get("unfinished", 0) > _AT_WORK:
+        return  # `_leftovers` says so
     short = found["posts"] - found["accepted"]
     if short > 0 and ending["how"] == "returned":
         listed = len(ending.get("failed", ()))
@@ -278,10 +288,14 @@ def _cancellation(facts: Facts) -> Iterator[Reason]:
         )
         return
     common: dict[str, Any] = _at(ending.get("place"))
-    if ending["how"] != "cancelled" or ending["seconds"] > budget.limit:
+    # To cancel thousands of tasks takes its time, and is told under their number.
+    late = ending["seconds"] > budget.limit and not crowd["stopped"]
+    if ending["how"] != "cancelled" or late:
         how = "went on" if ending["how"] == "running" else f"ended by {_said(ending)}"
+        if ending["how"] == "cancelled":
+            how = f"took {_time(ending['seconds'])}"
         yield Reason(
-            f"publish was cancelled in the middle of its posts and {how}, instead of ending by "
+            f"publish was cancelled in the middle of its posts and {how}, instead of ending at once by "
             "CancelledError.",
             conflict="swallowed-cancellation",
             measured=_time(ending["seconds"]),
@@ -334,19 +348,24 @@ def _lost_source(facts: Facts) -> Iterator[Reason]:
 
 
 def _leftovers(facts: Facts) -> Iterator[Reason]:
-    for name, when in (
-        ("steady", "when all posts were done"),
-        ("broken", "when all connections had broken"),
-        ("refusing", "when all refused posts were through"),
+    for name, doing in (
+        ("steady", "were sending posts"),
+        ("broken", "were at broken connections"),
+        ("refusing", "were waiting to send refused posts again"),
     ):
-        left = facts[name]["left"]
-        if left["tasks"] and facts[name]["ending"]["how"] == "returned":
+        found = facts[name]
+        ending, left = found["ending"], found["left"]
+        if ending["how"] != "returned":
+            continue
+        if ending["unfinished"] > _AT_WORK or left["tasks"]:
+            many = max(ending["unfinished"], left["tasks"])
             yield Reason(
-                f"publish returned {when}, and left {_count(left['tasks'], 'task')}.",
+                f"publish returned while {_count(many, 'task')} {doing}: its Summary can't know what "
+                "becomes of these.",
                 conflict="dropped-task",
-                measured=_count(left["tasks"], "task"),
+                measured=_count(many, "task"),
                 budget="0 tasks",
-                **_at(left["place"]),
+                **_at(left["place"] or ending.get("place")),
                 next_step="Await every task that you start, or cancel it and await that.",
             )
             return

@@ -15,7 +15,7 @@ from aiohttp import ClientSession
 from loopclinic.lessons.unbounded_gather.posts import Source
 from loopclinic.probe import user_code
 
-__all__ = ["Publishing", "Place", "end_leftovers"]
+__all__ = ["Place", "Publishing", "end_leftovers"]
 
 Place = dict[str, Any]
 
@@ -28,12 +28,11 @@ _sleep, _wait, _all_tasks = asyncio.sleep, asyncio.wait, asyncio.all_tasks
 class Publishing:
     """`async with Publishing(lab, session, source, limit) as call:` runs `publish` as a task."""
 
-    def __init__(
-        self, lab: ModuleType, session: ClientSession, source: Source, limit: int
-    ) -> None:
+    def __init__(self, lab: ModuleType, session: ClientSession, source: Source, limit: int) -> None:
         self.source = source
         self.seconds = 0.0
         self.tasks = 0
+        self.unfinished = 0
         self.place: Place | None = None
         self._lab, self._session, self._limit = lab, session, limit
         self._began = perf_counter()
@@ -65,6 +64,7 @@ class Publishing:
             return await answer
         finally:
             self.seconds = perf_counter() - self._began
+            self.unfinished = self.count()
 
     async def _look(self) -> None:
         while True:
@@ -108,13 +108,12 @@ class Publishing:
             return {**common, "how": "cancelled"}
         error = task.exception()
         if error is None:
-            return {**common, "how": "returned", **_summary(task.result())}
+            found = {"unfinished": self.unfinished, **_summary(task.result())}
+            return {**common, "how": "returned", **found}
         related = list(_related(error))
         first = next((one for one in related if not isinstance(one, BaseExceptionGroup)), error)
         steps = [
-            (frame, line)
-            for one in related
-            for frame, line in traceback.walk_tb(one.__traceback__)
+            (frame, line) for one in related for frame, line in traceback.walk_tb(one.__traceback__)
         ]
         return {
             **common,

@@ -4,6 +4,7 @@ Everything that can be asked of the service is asked of it: the lab's word count
 """
 
 import asyncio
+import itertools
 import time
 from collections.abc import AsyncGenerator, Iterator
 from types import ModuleType
@@ -25,6 +26,8 @@ _STEADY = 400
 _EVERY = 20
 """One post in so many is a slow one, wherever a group of that many begins."""
 _DUE = 100_000
+_STOPPED = 60
+"""Times the limit: with more posts alive than that, six times the budget, the source ends."""
 _RETRY_AFTER = 2
 _CLOSED_FOR = 0.4
 
@@ -98,7 +101,7 @@ class _Rehearsal:
         banned = [post.id for post in posts if b"banned" in post.body]
         source = Source(posts)
         async with self.call(source) as call:
-            ending = await call.until_done(cap=4.0)
+            ending = await call.until_done(cap=3.0)
             counts = await self.upstream.counts()
             tasks = call.tasks
         seconds = ending["seconds"]
@@ -130,7 +133,7 @@ class _Rehearsal:
         await self.dials(refuse=1.0)
         posts = self.posts(10)
         async with self.call(Source(posts)) as call:
-            ending = await call.until_done(cap=1.5)
+            ending = await call.until_done(cap=1.0)
         counts = await self.upstream.counts()
         await self.fact(
             "broken", ending, **_coverage(posts, counts), wanted=[post.id for post in posts]
@@ -138,14 +141,14 @@ class _Rehearsal:
 
     async def refusing(self) -> None:
         self.stage.step(f"posts that are answered 429, Retry-After {_RETRY_AFTER}")
-        await self.dials(capacity=0, latency=0.02, retry_after=_RETRY_AFTER)
-        posts = self.posts(3 * self.limit)
+        await self.dials(capacity=0, latency=0.01, retry_after=_RETRY_AFTER)
+        posts = self.posts(2 * self.limit)
         async with self.call(Source(posts)) as call:
             # The source is asked and the first requests leave while this sleeps.
             await _sleep(_CLOSED_FOR)
             closed = await self.upstream.counts()
             await self.upstream.set(capacity=None)
-            ending = await call.until_done(cap=2.0 * _RETRY_AFTER)
+            ending = await call.until_done(cap=_RETRY_AFTER + 1.2)
         counts = await self.upstream.counts()
         gaps = [
             later - earlier
@@ -168,10 +171,10 @@ class _Rehearsal:
 
     async def lost_source(self) -> None:
         self.stage.step("posts that raise in the middle")
-        await self.dials(latency=0.05)
+        await self.dials(latency=0.01)
         source = _LosingSource(self.posts(3 * self.limit))
         async with self.call(source) as call:
-            ending = await call.until_done(cap=1.5)
+            ending = await call.until_done(cap=1.0)
         before = (await self.upstream.counts()).requests
         await _sleep(0.1)
         after = (await self.upstream.counts()).requests
@@ -188,7 +191,7 @@ class _Rehearsal:
         await self.dials(latency=0.02)
         first = self.number
         endless = (DuePost(n, text_of(n)) for n in range(first, first + _DUE))
-        source = Source(endless, most=200 * self.limit)
+        source = Source(endless, most=_STOPPED * self.limit)
         async with self.call(source) as call:
             ends = _perf_counter() + 1.0
             while _perf_counter() < ends and not call.task.done():
@@ -208,7 +211,7 @@ class _Rehearsal:
             early or ending,
             due=_DUE,
             early=early is not None,
-            stopped=source.stopped and held > 100 * self.limit,
+            stopped=source.stopped and held > 0.9 * _STOPPED * self.limit,
             held=held,
             tasks=tasks,
             taken=taken,
@@ -248,4 +251,4 @@ def _coverage(posts: list[DuePost], counts: Counts) -> dict[str, Any]:
 
 
 def _pairs(times: tuple[float, ...]) -> Iterator[tuple[float, float]]:
-    return zip(times, times[1:], strict=False)
+    return itertools.pairwise(times)

@@ -1,0 +1,67 @@
+"""Lab 04: what passes, what fails, and for which reason."""
+
+import pytest
+
+from loopclinic.checks.checking import check_lesson
+from loopclinic.lessons import lesson
+
+NUMBER = "04"
+LESSON = lesson(NUMBER)
+
+
+@pytest.fixture(scope="module")
+def as_shipped():
+    return check_lesson(LESSON, file=LESSON.shipped, seed=1)
+
+
+@pytest.mark.slow
+def test_verdict(case):
+    verdict = check_lesson(case.lesson, file=case.file)
+    assert verdict.status == ("passed" if case.passes else "not-yet"), str(verdict)
+    assert verdict.conflict == case.conflict, str(verdict)
+    assert verdict.seconds < 16, str(verdict)
+    assert all(reason.next_step for reason in verdict.reasons), str(verdict)
+
+
+@pytest.mark.slow
+def test_lab_as_shipped_fails_for_everything_it_starts_at_once(as_shipped):
+    assert as_shipped.status == "not-yet"
+    assert as_shipped.reasons[0].conflict == "unbounded-gather", str(as_shipped)
+    assert as_shipped.conflicts == ("unbounded-gather", "dropped-gather-results"), str(as_shipped)
+
+
+@pytest.mark.slow
+def test_verdict_names_the_line_that_gathers(as_shipped):
+    reason = as_shipped.reasons[0]
+    assert reason.file == str(LESSON.shipped)
+    assert "asyncio.gather(" in LESSON.shipped.read_text().splitlines()[reason.line - 1]
+
+
+@pytest.mark.slow
+def test_vitals_show_how_many_there_were(as_shipped):
+    vitals = as_shipped.vitals
+    assert vitals["tasks_at_most"] > 10 * vitals["limit"]
+    assert vitals["posts_held_at_most"] > 10 * vitals["limit"]
+
+
+def test_the_semaphore_of_the_shipped_lab_is_made_where_it_limits_nothing():
+    import ast
+
+    (one,) = (
+        node
+        for node in ast.walk(ast.parse(LESSON.shipped.read_text()))
+        if isinstance(node, ast.AsyncFunctionDef) and node.name == "publish_one"
+    )
+    assert "asyncio.Semaphore(limit)" in ast.unparse(one)
+
+
+def test_docstring_names_the_budgets():
+    text = " ".join((LESSON.shipped.read_text().split('"""')[1]).split())
+    budgets = LESSON.budgets
+    assert f"{budgets['full'].limit:.0%} at least".replace("%", " %") in text
+    assert f"at most {budgets['held'].limit:g} times `limit`" in text
+    assert f"{budgets['cancel'].limit * 1000:g} ms" in text
+    assert budgets["in_flight"].limit == 1
+    assert "(`limit`, not one more)" in text
+    assert 0.9 <= budgets["retry_after"].limit < 1
+    assert "never before Retry-After" in text

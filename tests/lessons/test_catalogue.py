@@ -1,0 +1,77 @@
+"""Every lesson is whole: what commands, checks and prose rely on."""
+
+import ast
+
+import pytest
+
+from loopclinic.conflicts import CONFLICTS
+from loopclinic.lessons import UnknownLessonError, lesson, lessons, treatments
+from loopclinic.servers import SERVICES
+
+ROOT = __import__("pathlib").Path(__file__).parents[2]
+ALL = pytest.mark.parametrize("one", lessons(), ids=lambda one: one.name)
+LABS = pytest.mark.parametrize(
+    "one", [one for one in lessons() if one.shipped], ids=lambda one: one.name
+)
+
+
+def test_order_is_by_number_and_numbers_differ():
+    numbers = [one.number for one in lessons()]
+    assert numbers == sorted(set(numbers))
+    assert numbers[:2] == ["00", "01"]
+
+
+@pytest.mark.parametrize("key", ["01", "1", 1, "blocking_sleep", "01_blocking_sleep.py"])
+def test_a_lesson_is_found_by(key):
+    assert lesson(key).name == "01_blocking_sleep"
+
+
+def test_unknown_lesson_names_the_known_ones():
+    with pytest.raises(UnknownLessonError, match="01_blocking_sleep"):
+        lesson("77")
+
+
+@ALL
+def test_facts_of_a_lesson(one):
+    assert one.minutes > 0
+    assert one.title
+    assert one.summary.endswith(".")
+    assert set(one.conflicts) <= set(CONFLICTS)
+    assert set(one.requires) <= {other.number for other in lessons() if other.number < one.number}
+    assert set(one.services) <= set(SERVICES)
+    assert set(one.conflicts) <= set(treatments())
+
+
+@LABS
+def test_facts_of_a_lab(one):
+    assert len(one.hints) == 3
+    assert len(set(one.hints)) == 3
+    assert one.budgets
+    assert all(budget.limit > 0 and budget.reason for budget in one.budgets.values())
+    assert one.deadline <= 15
+    assert (ROOT / "labs" / one.shipped.name).exists()
+
+
+@LABS
+def test_solution_has_the_same_public_names(one):
+    solution = ROOT / "solutions" / one.shipped.name
+    for path in (one.shipped, solution):
+        if path.is_dir():
+            continue
+        tree = ast.parse(path.read_text())
+        defined = {node.name for node in tree.body if hasattr(node, "name")}
+        assert set(one.public) <= defined, path
+
+
+@LABS
+def test_lab_says_how_it_is_judged(one):
+    path = one.shipped / "__init__.py" if one.shipped.is_dir() else one.shipped
+    text = ast.get_docstring(ast.parse(path.read_text()))
+    assert f"loopclinic check {one.number}" in text
+    for name in one.public:
+        assert name in text
+
+
+def test_first_lesson_needs_no_lab():
+    assert lesson("00").shipped is None
+    assert lesson("00").minutes == 10

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -80,10 +81,17 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Census:
-    """What lives beside the loop: its tasks, the threads of its default executor, all threads."""
+    """What lives beside the loop: its tasks, its default executor, the threads of the process."""
 
     tasks: int
     executor_threads: int
+    """Threads that the default executor has started."""
+    executor_busy: int
+    """Of these, how many are at work."""
+    executor_queued: int
+    """Calls that wait for a thread."""
+    executor_workers: int
+    """The most threads it will start."""
     threads: int
 
 
@@ -243,10 +251,17 @@ class Probe:
 
     def census(self) -> Census:
         """Return how many tasks and threads there are; above 2,000 tasks roughly."""
+        # ThreadPoolExecutor tells nothing of itself in public.
         executor = getattr(self.loop, "_default_executor", None)
+        started = len(getattr(executor, "_threads", ()))
+        idle = getattr(getattr(executor, "_idle_semaphore", None), "_value", 0)
+        queue = getattr(executor, "_work_queue", None)
         return Census(
             tasks=_count_tasks(self.loop),
-            executor_threads=len(getattr(executor, "_threads", ())),
+            executor_threads=started,
+            executor_busy=max(0, started - idle),
+            executor_queued=queue.qsize() if queue is not None else 0,
+            executor_workers=getattr(executor, "_max_workers", min(32, (os.cpu_count() or 1) + 4)),
             threads=threading.active_count(),
         )
 

@@ -2,14 +2,14 @@
 
 Run as a script, without site and without the rest of loopclinic, so that it starts in milliseconds:
 
-    python -I -S sidecar.py PID SIGNAL BEAT DUMPS REPORTS PATIENCE TOKEN
+    python -I -S sidecar.py PID SIGNAL BEAT DUMPS REPORTS PATIENCE TOKEN LIBRARY...
 
 BEAT is a descriptor of shared memory in which the watchdog leaves the time and the loop's thread
 every few milliseconds. When that time is older than PATIENCE seconds, nobody got the GIL: the thread
 is sent SIGNAL, which faulthandler answers on DUMPS with the thread's stack, without needing the GIL.
 What it said goes to REPORTS, a JSON line each, for the watchdog to read as soon as it can, and
 meanwhile to whoever listens by HTTP (server-sent events), with TOKEN, on the port that the first
-line of REPORTS names.
+line of REPORTS names. LIBRARY are folders whose code is not the user's own.
 """
 
 import contextlib
@@ -42,6 +42,16 @@ def frames_of(dump: str) -> list[tuple[str, int, str]]:
             name = file.encode("ascii", "replace").decode("unicode_escape")
             found.append((name, int(number) if number.isdigit() else 0, function))
     return found[::-1]
+
+
+def named(frames: list[tuple[str, int, str]], library: list[str]) -> dict[str, object]:
+    """Return file, line and source of the innermost frame outside of the library."""
+    own = [frame for frame in frames if not frame[0].startswith(("<frozen", *library))]
+    file, line, _ = (own or frames)[-1]
+    code = ""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        code = open(file, encoding="utf-8").read().splitlines()[line - 1].strip()  # noqa: SIM115, PTH123
+    return {"file": file, "line": line, "code": code}
 
 
 class Audience:
@@ -94,7 +104,7 @@ class Audience:
 def watch(arguments: list[str]) -> None:
     """Look until the program is gone."""
     pid, number, beat, dumps, reports = map(int, arguments[:5])
-    patience, token = float(arguments[5]), arguments[6]
+    patience, token, library = float(arguments[5]), arguments[6], arguments[7:]
     memory = mmap.mmap(beat, BEAT.size, prot=mmap.PROT_READ)
     os.set_blocking(dumps, False)
     os.set_blocking(reports, False)
@@ -102,7 +112,6 @@ def watch(arguments: list[str]) -> None:
 
     def report(values: dict[str, object]) -> bool:
         text = json.dumps(values)
-        audience.tell(text)
         try:
             os.write(reports, text.encode() + b"\n")
         except BlockingIOError:
@@ -128,8 +137,11 @@ def watch(arguments: list[str]) -> None:
         if not send(pid, thread, number):
             return
         dump = answer(dumps)
-        frames = frames_of(dump)
-        if frames and not report({"at": now, "silent": silent, "frames": frames[-60:]}):
+        frames = frames_of(dump)[-60:]
+        if not frames:
+            continue
+        audience.tell(json.dumps({"silent": silent, **named(frames, library)}))
+        if not report({"at": now, "silent": silent, "frames": frames}):
             return
 
 

@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 from loopclinic.probe.report import Frame
 
-__all__ = ["Sample", "cell_label", "sample", "user_code"]
+__all__ = ["LIBRARY", "Sample", "cell_label", "sample", "user_code"]
 
 _DEEPEST = 60  # frames kept of one stack: the outer end of a deep recursion says nothing new
 _PACKAGE = str(Path(__file__).resolve().parents[1])
 _LESSONS = str(Path(_PACKAGE, "lessons"))
-_LIBRARY = tuple(
+LIBRARY = tuple(
     {
         str(Path(path)) + "/"
         for name in ("stdlib", "platstdlib", "purelib", "platlib")
@@ -39,7 +39,7 @@ def user_code(file: str) -> bool:
     path = file.replace("\\", "/")
     if "/site-packages/" in path or "/dist-packages/" in path:
         return False
-    return not path.startswith(_LIBRARY) and Path(path).name != "runpy.py"
+    return not path.startswith(LIBRARY) and Path(path).name != "runpy.py"
 
 
 class Sample(NamedTuple):

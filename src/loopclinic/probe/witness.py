@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from loopclinic.probe import sidecar
+from loopclinic.probe.stack import LIBRARY
 
 __all__ = ["Witness"]
 
@@ -54,7 +55,7 @@ class Witness:
         numbers = [os.getpid(), self._signal, *passed, _PATIENCE]
         try:
             self._process: subprocess.Popen[bytes] | None = subprocess.Popen(
-                [*program, *map(str, numbers), self._token],
+                [*program, *map(str, numbers), self._token, *LIBRARY],
                 pass_fds=passed,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

@@ -1,0 +1,155 @@
+"""The last minute of one probe, tick by tick, as JSON values: what every view of a scope draws."""
+
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from loopclinic.places import KitNotFoundError, kit_root
+from loopclinic.probe import Frame, Probe, Snapshot, Stall, user_code
+from loopclinic.probe.stack import cell_label
+
+__all__ = ["WINDOW", "Recorder"]
+
+WINDOW = 60.0
+"""Seconds that a scope looks back."""
+_TICKS = 900
+_STALLS = 50
+_FRAMES = 12  # of a stack: more is scrolled past
+_CROWDED = 0.9  # busy share of a second, without a stall, that is called too much work
+
+
+class Recorder:
+    """Reads a running probe at each `tick()` and keeps what a view needs that comes later.
+
+    Memory is bounded: 900 ticks, 50 stalls. Called from one thread at a time.
+    """
+
+    def __init__(self, probe: Probe, lessons: Mapping[str, tuple[str, str]]) -> None:
+        self.probe = probe
+        self.lessons = lessons
+        self.stopped = False
+        self.now: dict[str, Any] | None = None
+        self.ticks: deque[tuple[float, float | None]] = deque(maxlen=_TICKS)
+        self.stalls: deque[dict[str, Any]] = deque(maxlen=_STALLS)
+        self._seen = -1.0  # when the newest stall in `stalls` began
+        self._last = probe.snapshot()
+        self._past: deque[Snapshot] = deque([self._last])  # one a second
+
+    def tick(self) -> dict[str, Any]:
+        """Return what happened since the last tick.
+
+        Times are in seconds; `at` and `started` count from the probe's beginning. `strip` is the
+        tick's lag, None where a stall stands in its place.
+        """
+        probe = self.probe
+        snapshot, census, current = probe.snapshot(), probe.census(), probe.current()
+        ended = [stall for stall in probe.stalls if stall.started > self._seen]
+        span = snapshot.since(self._last)
+        if snapshot.at - self._past[-1].at >= 1:
+            self._past.append(snapshot)
+        while len(self._past) > 1 and snapshot.at - self._past[1].at > WINDOW:
+            self._past.popleft()
+        minute = snapshot.since(self._past[0])
+        five = snapshot.since(self._back(5.0))
+        lag = current.seconds if current is not None else span.lag.max
+        stuck_from = current.started if current is not None else snapshot.at
+        covered = stuck_from < snapshot.at or any(
+            stall.started + stall.seconds > self._last.at for stall in ended
+        )
+        if ended:
+            self._seen = ended[-1].started
+        fresh = [_stall(stall) for stall in ended]
+        self.stalls.extend(fresh)
+        strip = None if covered else span.lag.max
+        recent = [
+            stall["seconds"]
+            for stall in self.stalls
+            if stall["started"] + stall["seconds"] > snapshot.at - WINDOW
+        ]
+        calm = [
+            value for at, value in self.ticks if value is not None and at > snapshot.at - WINDOW
+        ]
+        self.ticks.append((round(snapshot.at, 3), strip))
+        self._last = snapshot
+        self.now = {
+            "kind": "tick",
+            "at": snapshot.at,
+            "lag": lag,
+            "p99": minute.lag.p99,
+            "worst": max([lag, *recent, *calm]),
+            "utilization": five.utilization,
+            "tasks": census.tasks,
+            "threads": census.executor_busy,
+            "workers": census.executor_workers,
+            "waiting": census.executor_queued,
+            "stall": _stall(current) if current is not None else None,
+            "ended": fresh,
+            "strip": strip,
+            "crowded": self._crowded(snapshot, current),
+            "witness": probe.witness_url,
+        }
+        return self.now
+
+    def history(self) -> dict[str, Any]:
+        """Return all that a view needs which was not there before."""
+        return {
+            "now": {**self.now, "ended": []} if self.now is not None else None,
+            "ticks": [list(tick) for tick in self.ticks],
+            "stalls": list(self.stalls),
+            "stopped": self.stopped,
+            "settings": {
+                "threshold": self.probe.threshold,
+                "lessons": {name: list(treated) for name, treated in self.lessons.items()},
+                "notebooks": _notebooks(),
+            },
+        }
+
+    def _back(self, seconds: float) -> Snapshot:
+        """Return the latest snapshot that is at least so many seconds old, else the oldest."""
+        wanted = self._last.at - seconds
+        return next((past for past in reversed(self._past) if past.at <= wanted), self._past[0])
+
+    def _crowded(self, snapshot: Snapshot, current: Stall | None) -> float | None:
+        """Return the busy share of the last second where many short callbacks make it up."""
+        second = snapshot.since(self._back(1.0))
+        if current is not None or second.utilization is None or second.utilization < _CROWDED:
+            return None
+        if self.stalls:
+            last = self.stalls[-1]
+            if last["started"] + last["seconds"] > snapshot.at - second.seconds:
+                return None
+        return second.utilization
+
+
+def _stall(stall: Stall) -> dict[str, Any]:
+    inner = next((i for i, frame in enumerate(stall.stack) if user_code(frame.file)), 0)
+    return {
+        "id": round(stall.started * 1e6),
+        "started": stall.started,
+        "seconds": stall.seconds,
+        "where": stall.where,
+        "code": stall.code or "",
+        "function": stall.function,
+        "conflict": stall.conflict,
+        "gil": stall.gil_held,
+        "cell": stall.synchronous_cell,
+        "stack": [_frame(frame) for frame in stall.stack[inner:][-_FRAMES:]],
+    }
+
+
+def _frame(frame: Frame) -> dict[str, str]:
+    cell = cell_label(frame.file)
+    where = f"{cell}, line {frame.line}" if cell else f"{Path(frame.file).name}:{frame.line}"
+    return {"where": where, "function": frame.function, "code": frame.code}
+
+
+def _notebooks() -> dict[str, str | None] | None:
+    """Return where the lessons' notebooks lie, in the two ways JupyterLab may write its root."""
+    try:
+        folder = kit_root() / "notebooks"
+    except KitNotFoundError:
+        return None
+    home = Path.home()
+    near = folder.relative_to(home) if folder.is_relative_to(home) else None
+    return {"absolute": folder.as_posix(), "fromHome": f"~/{near.as_posix()}" if near else None}

@@ -146,12 +146,24 @@ def test_an_interrupt_reaches_neither_a_starting_nor_a_running_child(child):
     while process.pid is None and time.monotonic() < deadline:
         time.sleep(0.001)
     assert os.getpgid(process.pid) != os.getpgrp()  # an interrupt of the group passes it by
-    time.sleep(0.2)
-    os.kill(process.pid, signal.SIGINT)
+    os.kill(process.pid, signal.SIGINT)  # before Python itself is up
     waiting.join(10)
     assert process.call(1) == [1, 1]
     os.kill(process.pid, signal.SIGINT)
     assert process.call(2) == [2, 2]
+
+
+def test_a_child_in_the_middle_of_an_answer_ends_at_once(child):
+    process = child(
+        "import threading, time\ndef main(link):\n link.ready(1)\n"
+        " link.listen(lambda call: time.sleep(60))\n threading.Event().wait()"
+    ).start()
+    pid, answer = process.pid, process.submit("sleep")
+    began = time.monotonic()
+    process.close()
+    assert time.monotonic() - began < 1
+    assert ended(pid, 0.1)
+    assert isinstance(answer.exception(1), ServerError)
 
 
 @posix

@@ -47,7 +47,8 @@ class Picture(Figure):
 
         buffer = io.StringIO()
         with mpl.rc_context({"svg.hashsalt": self.alt}):
-            self.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+            nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+            self.savefig(buffer, format="svg", transparent=True, metadata=nothing)
         svg = buffer.getvalue()
         return svg[svg.index("<svg") :]
 

@@ -8,6 +8,7 @@ import faulthandler
 import importlib
 import json
 import os
+import queue
 import select
 import signal
 import sys
@@ -57,19 +58,25 @@ class ParentLink:
         answer: Callable[[Any], Any] | None = None,
         on_end: Callable[[], None] | None = None,
     ) -> None:
-        """Answer the parent's calls on a thread, and end the process when the parent is gone.
+        """Answer the parent's calls in order, on a thread, and end the process when the parent is gone.
 
         `on_end` is called first (on that thread) and has a second to let the program finish.
         """
-        threading.Thread(
-            target=self._serve, args=(answer, on_end), name="loopclinic-lifeline", daemon=True
-        ).start()
+        # Two threads: an answer may take long, and the parent may go meanwhile.
+        calls: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        for name, target, given in (
+            ("answers", self._reply, (calls, answer)),
+            ("lifeline", self._watch, (calls, on_end)),
+        ):
+            threading.Thread(
+                target=target, args=given, name=f"loopclinic-{name}", daemon=True
+            ).start()
 
-    def _serve(
-        self, answer: Callable[[Any], Any] | None, on_end: Callable[[], None] | None
+    def _reply(
+        self, calls: "queue.SimpleQueue[bytes]", answer: Callable[[Any], Any] | None
     ) -> None:
-        for line in self._lines:
-            call = json.loads(line)
+        while True:
+            call = json.loads(calls.get())
             reply: dict[str, Any] = {"id": call["id"]}
             try:
                 reply["value"] = answer(call["call"]) if answer else None
@@ -79,7 +86,11 @@ class ParentLink:
             try:
                 self._send(reply)
             except (OSError, ValueError):
-                break
+                return  # the parent is gone: the lifeline sees it too
+
+    def _watch(self, calls: "queue.SimpleQueue[bytes]", on_end: Callable[[], None] | None) -> None:
+        for line in self._lines:
+            calls.put(line)
         if on_end is not None:
             try:
                 on_end()

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path
@@ -21,10 +22,12 @@ __all__ = ["ServerError", "ServerProcess"]
 
 _ROOT = str(Path(__file__).resolve().parents[2])
 # A Jupyter interrupt goes to the whole process group: the child stands in a session of its own,
-# and ignores it from its first line on.
+# is born with it blocked, and ignores it from its first line on.
 _BOOT = """\
 import signal, sys
 signal.signal(signal.SIGINT, signal.SIG_IGN)
+if hasattr(signal, "pthread_sigmask"):
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 sys.path.append(sys.argv[2])
 from loopclinic.servers.lifeline import run
 run(sys.argv[1])
@@ -193,14 +196,15 @@ class ServerProcess:
         if self._process is not None:
             return self
         self._ready = Future()
-        self._process = process = subprocess.Popen(
-            # -P: a random.py in the working directory must not stand in for the library's.
-            [sys.executable, "-P", "-c", _BOOT, self.module, _ROOT, self.label],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
+        with _interrupts_held():
+            self._process = process = subprocess.Popen(
+                # -P: a random.py in the working directory must not stand in for the library's.
+                [sys.executable, "-P", "-c", _BOOT, self.module, _ROOT, self.label],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
         assert process.stdin is not None
         self._threads = [
             threading.Thread(
@@ -289,3 +293,16 @@ class ServerProcess:
 
     def _late(self, timeout: float, what: str) -> ServerError:
         return ServerError(f"{self.label} {what} within {timeout:g} s.", self.output)
+
+
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Block SIGINT in this thread: a process that starts meanwhile inherits that."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -55,7 +55,6 @@ def cancelled():
         "ending": ending("cancelled", 0.001),
         "requests_after": 0,
         "left": 3,
-        "in_flight": 0,
         "calls": 3,
         "place": LINE,
     }

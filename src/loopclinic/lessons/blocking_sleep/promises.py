@@ -167,11 +167,12 @@ def cancellation(facts: Facts) -> Iterator[Reason]:
             continue
         ending = found["ending"]
         if ending["how"] != "cancelled" or ending["seconds"] > _BUDGETS["cancel"].limit:
-            how = "went on" if ending["how"] == "stubborn" else ended(ending)
+            stubborn = ending["how"] == "stubborn"
+            how = "went on" if stubborn else ended(ending)
             yield Reason(
                 f"A call was cancelled while it {doing}, and {how} instead of ending by CancelledError.",
                 conflict="swallowed-cancellation",
-                measured=span(ending["seconds"]),
+                measured=f"{'more than ' * stubborn}{span(ending['seconds'])}",
                 budget=span(_BUDGETS["cancel"].limit),
                 **at(found["place"]),
                 next_step="Let CancelledError through: catch only what you can retry, and raise the rest.",

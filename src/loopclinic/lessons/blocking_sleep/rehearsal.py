@@ -84,10 +84,8 @@ class _Rehearsal:
         if plain <= _BUSY:
             # A lab that blocks in the request itself would hang with the service, and for good.
             await self.hanging()
-            await self.cancelled_request()
         if not blocked:
             await self.endless()
-            await self.cancelled_wait()
         await self.crowds(blocked=blocked)
 
     # What a call is made of.
@@ -202,43 +200,48 @@ class _Rehearsal:
         )
 
     async def hanging(self) -> None:
-        self.stage.step("calls with a deadline of 0.5 s, while the service never answers")
+        self.stage.step(
+            "calls to a service that never answers: some have a deadline, some are cancelled"
+        )
         await self.dials(hang=1.0)
-        await self.deadlines("hanging", 3, deadline=0.5, attempts=4, backoff=0.05)
+        bounded = self.calls(3, deadline=0.5, attempts=4, backoff=0.05)
+        doomed = self.calls(3, deadline=60.0, attempts=10, backoff=0.02)
+        await _sleep(0.15)
+        await self.cancel("cancelled_request", doomed)
+        await self.deadlines("hanging", bounded, 0.5)
 
     async def endless(self) -> None:
-        self.stage.step("calls with a deadline of 0.4 s, while the service always fails")
+        self.stage.step(
+            "calls to a service that always fails: some have a deadline, some are cancelled"
+        )
         await self.dials(status=503)
         # The first wait alone is five deadlines long; a dozen, because jitter may make it short.
-        await self.deadlines("endless", 12, deadline=0.4, attempts=5, backoff=2.0)
+        bounded = self.calls(12, deadline=0.4, attempts=5, backoff=2.0)
+        doomed = self.calls(5, deadline=60.0, attempts=10, backoff=3.0)
+        await _sleep(0.2)
+        await self.cancel("cancelled_wait", doomed)
+        await self.deadlines("endless", bounded, 0.4)
 
-    async def deadlines(self, name: str, count: int, *, deadline: float, **options: float) -> None:
-        calls = [self.call(clip, deadline=deadline, **options) for clip in self.clips(count)]
+    def calls(self, count: int, **options: float) -> list[Call]:
+        return [self.call(clip, **options) for clip in self.clips(count)]
+
+    async def deadlines(self, name: str, calls: Sequence[Call], deadline: float) -> None:
+        """Wait for calls that should be over after `deadline` seconds; twice that is the line."""
+        left = max(0.0, 2 * deadline - (_perf_counter() - calls[0].began))
         async with Watch(calls) as watch:
-            endings = await settle(calls, 2 * deadline)
+            endings = await settle(calls, left)
         worst = max(endings.values(), key=_rank)
         self.stage.fact(
             name,
-            {"deadline": deadline, "ending": worst.to_dict(), "place": worst.place or watch.place},
+            {
+                "deadline": deadline,
+                "ending": worst.to_dict(),
+                "place": worst.place or watch.place,
+            },
         )
 
-    async def cancelled_wait(self) -> None:
-        self.stage.step("calls cancelled while they wait to try again")
-        await self.dials(status=503)
-        calls = [self.call(clip, attempts=10, backoff=3.0, deadline=60.0) for clip in self.clips(5)]
-        await _sleep(0.25)
-        await self.cancel("cancelled_wait", calls)
-
-    async def cancelled_request(self) -> None:
-        self.stage.step("calls cancelled while they wait for an answer")
-        await self.dials(hang=1.0)
-        calls = [
-            self.call(clip, attempts=10, backoff=0.02, deadline=60.0) for clip in self.clips(3)
-        ]
-        await _sleep(0.15)
-        await self.cancel("cancelled_request", calls)
-
     async def cancel(self, name: str, calls: Sequence[Call]) -> None:
+        """Cancel these calls, and ask the service whether that reached it."""
         before = await self.upstream.counts()
         calls = [call for call in calls if not call.task.done()]
         if not calls:
@@ -249,7 +252,7 @@ class _Rehearsal:
             call.task.cancel()
         await asyncio.wait([call.task for call in calls], timeout=0.5)
         endings = [call.ending(since=since) for call in calls]
-        await _sleep(0.25)
+        await _sleep(0.15)
         after = await self.upstream.counts()
         stubborn = [call for call in calls if not call.task.done()]
         worst = max(endings, key=lambda ending: (ending.how != "cancelled", ending.seconds))
@@ -257,9 +260,11 @@ class _Rehearsal:
             name,
             {
                 "ending": worst.to_dict(),
-                "requests_after": after.requests - before.requests,
+                "requests_after": sum(
+                    len(after.arrivals_of(call.clip)) - len(before.arrivals_of(call.clip))
+                    for call in calls
+                ),
                 "left": after.disconnects,
-                "in_flight": after.in_flight,
                 "calls": len(calls),
                 "place": worst.place or next((place for place in places if place), None),
             },

@@ -1,5 +1,6 @@
 """PostgreSQL's data folder: made once, with a random password, and configured at every start."""
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -22,6 +23,7 @@ LEARNER = "learner"
 """The role of lessons and labs: it can use up its connections without locking the kit out."""
 
 _TIMEOUT = 60.0
+_PLACE = "loopclinic-postgres-"
 _SETTINGS = """\
 # Written at every start by loopclinic; changes are lost.
 listen_addresses = '127.0.0.1'
@@ -162,11 +164,25 @@ def _elsewhere(state: Path) -> Path:
         # Nobody else's folder, should somebody have put one in its place.
         if place.is_dir() and not place.is_symlink() and place.stat().st_uid == os.geteuid():
             return place
-    root = "/var/tmp" if Path("/var/tmp").is_dir() else None  # noqa: S108 - made by mkdtemp
-    place = Path(tempfile.mkdtemp(prefix="loopclinic-", dir=root))
+    root = Path("/var/tmp")  # noqa: S108 - made by mkdtemp; unlike /tmp it outlives a reboot
+    if not root.is_dir():
+        root = Path(tempfile.gettempdir())
+    _clear(root)
+    place = Path(tempfile.mkdtemp(prefix=_PLACE, dir=root))
     place.chmod(0o711)
+    private(place / "state-folder", str(state))
     private(note, str(place))
     return place
+
+
+def _clear(root: Path) -> None:
+    """Remove places of ours whose state folder was deleted."""
+    for place in root.glob(f"{_PLACE}*"):
+        with contextlib.suppress(OSError):
+            if place.stat().st_uid == os.geteuid() and not place.is_symlink():
+                state = Path((place / "state-folder").read_text("utf-8").strip())
+                if not (state / "place").exists():
+                    shutil.rmtree(place, ignore_errors=True)
 
 
 def address(where: Mapping[str, Any], database: str, *, role: str = LEARNER) -> str:

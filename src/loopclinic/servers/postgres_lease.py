@@ -201,9 +201,9 @@ def find_server(label: str = "") -> Lease | None:
 
 def state_folder() -> Path:
     """Return the folder of the server's state, made if missing; nobody else can read in it."""
-    folder = state_dir().resolve() / "postgres"
+    folder = state_dir() / "postgres"
     folder.mkdir(mode=0o700, exist_ok=True)
-    return folder
+    return folder.resolve()
 
 
 def _read(folder: Path) -> dict[str, Any] | None:

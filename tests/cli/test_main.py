@@ -38,7 +38,7 @@ def raising(error):
 
 
 def test_every_promised_command_is_there():
-    assert set(command_line.COMMANDS) == PROMISED
+    assert set(command_line.COMMANDS) >= PROMISED
     for module_name, summary in command_line.COMMANDS.values():
         module = importlib.import_module(f"loopclinic.cli.{module_name}")
         assert callable(module.configure)

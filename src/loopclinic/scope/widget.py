@@ -5,7 +5,6 @@ import base64
 import io
 import threading
 import weakref
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -16,6 +15,8 @@ from loopclinic.probe import Probe
 from loopclinic.scope.recorder import Recorder
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from matplotlib.figure import Figure
 
 __all__ = ["Scope"]

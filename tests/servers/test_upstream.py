@@ -110,13 +110,13 @@ async def test_a_place_in_the_queue_is_given_back_by_who_leaves(upstream):
     assert status == 200
 
 
-async def test_pressed_too_hard_it_resets_connections(upstream):
-    await upstream.set(overload=10, latency=0.3)
+async def test_who_does_not_hear_a_429_is_reset(upstream):
+    await upstream.set(capacity=0, overload=10)
     answers = await post(upstream, *bodies(30))
     reset = [one for one in answers if isinstance(one, aiohttp.ClientConnectionError)]
     counts = await upstream.counts()
     assert len(reset) == counts.resets == sum(counts.timeline[0].values()) == 20
-    assert counts.by_status == {200: 10}
+    assert counts.by_status == {429: 10}
 
 
 async def test_some_bodies_take_longer(upstream):

@@ -35,8 +35,7 @@ _WORDS = (
 class Dials:
     """What the upstream does to a request. Times in seconds, shares from 0 to 1.
 
-    When several apply: refuse, overload, hang, capacity, status, fail_first, error_rate, in this
-    order.
+    When several apply: refuse, hang, capacity, status, fail_first, error_rate, in this order.
     """
 
     latency: float = 0.0
@@ -57,7 +56,7 @@ class Dials:
     queue: int = 0
     """Requests beyond `capacity` that wait for a place, in order, before one is answered 429."""
     overload: int | None = None
-    """With more in flight than this, connections are reset."""
+    """After so many 429 within a second, connections are reset instead."""
     slow: float = 0.0
     """Seconds more, beside `latency`..."""
     slow_for: str = ""

@@ -8,7 +8,7 @@ import time
 from collections import Counter, deque
 from dataclasses import asdict
 from random import Random
-from typing import Any
+from typing import Any, NoReturn
 
 from aiohttp import web
 
@@ -38,6 +38,7 @@ class FaultyServer:
         self.in_flight = 0
         self.working = 0
         self.line: deque[asyncio.Future[None]] = deque()
+        self.refusals: deque[float] = deque()
 
     def turn(self, dials: Dials) -> None:
         self.dials = dials
@@ -91,16 +92,13 @@ class FaultyServer:
                 times.append(round(arrived, 6))
         # All chances are drawn before the first await: arrivals alone decide their order.
         refused, hangs, unlucky, spread = (rng.random() for _ in range(4))
-        overloaded = dials.overload is not None and self.in_flight > dials.overload
-        if refused < dials.refuse or overloaded:
-            self.resets += 1
-            self._mark(_RESET)
-            _reset_connection(request)
-            await asyncio.sleep(0)
-            raise asyncio.CancelledError
+        if refused < dials.refuse:
+            await self._reset(request)
         if hangs < dials.hang:
             await asyncio.Event().wait()
         if dials.capacity is not None and self.in_flight > dials.capacity + dials.queue:
+            if self._pressed():
+                await self._reset(request)
             wait = f"{dials.retry_after:g}"
             return _said(429, {"error": "at capacity", "digest": digest}, {"Retry-After": wait})
         delay = dials.latency + spread * dials.jitter
@@ -123,6 +121,23 @@ class FaultyServer:
         if request.method == "POST" and request.path == "/v1/transcribe":
             answer["text"] = transcript_of(body)
         return _said(200, answer)
+
+    def _pressed(self) -> bool:
+        """Note one more refusal; whether there were too many of them within a second."""
+        if self.dials.overload is None:
+            return False
+        now = time.monotonic()
+        self.refusals.append(now)
+        while self.refusals[0] < now - 1.0:
+            self.refusals.popleft()
+        return len(self.refusals) > self.dials.overload
+
+    async def _reset(self, request: web.BaseRequest) -> NoReturn:
+        self.resets += 1
+        self._mark(_RESET)
+        _reset_connection(request)
+        await asyncio.sleep(0)
+        raise asyncio.CancelledError
 
     async def _enter(self) -> None:
         """Wait for a place, behind those who wait already."""

@@ -167,6 +167,27 @@ def test_a_child_in_the_middle_of_an_answer_ends_at_once(child):
 
 
 @posix
+def test_an_interrupt_while_a_child_is_born_leaves_none_behind(child, monkeypatch):
+    real = subprocess.Popen
+
+    class Interrupted(real):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            os.kill(os.getpid(), signal.SIGINT)
+            born.append(self)
+
+    born = []
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    process = child(ECHO)
+    with pytest.raises(KeyboardInterrupt):
+        process.start()
+    assert born[0].returncode is not None  # ended, and waited for
+    assert process.pid is None
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == set()
+
+
+@posix
 def test_a_killed_parent_takes_the_upstream_with_it():
     source = (
         "import time\nfrom loopclinic.servers import FaultyUpstream\n"

@@ -84,8 +84,8 @@ class ServerProcess:
         Raises:
             ServerError: it failed, died, or wasn't ready within `start_timeout` seconds.
         """
-        self.launch()
         try:
+            self.launch()
             self.address = self._wait(self._ready, self.start_timeout, "was not ready")
         except BaseException:
             self.close()
@@ -94,8 +94,8 @@ class ServerProcess:
 
     async def start_async(self) -> Self:
         """Start the child without blocking the loop while it gets ready; raises as `start`."""
-        self.launch()
         try:
+            self.launch()
             self.address = await self._wait_async(self._ready, self.start_timeout, "was not ready")
         except BaseException:
             self.close()
@@ -297,12 +297,24 @@ class ServerProcess:
 
 @contextlib.contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Block SIGINT in this thread: a process that starts meanwhile inherits that."""
-    if not hasattr(signal, "pthread_sigmask"):
+    """Put an interrupt off until the end; a process that starts meanwhile is born with it blocked.
+
+    Without this, one that comes between the start of a process and its first mention here would
+    leave that process to nobody.
+    """
+    with contextlib.ExitStack() as stack:
+        main = threading.current_thread() is threading.main_thread()
+        if main and (handler := signal.getsignal(signal.SIGINT)) is not None:
+            held: list[int] = []
+            signal.signal(signal.SIGINT, lambda number, _: held.append(number))
+
+            def release() -> None:
+                if held:
+                    signal.raise_signal(signal.SIGINT)
+
+            stack.callback(release)
+            stack.callback(signal.signal, signal.SIGINT, handler)
+        if hasattr(signal, "pthread_sigmask"):
+            mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            stack.callback(signal.pthread_sigmask, signal.SIG_SETMASK, mask)
         yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -61,6 +61,8 @@ def span(seconds: float) -> str:
     """Return seconds in words, as few digits as a reader needs: `3.9 s`, `250 ms`, `4 ms`."""
     if isnan(seconds):
         return "never"
+    if seconds < 0.00005:  # noqa: PLR2004 - as good as nothing
+        return "under 0.1 ms"
     if seconds < 0.0995:  # noqa: PLR2004 - from here on two digits of milliseconds suffice
         ms = seconds * 1000
         return f"{ms:.0f} ms" if ms >= 9.5 else f"{ms:.1f} ms"  # noqa: PLR2004

@@ -21,7 +21,7 @@ Transcribe = Callable[[ClientSession, bytes], Awaitable[str]]
 
 LATENCY = 0.02
 """Seconds the service takes for one request."""
-FAILURES = 3
+FAILURES = 2
 """Times in a row that the service sends a flaky caller away."""
 _SHARE = 0.5  # of all clips are flaky by their digest; callers pick theirs
 _running: list[Upstream] = []
@@ -48,7 +48,7 @@ async def post(session: ClientSession, clip: bytes) -> str:
 def service() -> Upstream:
     """Return the service, started at the first call; it ends with the kernel.
 
-    Flaky clips are sent away three times before they are answered.
+    Flaky clips are sent away twice before they are answered.
     """
     if not _running:
         _running.append(_end.enter_context(FaultyUpstream()))

@@ -24,7 +24,7 @@ function render({ model, el }) {
   const clock = () => performance.now() / 1000;
   const waiting = new Map(); // number of a move -> when it was made
   let last = 0;
-  let batch = null; // the moves heard lately: {count, worst, first, last}
+  let batch = null; // the moves heard lately: {count, worst, last}
 
   const box = element("div", "lc-slider", el);
   const yours = element("label", "lc-slider-row", box);
@@ -57,9 +57,7 @@ function render({ model, el }) {
     } else if (batch === null) {
       said.textContent = "Drag it: the loop below follows.";
     } else if (batch.worst > 0.25) {
-      const gap = words(Math.max(batch.last - batch.first, 0.001));
-      said.textContent =
-        `${moves(batch.count)} came in one heap, within ${gap}, up to ${words(batch.worst)} late.`;
+      said.textContent = `${moves(batch.count)} came in one heap, up to ${words(batch.worst)} late.`;
     } else {
       said.textContent = `The loop hears you within ${words(batch.worst)}.`;
     }
@@ -87,7 +85,7 @@ function render({ model, el }) {
     for (const number of [...waiting.keys()]) if (number <= message.number) waiting.delete(number);
     const late = now - sent;
     // A heap is what arrives without a pause; later moves begin a new count.
-    if (batch === null || now - batch.last > 0.15) batch = { count: 0, worst: 0, first: now, last: now };
+    if (batch === null || now - batch.last > 0.15) batch = { count: 0, worst: 0, last: now };
     batch.count += 1;
     batch.worst = Math.max(batch.worst, late);
     batch.last = now;

@@ -33,6 +33,7 @@ def quiet(count, requests, alone):
         "right": [True] * count,
         "requests": [requests] * count,
         "alone": alone,
+        "waits": [0.1, 0.2],
         "busy": 0.05,
         "cpu": 0.9,
         "stall": None,
@@ -69,6 +70,8 @@ def crowd(**values):
         "healthy_p90": 0.03,
         "waits": [0.12, 0.24, 0.48],
         "ideal": [0.12, 0.24, 0.48],
+        "request": 0.02,
+        "failures": 3,
         "unfinished": 0,
         "wrong": 0,
         "failed": None,
@@ -183,11 +186,14 @@ def test_nested_loop_by_its_error(facts):
         ("crowd", {"threads": 6}, "executor-saturation"),
         ("crowd", {"threads": 6, "flaky_p90": 9.0}, "executor-saturation"),
         ("crowd", {"flaky_p90": 9.0}, "sequential-awaits"),
+        ("crowd", {"healthy_p90": 3.0, "request": 2.0, "flaky_p90": 3.0}, "sequential-awaits"),
         ("crowd", {"lag": 0.1, "stall": STALL}, "blocking-sleep"),
         ("crowd", {"lag": 0.1}, "cpu-bound"),
         ("crowd", {"waits": [0.0, 0.0, 0.0]}, "retry-storm"),
+        ("retried", {"waits": [0.01, 0.01]}, "retry-storm"),
         ("crowd", {"waits": [0.12, 0.12, 0.12]}, "retry-storm"),
-        ("crowd", {"waits": [0.24, 0.48, 0.96]}, None),
+        ("crowd", {"waits": [0.26, 0.5, 0.98]}, None),
+        ("crowd", {"waits": [0.4, 0.4, 0.4], "request": 0.2}, "retry-storm"),
         ("crowd", {"failed": raised("KeyError", message="x")}, None),
         ("crowd", {"wrong": 1}, None),
     ],
@@ -204,7 +210,8 @@ def test_one_finding_one_reason(facts, name, change, conflict):
     ("name", "change"),
     [
         ("crowd", {"waits": [0.06, 0.12, 0.24]}),  # full jitter
-        ("crowd", {"waits": [0.13, 0.26, 0.5], "flaky_p90": 1.2}),  # a slow machine
+        ("crowd", {"waits": [0.52, 0.64, 0.88], "request": 0.4, "flaky_p90": 3.0}),  # slow machine
+        ("crowd", {"waits": [0.46, 0.52, 0.64], "request": 0.4, "flaky_p90": 2.0}),  # and jittered
         ("crowd", {"waits": []}),
         ("crowd", {"lag": 0.03, "threads": 1}),
         ("endless", {"ending": raised("TimeoutError", seconds=0.0)}),  # it would not fit

@@ -71,9 +71,9 @@ LESSON = Lesson(
             "A timer is never early, and the slack is for a slow machine. Counting n from 1 gives 2.",
         ),
         "growth": Budget(
-            2.0,
-            "x from the first wait to the third",
-            "Doubling gives 4, jittered or not; a constant wait gives 1.",
+            0.25,
+            "x the growth of backoff * 2**n, from the first wait to the last",
+            "Doubling gives 1, full jitter half of it; a constant wait gives 0.",
         ),
         "deadline": Budget(
             2.0,

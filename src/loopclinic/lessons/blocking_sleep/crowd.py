@@ -11,18 +11,20 @@ from typing import Any
 
 from aiohttp import ClientSession
 
+from loopclinic.lessons.blocking_sleep import LESSON
 from loopclinic.lessons.blocking_sleep.calls import Call, Watch, settle
 from loopclinic.lessons.blocking_sleep.stalls import mean_lag, told
 from loopclinic.probe import Probe
 from loopclinic.servers import Upstream, is_flaky, transcript_of
 
-__all__ = ["Crowd"]
+__all__ = ["Crowd", "mean_waits"]
 
 _sleep, _perf_counter = asyncio.sleep, perf_counter
 
 _ARRIVE_WITHIN = (
     0.5  # seconds: all at one instant would be a burst, which lags without anybody's fault
 )
+_QUEUE = LESSON.budgets["queue"].limit
 _SHARE = 0.5
 
 
@@ -65,7 +67,7 @@ class Crowd:
                 )
                 calls[call] = (flaky, when)
                 watch.calls.append(call)
-            endings = await settle(calls, 3 * sum(nominal) + 0.3)
+            endings = await settle(calls, _QUEUE * sum(nominal) + _ARRIVE_WITHIN)
         end = self.probe.snapshot()
         await _sleep(0)
         counts = await self.upstream.counts()
@@ -79,16 +81,16 @@ class Crowd:
             )
 
         slow, quick = seconds(wanted=True), seconds(wanted=False)
-        overhead = fmean(quick)
-        waits = _waits([counts.arrivals_of(clip) for clip, flaky in due if flaky], failures)
+        waits = mean_waits([counts.arrivals_of(clip) for clip, flaky in due if flaky], failures)
         return {
             "callers": len(due),
             "flaky": sum(retrying),
             "nominal": sum(nominal),
             "flaky_p90": slow[int(len(slow) * 0.9)],
             "healthy_p90": quick[int(len(quick) * 0.9)],
-            # The time of a request is not a wait, and a busy machine makes it longer.
-            "waits": [max(0.0, wait - overhead) for wait in waits],
+            "waits": waits,
+            "request": fmean(quick),
+            "failures": failures,
             "ideal": nominal,
             "unfinished": sum(
                 ending.how in ("unfinished", "stubborn") for ending in endings.values()
@@ -114,7 +116,7 @@ class Crowd:
                 return clip
 
 
-def _waits(arrivals: Sequence[Sequence[float]], failures: int) -> list[float]:
+def mean_waits(arrivals: Sequence[Sequence[float]], failures: int) -> list[float]:
     """Return the mean of each wait, first to last, over the callers that made all their requests."""
     complete = [times for times in arrivals if len(times) > failures]
     if not complete:

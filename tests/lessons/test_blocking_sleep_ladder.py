@@ -1,0 +1,68 @@
+"""The rungs, on the real upstream: what each promises, by what the upstream counted."""
+
+import asyncio
+import inspect
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import pytest
+
+from loopclinic.lessons.blocking_sleep import ladder
+from loopclinic.load import Request
+from loopclinic.servers import FaultyUpstream, transcript_of
+
+
+@asynccontextmanager
+async def service(**dials):
+    """A running upstream and a session to it."""
+    async with AsyncExitStack() as stack:
+        upstream = await stack.enter_async_context(FaultyUpstream(**dials))
+        session = await stack.enter_async_context(ladder.upstream_session(upstream.url)())
+        yield upstream, session
+
+
+RUNGS = [ladder.blocking, ladder.awaited, ladder.jittered, ladder.bounded]
+
+
+@pytest.mark.parametrize("rung", RUNGS, ids=lambda rung: rung.__name__)
+async def test_healthy_once_and_flaky_three_times(rung):
+    async with service(**ladder.DIALS) as (upstream, session):
+        for group, requests in (("healthy", 1), ("flaky", 3)):
+            before = (await upstream.counts()).requests
+            text = await rung(Request(0, {"group": group}, session))
+            counts = await upstream.counts()
+            assert counts.requests - before == requests
+            assert len(text.split()) == len(transcript_of(b"").split())
+
+
+async def test_only_the_blocking_rung_holds_the_loop():
+    held = {}
+    async with service(**ladder.DIALS) as (_, session):
+        for rung in (ladder.blocking, ladder.awaited):
+            turns = 0
+            task = asyncio.create_task(rung(Request(0, {"group": "flaky"}, session)))
+            while not task.done():
+                turns += 1
+                await asyncio.sleep(0.01)
+            await task
+            held[rung.__name__] = turns
+    assert held["awaited"] > 2 * held["blocking"]
+
+
+async def test_bounded_ends_by_its_deadline(monkeypatch):
+    monkeypatch.setattr(ladder, "DEADLINE", 0.05)
+    async with service(hang=1.0) as (_, session):
+        with pytest.raises(TimeoutError):
+            await ladder.bounded(Request(0, {"group": "healthy"}, session))
+
+
+def test_rungs_differ_by_a_few_lines_only():
+    # They are shown side by side: one idea a rung.
+    lines = [len(inspect.getsource(rung).splitlines()) for rung in RUNGS]
+    assert max(lines) <= 10
+    variants = ladder.rungs("http://127.0.0.1:1")
+    assert [one.name for one in variants] == [rung.__name__ for rung in RUNGS]
+
+
+def test_the_bound_is_a_callers_own_time():
+    assert ladder.own_time("healthy") == ladder.LATENCY
+    assert ladder.own_time("flaky") == pytest.approx(0.1 + 0.2 + 3 * ladder.LATENCY)

@@ -1,0 +1,52 @@
+"""`loopclinic demo`: before and after in a terminal, and what it says where there is none."""
+
+import io
+import re
+import time
+
+import pytest
+from rich.console import Console
+
+from loopclinic.cli import demo as command
+from loopclinic.cli.main import main
+from loopclinic.lessons import lesson
+from loopclinic.lessons.blocking_sleep import demo
+
+
+def milliseconds(text):
+    value, unit = re.fullmatch(r"([\d.]+) (ms|s)", text).groups()
+    return float(value) * (1000 if unit == "s" else 1)
+
+
+@pytest.mark.slow
+async def test_before_and_after_of_lesson_01():
+    console = Console(file=io.StringIO(), width=100, force_terminal=True, color_system=None)
+    began = time.monotonic()
+    await demo.demo(console)
+    assert time.monotonic() - began < 30
+    text = console.file.getvalue()
+    assert "STUCK for" in text  # seen while it was stuck
+    assert "ladder.py:" in text
+    row = next(line for line in text.splitlines() if "again, half of them" in line)
+    before, after, alone = re.findall(r"[\d.]+ m?s", row)
+    assert milliseconds(before) > 2 * milliseconds(after)
+    assert alone == "20.0 ms"
+    assert "time.sleep(BACKOFF" in text
+    assert "loopclinic check 01" in text
+
+
+def test_a_lesson_without_a_demo_names_those_with_one(capsys):
+    assert main(["demo", "00"]) == 2
+    assert "these have: 01" in capsys.readouterr().err
+
+
+def test_which_lessons_have_a_demo():
+    assert command._has_demo(lesson("01"))
+    assert not command._has_demo(lesson("00"))
+
+
+@pytest.mark.parametrize(
+    ("lag", "bar"), [(0.0, "▁"), (0.003, "▂"), (0.06, "▆"), (0.15, "▇"), (4.0, "█")]
+)
+def test_bars_grow_with_lag(lag, bar):
+    assert demo._bar(lag) == bar

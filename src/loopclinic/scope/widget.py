@@ -63,6 +63,7 @@ class Scope(anywidget.AnyWidget):
         if not self.probe.running:
             self.probe.start()
         self.recorder = Recorder(self.probe, self.lessons)
+        self._cell = _running_cell()
         self._lock = threading.Lock()
         self._unsubscribe: Callable[[], None] = lambda: None
         self._asked = 0.0
@@ -123,18 +124,20 @@ class Scope(anywidget.AnyWidget):
 
     def _replace_older(self) -> None:
         """Stop the scope that an earlier run of the same cell made."""
-        cell = _running_cell()
-        if cell is None:
+        if self._cell is None:
             return
-        older = self._of_cell.get(cell, lambda: None)()
-        self._of_cell[cell] = weakref.ref(self)
+        older = self._of_cell.get(self._cell, lambda: None)()
+        self._of_cell[self._cell] = weakref.ref(self)
         if older is not None:
             older.stop()
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         found = super()._repr_mimebundle_(**kwargs)
         data, metadata = found if isinstance(found, tuple) else (found or {}, {})
-        data = {**data, "text/plain": str(self.probe.report()), "image/png": _png(self.picture())}
+        data = {**data, "text/plain": str(self)}
+        if self._cell is None:
+            # Run by nbconvert or the like, which keeps what it is given: a page draws for itself.
+            data["image/png"] = _png(self.picture())
         return data, metadata
 
     def __str__(self) -> str:
@@ -148,7 +151,7 @@ def _png(figure: "Figure") -> str:
 
 
 def _running_cell() -> str | None:
-    """Return JupyterLab's id of the cell that is running, or None."""
+    """Return the id of the cell that is running in a page such as JupyterLab's, or None."""
     try:
         from IPython import get_ipython  # noqa: PLC0415 - there may be no IPython
 

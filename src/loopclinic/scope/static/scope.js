@@ -94,8 +94,9 @@ class Track {
   }
 
   restore(history) {
-    if (!history || !history.now) return;
+    if (!history) return;
     this.settings = { ...this.settings, ...history.settings };
+    if (!history.now) return;
     this.ticks = history.ticks.map(([at, lag]) => ({ at, lag }));
     this.stalls = history.stalls;
     this.stopped = history.stopped;
@@ -222,7 +223,7 @@ class Strip {
     if (Math.abs(width - (this.width ?? 0)) < 1) return;
     this.width = width;
     this.height = width < 480 ? 138 : 158;
-    this.plot = { left: 46, right: width - 10, top: 18, bottom: this.height - 22 };
+    this.plot = { left: 54, right: width - 10, top: 18, bottom: this.height - 22 };
     const { left, right, top, bottom } = this.plot;
     this.svg.setAttribute("viewBox", `0 0 ${width} ${this.height}`);
     this.svg.setAttribute("height", this.height);

@@ -1,0 +1,29 @@
+import os
+
+import pytest
+
+from .jupyterlab import FLAGS, chromium, running_lab
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Chromium. Missing, it is a failure where it was promised, and a skip on a learner's machine."""
+    path = chromium()
+    if path is None:
+        message = "no Chromium found: install it (Debian: apt-get install chromium)"
+        if os.environ.get("LOOPCLINIC_BROWSER") == "required":
+            pytest.fail(message)
+        pytest.skip(message)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield found
+        found.close()
+
+
+@pytest.fixture(scope="session")
+def lab(browser, tmp_path_factory):
+    """JupyterLab on a copy of the kit."""
+    with running_lab(tmp_path_factory.mktemp("kit")) as lab:
+        yield lab

@@ -11,10 +11,13 @@ import pytest
 from loopclinic.cli import uninstall
 from loopclinic.cli.main import main
 from loopclinic.places import kit_root, state_dir
+from loopclinic.servers import FaultyUpstream
 
 
 @pytest.fixture(autouse=True)
 def _own_cache(monkeypatch, tmp_path):
+    # Not the one that tests share a database in: what is here is going to be removed.
+    monkeypatch.setenv("LOOPCLINIC_HOME", str(tmp_path / "state"))
     cache = tmp_path / "cache" / "loopclinic"
     monkeypatch.setattr("platformdirs.user_cache_dir", lambda *_, **__: str(cache))
     # Servers of tests that run beside this one are not this one's to end.
@@ -72,6 +75,9 @@ def test_a_server_is_found_and_ended(monkeypatch, tmp_path):
     (package / "__init__.py").write_text("")
     (package.parent / "__init__.py").write_text("")
     (package / "trial.py").write_text("import time\ntime.sleep(60)\n")
+    upstream = FaultyUpstream()
+    with upstream:
+        assert upstream._process.pid in uninstall.running_servers()
     bystander = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     server = subprocess.Popen([sys.executable, "-m", "loopclinic.servers.trial"], cwd=tmp_path)
     try:

@@ -73,7 +73,7 @@ def test_the_wheel_holds_what_the_kit_reads_at_run_time(wheel):
     wanted = {
         file.relative_to(source).as_posix()
         for file in (source / "loopclinic").rglob("*")
-        if file.is_file() and "__pycache__" not in file.parts
+        if file.is_file() and not any(p.startswith(("__pycache__", ".")) for p in file.parts[1:])
     }
     assert "loopclinic/cli/labconfig/default_setting_overrides.json" in wanted
     assert any(name.startswith("loopclinic/scope/static/") for name in wanted)

@@ -268,10 +268,10 @@ def examine_jupyterlab() -> Finding:
 
 
 def _services() -> dict[str, Callable[[], Finding]]:
-    try:
-        from loopclinic.servers import SERVICES  # noqa: PLC0415 - needs the kit's packages
-    except ModuleNotFoundError:
+    if importlib.util.find_spec("aiohttp") is None:
         return {}  # the light install: `packages` says so
+    from loopclinic.servers import SERVICES  # noqa: PLC0415 - needs the kit's packages
+
     return {name: lambda name=name: examine_service(name) for name in SERVICES}  # type: ignore[misc]
 
 

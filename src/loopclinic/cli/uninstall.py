@@ -4,7 +4,6 @@ import argparse
 import shutil
 import sys
 from contextlib import suppress
-from itertools import pairwise
 from pathlib import Path
 
 from loopclinic.places import KitNotFoundError, kit_root, state_dir
@@ -37,10 +36,24 @@ def run(args: argparse.Namespace) -> int:
     if not args.yes and not _agreed():
         print("Nothing was removed.")
         return 1
+    from loopclinic.servers.postgres_status import remove  # noqa: PLC0415 - kit only
+    from loopclinic.servers.process import ServerError  # noqa: PLC0415
+
+    try:
+        # First, and by its own door: it still writes while it ends.
+        for folder in remove():
+            print(f"removed: {folder}, with PostgreSQL's data")
+    except ServerError as error:
+        print(f"loopclinic: {error}", file=sys.stderr)
+        return 2
     for pid in servers:
-        print(f"ended: server, process {pid}" if end(pid) else f"gone already: process {pid}")
+        if end(pid):
+            print(f"ended: server, process {pid}")
     for _, folder in doomed:
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            print(f"loopclinic: {folder} can't be removed whole: do it by hand.", file=sys.stderr)
+            return 2
         print(f"removed: {folder}")
     return _farewell()
 
@@ -72,8 +85,8 @@ def running_servers() -> list[int]:
     found = []
     for process in psutil.process_iter(["cmdline", "username"]):
         line = process.info["cmdline"] or []
-        modules = [after for flag, after in pairwise(line) if flag == "-m"]
-        ours = any(module.startswith(SERVERS) for module in modules)
+        python = bool({"-c", "-m"} & {*line[1:3]})
+        ours = python and any(word.startswith(SERVERS) for word in line[2:6])
         if ours and process.info["username"] == user:
             found.append(process.pid)
     return found

@@ -51,13 +51,13 @@ class Comparison:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What makes the figures less than they seem, one sentence a variant and cause."""
-        found: list[str] = []
+        """What makes the figures less than they seem, one sentence each, of the worst round."""
+        late = max((v for runs in self.rounds for v in runs), key=lambda v: v.generator_lag.p99)
+        found = [late.late_warning] if late.late_warning else []
         for name, runs in zip(self.variants, self.rounds, strict=True):
-            late = max(runs, key=lambda v: v.generator_lag.p99)
             failed = max(runs, key=lambda v: sum(v.errors.values()))
-            said = dict.fromkeys((*late.warnings[:1], *failed.warnings[-1:]))
-            found.extend(f"{name}: {sentence}" for sentence in said)
+            if failed.failure_warning:
+                found.append(f"{name}: {failed.failure_warning}")
         return tuple(found)
 
     def values(self, figure: str, variant: str, *, group: str | None = None) -> tuple[float, ...]:

@@ -109,16 +109,15 @@ def latency_plot(
             f"{bound_label} {duration(bound)}",
             (bound, 1.0),
             xycoords=("data", "axes fraction"),
-            xytext=(-5, -4),
+            xytext=(0, 3),  # above the plot, where no curve runs through it
             textcoords="offset points",
-            rotation=90,
-            ha="right",
-            va="top",
+            ha="center",
+            va="bottom",
             color=ink,
             fontsize=9,
         )
         words.append(f"{bound_label}: {duration(bound)}")
-    _legend(axes, ink, title)
+    _legend(axes, ink, title, 1.0 if bound is None else 1.055)
     figure.alt = "Latency distribution. " + "; ".join(words) + "."
     return figure
 
@@ -200,7 +199,7 @@ def _log_seconds(axes: Axes, lowest: float, highest: float) -> None:
 
 
 def _ticks(axis: Any, lowest: float, highest: float) -> None:
-    few = highest / lowest < 300  # noqa: PLR2004 - two decades and a half: label 2 and 5 too
+    few = highest / lowest < 1000  # noqa: PLR2004 - three decades: label 2 and 5 too
     steps = (1, 2, 5) if few else (1,)
     places = [
         decade * step for decade in _DECADES for step in steps if lowest <= decade * step <= highest
@@ -215,7 +214,7 @@ def _unit(seconds: float) -> str:
     return f"{seconds:g} s" if seconds >= 0.9995 else f"{seconds * 1000:g} ms"  # noqa: PLR2004
 
 
-def _legend(axes: Axes, ink: str, title: str) -> None:
+def _legend(axes: Axes, ink: str, title: str, height: float) -> None:
     handles, labels = axes.get_legend_handles_labels()
     if not handles:
         return
@@ -225,7 +224,7 @@ def _legend(axes: Axes, ink: str, title: str) -> None:
         labels,
         title=title or None,
         loc="lower left",
-        bbox_to_anchor=(-0.01, 1.0),
+        bbox_to_anchor=(-0.01, height),
         borderaxespad=0.2,
         alignment="left",
         ncols=columns,

@@ -97,23 +97,32 @@ class Vitals:
     """Whether the load was `Load(jobs=...)`: `makespan` is the figure to read."""
 
     @property
-    def warnings(self) -> tuple[str, ...]:
-        """What makes these figures less than they seem, one sentence each."""
-        found = []
+    def late_warning(self) -> str:
+        """A sentence if the load generator itself was late, else empty."""
         # A batch is due all at once, and sending it takes time: only a share of it is too much.
         allowed = max(_LATE, 0.1 * self.makespan) if self.batch else _LATE
-        if self.generator_lag.p99 > allowed:
-            found.append(
-                f"The load generator was late by {duration(self.generator_lag.p99)} at its p99: "
-                "the machine is too busy, and latencies hold that much of its own delay. "
-                "Lower the rate or close other programs."
-            )
+        if self.generator_lag.p99 <= allowed:
+            return ""
+        return (
+            f"The load generator was late by {duration(self.generator_lag.p99)} at its p99: "
+            "the machine is too busy, and latencies hold that much of its own delay. "
+            "Lower the rate or close other programs."
+        )
+
+    @property
+    def failure_warning(self) -> str:
+        """A sentence if requests failed, with the most frequent reason, else empty."""
         failed = sum(self.errors.values())
-        if failed:
-            kind = max(self.errors, key=lambda name: self.errors[name])
-            example = self.first_errors.get(kind, kind)
-            found.append(f"{failed} of {self.sent} requests failed, most by {example}.")
-        return tuple(found)
+        if not failed:
+            return ""
+        kind = max(self.errors, key=lambda name: self.errors[name])
+        example = self.first_errors.get(kind, kind)
+        return f"{failed} of {self.sent} requests failed, most by {example}."
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What makes these figures less than they seem, one sentence each."""
+        return tuple(filter(None, (self.late_warning, self.failure_warning)))
 
     @classmethod
     def of(cls, load: Load, played: Mapping[str, Any], measured: Mapping[str, Any]) -> Self:

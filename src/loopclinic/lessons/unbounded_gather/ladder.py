@@ -1,0 +1,119 @@
+"""The rungs of the ladder, from everything at once to what the lab asks for.
+
+Each is a publisher: `async def rung(session, posts, *, limit)`.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+
+from loopclinic.lessons.unbounded_gather.posts import DuePost
+from loopclinic.lessons.unbounded_gather.workforce import workforce
+
+__all__ = [
+    "COSTS",
+    "impatient",
+    "one_semaphore",
+    "own_semaphore",
+    "patient",
+    "polite",
+    "publish_all",
+    "publish_one",
+    "workers",
+]
+
+Posts = AsyncIterator[DuePost]
+_TOO_MANY = 429
+
+COSTS = {
+    "publish_all": "the service, first of all",
+    "own_semaphore": "the same, behind a line that looks like a limit",
+    "one_semaphore": "a task and a post in memory for everything that is due",
+    "workers": "a queue, and a sign that it ends; who fails is still not known",
+    "polite": "a place that waits while a refused post does",
+}
+"""What each rung costs, in words."""
+
+
+async def publish_one(session: aiohttp.ClientSession, post: DuePost) -> None:
+    """Send a post once.
+
+    Raises:
+        aiohttp.ClientError: the service did not take it.
+    """
+    async with session.post("/v1/posts", data=post.body) as response:
+        response.raise_for_status()
+
+
+async def publish_all(
+    session: aiohttp.ClientSession, posts: Posts, *, limit: int | None = None
+) -> None:
+    """Start everything at once: the anti-pattern."""
+    del limit
+    jobs = [publish_one(session, post) async for post in posts]
+    await asyncio.gather(*jobs, return_exceptions=True)
+
+
+async def own_semaphore(session: aiohttp.ClientSession, posts: Posts, *, limit: int) -> None:
+    """Give each post a semaphore of its own, which limits nothing."""
+
+    async def limited(post: DuePost) -> None:
+        async with asyncio.Semaphore(limit):
+            await publish_one(session, post)
+
+    jobs = [limited(post) async for post in posts]
+    await asyncio.gather(*jobs, return_exceptions=True)
+
+
+async def one_semaphore(session: aiohttp.ClientSession, posts: Posts, *, limit: int) -> None:
+    """Share one semaphore: rung 1."""
+    semaphore = asyncio.Semaphore(limit)
+
+    async def limited(post: DuePost) -> None:
+        async with semaphore:
+            await publish_one(session, post)
+
+    jobs = [limited(post) async for post in posts]
+    await asyncio.gather(*jobs, return_exceptions=True)
+
+
+async def workers(session: aiohttp.ClientSession, posts: Posts, *, limit: int) -> None:
+    """Let few workers take posts from a small queue: rung 2."""
+    await workforce(lambda post: publish_one(session, post), posts, limit)
+
+
+async def impatient(session: aiohttp.ClientSession, post: DuePost) -> None:
+    """Send a post again at once when it is refused."""
+    while True:
+        async with session.post("/v1/posts", data=post.body) as response:
+            if response.status != _TOO_MANY:
+                response.raise_for_status()
+                return
+
+
+async def patient(session: aiohttp.ClientSession, post: DuePost) -> None:
+    """Send a refused post again when the service asked for it."""
+    while True:
+        async with session.post("/v1/posts", data=post.body) as response:
+            if response.status != _TOO_MANY:
+                response.raise_for_status()
+                return
+            wait = float(response.headers["Retry-After"])
+        await asyncio.sleep(wait)
+
+
+async def polite(session: aiohttp.ClientSession, posts: Posts, *, limit: int) -> dict[str, Any]:
+    """Do as `workers`, honor Retry-After, and say what became of each post: rung 3."""
+    summary: dict[str, Any] = {"published": 0, "failed": {}}
+
+    async def noted(post: DuePost) -> None:
+        try:
+            await patient(session, post)
+            summary["published"] += 1
+        except aiohttp.ClientError as error:
+            summary["failed"][post.id] = str(error)
+
+    await workforce(noted, posts, limit)
+    return summary

@@ -18,7 +18,7 @@ help:
 	@echo 'make setup      the set-up alone'
 	@echo 'make test       every test                                   (PYTHON=python3.12 for another Python)'
 	@echo 'make prove      every verdict, repeated, idle and under load'
-	@echo 'make lint       ruff and mypy;  make format mends what ruff can'
+	@echo 'make lint       ruff, mypy, drift;  make format mends what ruff can'
 	@echo 'make gallery    the notebooks, executed, as HTML in build/gallery'
 	@echo 'make pictures   the pictures of the README'
 	@echo 'make lock       solve the dependencies anew into requirements.lock'
@@ -41,7 +41,8 @@ lint:
 	$(TEST) -m ruff check .
 	$(TEST) -m ruff format --check .
 	$(TEST) -m mypy
-	$(TEST) -m mypy scripts
+	$(TEST) -m mypy --follow-imports=silent scripts
+	$(TEST) scripts/drift.py
 
 format:
 	$(TEST) -m ruff check --fix --exit-zero .

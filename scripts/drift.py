@@ -1,0 +1,34 @@
+"""Compare what exists twice: labs as learners get them, and the pristine copies `reset` takes.
+
+Run by contributors and CI, where labs are unedited; a learner's labs differ, and should.
+"""
+
+import difflib
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def main(root: Path = ROOT) -> int:
+    """Print each difference; return 1 if there is one."""
+    drifted = 0
+    for shipped in sorted((root / "src/loopclinic/lessons").glob("*/shipped/**/*")):
+        if not shipped.is_file() or "__pycache__" in shipped.parts:
+            continue
+        inside = shipped.relative_to(next(one for one in shipped.parents if one.name == "shipped"))
+        lab = root / "labs" / inside
+        if lab.is_file() and lab.read_bytes() == shipped.read_bytes():
+            continue
+        drifted += 1
+        print(f"{lab.relative_to(root)} is not {shipped.relative_to(root)}: copy one to the other.")
+        if lab.is_file():
+            before, after = (one.read_text("utf-8", "replace") for one in (shipped, lab))
+            sys.stdout.writelines(
+                difflib.unified_diff(before.splitlines(True), after.splitlines(True))
+            )
+    return 1 if drifted else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -10,16 +10,17 @@ _STYLE = """
 .lc-drawing { --lc-text: var(--jp-content-font-color1, currentColor); --lc-calm: #00805c;
   --lc-lag: #0072b2; --lc-stall: #c35100; --lc-faint: rgba(128, 128, 128, .35);
   --lc-muted: var(--jp-content-font-color2, #68707a); max-width: 760px; margin: 2px 0 6px;
-  color: var(--lc-text); font: 13px/1.5 var(--jp-ui-font-family, system-ui, sans-serif);
+  overflow-x: auto; color: var(--lc-text); font: 13px/1.5 var(--jp-ui-font-family, system-ui, sans-serif);
   font-variant-numeric: tabular-nums; }
 body[data-jp-theme-light="false"] .lc-drawing { --lc-calm: #1fb98c; --lc-lag: #56b4e9;
   --lc-stall: #f0792a; }
-.lc-drawing svg { display: block; width: 100%; height: auto; overflow: visible; }
+.lc-drawing svg { display: block; width: 100%; height: auto; }
+.lc-drawing svg.lc-wide { min-width: 560px; }
 .lc-drawing svg text { fill: var(--lc-text); font: inherit; }
 .lc-drawing svg text.lc-muted { fill: var(--lc-muted); }
 .lc-drawing p { margin: 4px 0; }
 .lc-drawing .lc-muted { color: var(--lc-muted); }
-.lc-drawing code { background: none; padding: 0; color: inherit;
+.jp-RenderedHTMLCommon .lc-drawing code, .lc-drawing code { background: none; padding: 0; color: inherit;
   font: .96em/1.5 var(--jp-code-font-family, ui-monospace, monospace); }
 .lc-drawing a { color: var(--jp-content-link-color, #0067b8); }
 .jp-RenderedHTMLCommon .lc-drawing table, .lc-drawing table { border-collapse: collapse;

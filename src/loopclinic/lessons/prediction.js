@@ -46,6 +46,10 @@ function render({ model, el }) {
     input.setAttribute("aria-valuetext", guess === null ? "no guess yet" : figure);
   }
 
+  // JupyterLab gives the arrow keys to the notebook; Shift+Enter is still its own.
+  input.addEventListener("keydown", (event) => {
+    if (/^(Arrow|Page|Home|End)/.test(event.key)) event.stopPropagation();
+  });
   input.addEventListener("input", () => {
     const share = Number(input.value) / STEPS;
     model.set("guess", rounded(10 ** (low + share * (high - low))));

@@ -62,7 +62,8 @@ class Prediction(anywidget.AnyWidget):
     def against(self, measured: float, what: str = "measured") -> Drawing:
         """Return guess and measurement, side by side on the guess's scale, with the ratio in words.
 
-        `measured` is in the guess's unit; `what` names it. Without a guess, the measurement alone.
+        `measured` is in the guess's unit; `what` says of what, after the number. Without a guess,
+        the measurement alone.
 
         Raises:
             ValueError: `measured` is not a number above zero.
@@ -77,7 +78,7 @@ class Prediction(anywidget.AnyWidget):
         def share(value: float) -> float:
             return 100 * (log10(value) - log10(low)) / (log10(high) - log10(low))
 
-        rows = [("your guess", guess, "var(--lc-lag)"), (what, measured, "var(--lc-stall)")]
+        rows = [("your guess", guess, "var(--lc-lag)"), ("measured", measured, "var(--lc-stall)")]
         bars = "".join(
             _bar(name, self._words(value), share(value), color)
             for name, value, color in rows
@@ -112,13 +113,13 @@ def _judged(guess: float | None, measured: float) -> str:
         return "Your guess was right: you have seen this before."
     many = ratio if ratio > 1 else 1 / ratio
     times = f"{many:,.0f}" if many >= 9.5 else f"{many:.1f}"  # noqa: PLR2004
-    return f"{times} times {'more' if ratio > 1 else 'less'} than you guessed."
+    return f"{times} times your guess." if ratio > 1 else f"Your guess was {times} times too high."
 
 
 def _bar(name: str, value: str, share: float, color: str) -> str:
     width = max(share, 0.6)
     return (
-        "<div style='display:grid;grid-template-columns:minmax(6.5em,9em) minmax(0,1fr);gap:12px;"
+        "<div style='display:grid;grid-template-columns:6.5em minmax(0,1fr);gap:12px;"
         f"align-items:center;margin:5px 0'><span class='lc-muted'>{escape(name)}</span>"
         "<span style='display:flex;align-items:center;gap:8px;white-space:nowrap'>"
         f"<span style='flex:0 1 {width:.1f}%;height:14px;border-radius:2px;background:{color}'>"

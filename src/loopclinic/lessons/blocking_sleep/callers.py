@@ -4,13 +4,14 @@ import asyncio
 import atexit
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from html import escape
 from typing import Any
 
-from aiohttp import ClientSession, TCPConnector
+from aiohttp import ClientSession
 
+from loopclinic.lessons.blocking_sleep.ladder import DIALS, LATENCY, upstream_session
 from loopclinic.lessons.drawing import Drawing, span
 from loopclinic.load import Request, Variant
 from loopclinic.servers import FaultyUpstream, Upstream, is_flaky
@@ -19,11 +20,6 @@ __all__ = ["LATENCY", "Unavailable", "callers", "endings", "post", "served", "se
 
 Transcribe = Callable[[ClientSession, bytes], Awaitable[str]]
 
-LATENCY = 0.02
-"""Seconds the service takes for one request."""
-FAILURES = 2
-"""Times in a row that the service sends a flaky caller away."""
-_SHARE = 0.5  # of all clips are flaky by their digest; callers pick theirs
 _running: list[Upstream] = []
 _end = ExitStack()
 
@@ -55,7 +51,7 @@ def service() -> Upstream:
         atexit.register(_end.close)
     upstream = _running[0]
     upstream.reset_now()
-    upstream.set_now(latency=LATENCY, fail_first=FAILURES, fail_share=_SHARE)
+    upstream.set_now(**DIALS)
     return upstream
 
 
@@ -68,24 +64,18 @@ def callers(count: int, *, flaky: int) -> list[dict[str, str]]:
 
 def served(transcribe: Transcribe, upstream: Upstream) -> Variant:
     """Return a way to transcribe as something to put under load: a session, a clip a request."""
-    url = upstream.url
-
-    @asynccontextmanager
-    async def session() -> AsyncIterator[ClientSession]:
-        async with ClientSession(url, connector=TCPConnector(limit=0)) as opened:
-            yield opened
 
     async def handle(request: Request) -> str:
         clip = _clip(flaky=request.payload["group"] == "flaky")
         return await transcribe(request.state, clip)
 
-    return Variant(handle, name=transcribe.__name__, setup=session)
+    return Variant(handle, name=transcribe.__name__, setup=upstream_session(upstream.url))
 
 
 def _clip(*, flaky: bool) -> bytes:
     while True:
         clip = os.urandom(32)
-        if is_flaky(clip, _SHARE) == flaky:
+        if is_flaky(clip, DIALS["fail_share"]) == flaky:
             return clip
 
 

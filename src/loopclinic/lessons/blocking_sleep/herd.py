@@ -105,8 +105,9 @@ def _drawn(runs: Sequence[_Run]) -> Drawing:
         )
     words = "".join(f"<p>{_strong(sentence)}</p>" for sentence in sentences)
     return Drawing(
-        f"<svg viewBox='0 0 {width:.0f} {bottom + 24:.0f}' role='img' "
-        f"aria-label='{escape(' '.join(sentences))}'>{''.join(drawn)}</svg>{words}",
+        f"<svg class='lc-wide' viewBox='0 0 {width:.0f} {bottom + 24:.0f}' role='img' "
+        f"aria-label='{escape(' '.join(sentences))}'>{''.join(drawn)}</svg><p class='lc-muted'>Requests "
+        f"as they came to the service, {span(_BIN)} a column.</p>{words}",
         "\n".join(sentences),
     )
 

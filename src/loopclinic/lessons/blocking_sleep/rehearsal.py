@@ -31,7 +31,7 @@ _STALL = 0.02
 _BUSY = LESSON.budgets["busy"].limit
 """Share of the time: from here on, what can only be shown on a free loop is left out."""
 _LAG, _CANCEL, _DEADLINE = (LESSON.budgets[name].limit for name in ("lag", "cancel", "deadline"))
-_IN_TIME = 7.0
+_IN_TIME = 6.0
 """Seconds after which nothing is measured twice, or at length: a verdict takes 15 s at most."""
 
 _CROWD, _HEALTHY = 100, 30

@@ -50,7 +50,7 @@ def victims(vitals: Vitals, *, alone: float) -> Drawing:
             samples = vitals.groups[group].samples
             drawn.append(_row(name, samples, _COLORS[group], at, top + row * (index + 0.5)))
     return Drawing(
-        f"<p>{escape(sentence)}</p><svg viewBox='0 0 {width:.0f} {bottom + 24:.0f}' role='img' "
+        f"<p>{escape(sentence)}</p><svg class='lc-wide' viewBox='0 0 {width:.0f} {bottom + 24:.0f}' role='img' "
         f"aria-label='{escape(sentence)}'>{''.join(drawn)}</svg>"
         "<p class='lc-muted'>Each dot is one caller, at the time from when its request was due to "
         "its answer (log scale).</p>",

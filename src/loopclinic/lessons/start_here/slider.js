@@ -63,6 +63,10 @@ function render({ model, el }) {
     }
   }
 
+  // JupyterLab gives the arrow keys to the notebook; Shift+Enter is still its own.
+  input.addEventListener("keydown", (event) => {
+    if (/^(Arrow|Page|Home|End)/.test(event.key)) event.stopPropagation();
+  });
   input.addEventListener("input", () => {
     here.textContent = input.value;
     last += 1;

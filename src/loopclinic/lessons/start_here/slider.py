@@ -172,7 +172,7 @@ def _lines(moves: Sequence[Move]) -> str:
         )
     label = "each line is one move: from your hand to the loop"
     return (
-        f"<svg viewBox='0 0 {width:.0f} {bottom + 26:.0f}' role='img' aria-label='{label}'>"
+        f"<svg class='lc-wide' viewBox='0 0 {width:.0f} {bottom + 26:.0f}' role='img' aria-label='{label}'>"
         f"{''.join(drawn)}</svg><p class='lc-muted'>Each line is one move, from your hand (dot) to "
         "the loop (mark).</p>"
     )

@@ -192,7 +192,6 @@ def test_nested_loop_by_its_error(facts):
         ("crowd", {"waits": [0.0, 0.0, 0.0]}, "retry-storm"),
         ("retried", {"waits": [0.01, 0.01]}, "retry-storm"),
         ("crowd", {"waits": [0.12, 0.12, 0.12]}, "retry-storm"),
-        ("crowd", {"waits": [0.26, 0.5, 0.98]}, None),
         ("crowd", {"waits": [0.4, 0.4, 0.4], "request": 0.2}, "retry-storm"),
         ("crowd", {"failed": raised("KeyError", message="x")}, None),
         ("crowd", {"wrong": 1}, None),
@@ -241,6 +240,17 @@ def test_wait_before_the_first_attempt(facts):
     facts["plain"]["endings"][0]["seconds"] = 1.9
     (reason,) = reasons(facts)
     assert "1.9 s" in reason.sentence
+
+
+def test_waits_that_are_too_long_are_so_alone_and_in_a_crowd(facts):
+    facts["retried"]["waits"] = [0.21, 0.41]
+    assert reasons(facts) == []
+    facts["crowd"]["waits"] = [0.26, 0.5, 0.98]
+    (reason,) = reasons(facts)
+    assert reason.conflict is None
+    assert "260 ms, 500 ms, 980 ms" in reason.sentence
+    facts["retried"]["waits"] = [0.1, 0.2]
+    assert reasons(facts) == []
 
 
 def test_root_comes_first(facts):

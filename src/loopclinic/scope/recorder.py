@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from loopclinic.places import KitNotFoundError, kit_root
@@ -16,24 +17,29 @@ WINDOW = 60.0
 _TICKS = 900
 _STALLS = 50
 _FRAMES = 12  # of a stack: more is scrolled past
+_BIRTH = 0.5  # seconds: what making a scope may cost before it is worth a line in its list
 _CROWDED = 0.9  # busy share of a second, without a stall, that is called too much work
 
 
 class Recorder:
     """Reads a running probe at each `tick()` and keeps what a view needs that comes later.
 
-    Memory is bounded: 900 ticks, 50 stalls. Called from one thread at a time.
+    Memory is bounded: 900 ticks, 50 stalls. Any thread may call: ticks come from the probe's, the
+    history is asked for by pages and pictures.
     """
 
     def __init__(self, probe: Probe, lessons: Mapping[str, tuple[str, str]]) -> None:
+        self._lock = Lock()
         self.probe = probe
         self.lessons = lessons
         self.stopped = False
         self.now: dict[str, Any] | None = None
         self.ticks: deque[tuple[float, float | None]] = deque(maxlen=_TICKS)
         self.stalls: deque[dict[str, Any]] = deque(maxlen=_STALLS)
-        self._seen = -1.0  # when the newest stall in `stalls` began
         self._last = probe.snapshot()
+        self._seen = -1.0  # when the newest stall in `stalls` began
+        self._born = self._last.at
+        self._settled = False  # the iteration that made the scope is over
         self._past: deque[Snapshot] = deque([self._last])  # one a second
 
     def tick(self) -> dict[str, Any]:
@@ -42,9 +48,22 @@ class Recorder:
         Times are in seconds; `at` and `started` count from the probe's beginning. `strip` is the
         tick's lag, None where a stall stands in its place.
         """
+        with self._lock:
+            return self._tick()
+
+    def _tick(self) -> dict[str, Any]:
         probe = self.probe
         snapshot, census, current = probe.snapshot(), probe.census(), probe.current()
         ended = [stall for stall in probe.stalls if stall.started > self._seen]
+        if not self._settled:
+            ended = [stall for stall in ended if not self._is_birth(stall)]
+            if current is not None and self._is_birth(current):
+                current = None
+            if current is None:
+                # Measured from here on: how long the scope took to appear is not the reader's lag.
+                self._settled = snapshot.iterations > self._last.iterations
+                self._last = snapshot
+                self._past = deque([snapshot])
         span = snapshot.since(self._last)
         if snapshot.at - self._past[-1].at >= 1:
             self._past.append(snapshot)
@@ -93,6 +112,11 @@ class Recorder:
 
     def history(self) -> dict[str, Any]:
         """Return all that a view needs which was not there before."""
+        notebooks = _notebooks()
+        with self._lock:
+            return self._history(notebooks)
+
+    def _history(self, notebooks: dict[str, str | None] | None) -> dict[str, Any]:
         return {
             "now": {**self.now, "ended": []} if self.now is not None else None,
             "ticks": [list(tick) for tick in self.ticks],
@@ -101,9 +125,15 @@ class Recorder:
             "settings": {
                 "threshold": self.probe.threshold,
                 "lessons": {name: list(treated) for name, treated in self.lessons.items()},
-                "notebooks": _notebooks(),
+                "notebooks": notebooks,
             },
         }
+
+    def _is_birth(self, stall: Stall) -> bool:
+        """Whether this is the iteration that made the scope, with nothing else of note in it."""
+        return stall.started <= self._born <= stall.started + stall.seconds and (
+            stall.synchronous_cell or stall.seconds < _BIRTH
+        )
 
     def _back(self, seconds: float) -> Snapshot:
         """Return the latest snapshot that is at least so many seconds old, else the oldest."""

@@ -93,7 +93,7 @@ class Scope(anywidget.AnyWidget):
         from loopclinic.scope.picture import picture  # noqa: PLC0415 - matplotlib is slow to load
 
         if self.probe.running:
-            self.recorder.tick()
+            self._tick()  # through the page too: a stall is told of once
         return picture(self.recorder.history(), dark=dark)
 
     def __enter__(self) -> Self:

@@ -194,10 +194,10 @@ function glyph(name) {
 
 const FIGURES = [
   // key, name, what it means
-  ["lag", "lag now", "wait of an event right now"],
-  ["p99", "p99", "of the wait, last 60 s"],
-  ["worst", "worst", "wait, last 60 s"],
-  ["utilization", "utilization", "busy share, last 5 s"],
+  ["lag", "lag now", "wait for the loop"],
+  ["p99", "p99", "last 60 s"],
+  ["worst", "worst", "last 60 s"],
+  ["utilization", "utilization", "busy, last 5 s"],
   ["tasks", "tasks", "on this loop"],
   ["threads", "threads", "busy in the executor"],
 ];
@@ -223,7 +223,7 @@ class Strip {
     if (Math.abs(width - (this.width ?? 0)) < 1) return;
     this.width = width;
     this.height = width < 480 ? 138 : 158;
-    this.plot = { left: 54, right: width - 10, top: 18, bottom: this.height - 22 };
+    this.plot = { left: 58, right: width - 13, top: 18, bottom: this.height - 22 };
     const { left, right, top, bottom } = this.plot;
     this.svg.setAttribute("viewBox", `0 0 ${width} ${this.height}`);
     this.svg.setAttribute("height", this.height);
@@ -298,7 +298,7 @@ class Strip {
     this.quiet.setAttribute("width", silent ? Math.max(0, this.plot.right - edge) : 0);
     const shown = track.stalls.filter((stall) => stall.started + stall.seconds > now - WINDOW - 1);
     const stuck = track.stuck();
-    if (stuck) shown.push({ ...stuck, seconds: silent || track.stopped ? stuck.seconds : Math.max(stuck.seconds, now - stuck.started) });
+    if (stuck) shown.push({ ...stuck, until: silent || track.stopped ? undefined : now });
     this.marks.replaceChildren(...shown.flatMap((stall) => this.mark(stall, now)));
   }
 
@@ -306,7 +306,7 @@ class Strip {
   mark(stall, now) {
     const { bottom, right, left } = this.plot;
     const start = this.x(stall.started, now);
-    const end = Math.max(start + 1.5, this.x(stall.started + stall.seconds, now));
+    const end = Math.max(start + 1.5, this.x(stall.until ?? stall.started + stall.seconds, now));
     const top = this.y(stall.seconds);
     const kind = stall.cell ? "lc-cell" : "lc-stall";
     const parts = [
@@ -335,6 +335,42 @@ function notebookPath(folder, name) {
     if (candidate?.startsWith(`${root}/`)) return `${candidate.slice(root.length + 1)}/${name}.ipynb`;
   }
   return null;
+}
+
+/** Says a stall in the notebook's corner while the scope itself is scrolled out of sight. */
+class Chip {
+  constructor(scope) {
+    this.scope = scope;
+    this.seen = true;
+    this.word = make("strong");
+    this.rest = make("span");
+    this.code = make("code");
+    // A shortcut for the eye; whoever reads by keyboard or ear has the scope's own live region.
+    this.root = make("div", { class: "lc-scope lc-chip", "aria-hidden": "true" }, make("span", {}, glyph("stalled")), make("p", {}, this.word, this.rest, this.code));
+    this.root.addEventListener("click", () => scope.scrollIntoView({ block: "nearest" }));
+    this.observer = new IntersectionObserver(([entry]) => { this.seen = entry.isIntersecting; });
+    this.observer.observe(scope.querySelector(".lc-status"));
+  }
+
+  close() {
+    this.observer.disconnect();
+    this.root.remove();
+  }
+
+  draw({ name, word, rest, code }) {
+    this.panel = this.scope.closest(".jp-WindowedPanel-outer, .jp-NotebookPanel") ?? this.panel;
+    const place = this.panel?.getBoundingClientRect();
+    const wanted = (name === "stalled" || name === "silent") && !this.seen && place?.width > 0;
+    if (!wanted) return this.root.remove();
+    if (!this.root.isConnected) document.body.append(this.root);
+    this.root.dataset.state = name;
+    this.root.style.right = `${window.innerWidth - place.right + 24}px`;
+    this.root.style.top = `${place.top + 12}px`;
+    this.root.style.maxWidth = `${place.width - 48}px`;
+    write(this.word, word);
+    write(this.rest, rest);
+    write(this.code, code ?? "");
+  }
 }
 
 class View {
@@ -369,6 +405,7 @@ class View {
       this.live,
     );
     root.append(this.root);
+    this.chip = new Chip(this.root);
     this.resized = new ResizeObserver(() => { this.resize(); this.draw(); });
     this.resized.observe(this.root);
     this.timer = setInterval(() => this.draw(), 250);
@@ -380,6 +417,7 @@ class View {
   close() {
     clearInterval(this.timer);
     this.resized.disconnect();
+    this.chip.close();
     this.track.views.delete(this);
     this.root.remove();
   }
@@ -394,6 +432,7 @@ class View {
     const { track } = this;
     const state = track.state();
     this.status(state);
+    this.chip.draw(state);
     const silent = state.name === "silent";
     const held = track.witnessed();
     for (const [key] of FIGURES) {
@@ -403,7 +442,7 @@ class View {
     }
     const waiting = track.now?.waiting ?? 0;
     write(this.note.threads, waiting ? `busy, ${waiting} calls queue` : FIGURES[5][2]);
-    write(this.note.lag, silent ? "at least, by this browser’s clock" : FIGURES[0][2]);
+    write(this.note.lag, silent ? "by this browser’s clock" : FIGURES[0][2]);
     write(this.legend, `stall, over ${duration(track.settings.threshold)[0].replace(/\.?0+$/, "")}\u00a0${duration(track.settings.threshold)[1]}`);
     const second = Math.floor(track.clock());
     if (!this.still.matches || second !== this.drawn || state.name !== this.shown) this.strip.draw(track);
@@ -460,12 +499,12 @@ class View {
     const row = make("li", { "data-id": stall.id, "data-end": stall.started + stall.seconds, class: stall.cell ? "lc-row lc-row-cell" : "lc-row" });
     const [number, unit] = duration(stall.seconds);
     const treatment = make("span", { class: "lc-treatment" }, ...this.treatment(stall));
-    const place = make("span", { class: "lc-where" }, stall.where);
+    const where = make("span", { class: "lc-where" }, stall.where);
     const line = make("code", {}, stall.code || "");
-    const middle = make("div", { class: "lc-place" }, place, line);
+    const middle = make("div", { class: "lc-place" }, where, line);
     if (stall.stack.length > 1) {
       const frames = stall.stack.map((frame) => make("li", {}, make("span", {}, `${frame.where} in ${frame.function}`), make("code", {}, frame.code)));
-      middle.replaceChildren(make("details", {}, make("summary", { title: "Show the calls that led there" }, place, line), make("ol", { class: "lc-stack" }, ...frames)));
+      middle.replaceChildren(make("details", {}, make("summary", { title: "Show the calls that led there" }, make("span", { class: "lc-line" }, where, line)), make("ol", { class: "lc-stack" }, ...frames)));
     }
     row.append(make("span", { class: "lc-length" }, glyph(stall.cell ? "cell" : "stalled"), make("b", {}, number), make("i", {}, unit)), middle, treatment, make("time"));
     return row;

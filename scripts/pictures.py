@@ -34,7 +34,7 @@ def main() -> int:
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         for theme in ("light", "dark"):
             notebook_path = lab.write(f"scope-{theme}.ipynb", SCOPE, FREEZE)
-            with new_page(browser, dark=theme == "dark", width=1100, height=720) as page:
+            with new_page(browser, dark=theme == "dark", width=1400, height=1300) as page:
                 notebook = lab.open(page, notebook_path)
                 notebook.run(0)
                 page.locator('.lc-scope[data-state="calm"]').wait_for(timeout=30_000)
@@ -43,7 +43,18 @@ def main() -> int:
                 page.locator('.lc-scope[data-state="stalled"]').wait_for(timeout=5_000)
                 time.sleep(2.5)
                 file = PICTURES / f"scope-{theme}.png"
-                page.locator(".jp-Notebook").first.screenshot(path=file)
+                first, last = (notebook.cell(number).bounding_box() for number in (0, 1))
+                if first is None or last is None:
+                    raise RuntimeError("JupyterLab shows no cells: run make pictures again")
+                page.screenshot(
+                    path=file,
+                    clip={
+                        "x": first["x"],
+                        "y": first["y"],
+                        "width": first["width"],
+                        "height": last["y"] + last["height"] - first["y"],
+                    },
+                )
                 print(file.relative_to(ROOT))
         browser.close()
     return 0

@@ -18,6 +18,7 @@ _TICKS = 900
 _STALLS = 50
 _FRAMES = 12  # of a stack: more is scrolled past
 _BIRTH = 0.5  # seconds: what making a scope may cost before it is worth a line in its list
+_TELLING = 0.5  # seconds: of less, a busy share says nothing
 _CROWDED = 0.9  # busy share of a second, without a stall, that is called too much work
 
 
@@ -59,7 +60,9 @@ class Recorder:
             ended = [stall for stall in ended if not self._is_birth(stall)]
             if current is not None and self._is_birth(current):
                 current = None
-            if current is None:
+            if current is not None or ended:
+                self._settled = True
+            else:
                 # Measured from here on: how long the scope took to appear is not the reader's lag.
                 self._settled = snapshot.iterations > self._last.iterations
                 self._last = snapshot
@@ -97,7 +100,7 @@ class Recorder:
             "lag": lag,
             "p99": minute.lag.p99,
             "worst": max([lag, *recent, *calm]),
-            "utilization": five.utilization,
+            "utilization": five.utilization if five.seconds >= _TELLING else None,
             "tasks": census.tasks,
             "threads": census.executor_busy,
             "workers": census.executor_workers,
@@ -143,7 +146,9 @@ class Recorder:
     def _crowded(self, snapshot: Snapshot, current: Stall | None) -> float | None:
         """Return the busy share of the last second where many short callbacks make it up."""
         second = snapshot.since(self._back(1.0))
-        if current is not None or second.utilization is None or second.utilization < _CROWDED:
+        if current is not None or second.seconds < _TELLING:
+            return None
+        if second.utilization is None or second.utilization < _CROWDED:
             return None
         if self.stalls:
             last = self.stalls[-1]

@@ -49,7 +49,8 @@ class Scope(anywidget.AnyWidget):
 
     lessons: ClassVar[dict[str, tuple[str, str]]] = {}
     """Conflict name -> (lesson name, title) of the lesson that treats it."""
-    _of_cell: ClassVar[dict[str, "weakref.ref[Scope]"]] = {}
+    _of_cell: ClassVar[dict[str, tuple[str, "weakref.WeakSet[Scope]"]]] = {}
+    """Cell id -> the request that ran it last, and the scopes that it made."""
 
     def __init__(
         self,
@@ -63,7 +64,7 @@ class Scope(anywidget.AnyWidget):
         if not self.probe.running:
             self.probe.start()
         self.recorder = Recorder(self.probe, self.lessons)
-        self._cell = _running_cell()
+        self._cell, self._run = _running_cell()
         self._lock = threading.Lock()
         self._unsubscribe: Callable[[], None] = lambda: None
         self._asked = 0.0
@@ -85,7 +86,8 @@ class Scope(anywidget.AnyWidget):
 
     def close(self) -> None:
         """Stop measuring and take the widget off the page."""
-        self.stop()
+        if "_lock" in self.__dict__:  # ipywidgets closes what was never made, too
+            self.stop()
         super().close()
 
     def picture(self, *, dark: bool = False) -> "Figure":
@@ -123,13 +125,16 @@ class Scope(anywidget.AnyWidget):
             self._asked = self.probe.snapshot().at
 
     def _replace_older(self) -> None:
-        """Stop the scope that an earlier run of the same cell made."""
+        """Stop the scopes that an earlier run of the same cell made."""
         if self._cell is None:
             return
-        older = self._of_cell.get(self._cell, lambda: None)()
-        self._of_cell[self._cell] = weakref.ref(self)
-        if older is not None:
-            older.stop()
+        run, scopes = self._of_cell.get(self._cell, (self._run, weakref.WeakSet[Scope]()))
+        if run != self._run:
+            for older in tuple(scopes):
+                older.close()  # its output is gone: nothing would ever free it
+            scopes = weakref.WeakSet()
+        scopes.add(self)
+        self._of_cell[self._cell] = self._run, scopes
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         found = super()._repr_mimebundle_(**kwargs)
@@ -150,12 +155,12 @@ def _png(figure: "Figure") -> str:
     return base64.b64encode(out.getvalue()).decode()
 
 
-def _running_cell() -> str | None:
-    """Return the id of the cell that is running in a page such as JupyterLab's, or None."""
+def _running_cell() -> tuple[str | None, str]:
+    """Return the id of the cell that is running in a page such as JupyterLab's, or None, and of the run."""
     try:
         from IPython import get_ipython  # noqa: PLC0415 - there may be no IPython
 
         parent = get_ipython().kernel.get_parent()
-        return str(parent["metadata"]["cellId"])
+        return str(parent["metadata"]["cellId"]), str(parent["header"]["msg_id"])
     except (ImportError, AttributeError, KeyError, TypeError):
-        return None
+        return None, ""

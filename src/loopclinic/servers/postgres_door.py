@@ -46,7 +46,8 @@ class Door:
     """Lets holders in and answers them, each in a thread of its own.
 
     `news` guards `holders` and is notified when one leaves. `greet` gives the answer to the token,
-    `answer` that to a request, and `leave` is called for a holder before it counts as gone.
+    `answer` that to a request, and `leave` is called for a holder before it counts as gone. Once
+    `closed` is set nobody gets in, so that nobody is let in and sent away at once.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class Door:
         self._greet = greet
         self._answer = answer
         self._leave = leave
-        self._closed = False
+        self.closed = False
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=64)
 
     @property
@@ -79,7 +80,7 @@ class Door:
     def close(self) -> None:
         """Let nobody in any more, and hang up on everybody."""
         with self._news:
-            self._closed = True
+            self.closed = True
             holders = list(self.holders)
         self._socket.close()
         for holder in holders:
@@ -103,7 +104,7 @@ class Door:
             connection.settimeout(None)
             holder = Holder(connection, int(hello["pid"]), str(hello["label"]))
             with self._news:
-                if self._closed:
+                if self.closed:
                     return
                 if hello["lease"]:
                     self.holders.append(holder)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _PERIOD = 1.0
+_FIRST_LEASE = 10.0
 _LOCK_WAIT = 15.0
 _DEATHS = 5
 _DEATHS_WITHIN = 60.0
@@ -61,6 +62,8 @@ class _Supervisor:
         self._notice = self._cluster.start()
         importing.join()
         self._watch()
+        # On a busy machine it may be a while until the starter takes the first lease.
+        self._door.empty_since = time.monotonic() + _FIRST_LEASE
         self._door.open()
         self._publish()
         return self._notice
@@ -70,6 +73,7 @@ class _Supervisor:
         with self._news:
             while not self._is_over():
                 self._news.wait(min(_PERIOD, max(self._linger, 0.01)))
+            self._door.closed = True
 
     def end(self) -> None:
         """Close the door on everybody, and stop the server."""
@@ -200,7 +204,7 @@ class _Supervisor:
         """Let go what `keep` holds; tell whether the server ends now."""
         with self._news:
             self._kept = False
-            self._ending = force or not self._door.holders
+            self._ending = self._door.closed = force or not self._door.holders
             self._news.notify_all()
             return self._ending
 

@@ -192,7 +192,7 @@ def test_nested_loop_by_its_error(facts):
         ("crowd", {"waits": [0.0, 0.0, 0.0]}, "retry-storm"),
         ("retried", {"waits": [0.01, 0.01]}, "retry-storm"),
         ("crowd", {"waits": [0.12, 0.12, 0.12]}, "retry-storm"),
-        ("crowd", {"waits": [0.4, 0.4, 0.4], "request": 0.2}, "retry-storm"),
+        ("crowd", {"waits": [0.2, 0.2, 0.2], "request": 0.1}, "retry-storm"),
         ("crowd", {"failed": raised("KeyError", message="x")}, None),
         ("crowd", {"wrong": 1}, None),
     ],
@@ -211,6 +211,7 @@ def test_one_finding_one_reason(facts, name, change, conflict):
         ("crowd", {"waits": [0.06, 0.12, 0.24]}),  # full jitter
         ("crowd", {"waits": [0.52, 0.64, 0.88], "request": 0.4, "flaky_p90": 3.0}),  # slow machine
         ("crowd", {"waits": [0.46, 0.52, 0.64], "request": 0.4, "flaky_p90": 2.0}),  # and jittered
+        ("crowd", {"waits": [0.6, 0.58, 0.66], "request": 0.5, "flaky_p90": 2.6}),  # overloaded
         ("crowd", {"waits": []}),
         ("crowd", {"lag": 0.03, "threads": 1}),
         ("endless", {"ending": raised("TimeoutError", seconds=0.0)}),  # it would not fit

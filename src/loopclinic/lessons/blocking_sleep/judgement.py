@@ -213,6 +213,7 @@ def _waits(few: Facts, crowd: Facts) -> Iterator[Reason]:
     shown = ", ".join(span(wait) for wait in waits)
     # Four callers alone see next to no queue, so that there a wait of nothing shows as nothing.
     alone = sum(few["waits"]) / few["alone"]
+    grown = (waits[-1] - waits[0]) / (ideal[-1] - ideal[0])
     without_requests = share - len(waits) * crowd["request"] / sum(ideal)
     common: dict[str, Any] = at(crowd["place"])
     if share < least.limit or 0 < alone < _NO_REST:
@@ -224,7 +225,8 @@ def _waits(few: Facts, crowd: Facts) -> Iterator[Reason]:
             **common,
             next_step="Wait between attempts, twice as long each time, with jitter.",
         )
-    elif (grown := (waits[-1] - waits[0]) / (ideal[-1] - ideal[0])) < growth.limit:
+    # Where a request takes longer than a wait, the service's queue is what the gaps show.
+    elif grown < growth.limit and crowd["request"] < ideal[0]:
         yield Reason(
             f"The waits do not grow: {shown} on average.",
             conflict="retry-storm",

@@ -43,10 +43,3 @@ def test_a_lesson_without_a_demo_names_those_with_one(capsys):
 def test_which_lessons_have_a_demo():
     assert command._has_demo(lesson("01"))
     assert not command._has_demo(lesson("00"))
-
-
-@pytest.mark.parametrize(
-    ("lag", "bar"), [(0.0, "▁"), (0.003, "▂"), (0.06, "▆"), (0.15, "▇"), (4.0, "█")]
-)
-def test_bars_grow_with_lag(lag, bar):
-    assert demo._bar(lag) == bar

@@ -17,6 +17,7 @@ WINDOW = 60.0
 _TICKS = 900
 _STALLS = 50
 _FRAMES = 12  # of a stack: more is scrolled past
+_SLOW = 0.5  # seconds between two looks back over the minute
 _BIRTH = 0.5  # seconds: what making a scope may cost before it is worth a line in its list
 _TELLING = 0.5  # seconds: of less, a busy share says nothing
 _CROWDED = 0.9  # busy share of a second, without a stall, that is called too much work
@@ -42,6 +43,8 @@ class Recorder:
         self._born = self._last.at
         self._settled = False  # the iteration that made the scope is over
         self._past: deque[Snapshot] = deque([self._last])  # one a second
+        self._slow: dict[str, Any] = {}
+        self._due = 0.0  # when the figures in `_slow` are due again
 
     def tick(self) -> dict[str, Any]:
         """Return what happened since the last tick.
@@ -54,10 +57,14 @@ class Recorder:
 
     def _tick(self) -> dict[str, Any]:
         probe = self.probe
-        snapshot, census, current = probe.snapshot(), probe.census(), probe.current()
-        ended = [stall for stall in probe.stalls if stall.started > self._seen]
+        # In this order: a stall that ends meanwhile is shown once too often, never as ordinary lag.
+        current, snapshot, census = probe.current(), probe.snapshot(), probe.census()
+        ended = [
+            stall
+            for stall in probe.stalls
+            if stall.started > self._seen and not self._is_birth(stall)
+        ]
         if not self._settled:
-            ended = [stall for stall in ended if not self._is_birth(stall)]
             if current is not None and self._is_birth(current):
                 current = None
             if current is not None or ended:
@@ -72,8 +79,6 @@ class Recorder:
             self._past.append(snapshot)
         while len(self._past) > 1 and snapshot.at - self._past[1].at > WINDOW:
             self._past.popleft()
-        minute = snapshot.since(self._past[0])
-        five = snapshot.since(self._back(5.0))
         lag = current.seconds if current is not None else span.lag.max
         stuck_from = current.started if current is not None else snapshot.at
         covered = stuck_from < snapshot.at or any(
@@ -84,23 +89,17 @@ class Recorder:
         fresh = [_stall(stall) for stall in ended]
         self.stalls.extend(fresh)
         strip = None if covered else span.lag.max
-        recent = [
-            stall["seconds"]
-            for stall in self.stalls
-            if stall["started"] + stall["seconds"] > snapshot.at - WINDOW
-        ]
-        calm = [
-            value for at, value in self.ticks if value is not None and at > snapshot.at - WINDOW
-        ]
         self.ticks.append((round(snapshot.at, 3), strip))
         self._last = snapshot
+        if ended or snapshot.at >= self._due:
+            self._slow = self._figures(snapshot, current)
+            self._due = snapshot.at + _SLOW
         self.now = {
             "kind": "tick",
             "at": snapshot.at,
             "lag": lag,
-            "p99": minute.lag.p99,
-            "worst": max([lag, *recent, *calm]),
-            "utilization": five.utilization if five.seconds >= _TELLING else None,
+            **self._slow,
+            "worst": max(lag, self._slow["worst"]),
             "tasks": census.tasks,
             "threads": census.executor_busy,
             "workers": census.executor_workers,
@@ -108,10 +107,22 @@ class Recorder:
             "stall": _stall(current) if current is not None else None,
             "ended": fresh,
             "strip": strip,
-            "crowded": self._crowded(snapshot, current),
             "witness": probe.witness_url,
         }
         return self.now
+
+    def _figures(self, snapshot: Snapshot, current: Stall | None) -> dict[str, Any]:
+        """Return what looks back further than one tick; it costs as much as ten of them."""
+        since = snapshot.at - WINDOW
+        stalls = (one["seconds"] for one in self.stalls if one["started"] + one["seconds"] > since)
+        ordinary = (lag for at, lag in self.ticks if lag is not None and at > since)
+        five = snapshot.since(self._back(5.0))
+        return {
+            "p99": snapshot.since(self._past[0]).lag.p99,
+            "worst": max((*stalls, *ordinary), default=0.0),
+            "utilization": five.utilization if five.seconds >= _TELLING else None,
+            "crowded": self._crowded(snapshot, current),
+        }
 
     def history(self) -> dict[str, Any]:
         """Return all that a view needs which was not there before."""

@@ -4,7 +4,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from loopclinic.load.vitals import Vitals, duration
+from loopclinic.load.vitals import Vitals
+from loopclinic.units import duration
 
 __all__ = ["FIGURES", "Figure", "figures_of"]
 

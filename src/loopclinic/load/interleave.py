@@ -11,8 +11,9 @@ from loopclinic.load.progress import Progress
 from loopclinic.load.schedule import Load
 from loopclinic.load.travel import pack
 from loopclinic.load.variant import LoadError, Target, Variant
-from loopclinic.load.vitals import Vitals, duration
+from loopclinic.load.vitals import Vitals
 from loopclinic.servers import ServerError, ServerProcess
+from loopclinic.units import duration
 
 __all__ = ["compare", "order"]
 

@@ -15,7 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
 
-from loopclinic.load.vitals import Vitals, duration
+from loopclinic.load.vitals import Vitals
+from loopclinic.units import duration
 
 __all__ = ["Picture", "lag_plot", "latency_plot"]
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from loopclinic.load.difference import RULE, Difference
 from loopclinic.load.figures import Figure, figures_of
-from loopclinic.load.vitals import duration
+from loopclinic.units import duration
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -8,8 +8,9 @@ from typing import Any, Self
 from loopclinic.load.schedule import Load
 from loopclinic.probe import Frame, Lag, Stall
 from loopclinic.probe.stack import cell_label
+from loopclinic.units import duration
 
-__all__ = ["Latency", "Vitals", "duration", "percentile"]
+__all__ = ["Latency", "Vitals", "percentile"]
 
 _LATE = 0.005
 """Seconds: a generator later than this at its p99 is a result of its own."""
@@ -23,16 +24,6 @@ def percentile(ordered: Sequence[float], share: float) -> float:
     if not ordered:
         return math.nan
     return ordered[max(0, math.ceil(share * len(ordered) - 1e-9) - 1)]
-
-
-def duration(seconds: float) -> str:
-    """Return seconds in words, three significant digits: `1.20 s`, `34.5 ms`, `0.42 ms`."""
-    if math.isnan(seconds):
-        return "none"
-    if seconds >= 1:
-        return f"{seconds:.2f} s" if seconds < 100 else f"{seconds:.0f} s"  # noqa: PLR2004
-    ms = seconds * 1000
-    return f"{ms:.0f} ms" if ms >= 100 else f"{ms:.1f} ms" if ms >= 10 else f"{ms:.2f} ms"  # noqa: PLR2004
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from pathlib import PurePath
 from typing import Any
 
 from loopclinic.probe.histogram import Lag
+from loopclinic.units import duration
 
 __all__ = ["Frame", "Lag", "Report", "Span", "Stall"]
 
@@ -67,7 +68,7 @@ class Stall:
 
     def __str__(self) -> str:
         code = f"  {self.code}" if self.code else ""
-        return f"{_duration(self.seconds)} at {self.where}{code}"
+        return f"{duration(self.seconds)} at {self.where}{code}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,16 +107,10 @@ class Report:
 
     def __str__(self) -> str:
         busy = "unknown" if self.utilization is None else f"{self.utilization:.1%}"
-        lag = ", ".join(f"{name} {_duration(x)}" for name, x in self.lag.to_dict().items())
+        lag = ", ".join(f"{name} {duration(x)}" for name, x in self.lag.to_dict().items())
         lines = [
             f"{self.seconds:.1f} s, {self.iterations} iterations, utilization {busy}",
             f"lag {lag}",
             f"{len(self.stalls)} stall{'s' * (len(self.stalls) != 1)}",
         ]
         return "\n".join([*lines, *(f"  {stall}" for stall in self.stalls[-10:])])
-
-
-def _duration(seconds: float) -> str:
-    if seconds >= 1:
-        return f"{seconds:.2f} s"
-    return f"{seconds * 1000:.0f} ms" if seconds >= 0.01 else f"{seconds * 1000:.2f} ms"  # noqa: PLR2004

@@ -10,8 +10,9 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from loopclinic.scope.recorder import WINDOW
+from loopclinic.units import duration
 
-__all__ = ["duration", "picture"]
+__all__ = ["picture"]
 
 _FLOOR, _CEILING = 0.001, 10.0
 _MOST_ROWS = 5
@@ -38,18 +39,6 @@ _LIGHT = _Theme(
 _DARK = _Theme(
     "#e6e8ea", "#a3aab2", "#15181b", "#3a4046", "#1fb98c", "#56b4e9", "#f0792a", "#8e969e"
 )
-
-
-def duration(seconds: float | None) -> str:
-    """Return seconds in words, as the widget writes them: `4.00 s`, `12.3 ms`."""
-    if seconds is None:
-        return _NONE
-    if seconds >= 120:  # noqa: PLR2004
-        return f"{seconds / 60:.1f} min"
-    if seconds >= 0.9995:  # noqa: PLR2004
-        return f"{seconds:.2f} s" if seconds < 99.95 else f"{seconds:.1f} s"  # noqa: PLR2004
-    ms = seconds * 1000
-    return f"{ms:.0f} ms" if ms >= 99.95 else f"{ms:.1f} ms" if ms >= 9.995 else f"{ms:.2f} ms"  # noqa: PLR2004
 
 
 def picture(history: Mapping[str, Any], *, dark: bool = False) -> Figure:

@@ -1,0 +1,15 @@
+"""Figures in words: three significant digits and a unit, the same everywhere."""
+
+import math
+
+__all__ = ["duration"]
+
+
+def duration(seconds: float | None) -> str:
+    """Return seconds in words: `1.20 s`, `34.5 ms`, `0.42 ms`; `none` for None and nan."""
+    if seconds is None or math.isnan(seconds):
+        return "none"
+    if seconds >= 0.9995:  # noqa: PLR2004 - from here on three digits say seconds
+        return f"{seconds:.2f} s" if seconds < 99.95 else f"{seconds:.0f} s"  # noqa: PLR2004
+    ms = seconds * 1000
+    return f"{ms:.0f} ms" if ms >= 99.95 else f"{ms:.1f} ms" if ms >= 9.995 else f"{ms:.2f} ms"  # noqa: PLR2004

@@ -157,7 +157,9 @@ def holder(monkeypatch):
     yield start
     for process in started:
         process.kill()
-        process.communicate()
+        process.wait()
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            pipe.close()
 
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and accounts of POSIX")

@@ -55,7 +55,12 @@ class Account:
             return True
         try:
             done = subprocess.run(
-                [*self.prefix, "true"], check=False, capture_output=True, timeout=5, **self.options
+                [*self.prefix, "/bin/sh", "-c", ":"],
+                check=False,
+                capture_output=True,
+                timeout=5,
+                cwd="/",
+                **self.options,
             )
         except (OSError, subprocess.SubprocessError):
             return False
@@ -95,10 +100,11 @@ def _candidates() -> Iterator[Account]:
         for name in _NAMES:
             if name in known and known[name].pw_uid != 0:
                 yield Account(name, known[name].pw_uid, known[name].pw_gid)
-    if shutil.which("unshare") and "nobody" in known:
+    unshare = shutil.which("unshare")
+    if unshare and "nobody" in known:
         number = known["nobody"].pw_uid
         yield Account(
-            "nobody, in a user namespace", prefix=("unshare", "--user", f"--map-user={number}")
+            "nobody, in a user namespace", prefix=(unshare, "--user", f"--map-user={number}")
         )
     if me != 0:
         yield Account(f"user {me}")

@@ -33,7 +33,9 @@ def normalized(address: str) -> str:
     if "://" in address:
         return address
     pairs = {k: v for k, v in found.items() if k != "dbname"}
-    return f"postgresql:///{quote(str(found.get('dbname', '')))}?{urlencode(pairs)}"
+    return (
+        f"postgresql:///{quote(str(found.get('dbname', '')))}?{urlencode(pairs, quote_via=quote)}"
+    )
 
 
 def with_database(address: str, name: str) -> str:

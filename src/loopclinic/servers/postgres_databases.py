@@ -36,12 +36,12 @@ _PASSING = re.compile(r"^(08|57P)|^ ")
 class Databases:
     """Makes and drops databases, one statement at a time.
 
-    `address` gives the superuser's address, `owned` the names in use, `remake` makes the data folder
-    anew. All three are called from several threads.
+    `address` gives the superuser's address, or with a name that of a database for its owner; `owned`
+    the names in use; `remake` makes the data folder anew. All are called from several threads.
     """
 
     def __init__(
-        self, address: Callable[[], str], owned: Callable[[], set[str]], remake: Callable[[], Any]
+        self, address: Callable[..., str], owned: Callable[[], set[str]], remake: Callable[[], Any]
     ) -> None:
         self._address = address
         self._owned = owned
@@ -102,3 +102,5 @@ class Databases:
                 if other not in owned or other == name:  # an attempt before may have come half way
                     drop_database(admin, other)
             create_database(admin, name, LEARNER)
+        # A template that lost its files is copied without complaint.
+        connect(self._address(name)).close()

@@ -31,6 +31,8 @@ class Holder:
     label: str
     since: float = field(default_factory=time.time)
     databases: set[str] = field(default_factory=set)
+    notice: str | None = None
+    """What happened to the server under this lease and was not told yet."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `status` shows of it."""

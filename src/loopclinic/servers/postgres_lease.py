@@ -186,7 +186,7 @@ class Lease(Twin["Lease"]):
             starting.release()
 
     def _tell(self, notice: str | None) -> None:
-        if notice and notice != self.notice:
+        if notice:
             self.notice = notice
             print(notice, file=sys.stderr)
 

@@ -119,10 +119,11 @@ class _Supervisor:
         # The driver takes a while to import; initdb or the server takes its own while meanwhile.
         from loopclinic.servers.postgres_databases import Databases  # noqa: PLC0415
 
-        self._databases = Databases(self._admin_address, self._owned, self._remake)
+        self._databases = Databases(self._address, self._owned, self._remake)
 
-    def _admin_address(self) -> str:
-        return address(self._greet(), "postgres", role=ADMIN)
+    def _address(self, database: str | None = None) -> str:
+        where = self._greet()
+        return address(where, database) if database else address(where, "postgres", role=ADMIN)
 
     def _owned(self) -> set[str]:
         with self._news:
@@ -154,12 +155,16 @@ class _Supervisor:
 
     def _revive(self, how: Callable[[], str | None]) -> None:
         try:
-            self._notice = how() or self._notice
+            notice = how()
         except (ServerError, OSError) as error:
             self._give_up(str(error))
-        else:
-            self._publish()
-            self._watch()
+            return
+        if notice:
+            self._notice = notice
+            for holder in self._door.holders:
+                holder.notice = notice
+        self._publish()
+        self._watch()
 
     def _give_up(self, why: str) -> None:
         print(why, file=sys.stderr, flush=True)
@@ -183,7 +188,8 @@ class _Supervisor:
                         name
                     )  # first said, then made: nobody takes it for an orphan
                 self._databases.create(name)
-                return self._greet(), self._notice
+                notice, holder.notice = holder.notice, None
+                return self._greet(), notice
             case {"do": "drop", "name": str(name)}:
                 self._databases.drop(name)
                 with self._news:

@@ -1,4 +1,5 @@
 import json
+import sys
 import threading
 from types import SimpleNamespace
 
@@ -188,6 +189,7 @@ def test_a_synchronous_cell_is_marked():
 
 
 def test_pages_may_ask_for_the_history_while_the_probe_ticks(loop, probe):
+    usual = sys.getswitchinterval()
     recorder = settled(loop, probe)
     run(loop, recorder, 60)
     stop, broken = threading.Event(), []
@@ -201,8 +203,12 @@ def test_pages_may_ask_for_the_history_while_the_probe_ticks(loop, probe):
 
     asking = threading.Thread(target=ask)
     asking.start()
-    for _ in range(200):
-        recorder.tick()
-    stop.set()
-    asking.join()
+    sys.setswitchinterval(1e-6)  # threads take turns at every chance
+    try:
+        for _ in range(200):
+            recorder.tick()
+    finally:
+        sys.setswitchinterval(usual)
+        stop.set()
+        asking.join()
     assert not broken

@@ -1,9 +1,10 @@
 """The thread that notices a stuck loop and reads its stack while it is still stuck."""
 
+import contextlib
 import logging
+import os
 import sys
 import threading
-import time
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ __all__ = ["Case", "Watchdog"]
 _log = logging.getLogger("loopclinic")
 
 _INTERVAL = 0.01  # seconds between looks, unless a threshold is so low that it takes more of them
+
+_STARVED = 0.25  # seconds: longer than a busy machine keeps one thread from its processors
 
 
 class Case:
@@ -61,7 +64,8 @@ class Watchdog:
         self._stop = threading.Event()
         self.interval = _INTERVAL
         self._looked = inf
-        self._cpu = 0.0
+        self._spent = 0.0
+        self._schedule: int | None = None
         self._witness: Witness | None = None
         self._thread_known = self._native = 0
 
@@ -82,9 +86,13 @@ class Watchdog:
         return self._witness.url if self._witness is not None else None
 
     def _run(self) -> None:
+        with contextlib.suppress(OSError):  # not Linux
+            self._schedule = os.open("/proc/thread-self/schedstat", os.O_RDONLY)
         try:
             self._watch()
         finally:
+            if self._schedule is not None:
+                os.close(self._schedule)
             if self._witness is not None:
                 self._witness.close()
 
@@ -103,9 +111,9 @@ class Watchdog:
     def look(self) -> None:
         """Sample the loop's stack if the iteration in progress has lasted long enough."""
         meter = self._meter
-        now, cpu = meter.clock(), time.process_time()
-        late, spent = now - self._looked - self.interval, cpu - self._cpu
-        self._looked, self._cpu = now, cpu
+        now, spent = meter.clock(), self._unheld()
+        late, free = now - self._looked - self.interval, spent - self._spent
+        self._looked, self._spent = now, spent
         thread_id = getattr(meter.loop, "_thread_id", None) or meter.thread_id
         if self._witness is not None:
             self._hear(self._witness, now, thread_id)
@@ -126,9 +134,8 @@ class Watchdog:
         case = meter.case
         new = case is None or case.began != began
         case = Case(began, self.interval) if case is None or new else case
-        if late > max(4 * self.interval, age / 2) and spent > late / 4:
-            # This thread was kept waiting while the process computed (by a quarter of a core at
-            # least, however busy the machine): somebody held the GIL.
+        if late > max(4 * self.interval, age / 2) and (late - free > late / 2 or late > _STARVED):
+            # This thread could have run, but for the GIL.
             case.gil_held = True
         if not new and now < case.due:
             return
@@ -139,6 +146,13 @@ class Watchdog:
             case.first_seen = age
         case.add(found, now)
         meter.case = case
+
+    def _unheld(self) -> float:
+        """Return the seconds for which this thread waited for a processor: not the GIL's doing."""
+        if self._schedule is None:
+            return 0.0
+        # proc(5), schedstat: nanoseconds run, nanoseconds waiting to run, time slices.
+        return int(os.pread(self._schedule, 100, 0).split()[1]) * 1e-9
 
     def _hear(self, witness: Witness, now: float, thread_id: int) -> None:
         """Beat, and take what was seen while this thread could not look."""

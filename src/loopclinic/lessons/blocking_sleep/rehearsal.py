@@ -245,7 +245,6 @@ class _Rehearsal:
 
     async def cancel(self, name: str, calls: Sequence[Call]) -> None:
         """Cancel these calls, and ask the service whether that reached it."""
-        before = await self.upstream.counts()
         calls = [call for call in calls if not call.task.done()]
         if not calls:
             return  # all gave up before: that is judged elsewhere
@@ -255,6 +254,9 @@ class _Rehearsal:
             call.task.cancel()
         await asyncio.wait([call.task for call in calls], timeout=_CANCEL)
         endings = [call.ending(since=since) for call in calls]
+        # What was on its way when the call was cancelled may still arrive; nothing after that.
+        await _sleep(0.05)
+        before = await self.upstream.counts()
         await _sleep(0.15)
         after = await self.upstream.counts()
         stubborn = [call for call in calls if not call.task.done()]

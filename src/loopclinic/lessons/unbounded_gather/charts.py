@@ -1,6 +1,6 @@
 """The lesson's pictures, as SVG that reads on both themes."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from math import isnan, log10
@@ -19,7 +19,8 @@ COLORS = {
 
 _WIDTH, _LEFT, _RIGHT = 760, 62, 16
 _TICK = 0.01
-_NAMES = {200: "accepted", 429: "refused", 0: "reset"}
+
+Timeline = Mapping[int, Mapping[int, int]]
 
 
 @dataclass(frozen=True)
@@ -50,53 +51,72 @@ class Strip:
     height: int = 96
 
 
-def answers(timeline: Mapping[int, Mapping[int, int]], *, title: str, most: int = 0) -> Drawing:
+def answers(*charts: tuple[str, Timeline]) -> Drawing:
     """Draw a service's answers over time: accepted upward, refused and reset downward.
 
-    `timeline` is that of `Counts`; `most` fixes the scale, in answers a bin, of several drawings.
+    Each chart is a title and the timeline of its `Counts`; all share their scales.
     """
-    binned, seconds, width = _binned(timeline)
-    total = {name: sum(binned[name]) for name in binned}
-    down = [sum(pair) for pair in zip(binned["refused"], binned["reset"], strict=True)]
-    top = max(most, *binned["accepted"], *down, 1)
-    count = len(down)
-    height, middle = 210, 78
-    scale = (height - middle - 34) / top
-    step = (_WIDTH - _LEFT - _RIGHT) / count
-    marks = []
-    for index in range(count):
-        x = _LEFT + index * step
-        up = min(binned["accepted"][index] * scale, middle - 16)
-        marks.append(_rect(x, middle - up, step - 1, up, COLORS["accepted"]))
-        y = middle + 2.0
-        for name in ("refused", "reset"):
-            tall = binned[name][index] * scale
-            marks.append(_rect(x, y, step - 1, tall, COLORS[name]))
-            y += tall
-    axis = f"<line x1='{_LEFT}' x2='{_WIDTH - _RIGHT}' y1='{middle + 1}' y2='{middle + 1}' stroke='var(--lc-muted)'/>"
-    labels = [
-        _text(_LEFT - 8, middle - 8, "accepted", anchor="end", fill=COLORS["accepted"], size=12),
-        _text(_LEFT - 8, middle + 20, "refused", anchor="end", fill=COLORS["refused"], size=12),
-        _text(_LEFT - 8, middle + 36, "reset", anchor="end", fill=COLORS["reset"], size=12),
-    ]
-    for second in _round_ticks(seconds):
-        x = _LEFT + second / (count * width) * (_WIDTH - _LEFT - _RIGHT)
-        labels.append(_text(x, height - 4, f"{second:g} s", anchor="middle", muted=True))
-    svg = _svg(height, axis + "".join(marks) + "".join(labels), title)
-    words = f"{title} Bins of {width * 1000:.0f} ms; " + ", ".join(
-        f"{name} {number:,}" for name, number in total.items()
+    last = max(
+        (max(ticks) for _, timeline in charts for ticks in timeline.values() if ticks), default=1
     )
-    return Drawing(f"<p>{escape(title)}</p>{svg}", words)
+    wide = max(1, round(last / 90))
+    count = last // wide + 1
+    binned = [_binned(timeline, wide, count) for _, timeline in charts]
+    top = max(1, *(max(one.accepted + one.lost) for one in binned))
+    scale = 84 / top
+    html, words = "", []
+    for (title, _), one in zip(charts, binned, strict=True):
+        html += f"<p>{escape(title)}</p>{_mirrored(one, scale, wide * _TICK, title)}"
+        words.append(title)
+    return Drawing(html, "\n".join(words))
 
 
-def largest(timelines: Iterable[Mapping[int, Mapping[int, int]]]) -> int:
-    """Return the tallest bar that `answers` would draw for any of them."""
-    most = 1
-    for timeline in timelines:
-        binned, _, _ = _binned(timeline)
-        down = [sum(pair) for pair in zip(binned["refused"], binned["reset"], strict=True)]
-        most = max(most, *binned["accepted"], *down)
-    return most
+@dataclass(frozen=True)
+class _Bins:
+    accepted: list[int]
+    refused: list[int]
+    reset: list[int]
+
+    @property
+    def lost(self) -> list[int]:
+        return [sum(pair) for pair in zip(self.refused, self.reset, strict=True)]
+
+
+def _mirrored(bins: _Bins, scale: float, width: float, title: str) -> str:
+    left = 84
+    middle = 12 + max(20.0, max(bins.accepted) * scale)
+    bottom = middle + 4 + max(40.0, max(bins.lost) * scale)
+    count = len(bins.accepted)
+    step = (_WIDTH - left - _RIGHT) / count
+    parts = [
+        (
+            f"<line x1='{left}' x2='{_WIDTH - _RIGHT}' y1='{middle + 1:.1f}' y2='{middle + 1:.1f}' "
+            "stroke='var(--lc-muted)'/>"
+        )
+    ]
+    for index in range(count):
+        x = left + index * step
+        up = bins.accepted[index] * scale
+        parts.append(_rect(x, middle - up, step - 1, up, COLORS["accepted"]))
+        y = middle + 2.0
+        for name, number in (("refused", bins.refused[index]), ("reset", bins.reset[index])):
+            parts.append(_rect(x, y, step - 1, number * scale, COLORS[name]))
+            y += number * scale
+    for name, y in (("accepted", middle - 6), ("refused", middle + 18), ("reset", middle + 34)):
+        parts.append(_text(left - 10, y, name, anchor="end", fill=COLORS[name]))
+    for second in _round_ticks(count * width):
+        x = left + second / (count * width) * (_WIDTH - left - _RIGHT)
+        parts.append(_text(x, bottom + 14, f"{second:g} s", anchor="middle", muted=True))
+    return _svg(int(bottom + 22), "".join(parts), title)
+
+
+def _binned(timeline: Timeline, wide: int, count: int) -> _Bins:
+    bins = _Bins([0] * count, [0] * count, [0] * count)
+    for status, ticks in timeline.items():
+        into = {200: bins.accepted, 0: bins.reset}.get(status, bins.refused)
+        for tick, number in ticks.items():
+            into[tick // wide] += number
+    return bins
 
 
 def strips(
@@ -167,10 +187,7 @@ def bars(
     return _svg(bottom + 4, "".join(parts), title)
 
 
-def _strip(chart: Strip, top: float, across: "object") -> list[str]:
-    place = across
-    assert callable(place)
-
+def _strip(chart: Strip, top: float, place: Callable[[float], float]) -> list[str]:
     def down(value: float) -> float:
         if chart.log:
             value = max(value, chart.bottom)
@@ -213,22 +230,6 @@ def _strip(chart: Strip, top: float, across: "object") -> list[str]:
             x, y = points[-1]
             parts.append(_text(x - 6, y - 7, one.label, anchor="end", fill=one.color))
     return parts
-
-
-def _binned(
-    timeline: Mapping[int, Mapping[int, int]],
-) -> tuple[dict[str, list[int]], float, float]:
-    """Return the answers by name and bin, the seconds they span, and the width of a bin."""
-    last = max((max(ticks) for ticks in timeline.values() if ticks), default=1)
-    seconds = (last + 1) * _TICK
-    wide = max(1, round(last / 90))
-    count = last // wide + 1
-    binned = {name: [0] * count for name in _NAMES.values()}
-    for status, ticks in timeline.items():
-        name = _NAMES.get(status, "refused")
-        for tick, number in ticks.items():
-            binned[name][tick // wide] += number
-    return binned, seconds, wide * _TICK
 
 
 def _round_ticks(seconds: float) -> list[float]:

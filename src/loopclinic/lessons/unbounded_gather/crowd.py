@@ -37,9 +37,10 @@ class Held:
         return max(memory for *_, memory in self.series)
 
     def __str__(self) -> str:
+        memory = f"{self.memory:.0f} MB" if self.memory >= 1 else "less than 1 MB"
         return (
             f"{self.name} had taken {self.taken:,} posts after {self.seconds:.1f} s, and {self.accepted:,} "
-            f"of them were published: {self.tasks:,} tasks, {self.memory:.0f} MB."
+            f"of them were published: {self.tasks:,} tasks, {memory} more."
         )
 
 

@@ -12,6 +12,7 @@ import psutil
 from loopclinic.lessons.unbounded_gather.posts import DuePost, due
 from loopclinic.load import Request, Variant
 from loopclinic.load.travel import pack, unpack
+from loopclinic.probe import Probe
 from loopclinic.servers import ServerProcess
 from loopclinic.servers.lifeline import ParentLink
 
@@ -56,25 +57,23 @@ async def _publish(publish: Any, order: dict[str, Any]) -> dict[str, Any]:
             taken += 1
             yield post
 
-    async with _session(order["url"]) as session:
+    async with _session(order["url"]) as session, Probe() as probe:
         process = psutil.Process()
-        base = process.memory_info().rss
-        before = asyncio.all_tasks()
-
-        async def sample() -> None:
-            while True:
-                tasks = len(asyncio.all_tasks() - before) - 1
-                memory = (process.memory_info().rss - base) / _MB
-                series.append((perf_counter() - began, tasks, memory))
-                await asyncio.sleep(_EVERY)
-
+        base, before = process.memory_info().rss, probe.census().tasks
         began = perf_counter()
+
+        def sample() -> None:
+            # On the probe's thread: also while the loop is stuck.
+            tasks = max(0, probe.census().tasks - before)
+            memory = (process.memory_info().rss - base) / _MB
+            series.append((perf_counter() - began, tasks, memory))
+
+        unsubscribe = probe.subscribe(sample, every=_EVERY)
         call = asyncio.ensure_future(publish(session, counted(), limit=order["limit"]))
-        sampling = asyncio.create_task(sample())
         await asyncio.wait([call], timeout=order.get("seconds"))
+        unsubscribe()
         seconds = perf_counter() - began
         ended = _ended(call)
-        sampling.cancel()
         if not call.done():
             # Not even cancelled: a hundred thousand tasks in a semaphore's line take minutes to
             # leave it, each looks for itself from the front. The process ends instead.

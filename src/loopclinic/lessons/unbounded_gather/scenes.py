@@ -2,7 +2,7 @@
 
 from loopclinic.lessons.drawing import Drawing
 from loopclinic.lessons.prediction import Prediction
-from loopclinic.lessons.unbounded_gather.charts import answers, largest
+from loopclinic.lessons.unbounded_gather.charts import answers
 from loopclinic.lessons.unbounded_gather.crowd import crowd
 from loopclinic.lessons.unbounded_gather.diagnosis import diagnose
 from loopclinic.lessons.unbounded_gather.failure import one_failure
@@ -30,11 +30,4 @@ __all__ = [
 
 def side_by_side(*runs: Run) -> Drawing:
     """Draw what the service answered in each run, on one scale, with the peak in flight."""
-    most = largest(run.timeline for run in runs)
-    first, *others = (
-        answers(run.timeline, title=f"{run} {run.peak} in flight at most.", most=most)
-        for run in runs
-    )
-    for other in others:
-        first = first + other
-    return first
+    return answers(*((f"{run} {run.peak} in flight at most.", run.timeline) for run in runs))

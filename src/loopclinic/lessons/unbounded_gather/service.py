@@ -104,7 +104,7 @@ class Run:
 
     def drawing(self) -> Drawing:
         """Draw the service's answers over time."""
-        return answers(self.timeline, title=str(self))
+        return answers((str(self), self.timeline))
 
     def _repr_html_(self) -> str:
         return self.drawing()._repr_html_()

@@ -7,7 +7,7 @@ from typing import Any
 import aiohttp
 
 from loopclinic.lessons.drawing import Drawing
-from loopclinic.lessons.unbounded_gather.charts import answers, largest
+from loopclinic.lessons.unbounded_gather.charts import answers
 from loopclinic.lessons.unbounded_gather.posts import DuePost
 from loopclinic.lessons.unbounded_gather.service import Run, name_of, publish_here
 from loopclinic.lessons.unbounded_gather.workforce import workforce
@@ -36,13 +36,7 @@ class Storm:
 
     def drawing(self) -> Drawing:
         """Draw the service's answers over time, one chart a sender, on one scale."""
-        most = largest(run.timeline for run in self.runs)
-        first, *others = (
-            answers(run.timeline, title=self._words(run), most=most) for run in self.runs
-        )
-        for other in others:
-            first = first + other
-        return first
+        return answers(*((self._words(run), run.timeline) for run in self.runs))
 
     def _repr_html_(self) -> str:
         return self.drawing()._repr_html_()

@@ -65,6 +65,11 @@ LESSON = Lesson(
             "x backoff * 2**n, on average",
             "Full jitter, the most generous one, gives half of it; no backoff gives next to nothing.",
         ),
+        "rest": Budget(
+            2.5,
+            "requests a caller",
+            "Within a fifth of the first wait. Full jitter sends 1.2 on average; no backoff sends all 5.",
+        ),
         "waits_most": Budget(
             1.5,
             "x backoff * 2**n, on average",

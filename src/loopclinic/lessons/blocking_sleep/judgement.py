@@ -17,8 +17,6 @@ Facts = Mapping[str, Any]
 _BUDGETS = LESSON.budgets
 _COMPUTING = 0.2
 """Share of the loop's busy time spent on the CPU: a blocked wait needs none of it, a spin all it gets."""
-_NO_REST = 0.15
-"""Of the waits of four callers: full jitter falls below it once in 5,000 verdicts."""
 _NESTED = (
     "cannot be called from a running event loop",
     "while another loop is running",
@@ -200,33 +198,35 @@ def _crowd(facts: Facts, *, blocked: bool) -> Iterator[Reason]:
             next_step="Share nothing between calls but the session.",
         )
         return
-    yield from _waits(facts["retried"], crowd)
+    yield from _waits(facts["retried"], crowd, facts["endless"]["requests"])
 
 
-def _waits(few: Facts, crowd: Facts) -> Iterator[Reason]:
+def _waits(few: Facts, crowd: Facts, hasty: float) -> Iterator[Reason]:
     waits, ideal = crowd["waits"], crowd["ideal"]
     if not waits:
         return  # nobody got that far: `_results` says so
     # Measured between a clip's arrivals, requests included: a slow machine never makes it shorter.
     share = sum(waits) / sum(ideal)
-    least, most, growth = (_BUDGETS[name] for name in ("waits_least", "waits_most", "growth"))
+    least, most, growth, rest = (
+        _BUDGETS[name] for name in ("waits_least", "waits_most", "growth", "rest")
+    )
     shown = ", ".join(span(wait) for wait in waits)
-    # Four callers alone see next to no queue, so that there a wait of nothing shows as nothing.
     alone = sum(few["waits"]) / few["alone"]
     grown = (waits[-1] - waits[0]) / (ideal[-1] - ideal[0])
     without_requests = share - len(waits) * crowd["request"] / sum(ideal)
     common: dict[str, Any] = at(crowd["place"])
-    if share < least.limit or 0 < alone < _NO_REST:
+    if share < least.limit or hasty > rest.limit:
         yield Reason(
-            f"The service got no rest: {crowd['flaky']} callers came back after {shown} on average.",
+            f"The service got no rest: {crowd['flaky']} callers came back after {shown} on average, "
+            f"and with a backoff of 2 s a caller sent {hasty:.1f} requests in 400 ms.",
             conflict="retry-storm",
-            measured=f"{min(share, alone or share):.2f} x",
-            budget=f"at least {least}",
+            measured=f"{share:.2f} x; {hasty:.1f} requests a caller",
+            budget=f"at least {least}; {rest}",
             **common,
             next_step="Wait between attempts, twice as long each time, with jitter.",
         )
-    # Where a request takes longer than a wait, the service's queue is what the gaps show.
-    elif grown < growth.limit and crowd["request"] < ideal[0]:
+    # Where a request takes as long as a wait, the service's queue is what the gaps show.
+    elif grown < growth.limit and crowd["request"] < ideal[1]:
         yield Reason(
             f"The waits do not grow: {shown} on average.",
             conflict="retry-storm",

@@ -234,10 +234,13 @@ class _Rehearsal:
         async with Watch(calls) as watch:
             endings = await settle(calls, left)
         worst = max(endings.values(), key=_rank)
+        counts = await self.upstream.counts()
+        requests = sum(len(counts.arrivals_of(call.clip)) for call in calls)
         self.stage.fact(
             name,
             {
                 "deadline": deadline,
+                "requests": requests / len(calls),
                 "ending": worst.to_dict(),
                 "place": worst.place or watch.place,
             },

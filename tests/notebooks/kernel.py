@@ -33,7 +33,7 @@ class Kernel:
     def lent(self, notebook):
         """Let nbclient run it: two clients of one manager share an identity, so ours leaves."""
         self.client.stop_channels()
-        other = NotebookClient(notebook, km=self.manager, timeout=60)
+        other = NotebookClient(notebook, km=self.manager, timeout=120)
         try:
             with other.setup_kernel(cleanup_kc=False):
                 yield other
@@ -48,7 +48,9 @@ class Kernel:
 
     def send(self, source: str) -> str:
         # As JupyterLab sends it; an error must not drop the cells that are queued behind.
-        return self.client.execute(source, store_history=True, allow_stdin=False, stop_on_error=True)
+        return self.client.execute(
+            source, store_history=True, allow_stdin=False, stop_on_error=True
+        )
 
     def reply(self, request: str, seconds: float) -> dict:
         end = time.monotonic() + seconds

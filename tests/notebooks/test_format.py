@@ -5,9 +5,19 @@ import json
 import re
 
 import pytest
-from tests.notebooks.notebooks import NOTEBOOKS, ROOT
 
-ARC = ["Predict", "Break it", "Watch", "Diagnose", "Fix", "Benchmark", "Lab", "In a review, say this"]
+from .notebooks import NOTEBOOKS, ROOT
+
+ARC = [
+    "Predict",
+    "Break it",
+    "Watch",
+    "Diagnose",
+    "Fix",
+    "Benchmark",
+    "Lab",
+    "In a review, say this",
+]
 
 # A digit before a unit of time, rate or size, or a multiple: a measurement, typed.
 MEASURED = re.compile(

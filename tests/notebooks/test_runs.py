@@ -3,8 +3,9 @@
 import time
 
 import pytest
-from tests.notebooks.kernel import Kernel, kernel
-from tests.notebooks.notebooks import NOTEBOOKS, Notebook
+
+from .kernel import Kernel, kernel
+from .notebooks import NOTEBOOKS, Notebook
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 

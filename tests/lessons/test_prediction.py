@@ -62,3 +62,10 @@ def test_without_a_widget_there_is_text():
     data, _ = asked._repr_mimebundle_()
     assert data["text/plain"] == "How <long>? (your guess: 250 ms)"
     assert "How &lt;long&gt;?" in data["text/html"]
+
+
+def test_large_numbers_are_written_out():
+    guess = Prediction("How many of them?", unit="posts", low=10, high=2000)
+    guess.guess = 2000.0
+    assert "1,234 posts published" in str(guess.against(1234, "published"))
+    assert "2,000 posts" in guess.against(1234)._repr_html_()

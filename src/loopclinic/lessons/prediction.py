@@ -91,7 +91,10 @@ class Prediction(anywidget.AnyWidget):
         )
 
     def _words(self, value: float) -> str:
-        return span(value) if self.unit == "s" else f"{value:,.3g} {self.unit}".rstrip()
+        if self.unit == "s":
+            return span(value)
+        figure = f"{value:,.0f}" if value >= 100 else f"{value:.3g}"  # noqa: PLR2004
+        return f"{figure} {self.unit}".rstrip()
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         bundle = super()._repr_mimebundle_(**kwargs)

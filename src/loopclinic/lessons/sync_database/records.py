@@ -1,0 +1,124 @@
+"""The records of a brand-audit service: companies, audits, queries, responses.
+
+Schema and seed rows lie in `data/sync_database`, where a learner finds them.
+"""
+
+import csv
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from urllib.parse import quote
+
+import psycopg
+
+from loopclinic.places import kit_root
+
+__all__ = ["Audit", "Company", "answer_to", "companies", "draw", "enter", "lay_out", "named"]
+
+
+@dataclass(frozen=True, slots=True)
+class Company:
+    """A company whose brand is audited."""
+
+    id: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """An audit that is due: which queries it asks, and which answers will mention the company."""
+
+    id: int
+    company: Company
+    queries: tuple[tuple[int, str, bool], ...]
+    """Of each: its id, its text, and whether the answer to it will name the company."""
+
+    @property
+    def mentions(self) -> int:
+        """How many answers name the company."""
+        return sum(mentioned for _, _, mentioned in self.queries)
+
+
+def _data() -> Path:
+    # The clone that this package lies in, wherever it is called from.
+    clone = Path(__file__).resolve().parents[4] / "data" / "sync_database"
+    return clone if clone.is_dir() else kit_root() / "data" / "sync_database"
+
+
+def _rows(name: str) -> list[dict[str, str]]:
+    with (_data() / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def companies() -> list[Company]:
+    """Return the seed's companies."""
+    return [Company(int(row["id"]), row["name"]) for row in _rows("companies")]
+
+
+def lay_out(dsn: str) -> None:
+    """Make the tables in the empty database at `dsn`, and enter the companies.
+
+    Raises:
+        KitNotFoundError: the kit's `data/` folder is nowhere to be found.
+        psycopg.Error: the database can't be reached or is not empty.
+    """
+    with psycopg.connect(dsn, connect_timeout=10) as connection, connection.cursor() as cursor:
+        cursor.execute((_data() / "schema.sql").read_bytes())
+        cursor.executemany(
+            "insert into companies (id, name) values (%s, %s)",
+            [(one.id, one.name) for one in companies()],
+        )
+
+
+def draw(rng: Random, of: Sequence[Company], *, first: int, queries: int = 3) -> list[Audit]:
+    """Draw an audit for each company in `of`, numbered from `first`."""
+    questions = [row["text"] for row in _rows("questions")]
+    audits = []
+    for number, company in enumerate(of, first):
+        texts = rng.sample(questions, queries)
+        audits.append(
+            Audit(
+                number,
+                company,
+                tuple(
+                    # The number makes each text one of a kind, so that it leads back to its query.
+                    (id_, f"{text.format(name=company.name)} (#{id_})", rng.random() < 0.5)  # noqa: PLR2004
+                    for id_, text in enumerate(texts, number * 10)
+                ),
+            )
+        )
+    return audits
+
+
+def enter(connection: "psycopg.Connection[tuple[object, ...]]", audits: Iterable[Audit]) -> None:
+    """Enter audits that are due."""
+    audits = list(audits)
+    with connection.transaction(), connection.cursor() as cursor:
+        cursor.executemany(
+            "insert into audits (id, company_id) values (%s, %s)",
+            [(one.id, one.company.id) for one in audits],
+        )
+        cursor.executemany(
+            "insert into queries (id, audit_id, text) values (%s, %s, %s)",
+            [(id_, one.id, text) for one in audits for id_, text, _ in one.queries],
+        )
+
+
+def answer_to(audit: Audit, text: str) -> str:
+    """Return what a language model says to a query of this audit.
+
+    Raises:
+        LookupError: that is no query of it.
+    """
+    for _, query, mentioned in audit.queries:
+        if query == text:
+            brand = audit.company.name.upper() if mentioned else "no brand in particular"
+            return f"Most people I hear of would name {brand}."
+    raise LookupError(f"{text!r} is no query of audit {audit.id}.")
+
+
+def named(dsn: str, name: str) -> str:
+    """Return this address with a name by which PostgreSQL tells its sessions apart."""
+    joint = "&" if "?" in dsn else "?"
+    return f"{dsn}{joint}application_name={quote(name)}"

@@ -1,0 +1,112 @@
+"""Breaks off a lab's call that keeps the loop for too long, so that its verdict can name the line."""
+
+import contextlib
+import signal
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+from loopclinic.probe import Frame, Probe, Stall
+
+__all__ = ["BrokenOff", "Rescue", "Rescued", "on_the_loop"]
+
+_LOOK = 0.01
+_HEED = 0.15
+_LOOP = "_run_once"
+"""The loop's own function, which calls all others that run on it."""
+
+
+class BrokenOff(BaseException):
+    """Raised inside a call that would never end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rescued:
+    """One call that was broken off: where it stood, for how long, and what was asked meanwhile."""
+
+    stall: Stall
+    asked: Any
+    """What `ask` returned while the loop was stuck."""
+
+
+class Rescue:
+    """While it is open, raises `BrokenOff` in a lab's call that keeps the loop for `patience` seconds.
+
+    A blocking wait for something that only the loop can give would outlive the check. The first one
+    gets `patience`; once one was found, later ones get `again`. Only the main thread can be rescued,
+    and only where there are signals: elsewhere the check's deadline ends the trial.
+    """
+
+    def __init__(
+        self,
+        probe: Probe,
+        owns: Callable[[str], bool],
+        *,
+        ask: Callable[[], Any],
+        patience: float = 1.0,
+        again: float = 0.06,
+    ) -> None:
+        self.found: list[Rescued] = []
+        self._probe = probe
+        self._owns = owns
+        self._ask = ask
+        self._patience, self._again = patience, again
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="rescue", daemon=True)
+        self._signal = getattr(signal, "SIGUSR2", None)
+        self._before: Any = None
+
+    def __enter__(self) -> Self:
+        if self._signal is not None:
+            self._before = signal.signal(self._signal, self._break_off)
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._over.set()
+        if self._signal is not None:
+            self._thread.join(5)
+            signal.signal(self._signal, self._before)
+
+    def _run(self) -> None:
+        main = threading.main_thread().ident
+        assert main is not None
+        assert self._signal is not None
+        while not self._over.wait(_LOOK):
+            stall = self._probe.current()
+            patience = self._again if self.found else self._patience
+            if stall is None or stall.seconds < patience:
+                continue
+            if not any(self._owns(frame.file) for frame in on_the_loop(stall)):
+                continue
+            asked = None
+            if not self.found:
+                with contextlib.suppress(Exception):
+                    asked = self._ask()
+            self.found.append(Rescued(stall, asked))
+            if not self._over.is_set():
+                signal.pthread_kill(main, self._signal)
+                # libpq's wait looks at signals ten times a second, and begins anew at each one.
+                self._over.wait(_HEED)
+
+    def _break_off(self, number: int, frame: FrameType | None) -> None:
+        del number
+        # It may be over by now: below the loop there is no call of the lab's to break off.
+        while frame is not None and frame.f_code.co_name != _LOOP:
+            if self._owns(frame.f_code.co_filename):
+                raise BrokenOff
+            frame = frame.f_back
+
+
+def on_the_loop(stall: Stall) -> tuple[Frame, ...]:
+    """Return the frames that the loop had called, outermost first."""
+    functions = [frame.function for frame in stall.stack]
+    start = len(functions) - functions[::-1].index(_LOOP) if _LOOP in functions else 0
+    return stall.stack[start:]

@@ -1,0 +1,62 @@
+"""Numbers, places and PostgreSQL's sessions, as a reason says them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+__all__ = ["at", "code_of", "count", "ended", "meanwhile", "span"]
+
+
+def at(place: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the fields `file` and `line` of a reason; none if the place is unknown."""
+    if place is None or place["file"] is None:
+        return {}
+    return {"file": place["file"], "line": place["line"]}
+
+
+def code_of(place: Mapping[str, Any] | None) -> str:
+    """Return the line of code at a place, quoted, or words for one that is unknown."""
+    return f"`{place['code']}`" if place and place["code"] else "something"
+
+
+def span(seconds: float) -> str:
+    """Return seconds in words: `1.2 s`, `340 ms`."""
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms"
+
+
+def count(number: int, one: str, many: str | None = None) -> str:
+    """Return `1 session`, `2 sessions`."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def ended(ending: Mapping[str, Any]) -> str:
+    """Return how a call ended, as the rest of a sentence whose subject it is."""
+    match ending["how"]:
+        case "returned":
+            return f"returned {ending['value']}"
+        case "raised":
+            return f"raised {ending['message']}"
+        case "cancelled":
+            return "raised CancelledError"
+        case _:
+            return f"was not over after {span(ending['seconds'])}"
+
+
+def meanwhile(sessions: Sequence[Mapping[str, Any]]) -> str:
+    """Return what PostgreSQL saw of a lab's sessions, as a sentence; empty if there were none."""
+    waiting = sum(one["state"] == "active" and one["wait_type"] == "Lock" for one in sessions)
+    idle = sum(one["state"].startswith("idle in transaction") for one in sessions)
+    working = sum(one["state"] == "active" for one in sessions) - waiting
+    rest = len(sessions) - waiting - idle - working
+    parts = [
+        f"{number} {what}"
+        for number, what in (
+            (idle, "idle in transaction"),
+            (waiting, "waiting for a lock"),
+            (working, "at work"),
+            (rest, "idle"),
+        )
+        if number
+    ]
+    if not parts:
+        return ""
+    return f" PostgreSQL saw {count(len(sessions), 'session')}: {', '.join(parts)}."

@@ -1,0 +1,60 @@
+"""Lab 02: what passes, what fails, and for which reason."""
+
+import pytest
+
+from loopclinic.checks.checking import check_lesson
+from loopclinic.lessons import lesson
+
+NUMBER = "02"
+LESSON = lesson(NUMBER)
+
+
+@pytest.fixture(scope="module")
+def as_shipped():
+    return check_lesson(LESSON, file=LESSON.shipped, seed=1)
+
+
+@pytest.mark.slow
+def test_verdict(case):
+    verdict = check_lesson(case.lesson, file=case.file)
+    assert verdict.status == ("passed" if case.passes else "not-yet"), str(verdict)
+    assert verdict.conflict == case.conflict, str(verdict)
+    assert verdict.seconds < 30, str(verdict)
+    assert all(reason.next_step for reason in verdict.reasons), str(verdict)
+
+
+@pytest.mark.slow
+def test_lab_as_shipped_fails_for_its_two_hangs_and_its_leak(as_shipped):
+    assert as_shipped.status == "not-yet"
+    assert as_shipped.reasons[0].conflict == "blocking-db", str(as_shipped)
+    wanted = ("blocking-db", "pool-starvation", "transaction-left-open")
+    assert as_shipped.conflicts == wanted, str(as_shipped)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("conflict", "code", "seen"),
+    [
+        ("blocking-db", "cursor.execute(COMPANY", "1 waiting for a lock"),
+        ("pool-starvation", "self.pool.getconn()", "6 idle in transaction"),
+    ],
+)
+def test_verdict_names_the_line_that_hangs_and_what_postgresql_saw(
+    as_shipped, conflict, code, seen
+):
+    reason = next(one for one in as_shipped.reasons if one.conflict == conflict)
+    assert reason.file == str(LESSON.shipped)
+    assert code in LESSON.shipped.read_text().splitlines()[reason.line - 1]
+    assert code in reason.sentence
+    assert seen in reason.sentence
+    assert "never have ended" in reason.sentence
+
+
+def test_docstring_names_the_budgets():
+    text = " ".join((LESSON.shipped.read_text().split('"""')[1]).split())
+    budgets = LESSON.budgets
+    assert f"{budgets['stall'].limit:.0%} of that".replace("%", " %") in text
+    assert f"a thread within {budgets['thread'].limit * 1000:g} ms" in text
+    assert f"a cancelled audit gets {budgets['cancel'].limit * 1000:g} ms" in text
+    assert budgets["connections"].limit == 1
+    assert "at most `size` connections" in text

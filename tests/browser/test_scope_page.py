@@ -7,7 +7,7 @@ import pytest
 
 from loopclinic.scope import widget
 
-from .jupyterlab import new_page
+from .jupyterlab import new_page, picture
 
 pytestmark = [pytest.mark.browser]
 
@@ -258,7 +258,33 @@ def test_nothing_is_cut_off_at_any_width(browser, width):
         )
         assert max(wide) <= 0
         cut = page.evaluate(
-            "() => [...document.querySelectorAll('.lc-numbers small, .lc-numbers dd, .lc-sentence')]"
+            "() => [...document.querySelectorAll('.lc-numbers small, .lc-numbers .lc-value, .lc-sentence')]"
             ".filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.textContent)"
         )
         assert cut == []
+
+
+def test_out_of_sight_a_stall_is_told_in_the_corner(page):
+    page.start()
+    page.page.evaluate(
+        """() => {
+          const panel = document.createElement("div");
+          panel.className = "jp-NotebookPanel";
+          panel.style.cssText = "height: 500px; overflow: auto";
+          const rest = document.createElement("div");
+          rest.style.height = "3000px";
+          panel.append(document.querySelector(".lc-scope").parentElement, rest);
+          document.body.append(panel);
+        }"""
+    )
+    chip = page.page.locator(".lc-chip")
+    page.tell(tick(1.0), tick(2.0, stall=stall(1.0, 1.0)))
+    page.page.wait_for_timeout(300)
+    assert chip.count() == 0, "the scope itself is in sight"
+    page.page.evaluate("() => { document.querySelector('.jp-NotebookPanel').scrollTop = 2000; }")
+    chip.wait_for()
+    page.tell(tick(2.2, stall=stall(1.0, 1.2)))
+    assert "cell [3], line 2" in page.text(".lc-chip")
+    picture(page.page, "scope-chip")
+    page.tell(tick(2.5, ended=[stall(1.0, 1.4)]))
+    assert chip.count() == 0

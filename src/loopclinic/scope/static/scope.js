@@ -356,11 +356,12 @@ class Chip {
   constructor(scope) {
     this.scope = scope;
     this.seen = true;
+    this.icon = make("span");
     this.word = make("strong");
     this.rest = make("span");
     this.code = make("code");
     // A shortcut for the eye; whoever reads by keyboard or ear has the scope's own live region.
-    this.root = make("div", { class: "lc-scope lc-chip", "aria-hidden": "true" }, make("span", {}, glyph("stalled")), make("p", {}, this.word, this.rest, this.code));
+    this.root = make("div", { class: "lc-chip", "aria-hidden": "true" }, this.icon, make("p", {}, this.word, this.rest, this.code));
     this.root.addEventListener("click", () => scope.scrollIntoView({ block: "nearest" }));
     this.observer = new IntersectionObserver(([entry]) => { this.seen = entry.isIntersecting; });
     this.observer.observe(scope.querySelector(".lc-status"));
@@ -377,6 +378,7 @@ class Chip {
     const place = wanted ? this.panel?.getBoundingClientRect() : undefined; // asked for only then: it costs a layout
     if (!(place?.width > 0)) return this.root.remove();
     if (!this.root.isConnected) document.body.append(this.root);
+    if (this.root.dataset.state !== name) this.icon.replaceChildren(glyph(name));
     this.root.dataset.state = name;
     this.root.style.right = `${window.innerWidth - place.right + 24}px`;
     this.root.style.top = `${place.top + 12}px`;
@@ -405,13 +407,13 @@ class View {
     this.count = make("span", { class: "lc-count" });
     const numbers = FIGURES.map(([key, name, meaning]) => {
       this.note[key] = make("small", {}, meaning);
-      return make("div", { "data-figure": key }, make("dt", {}, name), make("dd", {}, ...this.figures[key], this.note[key]));
+      return make("div", { "data-figure": key }, make("span", { class: "lc-name" }, name), make("div", { class: "lc-value" }, ...this.figures[key], this.note[key]));
     });
     this.root = make(
       "section",
       { class: "lc-scope", "aria-label": "Scope: lag of the event loop" },
       make("div", { class: "lc-status" }, this.icon, make("div", {}, make("p", { class: "lc-sentence" }, this.word, this.rest), make("p", { class: "lc-detail" }, this.detail, this.code))),
-      make("dl", { class: "lc-numbers" }, ...numbers),
+      make("div", { class: "lc-numbers", role: "group", "aria-label": "Figures" }, ...numbers),
       make("div", { class: "lc-heading" }, make("h4", {}, "Lag, last 60 s"), make("p", { class: "lc-legend", "aria-hidden": "true" }, make("span", { class: "lc-key-lag" }), "lag", glyph("stalled"), this.legend, glyph("cell"), "synchronous cell")),
       this.strip.svg,
       make("div", { class: "lc-heading" }, make("h4", {}, "Stalls"), this.count),

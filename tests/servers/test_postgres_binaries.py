@@ -18,7 +18,7 @@ from loopclinic.servers.postgres_binaries import CHOICE, find_binaries, wheel_fo
 from loopclinic.servers.postgres_folder import place_for
 from loopclinic.servers.postgres_status import remove, status
 
-from .conftest import posix
+from .conftest import posix, wait_for
 
 pytestmark = posix
 WHEEL = wheel_folder()
@@ -174,6 +174,15 @@ def test_a_state_folder_closed_to_others_has_its_data_elsewhere(tmp_path, monkey
     assert data.parent in removed
     assert not data.parent.exists()
     assert list(tmp_path.iterdir()) == []
+
+
+@as_root
+def test_its_data_elsewhere_goes_with_the_state_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("LOOPCLINIC_HOME", str(tmp_path / "home"))
+    with postgres():
+        data = Path(status()["data"])
+        shutil.rmtree(tmp_path / "home")
+        wait_for(lambda: not data.parent.exists())
 
 
 @as_root

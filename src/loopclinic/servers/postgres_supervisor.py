@@ -6,6 +6,7 @@ of its own: an interrupt or the restart of a kernel passes it by.
 
 import json
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -83,6 +84,9 @@ class _Supervisor:
             self._file.unlink(missing_ok=True)
         self._door.close()
         self._cluster.stop()
+        if not self._file.parent.exists():
+            # Removed with the state folder's owner; what lies elsewhere would be found by nobody.
+            shutil.rmtree(self._data.path.parent, ignore_errors=True)
 
     def _is_over(self) -> bool:
         # Whoever removes the state folder means the server, too.

@@ -18,7 +18,7 @@ HOLD = "async def crunch():\n    sum(range(250_000_000))\n\nawait crunch()"
 def figure(page, key):
     """The number in the scope, in seconds."""
     number, unit = (
-        page.locator(f'[data-figure="{key}"] dd {tag}').first.inner_text() for tag in ("b", "i")
+        page.locator(f'[data-figure="{key}"] {tag}').first.inner_text() for tag in ("b", "i")
     )
     return float(number) * {"ms": 0.001, "s": 1, "min": 60}[unit]
 

@@ -242,6 +242,16 @@ def test_the_knee_is_never_where_requests_are_refused():
     assert refused.knee.limit == 20
 
 
+def test_a_disturbed_round_does_not_count():
+    from loopclinic.lessons.unbounded_gather.sweep import _point
+
+    none = {"429": 0, "reset": 0}
+    good = {"latencies": [0.1] * 40, "seconds": 0.4, "errors": none}
+    bad = {"latencies": [0.3] * 9, "seconds": 0.4, "errors": none}
+    assert _point(10, [bad, good]).throughput == pytest.approx(100)
+    assert _point(10, [good, bad]).p99 == 0.1
+
+
 def test_the_slider_shows_the_limits_that_were_visited():
     from loopclinic.lessons.unbounded_gather.knee import KneeFinder
 

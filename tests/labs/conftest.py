@@ -1,4 +1,7 @@
-"""Right answers and half-fixes of every lesson: `fixes/NN/right_*.py`, `half_*__<conflict>.py`."""
+"""Right answers and half-fixes of every lesson: `fixes/NN/right_*.py`, `half_*__<conflict>.py`.
+
+`make test` takes the verdict of each; of those in `fixes/NN/more/`, only `make prove` does.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,13 +31,14 @@ class Case:
         return f"{self.lesson.number}-{self.file.stem}"
 
 
-def cases(number: str | None = None) -> list[Case]:
+def cases(number: str | None = None, *, more: bool = False) -> list[Case]:
     found = []
     for one in lessons():
         if one.shipped is None or number not in (None, one.number):
             continue
         found.append(Case(one, ROOT / "solutions" / one.shipped.name, passes=True, conflict=None))
-        for path in sorted((FIXES / one.number).glob("*.py")):
+        folder = FIXES / one.number
+        for path in sorted(folder.rglob("*.py") if more else folder.glob("*.py")):
             kind, _, rest = path.stem.partition("_")
             if kind == "right":
                 found.append(Case(one, path, passes=True, conflict=None))
@@ -48,6 +52,6 @@ def cases(number: str | None = None) -> list[Case]:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "case" in metafunc.fixturenames:
-        number = getattr(metafunc.module, "NUMBER", None)
-        found = cases(number)
+        more = metafunc.definition.get_closest_marker("prove") is not None
+        found = cases(getattr(metafunc.module, "NUMBER", None), more=more)
         metafunc.parametrize("case", found, ids=[case.name for case in found])

@@ -220,6 +220,13 @@ def test_a_plain_cell_is_told_apart_by_shape_and_word(page):
     assert page.text('[aria-live="polite"]') == "", "nothing to be alarmed about"
 
 
+def test_a_short_plain_cell_makes_no_headline(page):
+    page.start()
+    page.tell(tick(5.0, ended=[stall(1.0, 0.2, cell=True, conflict=None)]))
+    assert page.page.locator(".lc-row").count() == 1
+    assert page.text(".lc-sentence") == "Calm: the loop is free to answer"
+
+
 def test_source_code_is_shown_as_text(page):
     page.start()
     page.tell(tick(5.0, ended=[stall(1.0, 3.1, code="x = '<img src=x onerror=alert(1)>'")]))

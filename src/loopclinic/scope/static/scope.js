@@ -19,6 +19,7 @@ export function duration(seconds) {
   if (seconds >= 120) return [(seconds / 60).toFixed(1), "min"];
   if (seconds >= 0.9995) return [seconds.toFixed(seconds < 99.95 ? 2 : 1), "s"];
   const ms = seconds * 1000;
+  if (ms < 0.005) return ["0", "ms"];
   return [ms >= 99.95 ? ms.toFixed(0) : ms >= 9.995 ? ms.toFixed(1) : ms.toFixed(2), "ms"];
 }
 
@@ -130,7 +131,8 @@ class Track {
   state() {
     const { now } = this;
     if (now === null) return { name: "waiting", word: "Waiting", rest: " for the first figures from the kernel", detail: "They arrive as soon as the kernel answers." };
-    const last = this.stalls.at(-1);
+    // A short plain cell is worth a line in the list, not the headline.
+    const last = this.stalls.findLast((stall) => !stall.cell || stall.seconds >= 1);
     if (this.stopped) return { name: "stopped", word: "Stopped", rest: ": this scope no longer measures", detail: "Run the cell again to measure on." };
     const silence = this.silence();
     const held = this.witnessed();

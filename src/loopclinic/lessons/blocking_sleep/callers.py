@@ -5,7 +5,6 @@ import atexit
 import os
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import ExitStack
 from html import escape
 from typing import Any
 
@@ -21,7 +20,6 @@ __all__ = ["LATENCY", "Unavailable", "callers", "endings", "post", "served", "se
 Transcribe = Callable[[ClientSession, bytes], Awaitable[str]]
 
 _running: list[Upstream] = []
-_end = ExitStack()
 
 
 class Unavailable(Exception):  # noqa: N818 - as the lab calls it
@@ -41,17 +39,18 @@ async def post(session: ClientSession, clip: bytes) -> str:
         return str((await response.json())["text"])
 
 
-def service() -> Upstream:
+async def service() -> Upstream:
     """Return the service, started at the first call; it ends with the kernel.
 
     Flaky clips are sent away twice before they are answered.
     """
     if not _running:
-        _running.append(_end.enter_context(FaultyUpstream()))
-        atexit.register(_end.close)
+        process = FaultyUpstream()
+        _running.append(await process.__aenter__())
+        atexit.register(process.__exit__, None, None, None)
     upstream = _running[0]
-    upstream.reset_now()
-    upstream.set_now(**DIALS)
+    await upstream.reset()
+    await upstream.set(**DIALS)
     return upstream
 
 

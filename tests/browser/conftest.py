@@ -23,7 +23,7 @@ def browser():
 
 
 @pytest.fixture(scope="session")
-def lab(browser, tmp_path_factory):
+def lab(browser, tmp_path_factory, session_postgres):
     """JupyterLab on a copy of the kit."""
-    with running_lab(tmp_path_factory.mktemp("kit")) as lab:
+    with running_lab(tmp_path_factory.mktemp("kit"), postgres=session_postgres) as lab:
         yield lab

@@ -10,7 +10,12 @@ from playwright.sync_api import Locator, Page, expect
 
 from .jupyterlab import ROOT, Lab, Notebook, new_page, picture
 
-pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.timeout(400)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.browser,
+    pytest.mark.timeout(400),
+    pytest.mark.xdist_group("browser"),
+]
 
 
 def opened(lab: Lab, page: Page, name: str) -> tuple[Notebook, dict[str, int]]:

@@ -7,7 +7,12 @@ import pytest
 
 from .jupyterlab import new_page, picture
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+    pytest.mark.timeout(240),
+    pytest.mark.xdist_group("browser"),
+]
 
 SCOPE = "import time, asyncio, ipywidgets, loopclinic\nscope = loopclinic.Scope()\nscope"
 SLIDER = "slider = ipywidgets.IntSlider(description='move me')\nslider"

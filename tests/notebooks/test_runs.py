@@ -14,16 +14,22 @@ LONGEST = 150.0
 INTERRUPTED = {"KeyboardInterrupt", "CancelledError"}
 
 
-@pytest.fixture(scope="module", params=NOTEBOOKS, ids=str)
+# One kernel, one worker: the tests of a notebook follow on one another.
+_GROUPS = [pytest.param(one, marks=pytest.mark.xdist_group(str(one))) for one in NOTEBOOKS]
+
+
+@pytest.fixture(scope="module", params=_GROUPS, ids=str)
 def notebook(request) -> Notebook:
     return request.param
 
 
 @pytest.fixture(scope="module")
-def session(notebook, tmp_path_factory):
+def session(notebook, tmp_path_factory, session_postgres):
     """One kernel for all runs of a notebook, in the order of the tests below."""
     patch = pytest.MonkeyPatch()
-    patch.setenv("LOOPCLINIC_HOME", str(tmp_path_factory.mktemp("home")))
+    home = tmp_path_factory.mktemp("home")
+    (home / "postgres").symlink_to(session_postgres)
+    patch.setenv("LOOPCLINIC_HOME", str(home))
     with kernel(notebook.path.parent) as one:
         yield one
     patch.undo()

@@ -3,6 +3,8 @@
 import asyncio
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from html import escape
 from pathlib import Path
 from time import perf_counter
@@ -52,10 +54,13 @@ def _widgets() -> _Line:
 
 
 def _servers() -> _Line:
-    began = perf_counter()
-    for start in SERVICES.values():
+    def try_one(start: Callable[[], AbstractContextManager[str]]) -> None:
         with start():
             pass
+
+    began = perf_counter()
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(try_one, SERVICES.values()))
     return _Line("Servers", f"{len(SERVICES)} started and ended in {perf_counter() - began:.1f} s")
 
 

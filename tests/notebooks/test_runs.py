@@ -1,5 +1,6 @@
 """Every notebook in a real kernel: in order, all at once, twice, interrupted, restarted."""
 
+import os
 import time
 
 import pytest
@@ -35,6 +36,11 @@ def session(notebook, tmp_path_factory, session_postgres):
     patch.undo()
 
 
+def idle_enough() -> bool:
+    """Whether the machine's other work leaves a wall clock's figure any meaning."""
+    return not hasattr(os, "getloadavg") or os.getloadavg()[0] < 2 * (os.cpu_count() or 1)
+
+
 def code(notebook):
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
@@ -52,8 +58,9 @@ def test_in_order_at_full_length(notebook, session):
         for index, cell in enumerate(notebook_run.cells):
             client.execute_cell(cell, index)
     seconds = time.monotonic() - began
-    assert seconds < LONGEST
     print(f"{notebook}: {seconds:.1f} s")
+    if idle_enough():
+        assert seconds < LONGEST
     for cell in code(notebook_run):
         for output in cell.outputs:
             assert output.output_type != "error", cell.id

@@ -20,7 +20,7 @@ body[data-jp-theme-light="false"] .lc-drawing { --lc-calm: #1fb98c; --lc-lag: #5
 .lc-drawing svg text.lc-muted { fill: var(--lc-muted); }
 .lc-drawing p { margin: 4px 0; }
 .lc-drawing .lc-muted { color: var(--lc-muted); }
-.jp-RenderedHTMLCommon .lc-drawing code, .lc-drawing code { background: none; padding: 0; color: inherit;
+:is(.jp-RenderedHTMLCommon, body) .lc-drawing :not(pre) > code { background: none; padding: 0; color: inherit;
   font: .96em/1.5 var(--jp-code-font-family, ui-monospace, monospace); }
 .lc-drawing a { color: var(--jp-content-link-color, #0067b8); }
 .jp-RenderedHTMLCommon .lc-drawing table, .lc-drawing table { border-collapse: collapse;

@@ -104,12 +104,12 @@ def _numbers(axes: Axes, theme: _Theme, now: Any) -> None:
     tasks = str(now["tasks"]) if now else _NONE
     threads = f"{now['threads']} of {now['workers']}" if now else _NONE
     figures = (
-        ("lag now", duration(now["lag"] if now else None), "wait of an event right now"),
-        ("p99", duration(now["p99"] if now else None), "of the wait, last 60 s"),
-        ("worst", duration(now["worst"] if now else None), "wait, last 60 s"),
-        ("utilization", _NONE if busy is None else f"{busy:.0%}" if busy > 0.0995 else f"{busy:.1%}", "busy share, last 5 s"),  # noqa: PLR2004
+        ("lag now", duration(now["lag"] if now else None), "wait for the loop"),
+        ("p99", duration(now["p99"] if now else None), "last 60 s"),
+        ("worst", duration(now["worst"] if now else None), "last 60 s"),
+        ("utilization", _NONE if busy is None else f"{busy:.0%}" if busy > 0.0995 else f"{busy:.1%}", "busy, last 5 s"),  # noqa: PLR2004
         ("tasks", tasks, "on this loop"),
-        ("threads", threads, "busy in the executor"),
+        ("threads", threads, "busy in executor"),
     )  # fmt: skip
     axes.axhline(0, color=theme.border, linewidth=1)
     axes.axhline(1, color=theme.border, linewidth=1)
@@ -160,14 +160,14 @@ def _strip(axes: Axes, theme: _Theme, history: Mapping[str, Any], now: Any) -> N
         start = stall["started"] - now["at"]
         if start + stall["seconds"] > -WINDOW:
             _mark(axes, theme, stall, start)
-    threshold = duration(history["settings"]["threshold"])
+    threshold = f"{history['settings']['threshold'] * 1000:g} ms"
     axes.plot([], [], "-", color=theme.lag, label="lag")
     axes.plot([], [], "D", color=theme.stall, markersize=5, label=f"stall, over {threshold}")
     axes.plot(
         [], [], "s", color=theme.cell, markersize=5, fillstyle="none", label="synchronous cell"
     )
     axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3, frameon=False, fontsize=8,
-                labelcolor=theme.muted, handlelength=1.2, borderaxespad=0.4)  # fmt: skip
+                labelcolor=theme.muted, handlelength=1.2, borderaxespad=1.1)  # fmt: skip
 
 
 def _mark(axes: Axes, theme: _Theme, stall: Mapping[str, Any], start: float) -> None:

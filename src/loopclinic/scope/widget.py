@@ -92,11 +92,13 @@ class Scope(anywidget.AnyWidget):
 
     def picture(self, *, dark: bool = False) -> "Figure":
         """Return a still picture of the last minute, for where there is no widget."""
-        from loopclinic.scope.picture import picture  # noqa: PLC0415 - matplotlib is slow to load
-
         if self.probe.running:
             self._tick()  # through the page too: a stall is told of once
-        return picture(self.recorder.history(), dark=dark)
+        history = self.recorder.history()
+        # Only now: loading matplotlib is itself a stall, and not the one to be drawn.
+        from loopclinic.scope.picture import picture  # noqa: PLC0415
+
+        return picture(history, dark=dark)
 
     def __enter__(self) -> Self:
         return self

@@ -80,7 +80,7 @@ def test_cell_metadata(notebook):
         if kind == "notes":
             # Folded in JupyterLab to its first line, shown by the slides' speaker view.
             assert cell.metadata.jupyter.source_hidden, cell.id
-            assert re.match(r"Teaching this: \d+ minutes?\.\n\S", cell.source), cell.id
+            assert re.match(r"\*?Teaching this: \d+ minutes?\.\*?\s\S", cell.source), cell.id
 
 
 @every

@@ -1,0 +1,41 @@
+"""The figures of lesson 01: a retry that blocks, and each rung of its cure, under one load.
+
+    python benchmarks/blocking_sleep.py [--rounds 5] [--rate 30] [--seconds 4]
+
+Each rung is served by a process of its own; rounds are interleaved. Prints medians and spread. About
+two minutes.
+"""
+
+import argparse
+
+from rich.console import Console
+
+from loopclinic.lessons.blocking_sleep import ladder
+from loopclinic.load import Load, compare
+from loopclinic.servers import FaultyUpstream
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rate", type=float, default=30)
+    parser.add_argument("--seconds", type=float, default=4)
+    args = parser.parse_args()
+    load = Load(rate=args.rate, seconds=args.seconds, payloads=ladder.PAYLOADS, seed=1)
+    with FaultyUpstream(**ladder.DIALS) as upstream:
+        found = compare(*ladder.rungs(upstream.url), load=load, rounds=args.rounds)
+    console = Console(width=160)
+    console.print(found.table())
+    for group in ("healthy", "flaky"):
+        console.print(f"\n{group} callers; alone one takes {ladder.own_time(group) * 1000:.0f} ms")
+        for name in found.variants:
+            figures = found.values("p99", name, group=group)
+            low, high = min(figures), max(figures)
+            middle = found.median("p99", name, group=group)
+            console.print(
+                f"  {name:12} p99 {middle * 1000:6.0f} ms ({low * 1000:.0f} to {high * 1000:.0f})"
+            )
+
+
+if __name__ == "__main__":
+    main()

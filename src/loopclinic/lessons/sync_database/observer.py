@@ -56,6 +56,14 @@ class Session:
             self.state == "active" and self.transaction > 0
         )
 
+    @property
+    def says(self) -> str:
+        """What it does, in words."""
+        if self.waits_for_lock:
+            holders = " and ".join(map(str, self.blocked_by))
+            return f"waits for a lock that {holders} holds" if holders else "waits for a lock"
+        return self.state or "connecting"
+
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values."""
         return asdict(self)

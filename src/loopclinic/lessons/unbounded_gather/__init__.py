@@ -21,7 +21,6 @@ LESSON = Lesson(
     requires=("01",),
     services=("faulty_upstream",),
     public=("publish", "Summary"),
-    deadline=25.0,
     hints=(
         (
             "Count two things: semaphores, and tasks. How many of each are there when 2,000 posts are "

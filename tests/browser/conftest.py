@@ -22,8 +22,15 @@ def browser():
         found.close()
 
 
+@pytest.fixture
+def lab(running):
+    """JupyterLab on a copy of the kit; its kernels end with the test."""
+    yield running
+    running.end_kernels()
+
+
 @pytest.fixture(scope="session")
-def lab(browser, tmp_path_factory, session_postgres):
-    """JupyterLab on a copy of the kit."""
+def running(browser, tmp_path_factory, session_postgres):
+    """The one JupyterLab of all browser tests."""
     with running_lab(tmp_path_factory.mktemp("kit"), postgres=session_postgres) as lab:
         yield lab

@@ -1,6 +1,7 @@
 """A JupyterLab of the tests' own, as `loopclinic lab` starts it, and pages of it in Chromium."""
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -8,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,6 +45,18 @@ class Lab:
         self.base, _, query = url.partition("?")
         self.base = re.match(r"http://[^/]+", self.base).group()
         self.token = query.partition("token=")[2]
+
+    def end_kernels(self) -> None:
+        """End every kernel: a page that is closed leaves its own running."""
+        for session in json.loads(self._ask("GET", "/api/sessions")):
+            self._ask("DELETE", f"/api/sessions/{session['id']}")
+
+    def _ask(self, method: str, path: str) -> bytes:
+        request = urllib.request.Request(
+            self.base + path, method=method, headers={"Authorization": f"token {self.token}"}
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.read()
 
     def write(self, name: str, *sources: str) -> str:
         """Write a notebook of these code cells; return its path."""

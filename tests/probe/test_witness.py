@@ -122,6 +122,35 @@ def test_the_process_ends_with_the_program_it_watches():
     pytest.fail(f"process {pid} outlived the program by 10 s")
 
 
+@pytest.mark.parametrize(
+    "ending",
+    [
+        "time.sleep(0.2)",
+        "sys.exit(7)",
+        "os.execv(sys.executable, [sys.executable, '-c', 'import time; time.sleep(1)'])",
+        "os.fork() or time.sleep(1)",
+        "raise ZeroDivisionError",
+    ],
+)
+def test_a_probe_that_nobody_stopped_does_not_end_the_program(ending):
+    code = (
+        "import asyncio, gc, os, sys, time, loopclinic\n"
+        "async def main():\n"
+        "    global probe\n"
+        "    probe = loopclinic.Probe(witness=True).start()\n"
+        "    while not probe.witness_url:\n"
+        "        await asyncio.sleep(0.02)\n"
+        f"    {ending}\n"
+        "asyncio.run(main())\n"
+        "ballast = [[] for _ in range(10**6)]\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    expected = 7 if "exit" in ending else 1 if "Zero" in ending else 0
+    assert done.returncode == expected, done.stderr
+
+
 def test_what_faulthandler_writes_is_read_outermost_first():
     dump = (
         "Current thread 0x00007f (most recent call first):\n"

@@ -134,7 +134,7 @@ def watch(arguments: list[str]) -> None:
             audience.welcome(0.01)
             continue
         asked = now
-        if not send(pid, thread, number):
+        if gone(dumps) or not send(pid, thread, number):
             return
         dump = answer(dumps)
         frames = frames_of(dump)[-60:]
@@ -143,6 +143,13 @@ def watch(arguments: list[str]) -> None:
         audience.tell(json.dumps({"silent": silent, **named(frames, library)}))
         if not report({"at": now, "silent": silent, "frames": frames}):
             return
+
+
+def gone(dumps: int) -> bool:
+    """Whether nobody can write to DUMPS any more: the program has become another one by exec."""
+    door = select.poll()
+    door.register(dumps, 0)
+    return any(happened & select.POLLHUP for _, happened in door.poll(0))
 
 
 def send(pid: int, thread: int, number: int) -> bool:

@@ -1,5 +1,6 @@
 """Stacks that can be had while the GIL is held: the program's side of the process beside it."""
 
+import atexit
 import faulthandler
 import json
 import mmap
@@ -50,6 +51,8 @@ class Witness:
         os.set_blocking(self._dumps, False)  # a full pipe must not stop the program in its handler
         faulthandler.register(self._signal, file=self._dumps, all_threads=False, chain=False)
         _taken.add(self._signal)
+        # At its end the interpreter drops the handler, and the signal's default is to kill.
+        atexit.register(self.close)
         passed = (beat, dumps, reports)
         program = [sys.executable, "-I", "-S", str(Path(sidecar.__file__))]
         numbers = [os.getpid(), self._signal, *passed, _PATIENCE]
@@ -102,6 +105,7 @@ class Witness:
 
     def close(self) -> None:
         """End the process, then give the signal back: unhandled it would end the program."""
+        atexit.unregister(self.close)
         process, self._process = self._process, None
         if process is not None:
             process.kill()

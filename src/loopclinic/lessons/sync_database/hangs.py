@@ -89,7 +89,12 @@ async def hang(
     address = named(dsn, "hang")
     options = {"options": f"-c lock_timeout={patience * 1000:.0f}"}
     pool = ConnectionPool(
-        address, min_size=connections, max_size=connections, timeout=patience, kwargs=options
+        address,
+        min_size=connections,
+        max_size=connections,
+        timeout=patience,
+        kwargs=options,
+        open=True,
     )
     try:
         await asyncio.to_thread(pool.wait)

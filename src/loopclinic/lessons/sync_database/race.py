@@ -17,6 +17,7 @@ __all__ = ["LATENCY", "Race", "Runner", "race"]
 
 LATENCY = 0.02
 """Seconds that PostgreSQL takes for the query."""
+_STALL = 0.05
 
 
 @dataclass(frozen=True)
@@ -89,13 +90,15 @@ class Race:
             rate = one.typical("rate")
             least, most = one.spread("rate")
             share = rate / self.bound
-            color = "var(--lc-stall)" if one.typical("lag") > LATENCY / 2 else "var(--lc-calm)"
+            color = "var(--lc-stall)" if one.typical("lag") > _STALL else "var(--lc-calm)"
             rows.append(
-                f"<tr><td><code>{escape(one.name)}</code></td><td style='min-width:150px'>"
+                f"<tr><td><code>{escape(one.name)}</code></td><td style='min-width:110px'>"
                 "<div style='border-right:2px solid var(--lc-text)'><div style='height:12px;"
                 f"width:{min(share, 1.0):.0%};background:{color};border-radius:2px'></div></div></td>"
-                f"<td>{rate:.0f} <span class='lc-muted'>({least:.0f} to {most:.0f})</span></td>"
-                f"<td><b>{share:.0%}</b></td><td>{span(one.typical('lag'))}</td>"
+                f"<td style='white-space:nowrap'>{rate:.0f} "
+                f"<span class='lc-muted'>({least:.0f} to {most:.0f})</span></td>"
+                f"<td><b>{share:.0%}</b></td>"
+                f"<td style='white-space:nowrap'>{span(one.typical('lag'))}</td>"
                 f"<td>{one.typical('threads'):.0f}</td>"
                 f"<td>{escape(COSTS.get(one.name, ''))}</td></tr>"
             )

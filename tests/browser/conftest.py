@@ -5,7 +5,8 @@ import pytest
 from .jupyterlab import FLAGS, chromium, running_lab
 
 
-@pytest.fixture(scope="session")
+# Ends with these tests: Playwright keeps an event loop running in the main thread.
+@pytest.fixture(scope="package")
 def browser():
     """Chromium. Missing, it is a failure where it was promised, and a skip on a learner's machine."""
     path = chromium()
@@ -29,7 +30,7 @@ def lab(running):
     running.end_kernels()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def running(browser, tmp_path_factory, session_postgres):
     """The one JupyterLab of all browser tests."""
     with running_lab(tmp_path_factory.mktemp("kit"), postgres=session_postgres) as lab:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Comparison"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """Vitals of variants that were measured in one interleaved run.
 
@@ -131,6 +131,8 @@ class Comparison:
 
     def __str__(self) -> str:
         return text_table(self)
+
+    __repr__ = __str__  # what a notebook keeps beside the table; the raw samples are no reading
 
     def _repr_html_(self) -> str:
         return html_table(self)

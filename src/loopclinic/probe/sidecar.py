@@ -26,6 +26,7 @@ import time
 
 BEAT = struct.Struct("dq")  # time on the monotonic clock, native id of the loop's thread
 PERIOD = 0.006  # seconds between looks while all is well
+STARVED = 0.25  # seconds: longer than a busy machine keeps a thread from its processors
 REPEAT = 0.1  # seconds between dumps of one and the same stall
 TGKILL = {"x86_64": 234, "aarch64": 131}  # system call numbers; the os module has no tgkill
 _FRAME = re.compile(r'  File "(.*)", line (\d+|\?\?\?) in (.*)')
@@ -133,6 +134,10 @@ def watch(arguments: list[str]) -> None:
         if now - asked < REPEAT:
             audience.welcome(0.01)
             continue
+        if silent < STARVED and not computing(pid, thread):
+            # A thread at rest rarely keeps the GIL: the machine may just be too busy for a beat.
+            audience.welcome(PERIOD)
+            continue
         asked = now
         if gone(dumps) or not send(pid, thread, number):
             return
@@ -143,6 +148,15 @@ def watch(arguments: list[str]) -> None:
         audience.tell(json.dumps({"silent": silent, **named(frames, library)}))
         if not report({"at": now, "silent": silent, "frames": frames}):
             return
+
+
+def computing(pid: int, thread: int) -> bool:
+    """Whether a thread runs or wants to, and waits for nothing: proc(5), stat, state R."""
+    try:
+        with open(f"/proc/{pid}/task/{thread}/stat", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
+            return file.read().rpartition(")")[2].split()[0] == "R"
+    except (OSError, IndexError):
+        return False
 
 
 def gone(dumps: int) -> bool:

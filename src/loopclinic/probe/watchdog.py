@@ -8,6 +8,7 @@ import threading
 from math import inf
 from typing import TYPE_CHECKING
 
+from loopclinic.probe.sidecar import STARVED
 from loopclinic.probe.stack import Sample, of_frames, sample
 from loopclinic.probe.witness import Witness, native_id
 
@@ -19,8 +20,6 @@ __all__ = ["Case", "Watchdog"]
 _log = logging.getLogger("loopclinic")
 
 _INTERVAL = 0.01  # seconds between looks, unless a threshold is so low that it takes more of them
-
-_STARVED = 0.25  # seconds: longer than a busy machine keeps one thread from its processors
 
 
 class Case:
@@ -134,7 +133,7 @@ class Watchdog:
         case = meter.case
         new = case is None or case.began != began
         case = Case(began, self.interval) if case is None or new else case
-        if late > max(4 * self.interval, age / 2) and (late - free > late / 2 or late > _STARVED):
+        if late > max(4 * self.interval, age / 2) and (late - free > late / 2 or late > STARVED):
             # This thread could have run, but for the GIL.
             case.gil_held = True
         if not new and now < case.due:

@@ -6,6 +6,7 @@ const WINDOW = 60; // seconds on the strip
 const FLOOR = 0.001, CEILING = 10; // seconds, the strip's log scale
 const KEPT_TICKS = 900, KEPT_STALLS = 50;
 const SILENCE = 1; // seconds without a word from the kernel before the scope says so
+const STARVED = 0.25; // seconds: a shorter silence may be the machine's doing
 const WITNESSED = 0.5; // seconds for which a word from the process beside the kernel holds
 const ALIVE_EVERY = 20; // seconds between two signs of life to the kernel
 const SVG = "http://www.w3.org/2000/svg";
@@ -136,7 +137,7 @@ class Track {
     if (this.stopped) return { name: "stopped", word: "Stopped", rest: ": this scope no longer measures", detail: "Run the cell again to measure on." };
     const silence = this.silence();
     const held = this.witnessed();
-    if (held) return { name: "stalled", word: "Stalled", rest: ` now for ${spoken(held.seconds)} at ${held.where}, which keeps the GIL`, code: held.code, detail: held.code ? "" : "Seen by the process beside the kernel: nothing in the kernel can run." };
+    if (held) return { name: "stalled", word: "Stalled", rest: ` now for ${spoken(held.seconds)} at ${held.where}${held.seconds > STARVED ? ", which keeps the GIL" : ""}`, code: held.code, detail: held.code ? "" : "Seen by the process beside the kernel: nothing in the kernel can run." };
     if (silence > SILENCE) {
       return { name: "silent", word: "No heartbeat", rest: ` for ${spoken(silence)}: something holds the GIL, or the kernel is gone`, detail: now.stall?.code ? `Last seen at ${now.stall.where}` : "Counted by this browser’s own clock.", code: now.stall?.code };
     }

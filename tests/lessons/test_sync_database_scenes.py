@@ -25,6 +25,7 @@ from loopclinic.lessons.sync_database.records import (
     draw,
     enter,
     lay_out,
+    mine,
     named,
 )
 from loopclinic.lessons.sync_database.scenes import patient
@@ -148,7 +149,7 @@ async def test_a_hang_is_named_within_a_tenth_of_a_second(dsn, observer, wanted,
     assert found.end.startswith(error)
     assert error in str(found)
     assert error in found._repr_html_()
-    assert observer.sessions("hang") == []
+    assert observer.sessions(mine("hang")) == []
 
 
 @pytest.mark.slow
@@ -169,7 +170,7 @@ async def test_interrupted_in_a_transaction_a_cell_leaves_nothing(dsn, observer)
             raise asyncio.CancelledError  # what an interrupted cell's await raises
 
     await hang(interrupted, dsn, [1], connections=1, title="it", patience=1.0)
-    assert observer.sessions("hang") == []
+    assert observer.sessions(mine("hang")) == []
     assert observer.rows("select mentions from companies where id = 1") == [(0,)]
 
 

@@ -23,11 +23,15 @@ async def demo(console: Console) -> None:
     console.print()
     console.print(Text(f"{LESSON.number}  {LESSON.title}", style="bold"))
     console.print(
-        "Audits of brands, on one event loop, with a driver that blocks. An audit keeps its "
-        "connection\nwhile it asks a language model. Nothing is slow, and nothing fails.\n"
+        "Audits of brands, on one event loop, with a driver that blocks.\n"
+        "An audit keeps its connection while it asks a language model.\n"
     )
     dsn = await brand_audits()
-    for title, companies in (("A dry pool", [1, 2, 3]), ("A locked row", [4, 4])):
+    for title, companies, what in (
+        ("A dry pool", [1, 2, 3], "Three audits, two connections"),
+        ("A locked row", [4, 4], "Two audits, one company"),
+    ):
+        console.print(f"{what} ...")
         _show(console, await hang(patient, dsn, companies, connections=2, title=title))
     ways = (ladder.blocking, ladder.on_threads, ladder.native)
     found = await asyncio.to_thread(race, dsn, *ways, rounds=2, seconds=0.8)

@@ -16,7 +16,7 @@ from loopclinic.lessons.drawing import Drawing, span
 from loopclinic.lessons.sync_database import LESSON
 from loopclinic.lessons.sync_database.hangs import Hang
 from loopclinic.lessons.sync_database.observer import Observer, Session
-from loopclinic.lessons.sync_database.records import companies, draw, enter, named
+from loopclinic.lessons.sync_database.records import companies, draw, enter, mine, named
 from loopclinic.lessons.sync_database.wording import meanwhile
 
 __all__ = ["diagnose"]
@@ -59,7 +59,7 @@ async def diagnose(dsn: str, hang: Hang | None = None) -> Drawing:
 
 async def _suspect(dsn: str) -> list[_Finding]:
     """Run the lab as shipped until it hangs, and read what was said meanwhile."""
-    name = "suspect"
+    name = mine("suspect")
     with Observer(dsn) as observer:
         first = 1 + int(observer.rows("select coalesce(max(id), 0) from audits")[0][0])
         audits = draw(Random(first), companies()[:3], first=first, queries=1)  # noqa: S311 - no secret

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from psycopg import Connection
 from psycopg_pool import ConnectionPool
 
 from loopclinic.lessons.drawing import Drawing, span
 from loopclinic.lessons.sync_database.observer import Observer, Session
-from loopclinic.lessons.sync_database.records import named
+from loopclinic.lessons.sync_database.records import mine, named
 from loopclinic.probe import Probe, Stall
 
 __all__ = ["Hang", "hang"]
@@ -86,14 +87,18 @@ async def hang(
     Whoever waits for a connection or a lock gives up after `patience` seconds; without that, a
     hang would last for good. PostgreSQL is asked meanwhile, from another thread.
     """
-    address = named(dsn, "hang")
-    options = {"options": f"-c lock_timeout={patience * 1000:.0f}"}
+    address = named(dsn, mine("hang"))
+
+    def bound(connection: Connection[Any]) -> None:
+        connection.execute("select set_config('lock_timeout', %s, false)", [f"{patience}s"])
+        connection.commit()
+
     pool = ConnectionPool(
         address,
         min_size=connections,
         max_size=connections,
         timeout=patience,
-        kwargs=options,
+        configure=bound,
         open=True,
     )
     try:
@@ -106,7 +111,7 @@ async def hang(
                 while not over.wait(0.02):
                     stall = probe.current()
                     if stall is not None and stall.seconds > _ASK_AFTER:
-                        seen.extend(observer.sessions("hang"))
+                        seen.extend(observer.sessions(mine("hang")))
                         return
 
             asker = threading.Thread(target=look, name="asks-postgresql", daemon=True)

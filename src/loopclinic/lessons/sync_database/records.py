@@ -4,6 +4,7 @@ Schema and seed rows lie in `data/sync_database`, where a learner finds them.
 """
 
 import csv
+import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,19 @@ import psycopg
 
 from loopclinic.places import kit_root
 
-__all__ = ["Audit", "Company", "answer_to", "companies", "draw", "enter", "lay_out", "named"]
+__all__ = [
+    "Audit",
+    "Company",
+    "answer_to",
+    "companies",
+    "draw",
+    "enter",
+    "lay_out",
+    "mine",
+    "named",
+]
+
+_TOKEN = secrets.token_hex(3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,3 +135,8 @@ def named(dsn: str, name: str) -> str:
     """Return this address with a name by which PostgreSQL tells its sessions apart."""
     joint = "&" if "?" in dsn else "?"
     return f"{dsn}{joint}application_name={quote(name)}"
+
+
+def mine(name: str) -> str:
+    """Return this name made unlike that of any other process: a database may be shared."""
+    return f"{name} {_TOKEN}"

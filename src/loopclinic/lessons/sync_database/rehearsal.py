@@ -22,6 +22,7 @@ from loopclinic.lessons.sync_database.records import (
     draw,
     enter,
     lay_out,
+    mine,
     named,
 )
 from loopclinic.lessons.sync_database.rescue import Rescue, on_the_loop
@@ -131,7 +132,7 @@ class _Rehearsal:
 
     def rescue(self, name: str, patience: float) -> Rescue:
         def ask() -> list[dict[str, Any]]:
-            return [one.to_dict() for one in self.observer.sessions(name)]
+            return [one.to_dict() for one in self.observer.sessions(mine(name))]
 
         return Rescue(self.probe, learners, ask=ask, patience=patience)
 
@@ -146,7 +147,7 @@ class _Rehearsal:
         patience: float = _PATIENCE,
     ) -> AsyncIterator[Any]:
         """Open the lab's `Audits` for one step, close it, and note what it left at PostgreSQL."""
-        address = named(dsn or self.dsn, name)
+        address = named(dsn or self.dsn, mine(name))
         with self.rescue(name, patience) as rescue:
             audits = self.lab.Audits(address, size=size)
             found["opening"] = await attempt(_enter(audits), _OPEN)
@@ -158,11 +159,13 @@ class _Rehearsal:
             found["stuck"] = self._told_of(rescue)
         self.stuck = self.stuck or found["stuck"] is not None
         ends = _perf_counter() + _CANCEL
-        while (left := await self.outside(self.observer.sessions, name)) and _perf_counter() < ends:
+        while (
+            left := await self.outside(self.observer.sessions, mine(name))
+        ) and _perf_counter() < ends:
             await _sleep(0.02)
         found["left"] = [one.to_dict() for one in left]
         if left:
-            await self.outside(self.observer.end, name)
+            await self.outside(self.observer.end, mine(name))
         self.stage.fact(name, found)
 
     @staticmethod
@@ -246,7 +249,7 @@ class _Rehearsal:
         self.stage.step(f"{_CROWD} audits at once, with {_SIZE} connections")
         found: dict[str, Any] = {"size": _SIZE, "audits": _CROWD}
         audits = self.due["crowd"]
-        async with self.at_work(self.observer.watch("crowd")) as sighting:
+        async with self.at_work(self.observer.watch(mine("crowd"))) as sighting:
             async with self.served("crowd", found, size=_SIZE) as service:
                 if found["opening"] is None:
                     await self._crowd(service, audits, found)
@@ -267,7 +270,7 @@ class _Rehearsal:
         found["waits_at"] = next(
             (place for call in calls if not call.model.asked and (place := call.place())), None
         )
-        holding = await self.outside(self.observer.sessions, "crowd")
+        holding = await self.outside(self.observer.sessions, mine("crowd"))
         found["holding"] = [one.to_dict() for one in holding if one.in_transaction]
         if found["asking"] == len(calls):
             async with self.at_work(self.observer.hold()):
@@ -334,7 +337,7 @@ class _Rehearsal:
         """Wait until so many sessions want a row that is held, for `patience` seconds at most."""
         ends = _perf_counter() + patience
         while _perf_counter() < ends:
-            sessions = await self.outside(self.observer.sessions, name)
+            sessions = await self.outside(self.observer.sessions, mine(name))
             if sum(one.waits_for_lock for one in sessions) >= count:
                 break
             await _sleep(0.01)
@@ -382,7 +385,7 @@ class _Rehearsal:
         places = [call.place() for call in calls]
         running = [call for call in calls if not call.task.done()]
         endings = await AuditCall.end(running, _CANCEL)
-        seconds, left = await self.outside(self.observer.forgotten, "cancelled", _CANCEL)
+        seconds, left = await self.outside(self.observer.forgotten, mine("cancelled"), _CANCEL)
         gate.set()
         return {
             "endings": endings,
@@ -405,7 +408,7 @@ class _Rehearsal:
             await _wait([call.task for call in calls], timeout=1.0)
             found["ending"] = calls[0].ending()
             await AuditCall.end(calls, 0.3)
-            _, left = await self.outside(self.observer.forgotten, "failing", _CANCEL)
+            _, left = await self.outside(self.observer.forgotten, mine("failing"), _CANCEL)
             found["open"] = [one.to_dict() for one in left]
             found["touched"] = (await self.stored(audits))["touched"]
 

@@ -2,11 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, asynccontextmanager
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any
 
 # Drivers take a tenth of a second to import: no lab shall be charged with a stall for it.
 import asyncpg  # noqa: F401
@@ -14,26 +13,18 @@ import psycopg_pool  # noqa: F401
 
 from loopclinic.lessons.lesson import Stage
 from loopclinic.lessons.sync_database import LESSON
-from loopclinic.lessons.sync_database.calls import AuditCall, attempt, learners
+from loopclinic.lessons.sync_database.calls import AuditCall, learners
 from loopclinic.lessons.sync_database.observer import Observer
-from loopclinic.lessons.sync_database.records import (
-    Audit,
-    companies,
-    draw,
-    enter,
-    lay_out,
-    mine,
-    named,
-)
-from loopclinic.lessons.sync_database.rescue import Rescue, on_the_loop
+from loopclinic.lessons.sync_database.records import Audit, lay_out, mine
+from loopclinic.lessons.sync_database.rescue import on_the_loop
 from loopclinic.lessons.sync_database.slow_line import SlowLine
+from loopclinic.lessons.sync_database.surroundings import CROWD, Surroundings, told
 from loopclinic.probe import Probe, Stall
 
 __all__ = ["rehearse"]
 
 _sleep, _wait, _to_thread = asyncio.sleep, asyncio.wait, asyncio.to_thread
 _perf_counter = time.perf_counter
-_T = TypeVar("_T")
 
 _SMALL_MACHINE = 6
 """Threads of the default executor: the standard library's min(32, cores + 4) for two cores. Set,
@@ -41,14 +32,11 @@ because on 28 cores the queue behind it would be too short to see, and productio
 _STALL = 0.02
 _LINE = 0.08
 """Seconds there and back."""
-_SIZE, _CROWD = 6, 10
+_SIZE = 6
 _GATHER = 1.2
 """Seconds that a crowd gets to ask; a right answer needs some milliseconds."""
 _HELD = 0.4
-_PATIENCE = 0.8
-"""Seconds that a call may keep the loop: twice what the rehearsal itself makes the database wait."""
 _CANCEL = LESSON.budgets["cancel"].limit
-_OPEN, _CLOSE = 4.0, 1.5
 
 
 async def rehearse(lab: ModuleType, stage: Stage) -> None:
@@ -68,25 +56,7 @@ async def rehearse(lab: ModuleType, stage: Stage) -> None:
         own.shutdown(wait=False, cancel_futures=True)
 
 
-class _Rehearsal:
-    def __init__(
-        self,
-        lab: ModuleType,
-        stage: Stage,
-        observer: Observer,
-        probe: Probe,
-        own: ThreadPoolExecutor,
-    ) -> None:
-        self.lab = lab
-        self.stage = stage
-        self.dsn = stage.services["postgres"]
-        self.observer = observer
-        self.probe = probe
-        self.own = own
-        self.due: dict[str, list[Audit]] = {}
-        self.stuck = False
-        """Whether a call had to be broken off: what needs a free loop is left out from there on."""
-
+class _Rehearsal(Surroundings):
     async def run(self) -> None:
         await self.enter()
         await self.line()
@@ -94,122 +64,6 @@ class _Rehearsal:
         await self.family()
         await self.cancelled()
         await self.failing()
-
-    # What a step is made of.
-
-    async def outside(self, work: Callable[..., _T], *values: Any) -> _T:
-        """Do blocking work of the rehearsal's own on a thread of its own."""
-        return await asyncio.get_running_loop().run_in_executor(self.own, work, *values)
-
-    @asynccontextmanager
-    async def at_work(self, manager: AbstractContextManager[_T]) -> AsyncIterator[_T]:
-        """Enter and leave a blocking context manager on a thread."""
-        value = await self.outside(manager.__enter__)
-        try:
-            yield value
-        finally:
-            await self.outside(manager.__exit__, None, None, None)
-
-    async def enter(self) -> None:
-        """Enter the audits of all steps: later, a lab's locks could be in the way."""
-        known = companies()
-        self.stage.rng.shuffle(known)
-        of = {
-            "line": known[:2],
-            "crowd": (known * 2)[:_CROWD],
-            "family": [known[0]] * 2,
-            "asking": known[1:3],
-            "storing": known[3:5],
-            "after": known[1:4],
-            "failing": known[:1],
-        }
-        number = self.stage.rng.randrange(100, 900)
-        for name, some in of.items():
-            self.due[name] = draw(self.stage.rng, some, first=number, queries=2)
-            number += len(some)
-        every = [audit for some in self.due.values() for audit in some]
-        await self.outside(enter, self.observer.connection, every)
-
-    def rescue(self, name: str, patience: float) -> Rescue:
-        def ask() -> list[dict[str, Any]]:
-            return [one.to_dict() for one in self.observer.sessions(mine(name))]
-
-        return Rescue(self.probe, learners, ask=ask, patience=patience)
-
-    @asynccontextmanager
-    async def served(
-        self,
-        name: str,
-        found: dict[str, Any],
-        *,
-        size: int,
-        dsn: str = "",
-        patience: float = _PATIENCE,
-    ) -> AsyncIterator[Any]:
-        """Open the lab's `Audits` for one step, close it, and note what it left at PostgreSQL."""
-        address = named(dsn or self.dsn, mine(name))
-        with self.rescue(name, patience) as rescue:
-            audits = self.lab.Audits(address, size=size)
-            found["opening"] = await attempt(_enter(audits), _OPEN)
-            try:
-                yield audits
-            finally:
-                found["closing"] = await attempt(_leave(audits), _CLOSE)
-                await _sleep(0.02)
-            found["stuck"] = self._told_of(rescue)
-        self.stuck = self.stuck or found["stuck"] is not None
-        ends = _perf_counter() + _CANCEL
-        while (
-            left := await self.outside(self.observer.sessions, mine(name))
-        ) and _perf_counter() < ends:
-            await _sleep(0.02)
-        found["left"] = [one.to_dict() for one in left]
-        if left:
-            await self.outside(self.observer.end, mine(name))
-        self.stage.fact(name, found)
-
-    @staticmethod
-    def _told_of(rescue: Rescue) -> dict[str, Any] | None:
-        if not rescue.found:
-            return None
-        first = rescue.found[0]
-        return {**_told(first.stall), "times": len(rescue.found), "sessions": first.asked or []}
-
-    async def stored(self, audits: Sequence[Audit]) -> dict[str, Any]:
-        """Return what PostgreSQL has of these audits, and which are not as they should be."""
-        ids = [one.id for one in audits]
-        states = await self.outside(
-            self.observer.rows,
-            "select audits.id, status, audits.mentions, count(responses.query_id),"
-            " count(*) filter (where responses.mentioned) from audits"
-            " left join queries on audit_id = audits.id"
-            " left join responses on query_id = queries.id"
-            " where audits.id = any(%s) group by audits.id",
-            ids,
-        )
-        totals = await self.outside(
-            self.observer.rows,
-            "select companies.id, audits_done, companies.mentions,"
-            " count(audits.id), coalesce(sum(audits.mentions), 0) from companies"
-            " left join audits on company_id = companies.id and status = 'done'"
-            " group by companies.id",
-        )
-        wanted = {one.id: one for one in audits}
-        return {
-            "done": [row[0] for row in states if row[1] == "done"],
-            "touched": [row[0] for row in states if row[1] == "done" or row[3]],
-            "wrong": [
-                row[0]
-                for row in states
-                if row[1] != "done"
-                or row[2] != wanted[row[0]].mentions
-                or row[3] != len(wanted[row[0]].queries)
-                or row[4] != wanted[row[0]].mentions
-            ],
-            "miscounted": [row[0] for row in totals if row[1] != row[3] or row[2] != row[4]],
-        }
-
-    # One after another.
 
     async def line(self) -> None:
         """A few audits on a slow line, where every wait for the database is long enough to see."""
@@ -246,8 +100,8 @@ class _Rehearsal:
 
     async def crowd(self) -> None:
         """More audits than connections: all must get to ask, then all want to store at once."""
-        self.stage.step(f"{_CROWD} audits at once, with {_SIZE} connections")
-        found: dict[str, Any] = {"size": _SIZE, "audits": _CROWD}
+        self.stage.step(f"{CROWD} audits at once, with {_SIZE} connections")
+        found: dict[str, Any] = {"size": _SIZE, "audits": CROWD}
         audits = self.due["crowd"]
         async with self.at_work(self.observer.watch(mine("crowd"))) as sighting:
             async with self.served("crowd", found, size=_SIZE) as service:
@@ -413,30 +267,5 @@ class _Rehearsal:
             found["touched"] = (await self.stored(audits))["touched"]
 
 
-async def _enter(audits: Any) -> None:
-    await type(audits).__aenter__(audits)
-
-
-async def _leave(audits: Any) -> None:
-    await type(audits).__aexit__(audits, None, None, None)
-
-
 def _of_the_lab(stalls: Sequence[Stall]) -> list[dict[str, Any]]:
-    return [_told(one) for one in stalls if any(learners(frame.file) for frame in on_the_loop(one))]
-
-
-def _told(stall: Stall) -> dict[str, Any]:
-    inside = [frame for frame in on_the_loop(stall) if learners(frame.file)]
-    frame = inside[-1] if inside else None
-    pooled = any(
-        one.function == "getconn" and "/psycopg_pool/" in one.file.replace("\\", "/")
-        for one in stall.stack
-    )
-    return {
-        "file": frame.file if frame else None,
-        "line": frame.line if frame else None,
-        "code": frame.code if frame else "",
-        "seconds": stall.seconds,
-        "first_seen": stall.first_seen,
-        "conflict": "pool-starvation" if pooled else stall.conflict,
-    }
+    return [told(one) for one in stalls if any(learners(frame.file) for frame in on_the_loop(one))]

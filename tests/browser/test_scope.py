@@ -65,8 +65,7 @@ def test_the_line_is_named_while_the_kernel_is_frozen(browser, lab, dark):
 
         notebook.wait(2)
         page.locator('.lc-scope[data-state="calm"]').wait_for(timeout=10_000)
-        row = page.locator(".lc-row").first.inner_text()
-        assert "cell [3], line 2" in row
+        row = page.locator(".lc-row", has_text="cell [3], line 2").inner_text()
         assert "blocking-sleep" in row
         assert "lesson 01" in row
         notebook.run(3)
@@ -94,7 +93,7 @@ def test_a_call_that_keeps_the_gil_is_told_of_too(browser, lab):
         picture(page, "scope-gil")
         notebook.wait(2, 120)
         page.locator('.lc-scope[data-state="calm"]').wait_for(timeout=10_000)
-        assert "cell [3], line 2" in page.locator(".lc-row").first.inner_text()
+        page.locator(".lc-row", has_text="cell [3], line 2").wait_for(timeout=10_000)
 
 
 def test_narrow_and_reloaded_in_the_middle_of_a_stall(browser, lab):
@@ -108,8 +107,8 @@ def test_narrow_and_reloaded_in_the_middle_of_a_stall(browser, lab):
         page.locator('.lc-scope[data-state="stalled"]').wait_for(timeout=5_000)
         picture(page, "scope-stalled-narrow")
         page.reload()
-        page.locator(".lc-row").first.wait_for(timeout=60_000)
-        assert "cell [2], line 2" in page.locator(".lc-row").first.inner_text()
+        # The kernel's own work of coming back may stall it too: ours is one of the rows.
+        page.locator(".lc-row", has_text="cell [2], line 2").wait_for(timeout=60_000)
 
 
 def test_the_same_cell_run_again_leaves_one_scope_measuring(browser, lab):

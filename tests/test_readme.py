@@ -1,0 +1,44 @@
+"""What the README says of the kit is what the kit says of itself."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from loopclinic.cli.main import COMMANDS
+from loopclinic.lessons import lessons
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def lesson_table():
+    """The table as the README has to hold it."""
+    rows = ["| lesson | minutes | what it treats |", "| --- | --- | --- |"]
+    rows += [
+        f"| [{one.number} {one.title}](notebooks/{one.name}.ipynb) | {one.minutes} | {one.summary} |"
+        for one in lessons()
+    ]
+    return "\n".join(rows)
+
+
+def test_the_lessons_are_those_of_the_catalogue():
+    held = re.search(r"<!-- lessons.*?-->\n(.*?)\n<!-- end", README, re.DOTALL).group(1)
+    assert held == lesson_table(), f"put this into README.md:\n{lesson_table()}"
+
+
+@pytest.mark.parametrize("link", re.findall(r"\]\(([^)#]+)\)|src(?:set)?=\"([^\"]+)\"", README))
+def test_links_lead_somewhere(link):
+    target = "".join(link)
+    assert target.startswith("https://") or (ROOT / target).exists()
+
+
+def test_commands_exist():
+    for name in re.findall(r"loopclinic ([a-z]+)", README):
+        assert name in COMMANDS or name in {"and", "alone"}, name
+
+
+def test_make_targets_exist():
+    makefile = (ROOT / "Makefile").read_text()
+    for name in re.findall(r"`?make ([a-z]+)", README):
+        assert re.search(rf"^{name}:", makefile, re.MULTILINE), name

@@ -40,5 +40,5 @@ def test_commands_exist():
 
 def test_make_targets_exist():
     makefile = (ROOT / "Makefile").read_text()
-    for name in re.findall(r"`?make ([a-z]+)", README):
+    for name in re.findall(r"(?:^|`)make ([a-z]+)", README, re.MULTILINE):
         assert re.search(rf"^{name}:", makefile, re.MULTILINE), name

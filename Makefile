@@ -32,7 +32,7 @@ lab:
 	$(KIT) -m loopclinic lab $(ARGS)
 
 test:
-	$(TEST) -m pytest -n 3 --dist loadgroup $(ARGS)
+	$(TEST) -m pytest -n 2 $(ARGS)
 
 prove:
 	$(TEST) -m pytest -m prove $(ARGS)

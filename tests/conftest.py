@@ -35,3 +35,32 @@ def _own_state(tmp_path_factory, monkeypatch, session_postgres):
         (home / "postgres").symlink_to(session_postgres)
     monkeypatch.setenv("LOOPCLINIC_HOME", str(home))
     monkeypatch.delenv("DATABASE_URL", raising=False)
+
+
+def together(nodeid: str) -> str:
+    """Name what must run in one worker: what shares a JupyterLab, a kernel, or a module's fixtures."""
+    if nodeid.startswith("tests/browser/"):
+        return "browser"
+    if "/test_runs.py::" in nodeid:
+        return "notebook " + nodeid.partition("[")[2]  # one kernel, its tests follow on one another
+    if "::test_verdict[" in nodeid:
+        return nodeid
+    return nodeid.partition("::")[0]
+
+
+def pytest_collection_modifyitems(items):
+    # The longest first, so that no worker is left with them at the end.
+    items.sort(key=lambda item: not together(item.nodeid).startswith(("browser", "notebook ")))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    from xdist.scheduler.loadscope import LoadScopeScheduling
+
+    config.option.loadscopereorder = False  # keep the order above
+
+    class Together(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return together(nodeid)
+
+    return Together(config, log)

@@ -14,7 +14,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.browser,
     pytest.mark.timeout(400),
-    pytest.mark.xdist_group("browser"),
 ]
 
 

@@ -9,7 +9,7 @@ from loopclinic.scope import widget
 
 from .jupyterlab import new_page, picture
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+pytestmark = [pytest.mark.browser]
 
 _STATIC = Path(widget.__file__).parent / "static"
 _SETTINGS = {

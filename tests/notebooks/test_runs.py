@@ -17,11 +17,7 @@ LONGEST = 150.0
 INTERRUPTED = {"KeyboardInterrupt", "CancelledError"}
 
 
-# One kernel, one worker: the tests of a notebook follow on one another.
-_GROUPS = [pytest.param(one, marks=pytest.mark.xdist_group(str(one))) for one in NOTEBOOKS]
-
-
-@pytest.fixture(scope="module", params=_GROUPS, ids=str)
+@pytest.fixture(scope="module", params=NOTEBOOKS, ids=str)
 def notebook(request) -> Notebook:
     return request.param
 

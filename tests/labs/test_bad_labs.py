@@ -306,7 +306,12 @@ def test_idle_threads_of_executors_are_fine(judge):
 
 def test_leftover_process(judge):
     body = "global kept\nkept = subprocess.Popen(['sleep', '60'])\nreturn 2 * number"
-    assert only_reason(judge(lab(body)), "1 child process", "sleep").line == 5
+    # Starting one takes the loop's time, more on a busy machine: that may be a reason of its own.
+    verdict = judge(lab(body))
+    (reason,) = [one for one in verdict.reasons if "1 child process" in one.sentence]
+    assert "sleep" in reason.sentence
+    assert reason.line == 5
+    assert not verdict.passed
 
 
 def test_a_process_that_has_ended_is_fine(judge):

@@ -26,7 +26,7 @@ async def asleep(request):
 
 
 async def blocked(request):
-    time.sleep(0.03)  # 40 a second: busier than one loop can bear
+    time.sleep(0.06)  # 40 a second: far busier than one loop can bear, however busy the machine
 
 
 def children() -> set[psutil.Process]:

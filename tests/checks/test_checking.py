@@ -138,7 +138,7 @@ class TestTheKitOrTheMachine:
         self.failed(check_lesson(tiny, file=solved), "could not judge")
 
     def test_a_machine_too_slow_to_begin(self, tiny, solved):
-        verdict = check_lesson(tiny, file=solved, limits=Limits(seconds=0.0))
+        verdict = check_lesson(tiny, file=solved, limits=Limits(start=0.0))
         self.failed(verdict, "did not get ready")
 
 

@@ -16,8 +16,8 @@ from tests.checks.conftest import LESSON, REST, SOLVED, kit  # noqa: F401 - a fi
 
 HEAD = "import asyncio, builtins, ctypes, os, signal, subprocess, sys, threading, time\n"
 
-HANGS = 6
-"""Seconds for what never ends: twice what a busy machine needs to begin."""
+HANGS = 3
+"""Seconds for what never ends, from when the child is ready."""
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def judge(tmp_path, monkeypatch):
         limits = {"seconds": 12, **limits}
         started = time.monotonic()
         verdict = check_lesson(LESSON, file=file, seed=7, limits=Limits(**limits))
-        assert time.monotonic() - started < limits["seconds"] + 3
+        assert time.monotonic() - started < limits["seconds"] + 6  # the start is not the lab's
         assert file.read_bytes() == data
         assert list(scratch.iterdir()) == []
         assert _marked(mark) == []

@@ -24,8 +24,8 @@ __all__ = ["RIGHTS", "check", "check_lesson"]
 
 LONGEST = 15.0
 """Seconds that a verdict may take."""
-_FAREWELL = 1.0
-"""Of these, what ending a trial and judging it may take."""
+_AROUND = 3.0
+"""Of these, what starting, ending and judging a trial may take; a busy machine may start it later."""
 
 RIGHTS = (
     "Checks run your lab file as an ordinary process of yours on this machine, with all the rights "
@@ -116,7 +116,7 @@ def check_lesson(
     started = time.monotonic()
     seed = secrets.randbelow(1_000_000) if seed is None else seed
     if limits is None:
-        limits = Limits(seconds=min(one.deadline, LONGEST) - _FAREWELL)
+        limits = Limits(seconds=min(one.deadline, LONGEST) - _AROUND)
     file = Path(os.path.abspath(file))  # noqa: PTH100 - resolve() would lose a link's own name
 
     def verdict(status: Any, *reasons: Reason, headline: str, vitals: Any = None) -> Verdict:
@@ -198,7 +198,7 @@ def _begin(one: Lesson, file: Path, seed: int, limits: Limits, stack: ExitStack)
         shutil.copytree(file, copy)
     else:
         copy.write_bytes(read_settled(file))
-    supervisor.start()
+    supervisor.start(one.package)
     supervisor.send(
         {
             "package": one.package,

@@ -1,7 +1,7 @@
-"""The process that runs a learner's lab: `python -m loopclinic.checks.child CHANNEL`, its spec on stdin.
+"""The process that runs a learner's lab: `python -m loopclinic.checks.child CHANNEL PACKAGE`.
 
-It imports a copy of the lab, runs the lesson's rehearsal with it and reports on the channel. It never
-prints, and nothing the lab does to it reaches further than this process.
+It imports the lesson's package, reads its spec on stdin, imports a copy of the lab, runs the lesson's
+rehearsal with it and reports on the channel. It never prints, and nothing the lab does to it reaches further than this process.
 """
 
 import asyncio
@@ -38,6 +38,11 @@ def main() -> None:
         # Answers the supervisor's "where are you?" without the GIL, also in the middle of a C call.
         faulthandler.register(signal.SIGUSR1, file=channel.fd, all_threads=True, chain=False)
     faulthandler.enable(file=channel.fd)
+    # Everything of the kit's is imported before the lab is, so that a lab can't replace it; and now,
+    # while the services come up. What fails here fails again where it can be told.
+    with contextlib.suppress(Exception):
+        importlib.import_module(f"{sys.argv[2]}.rehearsal")
+        importlib.import_module("psutil")
     spec = json.loads(sys.stdin.buffer.readline())
     channel.open(spec["mark"])
     _hold_lifeline()
@@ -99,7 +104,7 @@ class _Trial:
         self.spec = spec
         self.lab = LabSource(Path(spec["copy"]), Path(spec["shown"]))
         self.step = "importing the file"
-        self.lookout = Lookout(channel, self.lab, spec["ends"])
+        self.lookout = Lookout(channel, self.lab, spec["seconds"])
         self.origins = Origins(self.lab)
         self.loop_errors: list[str] = []
         self.stdout = os.fstat(1).st_ino if _open(1) else None
@@ -107,10 +112,7 @@ class _Trial:
     def run(self) -> None:
         """Import, look at the contract, rehearse; say how it ended."""
         spec = self.spec
-        # Everything of the kit's is imported before the lab is, so that a lab can't replace it.
         rehearse = importlib.import_module(f"{spec['package']}.rehearsal").rehearse
-        with contextlib.suppress(ImportError):
-            importlib.import_module("psutil")
         self.origins.install()
         originals = Originals()
         self.lookout.start()

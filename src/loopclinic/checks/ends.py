@@ -18,7 +18,7 @@ def could_not_run(outcome: Outcome, limits: Limits) -> Reason | None:
         return Reason("The check was stopped.", next_step="Run it again.")
     if not outcome.ready and outcome.cause in ("died", "deadline"):
         if outcome.cause == "deadline":
-            sentence = f"The check did not get ready within {limits.seconds:.0f} s."
+            sentence = f"The check did not get ready within {limits.start:.0f} s."
             step = "Close what keeps this machine busy and check again."
         else:
             last = (outcome.output.strip().splitlines() or ["nothing was said"])[-1]

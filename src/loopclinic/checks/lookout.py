@@ -22,14 +22,15 @@ class Lookout:
     """Reports every quarter second whether the main thread is stuck, and where.
 
     While a loop runs, it is stuck when a callback handed to it is not called. Before that (import) the
-    phase counts from `begin`. A second before `ends` (on the monotonic clock) it reports what every
-    task waits for.
+    phase counts from `begin`. A second before the supervisor ends the trial, `seconds` after `begin`, it
+    reports what every task waits for.
     """
 
-    def __init__(self, channel: Channel, lab: LabSource, ends: float) -> None:
+    def __init__(self, channel: Channel, lab: LabSource, seconds: float) -> None:
         self._channel = channel
         self._lab = lab
-        self._ends = ends
+        self._seconds = seconds
+        self._ends = _now() + seconds
         self._main = threading.main_thread().ident or 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._since = _now()
@@ -42,8 +43,9 @@ class Lookout:
         self._thread.start()
 
     def begin(self) -> None:
-        """Count from here how long the main thread has been in this phase."""
+        """Count from here how long the main thread has been in this phase, and the trial's seconds."""
         self._since = _now()
+        self._ends = self._since + self._seconds
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         """Watch this loop from here on."""

@@ -70,10 +70,10 @@ class Supervisor:
         self._noise: list[str] = []
         self._on_step: Callable[[str], None] | None = None
         self._readers: list[threading.Thread] = []
-        self._started = time.monotonic()
+        self._started = self._began = time.monotonic()
 
-    def start(self) -> None:
-        """Start the child; it imports what it can while the services come up.
+    def start(self, package: str) -> None:
+        """Start the child; it imports the lesson's package while the services come up.
 
         Raises:
             OSError: this machine can't start a process.
@@ -96,7 +96,7 @@ class Supervisor:
         work.mkdir()
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "loopclinic.checks.child", str(number)],
+                [sys.executable, "-P", "-m", "loopclinic.checks.child", str(number), package],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -121,13 +121,12 @@ class Supervisor:
             self._readers.append(thread)
 
     def send(self, spec: Mapping[str, Any]) -> None:
-        """Send the spec; `ends` in it tells the child when it will be stopped."""
+        """Send the spec, with the limits that the child keeps itself."""
         line = json.dumps(
             {
                 **spec,
                 "mark": self._mark,
-                # The monotonic clock counts alike in all processes of one machine.
-                "ends": self._started + self.limits.seconds,
+                "seconds": self.limits.seconds,
                 "open_files": self.limits.open_files,
                 "file_size": self.limits.file_size,
                 # A last resort for a child whose supervisor is gone and which holds the GIL.
@@ -170,8 +169,8 @@ class Supervisor:
     def _broken_limit(self, stop: Callable[[], bool] | None) -> tuple[str, float] | None:
         if stop is not None and stop():
             return "stopped", 0
-        seconds = time.monotonic() - self._started
-        if seconds > self.limits.seconds:
+        seconds = time.monotonic() - self._began
+        if seconds > (self.limits.seconds if self._outcome.ready else self.limits.start):
             return "deadline", seconds
         if self._output_bytes > self.limits.output:
             return "output", self._output_bytes
@@ -258,6 +257,7 @@ class Supervisor:
             case "hello":
                 self._main = message["main"]
             case "ready":
+                self._began = time.monotonic()
                 outcome.ready = True
             case "step":
                 outcome.step = message["name"]

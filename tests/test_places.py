@@ -6,7 +6,7 @@ from loopclinic.places import KitNotFoundError, kit_root, state_dir
 
 
 def kit(folder):
-    for name in ("labs", "notebooks"):
+    for name in ("labs", "notebooks", "solutions"):
         (folder / name).mkdir(parents=True)
     return folder
 
@@ -41,3 +41,11 @@ def test_a_state_folder_that_cannot_be_made_names_the_repair(tmp_path, monkeypat
     monkeypatch.setenv("LOOPCLINIC_HOME", str(tmp_path / "file" / "home"))
     with pytest.raises(PermissionError, match="set LOOPCLINIC_HOME"):
         state_dir()
+
+
+def test_a_folder_with_rooms_of_the_same_names_is_no_root(tmp_path, monkeypatch):
+    monkeypatch.delenv("LOOPCLINIC_ROOT", raising=False)
+    root = kit(tmp_path)
+    for name in ("labs", "notebooks"):  # as the kit's own tests have
+        (root / "tests" / name).mkdir(parents=True)
+    assert kit_root(root / "tests" / "labs") == root

@@ -16,7 +16,7 @@ def kit_root(start: Path | None = None) -> Path:
     `start` is the working directory unless given.
 
     Raises:
-        KitNotFoundError: neither leads to a folder that holds `labs/` and `notebooks/`.
+        KitNotFoundError: neither leads to a folder that holds `labs/`, `notebooks/` and `solutions/`.
     """
     named = os.environ.get("LOOPCLINIC_ROOT")
     if named:
@@ -24,7 +24,7 @@ def kit_root(start: Path | None = None) -> Path:
         if _is_root(root):
             return root
         raise KitNotFoundError(
-            f"LOOPCLINIC_ROOT is {named}, which holds no labs/ and notebooks/: "
+            f"LOOPCLINIC_ROOT is {named}, which holds no labs/, notebooks/ and solutions/: "
             "set it to the folder you cloned, or unset it."
         )
     here = (start or Path.cwd()).resolve()
@@ -36,13 +36,14 @@ def kit_root(start: Path | None = None) -> Path:
     if _is_root(clone):
         return clone
     raise KitNotFoundError(
-        f"No folder above {here} holds labs/ and notebooks/: change into the kit's folder, "
+        f"No folder above {here} holds labs/, notebooks/ and solutions/: change into the kit's folder, "
         "or set LOOPCLINIC_ROOT to it."
     )
 
 
 def _is_root(folder: Path) -> bool:
-    return (folder / "labs").is_dir() and (folder / "notebooks").is_dir()
+    # All three: the kit's own tests/ holds the first two.
+    return all((folder / room).is_dir() for room in ("labs", "notebooks", "solutions"))
 
 
 def state_dir() -> Path:

@@ -54,6 +54,7 @@ def test_links_lead_to_the_other_pages_and_to_the_labs():
 def kit(tmp_path, monkeypatch):
     (tmp_path / "labs").mkdir()
     (tmp_path / "notebooks").mkdir()
+    (tmp_path / "solutions").mkdir()
     monkeypatch.setenv("LOOPCLINIC_ROOT", str(tmp_path))
     return tmp_path
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import atexit
-import os
 import time
 from collections.abc import Awaitable, Callable
 from html import escape
@@ -10,33 +9,17 @@ from typing import Any
 
 from aiohttp import ClientSession
 
+from loopclinic.lessons.blocking_sleep.clips import Unavailable, clip_for, post
 from loopclinic.lessons.blocking_sleep.ladder import DIALS, LATENCY, upstream_session
 from loopclinic.lessons.drawing import Drawing, span
 from loopclinic.load import Request, Variant
-from loopclinic.servers import FaultyUpstream, Upstream, is_flaky
+from loopclinic.servers import FaultyUpstream, Upstream
 
 __all__ = ["LATENCY", "Unavailable", "callers", "endings", "post", "served", "service"]
 
 Transcribe = Callable[[ClientSession, bytes], Awaitable[str]]
 
 _running: list[Upstream] = []
-
-
-class Unavailable(Exception):  # noqa: N818 - as the lab calls it
-    """The service asks to be tried again later."""
-
-
-async def post(session: ClientSession, clip: bytes) -> str:
-    """Send a clip once and return its text.
-
-    Raises:
-        Unavailable: the service is overloaded.
-    """
-    async with session.post("/v1/transcribe", data=clip) as response:
-        if response.status in {429, 503}:
-            raise Unavailable(f"status {response.status}")
-        response.raise_for_status()
-        return str((await response.json())["text"])
 
 
 async def service() -> Upstream:
@@ -65,17 +48,9 @@ def served(transcribe: Transcribe, upstream: Upstream) -> Variant:
     """Return a way to transcribe as something to put under load: a session, a clip a request."""
 
     async def handle(request: Request) -> str:
-        clip = _clip(flaky=request.payload["group"] == "flaky")
-        return await transcribe(request.state, clip)
+        return await transcribe(request.state, clip_for(request.payload["group"]))
 
     return Variant(handle, name=transcribe.__name__, setup=upstream_session(upstream.url))
-
-
-def _clip(*, flaky: bool) -> bytes:
-    while True:
-        clip = os.urandom(32)
-        if is_flaky(clip, DIALS["fail_share"]) == flaky:
-            return clip
 
 
 async def endings(*ways: Transcribe, patience: float = 3.0) -> Drawing:

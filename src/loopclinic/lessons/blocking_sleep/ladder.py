@@ -12,8 +12,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import aiohttp
 
+from loopclinic.lessons.blocking_sleep.clips import FLAKY, Unavailable, clip_for, post
 from loopclinic.load import Request, Variant
-from loopclinic.servers import is_flaky
 
 __all__ = [
     "BACKOFF",
@@ -34,49 +34,45 @@ BACKOFF = 0.1
 DEADLINE = 2.0
 FAILURES = 2
 LATENCY = 0.02
-DIALS: dict[str, float] = {"latency": LATENCY, "fail_first": FAILURES, "fail_share": 0.5}
+DIALS: dict[str, float] = {"latency": LATENCY, "fail_first": FAILURES, "fail_share": FLAKY}
 PAYLOADS: list[dict[str, str]] = [{"group": "healthy"}] * 9 + [{"group": "flaky"}]
 """One request in ten has to try again."""
 
 Setup = Callable[[], AbstractAsyncContextManager[aiohttp.ClientSession]]
 
 
-class UnavailableError(Exception):
-    """The service asks to be tried again later."""
-
-
 async def blocking(request: Request) -> str:
     """Wait by `time.sleep`, as the lab does when it ships."""
-    clip = _clip(request)
+    clip = clip_for(request.payload["group"])
     for attempt in range(ATTEMPTS - 1):
         try:
-            return await _post(request.state, clip)
-        except UnavailableError:
+            return await post(request.state, clip)
+        except Unavailable:
             time.sleep(BACKOFF * 2**attempt)  # noqa: ASYNC251 - this is the anti-pattern
-    return await _post(request.state, clip)
+    return await post(request.state, clip)
 
 
 async def awaited(request: Request) -> str:
     """Wait by `asyncio.sleep`: rung 1."""
-    clip = _clip(request)
+    clip = clip_for(request.payload["group"])
     for attempt in range(ATTEMPTS - 1):
         try:
-            return await _post(request.state, clip)
-        except UnavailableError:
+            return await post(request.state, clip)
+        except Unavailable:
             await asyncio.sleep(BACKOFF * 2**attempt)
-    return await _post(request.state, clip)
+    return await post(request.state, clip)
 
 
 async def jittered(request: Request) -> str:
     """Wait half of that to all of it, by chance: rung 2."""
-    clip = _clip(request)
+    clip = clip_for(request.payload["group"])
     for attempt in range(ATTEMPTS - 1):
         try:
-            return await _post(request.state, clip)
-        except UnavailableError:
+            return await post(request.state, clip)
+        except Unavailable:
             longest = BACKOFF * 2**attempt
             await asyncio.sleep(random.uniform(longest / 2, longest))  # noqa: S311 - no secret
-    return await _post(request.state, clip)
+    return await post(request.state, clip)
 
 
 async def bounded(request: Request) -> str:
@@ -112,21 +108,3 @@ def own_time(group: str) -> float:
         return LATENCY
     waits = sum(BACKOFF * float(2**attempt) for attempt in range(FAILURES))
     return waits + (FAILURES + 1) * LATENCY
-
-
-def _clip(request: Request) -> bytes:
-    # A clip of its own for each request: the upstream fails each clip's first two attempts.
-    flaky = request.payload["group"] == "flaky"
-    while True:
-        clip = random.randbytes(200)  # noqa: S311 - no secret
-        if is_flaky(clip, DIALS["fail_share"]) == flaky:
-            return clip
-
-
-async def _post(session: aiohttp.ClientSession, clip: bytes) -> str:
-    async with session.post("/v1/transcribe", data=clip) as response:
-        if response.status in (429, 503):
-            raise UnavailableError
-        response.raise_for_status()
-        answer = await response.json()
-        return str(answer["text"])

@@ -29,7 +29,9 @@ function render({ model, el }) {
   const ticks = element("div", "lc-guess-ticks", scale);
   for (let power = Math.ceil(low - 1e-9); power <= high + 1e-9; power += 1) {
     const tick = element("span", "", ticks);
-    tick.textContent = words(Number((10 ** power).toPrecision(1)), model.get("unit"));
+    // Any unit but seconds is said once, beside the guess.
+    const unit = model.get("unit") === "s" ? "s" : "";
+    tick.textContent = words(Number((10 ** power).toPrecision(1)), unit);
     tick.style.left = `${((power - low) / (high - low)) * 100}%`;
   }
   const value = element("div", "lc-guess-value", row);

@@ -43,7 +43,7 @@ def together(nodeid: str) -> str:
         return "browser"
     if "/test_runs.py::" in nodeid:
         return "notebook " + nodeid.partition("[")[2]  # one kernel, its tests follow on one another
-    if "::test_verdict[" in nodeid:
+    if "::test_verdict[" in nodeid or "::test_every_verdict_holds[" in nodeid:
         return nodeid
     return nodeid.partition("::")[0]
 

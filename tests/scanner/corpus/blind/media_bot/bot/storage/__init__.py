@@ -1,0 +1,3 @@
+from .minio_store import MinioStore as ObjectStore
+
+__all__ = ["ObjectStore"]

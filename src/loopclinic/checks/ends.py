@@ -25,6 +25,8 @@ def could_not_run(outcome: Outcome, limits: Limits) -> Reason | None:
             sentence = f"The check's process did not start: {last[:300]}"
             step = "Run loopclinic doctor."
         return Reason(sentence, next_step=step)
+    if end.get("type") == "ServerError" and end["place"] is None:
+        return Reason(end["message"], next_step="Check again: the kit starts its servers anew.")
     if end.get("how") == "kit":
         return _kit_failed(end["message"], end["trace"])
     if (

@@ -3,7 +3,7 @@
 import contextlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -11,6 +11,7 @@ from typing import Any, Self
 import psycopg
 
 from loopclinic.lessons.sync_database.records import named
+from loopclinic.servers import ServerError
 
 __all__ = ["Observer", "Session", "Sighting"]
 
@@ -117,23 +118,27 @@ class Observer:
 
     def sessions(self, application: str) -> list[Session]:
         """Return the sessions that carry this application name."""
-        with self._lock:
-            rows = self.connection.execute(_ASK, [application]).fetchall()
-        return [Session(*one) for one in rows]
+        return [Session(*one) for one in self._ask(_ASK, [application]).fetchall()]
 
     def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         """Return what a query of the tables gives."""
-        with self._lock:
-            return self.connection.execute(query.encode(), values).fetchall()
+        return self._ask(query.encode(), values).fetchall()
 
     def end(self, application: str) -> None:
         """End these sessions, whatever they are at."""
-        with self._lock:
-            self.connection.execute(
-                "select pg_terminate_backend(pid) from pg_stat_activity"
-                " where datname = current_database() and application_name = %s",
-                [application],
-            )
+        self._ask(
+            "select pg_terminate_backend(pid) from pg_stat_activity"
+            " where datname = current_database() and application_name = %s",
+            [application],
+        )
+
+    def _ask(self, query: Any, values: Sequence[Any]) -> "psycopg.Cursor[Any]":
+        try:
+            with self._lock:
+                return self.connection.execute(query, values)
+        except psycopg.OperationalError as error:
+            said = str(error).strip().partition("\n")[0]
+            raise ServerError(f"PostgreSQL went away while it was asked: {said}.") from error
 
     @contextlib.contextmanager
     def watch(self, application: str) -> Iterator[Sighting]:
@@ -141,7 +146,7 @@ class Observer:
         sighting, over = Sighting(), threading.Event()
 
         def look() -> None:
-            with Observer(self._dsn) as other, contextlib.suppress(psycopg.Error):
+            with Observer(self._dsn) as other, contextlib.suppress(psycopg.Error, ServerError):
                 while not over.is_set():
                     sighting.note(other.sessions(application))
                     over.wait(_EVERY)
@@ -164,7 +169,7 @@ class Observer:
                 [company, company],
             )
             yield
-            with contextlib.suppress(psycopg.Error):
+            with contextlib.suppress(psycopg.Error, ServerError):
                 other.rollback()
 
     def forgotten(self, application: str, patience: float) -> tuple[float, list[Session]]:

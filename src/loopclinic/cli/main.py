@@ -22,6 +22,7 @@ COMMANDS = {
     "reset": ("reset", "put a lab back as it shipped, and keep a backup of yours"),
     "solution": ("solution", "show the reference solution of a lab"),
     "demo": ("demo", "a lesson's before and after, live in the terminal"),
+    "run": ("run", "any asyncio program under the probe, then its report"),
     "progress": ("progress", "what you have passed so far"),
     "doctor": ("doctor", "what works on this computer, and what to do about what does not"),
     "gallery": ("gallery", "run the notebooks and keep them as HTML"),

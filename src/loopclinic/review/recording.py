@@ -1,0 +1,185 @@
+"""What was heard of a watched program: its loops, their stalls, the places these stood at."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["Loop", "Place", "Recording", "Series"]
+
+_POINTS = 600
+_STALLS = 5000  # kept of one loop
+_LOOPS = 200  # kept in full; of more, those that ran without a stall are only counted
+
+
+class Series:
+    """The worst lag over time, in at most 1,200 points however long the program runs."""
+
+    def __init__(self) -> None:
+        self.points: list[tuple[float, float]] = []
+        self._step = 0.0
+
+    def add(self, at: float, lag: float) -> None:
+        """Take the worst lag in the stretch that ended `at` (both in seconds)."""
+        if self.points and at - self.points[-1][0] < self._step:
+            last, worst = self.points[-1]
+            self.points[-1] = (last, max(worst, lag))
+            return
+        self.points.append((at, lag))
+        if len(self.points) >= 2 * _POINTS:
+            pairs = zip(self.points[::2], self.points[1::2], strict=False)
+            self.points = [(left[0], max(left[1], right[1])) for left, right in pairs]
+            self._step = 2 * (self.points[-1][0] - self.points[0][0]) / len(self.points)
+
+
+@dataclass
+class Loop:
+    """One loop of the program. Times are in seconds, counted from the program's beginning."""
+
+    number: int
+    kind: str
+    thread: str
+    began: float
+    unwatched: str | None = None
+    """Why it has no probe, or None."""
+    report: dict[str, Any] = field(default_factory=dict)
+    """The last known: `seconds`, `iterations`, `utilization`, `lag`; empty if there was none."""
+    stalls: list[dict[str, Any]] = field(default_factory=list)
+    """In the order they ended, as `Stall.to_dict()` gives them."""
+    dropped: int = 0
+    """How many more there were than are kept."""
+    series: Series = field(default_factory=Series)
+    now: dict[str, Any] = field(default_factory=dict)
+    """The last tick."""
+    over: bool = False
+    """It was closed, or the program ended in good order."""
+
+    @property
+    def cost(self) -> tuple[float, float]:
+        """Seconds lost to stalls, then seconds it was there: what ranks one loop above another."""
+        lost = sum(stall["seconds"] for stall in self.stalls)
+        return float(lost), float(self.report.get("seconds", 0.0))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON values."""
+        return {
+            "id": self.number,
+            "type": self.kind,
+            "thread": self.thread,
+            "began": self.began,
+            "unwatched": self.unwatched,
+            **self.report,
+            "stalls": self.stalls,
+            "stalls_dropped": self.dropped,
+            "series": [[round(at, 3), round(lag, 6)] for at, lag in self.series.points],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One line that stalled a loop, or one other reason, with all the stalls it is to blame for."""
+
+    stalls: tuple[Mapping[str, Any], ...]
+
+    @property
+    def worst(self) -> Mapping[str, Any]:
+        """The longest of its stalls."""
+        return max(self.stalls, key=lambda stall: float(stall["seconds"]))
+
+    @property
+    def seconds(self) -> float:
+        """How long it held loops up in all."""
+        return float(sum(stall["seconds"] for stall in self.stalls))
+
+    @property
+    def code(self) -> str:
+        """The source line, or nothing where it is not to be had."""
+        return self.worst["code"] or ""
+
+    @property
+    def conflict(self) -> str | None:
+        """What its worst stall looks like, by name."""
+        return None if (name := self.worst["conflict"]) is None else str(name)
+
+
+class Recording:
+    """Adds up the messages of one program."""
+
+    def __init__(self) -> None:
+        self.python = ""
+        self.blind: str | None = None
+        """Why nothing could be watched, or None."""
+        self.heard = False
+        self.ended = False
+        """The program left through Python's own end, and not by a signal or `os._exit`."""
+        self.quiet = 0
+        """Loops that ran without a stall and are not kept, since there were so many."""
+        self._loops: dict[int, Loop] = {}
+
+    @property
+    def loops(self) -> list[Loop]:
+        """The loops in the order they began."""
+        return list(self._loops.values())
+
+    @property
+    def loops_begun(self) -> int:
+        """How many loops there were in all."""
+        return len(self._loops) + self.quiet
+
+    def hear(self, message: Mapping[str, Any]) -> None:
+        """Take one message."""
+        match message["kind"]:
+            case "hello":
+                self.heard, self.python = True, message["python"]
+            case "blind":
+                self.blind = message["reason"]
+            case "end":
+                self.ended = True
+            case "loop":
+                self._loops[message["id"]] = Loop(
+                    message["id"],
+                    message["type"],
+                    message["thread"],
+                    message["at"],
+                    message.get("unwatched"),
+                )
+            case kind:
+                loop = self._loops.get(message["id"])
+                if loop is not None:
+                    self._of_loop(kind, loop, message)
+
+    def _of_loop(self, kind: str, loop: Loop, message: Mapping[str, Any]) -> None:
+        match kind:
+            case "tick":
+                loop.now = dict(message)
+                loop.series.add(message["at"], message["lag"])
+            case "stall":
+                if len(loop.stalls) >= _STALLS:
+                    # The longest are what is asked for.
+                    loop.stalls.remove(min(loop.stalls, key=lambda stall: stall["seconds"]))
+                    loop.dropped += 1
+                loop.stalls.append(message["stall"])
+            case "report":
+                loop.report, loop.over = message["report"], message["over"]
+                if loop.over:
+                    loop.now = {}
+                    if len(self._loops) > _LOOPS and not loop.stalls:
+                        del self._loops[loop.number]
+                        self.quiet += 1
+
+    def finish(self) -> None:
+        """Book what was going on when the program was cut off: a stall that never ended."""
+        for loop in self._loops.values():
+            if not loop.over and (stall := loop.now.get("stall")) is not None:
+                known = loop.stalls and loop.stalls[-1]["started"] >= stall["started"] - 1e-6
+                if not known:
+                    loop.stalls.append({**stall, "unfinished": True})
+
+    def places(self) -> list[Place]:
+        """Return the lines that stalled, the one that held the loops up longest first."""
+        found: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+        for loop in self._loops.values():
+            for stall in loop.stalls:
+                kind = stall["burst"], stall["file"] is None and stall["garbage"] > 0
+                found.setdefault((stall["file"], stall["line"], *kind), []).append(stall)
+        places = [Place(tuple(stalls)) for stalls in found.values()]
+        return sorted(places, key=lambda place: -place.seconds)

@@ -1,0 +1,1 @@
+"""What the Python of a watched program finds on its path before anything else."""

@@ -254,13 +254,13 @@ def test_stalls_are_bounded(loop, monkeypatch):
 
 
 def test_thousands_of_starts_leave_nothing_behind(loop):
-    from loopclinic.probe import meter
+    from loopclinic.probe import attachment
 
     for _ in range(3000):
         with loop.probe():
             loop.busy(0.001)
     assert "select" not in loop._selector.__dict__
-    assert loop not in meter._meters
+    assert loop not in attachment._meters
 
 
 @pytest.mark.parametrize("options", [{"threshold": 0}, {"threshold": -1}, {"budget": 0}])

@@ -7,7 +7,8 @@ import pytest
 
 import loopclinic
 from loopclinic.probe import Frame, user_code
-from loopclinic.probe.diagnosis import looks_like
+from loopclinic.probe.detectors import Evidence
+from loopclinic.probe.diagnosis import detect
 from loopclinic.probe.stack import sample
 
 PACKAGE = Path(loopclinic.__file__).parent
@@ -121,4 +122,5 @@ def frame(code, file="/home/ada/app.py"):
     ],
 )
 def test_what_a_stall_looks_like(stack, guilty, expected):
-    assert looks_like(stack, guilty) == expected
+    found = detect(Evidence(stack, guilty))
+    assert (found.conflict if found else None) == expected

@@ -96,7 +96,7 @@ async def test_a_signal_with_a_handler_of_the_programs_own_is_left_alone():
     try:
         with Probe(witness=True) as probe:
             await ready(probe)
-            assert probe._meter.watchdog._witness._signal != taken
+            assert probe._meter.watchdog._witness.signal != taken
     finally:
         signal.signal(taken, before)
 

@@ -3,16 +3,19 @@
 Depends on the standard library alone.
 """
 
+from loopclinic.probe.census import Census
 from loopclinic.probe.histogram import Lag
 from loopclinic.probe.meter import UnsupportedLoopError
-from loopclinic.probe.probe import Census, Probe, Snapshot
-from loopclinic.probe.report import Frame, Report, Span, Stall
+from loopclinic.probe.probe import Probe
+from loopclinic.probe.report import Frame, Place, Report, Span, Stall
+from loopclinic.probe.snapshot import Snapshot
 from loopclinic.probe.stack import user_code
 
 __all__ = [
     "Census",
     "Frame",
     "Lag",
+    "Place",
     "Probe",
     "Report",
     "Snapshot",

@@ -1,54 +1,124 @@
-"""Which conflict a stall looks like, from the stack alone."""
+"""What a stall looks like: the conflict's name, and one sentence that holds the number."""
 
-import re
-from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from loopclinic.probe.report import Frame
+from loopclinic.probe import garbage
+from loopclinic.probe.case import Case
+from loopclinic.probe.detectors import DETECTORS, Detector, Evidence
+from loopclinic.probe.stack import Sample, cell_label
+from loopclinic.units import duration
 
-__all__ = ["looks_like"]
+__all__ = ["Diagnosis", "afterwards", "detect", "diagnose", "findings"]
 
-# A blocking C call leaves no frame of its own: the source line has to speak for it.
-_SLEEP = re.compile(r"(?<!asyncio\.)(?<!anyio\.)(?<!trio\.)\bsleep\(")
-_INPUT = re.compile(r"\binput\(")
-
-# The outermost of these parts found below the guilty frame decides.
-_PARTS: tuple[tuple[str, str], ...] = (
-    ("/psycopg", "blocking-db"),
-    ("/sqlite3/", "blocking-db"),
-    ("/sqlalchemy/", "blocking-db"),
-    ("/redis/", "blocking-redis"),
-    ("/minio/", "blocking-sdk"),
-    ("/botocore/", "blocking-sdk"),
-    ("/requests/", "blocking-http"),
-    ("/urllib3/", "blocking-http"),
-    ("/urllib/request.py", "blocking-http"),
-    ("/http/client.py", "blocking-http"),
-    ("/subprocess.py", "blocking-subprocess"),
-    ("/socket.py", "blocking-net"),
-    ("/ssl.py", "blocking-net"),
-    ("/threading.py", "blocking-sync-primitive"),
-    ("/queue.py", "blocking-sync-primitive"),
-    ("/concurrent/futures/_base.py", "blocking-sync-primitive"),
-    ("/tempfile.py", "blocking-file-io"),
-    ("/shutil.py", "blocking-file-io"),
-)
+_CHIEFLY = 0.5  # share of a stall from which on a garbage collection is what it was
+_COMPUTING = "move it to a process, or let others in between"
 
 
-def looks_like(stack: Sequence[Frame], guilty: int) -> str | None:
-    """Return the conflict's name, or None where the stack alone does not tell.
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """A conflict's name, if it has one, and the sentence."""
 
-    `stack` is outermost first, `guilty` the index of the frame that a stall names.
+    conflict: str | None
+    sentence: str
+
+
+def detect(evidence: Evidence) -> Detector | None:
+    """Return the detector whose conflict the stack shows, None where it does not tell."""
+    for frame in evidence.called:
+        for detector in DETECTORS:
+            if detector.owns(frame):
+                return detector
+    return next((detector for detector in DETECTORS if detector.reads(evidence)), None)
+
+
+def diagnose(evidence: Evidence, seconds: float, share: float | None = None) -> Diagnosis | None:
+    """Return what a stall of so many seconds looks like, None where nothing tells.
+
+    `share` is how much of the time the thread ran or wanted to, 0 to 1.
     """
-    code = stack[guilty].code
-    called = stack[guilty + 1 :]
-    # The outermost library frame is the one the user chose; what it builds on is its own affair.
-    for frame in called:
-        path = frame.file.replace("\\", "/")
-        for part, conflict in _PARTS:
-            if part in path:
-                return conflict
-    if _SLEEP.search(code):
-        return "blocking-sleep"
-    if _INPUT.search(code):
-        return "blocking-input"
+    took = f"held the loop for {duration(seconds)}"
+    if evidence.gil_held and evidence.computes is False:
+        # The loop's thread wanted nothing but the GIL, so its line is only where it happened to be.
+        return Diagnosis(None, f"Another thread kept the GIL and {took}.")
+    detector = detect(evidence)
+    if detector is not None:
+        return Diagnosis(detector.conflict, f"{detector.cause} {took}: {detector.repair}.")
+    if evidence.computes or evidence.gil_held:
+        how = f", {share:.0%} of it at work" if share is not None and evidence.computes else ""
+        kept = " in one call that keeps the GIL" if evidence.gil_held else ""
+        return Diagnosis("cpu-bound", f"Computation{kept} {took}{how}: {_COMPUTING}.")
     return None
+
+
+def findings(case: Case | None, began: float, ended: float, threshold: float) -> dict[str, Any]:
+    """Return the fields of a stall that its samples and the garbage collector tell."""
+    seconds = ended - began
+    fields: dict[str, Any] = {}
+    if case is not None:
+        fields |= {
+            "gil_held": case.gil_held,
+            "first_seen": case.first_seen,
+            "callbacks": case.callbacks,
+        }
+    collected = garbage.during(began, ended)
+    if collected is not None:
+        fields["garbage"] = collected.seconds
+        if collected.seconds > _CHIEFLY * seconds:
+            return fields | {"diagnosis": _garbage(collected, seconds), "gil_held": False}
+    found = case.guilty if case is not None else None
+    if case is None or found is None:
+        return fields
+    evidence = Evidence(found.stack(), found.guilty, case.computes, case.gil_held)
+    if case.burst(ended, threshold) and detect(evidence) is None:
+        sentence = _burst(case, found, ended, seconds)
+        return fields | {"burst": True, "diagnosis": sentence, "gil_held": False}
+    told = diagnose(evidence, seconds, case.computing)
+    return fields | _named(found) | _words(told)
+
+
+def _named(found: Sample) -> dict[str, Any]:
+    """Return the fields of a stall that a stack tells."""
+    stack = found.stack()
+    frame = stack[found.guilty]
+    return {
+        "file": frame.file,
+        "line": frame.line,
+        "function": frame.function,
+        "code": frame.code,
+        "stack": stack,
+        "cell": cell_label(frame.file),
+        "synchronous_cell": found.synchronous_cell,
+        "task": found.task,
+    }
+
+
+def afterwards(
+    found: Sample, seconds: float, computes: bool | None, *, gil_held: bool
+) -> dict[str, Any]:
+    """Return the fields of a stall whose stack was had from outside."""
+    evidence = Evidence(found.stack(), found.guilty, computes, gil_held)
+    return _named(found) | _words(diagnose(evidence, seconds)) | {"gil_held": gil_held}
+
+
+def _words(told: Diagnosis | None) -> dict[str, Any]:
+    if told is None:
+        return {}
+    return {"conflict": told.conflict, "diagnosis": told.sentence}
+
+
+def _burst(case: Case, found: Sample, ended: float, seconds: float) -> str:
+    many = f"{case.callbacks:,}" if case.callbacks is not None else "many"
+    _, _, function = found.frames[found.guilty]
+    return (
+        f"Too much work in one iteration: {many} callbacks in {duration(seconds)}, none longer than "
+        f"about {duration(case.longest(ended))}, mostly in {function}."
+    )
+
+
+def _garbage(collected: garbage.Collected, seconds: float) -> str:
+    what = "A garbage collection" if collected.times == 1 else "Garbage collections"
+    return (
+        f"{what} took {duration(collected.seconds)} of {duration(seconds)} "
+        f"(generation {collected.generation}, {collected.freed:,} objects freed)."
+    )

@@ -2,23 +2,23 @@
 
 import asyncio
 import threading
-import weakref
 from collections.abc import Callable
 from math import inf
 from time import perf_counter
 from typing import Any, Protocol
 
+from loopclinic.probe.case import Case
 from loopclinic.probe.histogram import BUCKETS, SHORT, bucket
 from loopclinic.probe.stack import Sample
-from loopclinic.probe.watchdog import Case, Watchdog
+from loopclinic.probe.watchdog import Watchdog
 
-__all__ = ["Meter", "Sink", "UnsupportedLoopError", "attach", "detach"]
+__all__ = ["Clock", "Meter", "Sink", "UnsupportedLoopError"]
 
 Clock = Callable[[], float]
 
 
 class UnsupportedLoopError(RuntimeError):
-    """The loop has no selector to measure by; the message names a loop that has."""
+    """The loop has nothing to measure by; the message names a loop that has."""
 
 
 class Sink(Protocol):
@@ -31,7 +31,7 @@ class Sink(Protocol):
     witness: bool
     """Whether stacks are wanted also while the GIL is held."""
 
-    def amend(self, at: float, found: Sample) -> None:
+    def amend(self, at: float, found: Sample, *, gil_held: bool, computes: bool | None) -> None:
         """Name the line of a stall that ended before what was seen at `at` could be read."""
 
     def hear(self, began: float, ended: float, case: Case | None) -> None:
@@ -70,9 +70,14 @@ class Meter:
         "watchdog",
     )
 
+    exact = True
+    """Whether idle time is measured, and not made up."""
+
     def __init__(self, loop: asyncio.AbstractEventLoop, clock: Clock = perf_counter) -> None:
-        self._selector: Any = _selector_of(loop)
-        self._found: Callable[..., Any] = self._selector.select
+        self._selector: Any = getattr(loop, "_selector", None)
+        self._found: Callable[..., Any] = _nothing
+        self._ours: Callable[..., Any] = _nothing
+        self._retire: Callable[[], None] = _nothing
         self.loop = loop
         self.clock = clock
         self.counts = [0] * BUCKETS
@@ -128,6 +133,10 @@ class Meter:
             # The loop had stopped (run_until_complete came back) and runs again only now.
             self.idle += ended - self.halted
             ended, self.halted = max(began, self.halted), inf
+        self.book(began, ended)
+
+    def book(self, began: float, ended: float) -> None:
+        """Count a busy time, and hand it to the sinks that ask for it."""
         busy = ended - began
         if busy > SHORT:
             index = bucket(busy)
@@ -136,7 +145,7 @@ class Meter:
         if busy <= self.level:
             return
         case = self.case
-        if case is not None and case.began != began:
+        if case is not None and case.began != self.began:
             case = None
         for sink in self.sinks:
             if busy > sink.level:
@@ -148,15 +157,15 @@ class Meter:
         began = self.began
         return max(0.0, min(now, self.halted) - began) if began < inf else 0.0
 
+    def idle_at(self, now: float) -> float:
+        """Return the idle seconds until `now`, with those of the wait in progress."""
+        if self.halted < now:
+            return self.idle + now - self.halted
+        return self.idle + (now - self.waiting if self.began == inf else 0.0)
 
-def _selector_of(loop: asyncio.AbstractEventLoop) -> Any:
-    selector: Any = getattr(loop, "_selector", None)
-    if not hasattr(selector, "__dict__"):
-        raise UnsupportedLoopError(
-            f"{type(loop).__module__}.{type(loop).__qualname__} has no selector that could be "
-            "measured: run your program on asyncio.SelectorEventLoop."
-        )
-    return selector
+
+def _nothing(*_: object) -> None:
+    return None
 
 
 def _timed(
@@ -191,39 +200,3 @@ def _timed(
         live = False
 
     return timed, retire
-
-
-_meters: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Meter] = weakref.WeakKeyDictionary()
-_lock = threading.Lock()
-
-
-def attach(loop: asyncio.AbstractEventLoop, sink: Sink, clock: Clock | None = None) -> Meter:
-    """Return the loop's meter, made and started if it has none, with `sink` joined.
-
-    A `clock` of the caller's own makes a meter without a watchdog thread: the caller looks.
-
-    Raises:
-        UnsupportedLoopError: the loop has no selector.
-    """
-    with _lock:
-        meter = _meters.get(loop)
-        if meter is None:
-            meter = Meter(loop, clock or perf_counter)
-            meter.install()
-            _meters[loop] = meter
-            if clock is None:
-                meter.watchdog.start()
-        meter.join(sink)
-        return meter
-
-
-def detach(meter: Meter, sink: Sink) -> None:
-    """Take `sink` off its meter, and the meter off its loop with the last one."""
-    with _lock:
-        meter.leave(sink)
-        last = not meter.sinks
-        if last:
-            meter.remove()
-            _meters.pop(meter.loop, None)
-    if last:
-        meter.watchdog.stop()

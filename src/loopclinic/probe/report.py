@@ -7,7 +7,7 @@ from typing import Any
 from loopclinic.probe.histogram import Lag
 from loopclinic.units import duration
 
-__all__ = ["Frame", "Lag", "Report", "Span", "Stall"]
+__all__ = ["Frame", "Lag", "Place", "Report", "Span", "Stall"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,10 +18,12 @@ class Frame:
     line: int
     function: str
     code: str
+    coroutine: bool = False
+    """Whether the function is a coroutine."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the frame as JSON values."""
-        return {"file": self.file, "line": self.line, "function": self.function, "code": self.code}
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,8 @@ class Stall:
 
     `started` is in seconds since the probe began, `seconds` is how long the loop was stuck.
     `file`, `line`, `function` and `code` are those of the innermost frame of the user's own code
-    (of the innermost frame at all where there is none), and None if the stall ended unsampled.
+    (of the innermost frame at all where there is none), and None if the stall ended unsampled, or
+    if no line is to blame: a burst of short callbacks, a garbage collection.
     `first_seen` is how many seconds after it began the stall was noticed, None if only afterwards.
     """
 
@@ -51,12 +54,29 @@ class Stall:
     """The stall is an ordinary synchronous cell at work, and not a coroutine that blocks."""
     conflict: str | None = None
     """The name in `loopclinic.conflicts` that this looks like, or None."""
+    diagnosis: str | None = None
+    """One sentence that says what it was and how long it took, or None if nothing tells."""
+    task: str | None = None
+    """The name of the task that ran, None where it was none or is not known."""
+    callbacks: int | None = None
+    """How many callbacks the iteration had to run, None where the loop does not tell."""
+    burst: bool = False
+    """Many short callbacks made up the iteration, and no one line is to blame."""
+    garbage: float = 0.0
+    """Seconds of it that garbage collections took."""
+
+    @property
+    def chain(self) -> tuple[Frame, ...]:
+        """The coroutines that await one another above the line, outermost first."""
+        return tuple(frame for frame in self.stack if frame.coroutine)
 
     @property
     def where(self) -> str:
-        """The place in words: `app.py:12`, `cell [5], line 3`, or `unknown line`."""
+        """The place in words: `app.py:12`, `cell [5], line 3`, `5,000 callbacks`, or `unknown line`."""
         if self.file is None:
-            return "unknown line"
+            if self.burst:
+                return f"{self.callbacks:,} callbacks" if self.callbacks else "many callbacks"
+            return "garbage collection" if self.garbage else "unknown line"
         if self.cell is not None:
             return f"{self.cell}, line {self.line}"
         return f"{PurePath(self.file).name}:{self.line}"
@@ -68,7 +88,21 @@ class Stall:
 
     def __str__(self) -> str:
         code = f"  {self.code}" if self.code else ""
+        if self.burst or (self.file is None and self.garbage):
+            return self.diagnosis or self.where
         return f"{duration(self.seconds)} at {self.where}{code}"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """All stalls of a report that stand at one line. Times in seconds."""
+
+    where: str
+    code: str
+    conflict: str | None
+    count: int
+    seconds: float
+    longest: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +128,17 @@ class Report:
     lag: Lag
     stalls: tuple[Stall, ...]
     """The stalls in the order they happened; of very many, the latest thousand."""
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """Where the loop was stuck, the place with the most seconds first."""
+        groups: dict[tuple[str, str, str | None], list[float]] = {}
+        for stall in self.stalls:
+            where = "bursts of callbacks" if stall.burst else stall.where
+            key = where, stall.code or "", stall.conflict
+            groups.setdefault(key, []).append(stall.seconds)
+        found = [Place(*key, len(all_), sum(all_), max(all_)) for key, all_ in groups.items()]
+        return tuple(sorted(found, key=lambda place: -place.seconds))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON values."""

@@ -1,7 +1,9 @@
 """Whose code is on a thread's stack."""
 
+import asyncio
 import inspect
 import linecache
+import re
 import sys
 import sysconfig
 from functools import cache
@@ -11,7 +13,7 @@ from typing import NamedTuple
 
 from loopclinic.probe.report import Frame
 
-__all__ = ["LIBRARY", "Sample", "cell_label", "sample", "user_code"]
+__all__ = ["LIBRARY", "Sample", "cell_label", "of_frames", "sample", "user_code"]
 
 _DEEPEST = 60  # frames kept of one stack: the outer end of a deep recursion says nothing new
 _PACKAGE = str(Path(__file__).resolve().parents[1])
@@ -49,6 +51,12 @@ class Sample(NamedTuple):
     """(file, line, function), outermost first."""
     guilty: int
     synchronous_cell: bool
+    coroutines: frozenset[int] = frozenset()
+    """Which of the frames are coroutines."""
+    task: str | None = None
+    """The name of the task that ran."""
+    callback: tuple[int, int] | None = None
+    """Which callback of the iteration ran, from 0, of how many."""
 
     @property
     def key(self) -> tuple[str, int]:
@@ -59,19 +67,28 @@ class Sample(NamedTuple):
     def stack(self) -> tuple[Frame, ...]:
         """Return the frames with their source lines."""
         return tuple(
-            Frame(file, line, function, linecache.getline(file, line).strip())
-            for file, line, function in self.frames
+            Frame(file, line, name, linecache.getline(file, line).strip(), index in self.coroutines)
+            for index, (file, line, name) in enumerate(self.frames)
         )
 
 
-def sample(frame: FrameType | None) -> Sample | None:
-    """Read the stack that ends in `frame`; None if there is none."""
+def sample(frame: FrameType | None, loop: asyncio.AbstractEventLoop | None = None) -> Sample | None:
+    """Read the stack that ends in `frame`, below the running `loop`; None if there is none."""
     frames: list[tuple[str, int, str]] = []
     guilty = -1
     in_shell = coroutine = False
-    while frame is not None and len(frames) < _DEEPEST:
+    coroutines: list[int] = []
+    callback: tuple[int, int] | None = None
+    while frame is not None and (len(frames) < _DEEPEST or callback is None):
         code = frame.f_code
         file = code.co_filename
+        if code.co_name == "_run_once" and callback is None:
+            callback = _progress(frame, loop)
+        if len(frames) >= _DEEPEST:
+            frame = frame.f_back
+            continue
+        if code.co_flags & _COROUTINE:
+            coroutines.append(len(frames))
         if user_code(file):
             if guilty < 0:
                 guilty = len(frames)
@@ -84,7 +101,29 @@ def sample(frame: FrameType | None) -> Sample | None:
     if not frames:
         return None
     last = len(frames) - 1
-    return Sample(tuple(reversed(frames)), last - max(guilty, 0), in_shell and not coroutine)
+    return Sample(
+        tuple(reversed(frames)),
+        last - max(guilty, 0),
+        in_shell and not coroutine,
+        frozenset(last - index for index in coroutines),
+        _task(loop),
+        callback,
+    )
+
+
+def _progress(frame: FrameType, loop: asyncio.AbstractEventLoop | None) -> tuple[int, int] | None:
+    """Return which callback an iteration of `loop` is at, and of how many: its frame's own count."""
+    values = frame.f_locals
+    index, total = values.get("i"), values.get("ntodo")
+    if values.get("self") is not loop or not isinstance(index, int) or not isinstance(total, int):
+        return None  # another loop, or one that counts otherwise
+    return index, total
+
+
+def _task(loop: asyncio.AbstractEventLoop | None) -> str | None:
+    """Return the name of the task that runs on `loop`."""
+    task = asyncio.current_task(loop) if loop is not None else None
+    return task.get_name() if task is not None else None
 
 
 def of_frames(frames: list[tuple[str, int, str]]) -> Sample:
@@ -95,7 +134,18 @@ def of_frames(frames: list[tuple[str, int, str]]) -> Sample:
     # Whether a function is a coroutine does not show: a cell's own lines count as synchronous, which
     # a sample from within, once there is one, corrects.
     in_shell = any(file.endswith("interactiveshell.py") for file, _, _ in frames)
-    return Sample(tuple(frames), guilty, in_shell and frames[guilty][2] == "<module>")
+    coroutines = frozenset(index for index, frame in enumerate(frames) if _written_async(*frame))
+    return Sample(tuple(frames), guilty, in_shell and frames[guilty][2] == "<module>", coroutines)
+
+
+def _written_async(file: str, line: int, function: str) -> bool:
+    """Whether the source around a line says that its function is a coroutine."""
+    wanted = re.compile(rf"\s*(async\s+)?def\s+{re.escape(function)}\b")
+    for number in range(line, 0, -1):
+        found = wanted.match(linecache.getline(file, number))
+        if found:
+            return found[1] is not None
+    return False
 
 
 def cell_label(file: str) -> str | None:

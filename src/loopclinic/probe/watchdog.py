@@ -2,56 +2,27 @@
 
 import contextlib
 import logging
-import os
 import sys
 import threading
 from math import inf
 from typing import TYPE_CHECKING
 
+from loopclinic.probe.case import COMPUTES, Case
+from loopclinic.probe.schedule import Schedule
 from loopclinic.probe.sidecar import STARVED
-from loopclinic.probe.stack import Sample, of_frames, sample
+from loopclinic.probe.stack import of_frames, sample
 from loopclinic.probe.witness import Witness, native_id
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from loopclinic.probe.meter import Meter
 
-__all__ = ["Case", "Watchdog"]
+__all__ = ["Watchdog"]
 
 _log = logging.getLogger("loopclinic")
 
 _INTERVAL = 0.01  # seconds between looks, unless a threshold is so low that it takes more of them
-
-
-class Case:
-    """What the watchdog gathered on one iteration that lasts too long."""
-
-    __slots__ = ("_last", "_pace", "began", "first_seen", "gil_held", "samples", "weights")
-
-    def __init__(self, began: float, pace: float = _INTERVAL) -> None:
-        self.began = began
-        self._pace = pace
-        self.first_seen: float | None = None
-        self.gil_held = False
-        self.samples: dict[tuple[str, int], Sample] = {}
-        self.weights: dict[tuple[str, int], float] = {}
-        self._last = began
-
-    def add(self, found: Sample, now: float) -> None:
-        """Book the time since the previous sample to the place where this one was taken."""
-        self.samples[found.key] = found
-        self.weights[found.key] = self.weights.get(found.key, 0.0) + now - self._last
-        self._last = now
-
-    @property
-    def due(self) -> float:
-        """When the next sample is worth its price: ever more rarely as the stall grows."""
-        return self._last + max(self._pace, (self._last - self.began) / 16)
-
-    @property
-    def guilty(self) -> Sample | None:
-        """The place where most of the time went."""
-        weights = self.weights.copy()
-        return self.samples[max(weights, key=weights.__getitem__)] if weights else None
 
 
 class Watchdog:
@@ -61,15 +32,21 @@ class Watchdog:
         self._meter = meter
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
+        self._closed: Callable[[Meter], None] = lambda _: None
         self.interval = _INTERVAL
         self._looked = inf
         self._spent = 0.0
-        self._schedule: int | None = None
+        self._own = Schedule()
+        self._loops = Schedule()
         self._witness: Witness | None = None
+        self._refused = False  # a witness was wanted, and could not be had
         self._thread_known = self._native = 0
+        self._before: tuple[float, float] | None = None
+        self._starved = (inf, inf)  # from when to when the GIL was last not to be had
 
-    def start(self) -> None:
-        """Start the thread."""
+    def start(self, closed: "Callable[[Meter], None]") -> None:
+        """Start the thread; `closed` hears on it when the loop was closed, and the thread ends."""
+        self._closed = closed
         self._thread = threading.Thread(target=self._run, name="loopclinic-watchdog", daemon=True)
         self._thread.start()
 
@@ -84,38 +61,68 @@ class Watchdog:
         """Where a browser hears of a held GIL, None where there is no witness."""
         return self._witness.url if self._witness is not None else None
 
+    @property
+    def witness_signal(self) -> int | None:
+        """The signal that the witness uses, None where there is no witness."""
+        return self._witness.signal if self._witness is not None else None
+
     def _run(self) -> None:
-        with contextlib.suppress(OSError):  # not Linux
-            self._schedule = os.open("/proc/thread-self/schedstat", os.O_RDONLY)
+        self._own.follow(threading.get_native_id())
         try:
             self._watch()
         finally:
-            if self._schedule is not None:
-                os.close(self._schedule)
+            self._own.close()
+            self._loops.close()
             if self._witness is not None:
                 self._witness.close()
 
     def _watch(self) -> None:
         while not self._stop.wait(self.interval):
             try:
-                if self._witness is None and any(sink.witness for sink in self._meter.sinks):
-                    self._witness = Witness()
+                self._staff()
                 self.look()
                 now = self._meter.clock()
                 for sink in self._meter.sinks:
                     sink.tick(now)
+                if self._meter.loop.is_closed():
+                    self._closed(self._meter)  # it never runs again
+                    return
             except Exception:  # a probe must never be what breaks a program, nor go blind
                 _log.exception("loopclinic: the watchdog met an error and goes on")
+
+    def _staff(self) -> None:
+        """Have a witness while a probe wants one and the machine lets us."""
+        if self._refused or not any(sink.witness for sink in self._meter.sinks):
+            return
+        try:
+            if self._witness is None:
+                self._witness = Witness()
+            elif self._witness.overruled:
+                self._witness.close()
+                self._witness, self._refused = None, True
+                _log.warning(
+                    "loopclinic: the program took the signal of the probe's witness for itself, so "
+                    "that lines that keep the GIL are named only when they end"
+                )
+        except (OSError, RuntimeError) as error:
+            self._refused = True
+            _log.warning("loopclinic: goes on without a witness: %s", error)
 
     def look(self) -> None:
         """Sample the loop's stack if the iteration in progress has lasted long enough."""
         meter = self._meter
-        now, spent = meter.clock(), self._unheld()
-        late, free = now - self._looked - self.interval, spent - self._spent
-        self._looked, self._spent = now, spent
+        now, unheld = meter.clock(), self._own.read().waited
+        late, free = now - self._looked - self.interval, unheld - self._spent
+        self._looked, self._spent = now, unheld
         thread_id = getattr(meter.loop, "_thread_id", None) or meter.thread_id
+        if thread_id != self._thread_known:
+            self._thread_known, self._native = thread_id, native_id(thread_id)
+        if late > 4 * self.interval and (late - free > late / 2 or late > STARVED):
+            # This thread could have run, but for the GIL.
+            self._starved = (now - late, now)
+        work = self._work()
         if self._witness is not None:
-            self._hear(self._witness, now, thread_id)
+            self._hear(self._witness, now, work)
         if not meter.loop.is_running():
             # What passes until the loop is run again is nobody's stall.
             if meter.halted == inf:
@@ -129,47 +136,53 @@ class Watchdog:
         threshold = min((sink.threshold for sink in meter.sinks), default=inf)
         self.interval = min(_INTERVAL, threshold / 4)
         if age < threshold / 2:
+            self._before = (now, work) if work is not None else None
             return
         case = meter.case
         new = case is None or case.began != began
-        case = Case(began, self.interval) if case is None or new else case
-        if late > max(4 * self.interval, age / 2) and (late - free > late / 2 or late > STARVED):
-            # This thread could have run, but for the GIL.
+        case = Case(began, self.interval, self._before) if case is None or new else case
+        if self._starved[1] == now and late > age / 2:
             case.gil_held = True
         if not new and now < case.due:
             return
-        found = sample(sys._current_frames().get(thread_id))  # noqa: SLF001 - the documented way
+        found = sample(sys._current_frames().get(thread_id), meter.loop)  # noqa: SLF001 - the documented way
         if found is None or meter.began != began:
             return  # the iteration ended meanwhile: what was read may belong to the next
         if case.first_seen is None:
             case.first_seen = age
-        case.add(found, now)
+        case.add(found, now, work)
         meter.case = case
 
-    def _unheld(self) -> float:
-        """Return the seconds for which this thread waited for a processor: not the GIL's doing."""
-        if self._schedule is None:
-            return 0.0
-        # proc(5), schedstat: nanoseconds run, nanoseconds waiting to run, time slices.
-        return int(os.pread(self._schedule, 100, 0).split()[1]) * 1e-9
+    def _work(self) -> float | None:
+        """Return the seconds that the loop's thread has run or wanted to."""
+        with contextlib.suppress(OSError):  # the thread is gone
+            self._loops.follow(self._native)
+            times = self._loops.read()
+            return times.ran + times.waited if self._loops.known else None
+        return None
 
-    def _hear(self, witness: Witness, now: float, thread_id: int) -> None:
+    def _hear(self, witness: Witness, now: float, work: float | None) -> None:
         """Beat, and take what was seen while this thread could not look."""
         meter = self._meter
-        if thread_id != self._thread_known:
-            self._thread_known, self._native = thread_id, native_id(thread_id)
         witness.beat(now, self._native)
         for at, frames in witness.collect():
             found = of_frames(frames)
             began = meter.began
+            starved = self._starved[0] <= at <= self._starved[1]
             if began <= at:
                 case = meter.case
                 if case is None or case.began != began:
-                    case = Case(began, self.interval)
+                    case = Case(began, self.interval, self._before)
                 if case.first_seen is None:
                     case.first_seen = at - began
+                case.gil_held = case.gil_held or starved
                 case.add(found, at)
+                case.catch_up(now, work)
                 meter.case = case
                 continue
+            computes = None
+            if work is not None and self._before is not None:
+                since, before = self._before
+                computes = work - before > COMPUTES * (now - since)
             for sink in meter.sinks:
-                sink.amend(at, found)
+                sink.amend(at, found, gil_held=starved, computes=computes)

@@ -1,6 +1,7 @@
 """Stacks that can be had while the GIL is held: the program's side of the process beside it."""
 
 import atexit
+import contextlib
 import faulthandler
 import json
 import mmap
@@ -30,7 +31,8 @@ class Witness:
     watchdog's beat has stopped, signals the loop's thread, and faulthandler writes that thread's
     stack from within the signal handler, which needs no GIL.
 
-    Uses one real-time signal, the highest that is free; a program's own handlers are left alone.
+    Uses one real-time signal, the highest that nothing in the process handles, blocks or ignores; if
+    the program sets a handler of its own for it later, that one is left in place.
 
     Raises:
         OSError: the process can't be started.
@@ -38,7 +40,7 @@ class Witness:
     """
 
     def __init__(self) -> None:
-        self._signal = _free_signal()
+        self.signal = _free_signal()
         self._token = secrets.token_urlsafe(16)
         self._port = 0
         self._rest = b""
@@ -49,13 +51,13 @@ class Witness:
         self._reports, reports = os.pipe()
         os.set_blocking(self._reports, False)
         os.set_blocking(self._dumps, False)  # a full pipe must not stop the program in its handler
-        faulthandler.register(self._signal, file=self._dumps, all_threads=False, chain=False)
-        _taken.add(self._signal)
+        faulthandler.register(self.signal, file=self._dumps, all_threads=False, chain=False)
+        _taken.add(self.signal)
         # At its end the interpreter drops the handler, and the signal's default is to kill.
         atexit.register(self.close)
         passed = (beat, dumps, reports)
         program = [sys.executable, "-I", "-S", str(Path(sidecar.__file__))]
-        numbers = [os.getpid(), self._signal, *passed, _PATIENCE]
+        numbers = [os.getpid(), self.signal, *passed, _PATIENCE]
         try:
             self._process: subprocess.Popen[bytes] | None = subprocess.Popen(
                 [*program, *map(str, numbers), self._token, *LIBRARY],
@@ -82,6 +84,11 @@ class Witness:
     def url(self) -> str | None:
         """Where a browser can hear of a held GIL (server-sent events), once the process is up."""
         return f"http://127.0.0.1:{self._port}/{self._token}" if self._port else None
+
+    @property
+    def overruled(self) -> bool:
+        """Whether the program has set a handler of its own for the witness's signal."""
+        return signal.getsignal(self.signal) is not signal.SIG_DFL
 
     def beat(self, now: float, thread: int) -> None:
         """Say that the watchdog is alive, and which native thread runs the loop (0: none)."""
@@ -110,21 +117,37 @@ class Witness:
         if process is not None:
             process.kill()
             process.wait()
-        if self._signal in _taken:
-            faulthandler.unregister(self._signal)
-            _taken.discard(self._signal)
+        if self.signal in _taken:
+            # Unregistering puts back what was there before ours: not over a handler set since.
+            if not self.overruled:
+                faulthandler.unregister(self.signal)
+            _taken.discard(self.signal)
             os.close(self._dumps)
             os.close(self._reports)
             self._memory.close()
 
 
 def _free_signal() -> int:
+    used = _used()
     for number in range(signal.SIGRTMAX, signal.SIGRTMIN - 1, -1):
-        if number not in _taken and signal.getsignal(number) is signal.SIG_DFL:
+        if number in _taken or used >> (number - 1) & 1:
+            continue
+        if signal.getsignal(number) is signal.SIG_DFL:
             return int(number)
     raise RuntimeError(
         "Every real-time signal has a handler: free one, or use Probe(witness=False)."
     )
+
+
+def _used() -> int:
+    """Return the signals that are handled, ignored or blocked, by C code too: proc(5), status."""
+    used = 0
+    with contextlib.suppress(OSError), Path("/proc/self/status").open(encoding="utf-8") as status:
+        for line in status:
+            name, _, mask = line.partition(":")
+            if name in ("SigCgt", "SigIgn", "SigBlk"):
+                used |= int(mask, 16)
+    return used
 
 
 def native_id(ident: int) -> int:

@@ -1,0 +1,141 @@
+"""What is gathered on one iteration while it lasts too long."""
+
+from loopclinic.probe.stack import Sample
+
+__all__ = ["COMPUTES", "Case"]
+
+_PACE = 0.01  # seconds between samples of a young stall
+COMPUTES = 0.25  # share of the time at work, or waiting for a processor, that is no mere waiting
+_VARIED = 3  # innermost lines seen: where a thread's state can't be had, so many mean that it runs
+_MANY = 10  # callbacks in one iteration that can be a burst
+_ENOUGH = 2  # samples that tell a burst from one long callback
+
+
+class Case:
+    """The samples of one iteration, each with the time that is booked to its place."""
+
+    __slots__ = (
+        "_at",
+        "_before",
+        "_last",
+        "_longest",
+        "_pace",
+        "_places",
+        "_run",
+        "_unit",
+        "_work",
+        "_worked",
+        "began",
+        "callbacks",
+        "first_seen",
+        "gil_held",
+        "samples",
+        "seen",
+        "weights",
+    )
+
+    def __init__(
+        self, began: float, pace: float = _PACE, before: tuple[float, float] | None = None
+    ) -> None:
+        self.began = began
+        self._before = before  # a moment before it began, and the thread's work until then
+        self._pace = pace
+        self.first_seen: float | None = None
+        self.gil_held = False
+        self.samples: dict[tuple[str, int], Sample] = {}
+        self.weights: dict[tuple[str, int], float] = {}
+        self.callbacks: int | None = None
+        """How many callbacks the iteration has to run, where the loop's own frame tells."""
+        self.seen = 0
+        """Samples taken."""
+        self._last = began
+        self._places: set[tuple[str, int, str]] = set()
+        self._work: tuple[float, float] | None = None
+        self._worked: tuple[float, float] | None = None
+        self._unit: int | str = 0  # the callback at work: its number, else its task
+        self._at = began
+        self._run = self._longest = 0.0
+
+    def add(self, found: Sample, now: float, work: float | None = None) -> None:
+        """Book the time since the previous sample to the place where this one was taken.
+
+        `work` is the running total of seconds that the loop's thread has run or wanted to.
+        """
+        self.samples[found.key] = found
+        self.weights[found.key] = self.weights.get(found.key, 0.0) + now - self._last
+        self._last = now
+        self.seen += 1
+        if len(self._places) < _VARIED:
+            self._places.add(found.frames[-1])
+        if work is not None:
+            self._work = self._work or (now, work)
+            self._worked = (now, work)
+        self._count(found, now)
+
+    def catch_up(self, now: float, work: float | None) -> None:
+        """Take the thread's work after a time in which nobody could look."""
+        if work is not None and self._work is None:
+            self._work = self._worked = (now, work)
+
+    def _count(self, found: Sample, now: float) -> None:
+        """Share the time since the last sample among the callbacks that have run in it."""
+        unit: int | str
+        if found.callback is not None:
+            unit, self.callbacks = found.callback
+            before = self._unit if isinstance(self._unit, int) else 0
+            passed = max(0, unit - before)
+        else:
+            unit = found.task or ""
+            passed = int(unit != self._unit)
+        share = (now - self._at) / (passed + 1)
+        self._run = share if passed else self._run + share
+        self._longest = max(self._longest, self._run)
+        self._unit, self._at = unit, now
+
+    @property
+    def due(self) -> float:
+        """When the next sample is worth its price: ever more rarely as the stall grows."""
+        return self._last + max(self._pace, (self._last - self.began) / 16)
+
+    @property
+    def guilty(self) -> Sample | None:
+        """The place where most of the time went."""
+        weights = self.weights.copy()
+        return self.samples[max(weights, key=weights.__getitem__)] if weights else None
+
+    @property
+    def computing(self) -> float | None:
+        """The share of its time that the thread ran or wanted to; None where that is unknown."""
+        if self._work is None or self._worked is None:
+            return None
+        (began, before), (ended, after) = self._work, self._worked
+        if ended == began:  # one sample: from a moment before it began, then
+            if self._before is None:
+                return None
+            began, before = self.began, self._before[1]
+        return min(1.0, max(0.0, (after - before) / (ended - began)))
+
+    @property
+    def computes(self) -> bool | None:
+        """Whether the thread computes rather than waits; None where nothing tells."""
+        share = self.computing
+        if share is not None:
+            return share > COMPUTES
+        return True if len(self._places) >= _VARIED else None
+
+    def longest(self, ended: float) -> float:
+        """Return about how long the longest callback took, in seconds."""
+        left = 1
+        if isinstance(self._unit, int) and self.callbacks is not None:
+            left = max(1, self.callbacks - self._unit)
+        return max(self._longest, self._run + (ended - self._at) / left)
+
+    def burst(self, ended: float, threshold: float) -> bool:
+        """Whether many short callbacks make up the time, and no long one among them."""
+        share = (ended - self.began) / 4
+        if self.callbacks is None:
+            # Of tasks seen in turn, how many others ran between two samples is not known.
+            return self.seen >= _MANY / 2 and self.longest(ended) < share
+        if self.seen < _ENOUGH or self.callbacks < _MANY:
+            return False
+        return self.longest(ended) < min(threshold, share)

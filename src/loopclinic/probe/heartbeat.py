@@ -1,0 +1,81 @@
+"""Measures a loop that has no selector to wrap, such as uvloop's, by a timer that comes late."""
+
+import asyncio
+import contextlib
+import threading
+from math import inf
+
+from loopclinic.probe.meter import Clock, Meter
+
+__all__ = ["HeartbeatMeter"]
+
+_PERIOD = 0.01  # seconds between beats, unless a threshold is so low that it takes more of them
+_SLACK = 0.0015  # seconds: libuv's timers count whole milliseconds
+
+
+class HeartbeatMeter(Meter):
+    """Busy time of one loop by the lateness of a timer of its own.
+
+    A beat that is late by more than the timer's grain was held up. What held it up began somewhere
+    between the beat before and the moment it was due; the middle is taken, so a stall's length is
+    known to half a period. How busy the loop is between beats is unknown, and so is utilization.
+    `iterations` counts beats.
+    """
+
+    __slots__ = ("_handle", "_last", "_live", "_wait")
+
+    exact = False
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, clock: Clock) -> None:
+        super().__init__(loop, clock)
+        self._handle: asyncio.Handle | None = None
+        self._live = False
+        self._last = inf
+        self._wait = _PERIOD
+
+    def install(self) -> None:
+        """Start the timer, from any thread; it beats while the loop runs."""
+        self._live = True
+        self.began = inf
+        self.loop.call_soon_threadsafe(self._beat)
+
+    def remove(self) -> None:
+        """Stop the timer: at once on the loop's own thread, else as soon as it turns."""
+        self._live = False
+        handle, self._handle = self._handle, None
+        if handle is None:
+            return
+        if threading.get_ident() == self.thread_id:
+            handle.cancel()
+        else:
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                self.loop.call_soon_threadsafe(handle.cancel)
+
+    def idle_at(self, now: float) -> float:
+        """Return the idle seconds until `now`: whatever was not found to be busy."""
+        if self._last == inf:
+            return self.idle
+        return self.idle + max(0.0, min(now, self.began) - self._last)
+
+    def _beat(self) -> None:
+        if not self._live:
+            return
+        self.thread_id = threading.get_ident()
+        now = self.clock()
+        if self._last < inf:
+            self._book(now)
+        self.iterations += 1
+        self._last, self.halted = now, inf
+        threshold = min((sink.threshold for sink in self.sinks), default=inf)
+        self._wait = min(_PERIOD, threshold / 4)
+        self.began = now + self._wait / 2
+        self._handle = self.loop.call_later(self._wait, self._beat)
+
+    def _book(self, now: float) -> None:
+        due = self._last + self._wait
+        ended = min(now, self.halted)  # a loop that was stopped keeps nobody waiting
+        late = ended - due
+        busy = late + min(late, self._wait / 2) if late > _SLACK else 0.0
+        self.idle += now - self._last - busy
+        if busy:
+            self.book(max(self.began, ended - busy), ended)

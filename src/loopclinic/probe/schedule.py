@@ -1,0 +1,55 @@
+"""What the kernel's scheduler knows of one thread; Linux only, elsewhere nothing is known."""
+
+import contextlib
+import os
+from typing import NamedTuple
+
+__all__ = ["Schedule", "Times"]
+
+
+class Times(NamedTuple):
+    """Seconds since the thread began."""
+
+    ran: float
+    waited: float
+    """For a processor, while it could have run."""
+
+
+class Schedule:
+    """The running totals of one thread of this process; both are zero where they can't be had."""
+
+    def __init__(self) -> None:
+        self._file: int | None = None
+        self._thread = 0
+
+    @property
+    def known(self) -> bool:
+        """Whether there is anything to read."""
+        return self._file is not None
+
+    def follow(self, thread: int) -> None:
+        """Read this native thread from now on (0: none)."""
+        if thread == self._thread:
+            return
+        self.close()
+        self._thread = thread
+        with contextlib.suppress(OSError):  # not Linux, or it has ended
+            self._file = os.open(f"/proc/self/task/{thread}/schedstat", os.O_RDONLY)
+
+    def read(self) -> Times:
+        """Return the totals.
+
+        Raises:
+            OSError: the thread has ended.
+        """
+        if self._file is None:
+            return Times(0.0, 0.0)
+        # proc(5), schedstat: nanoseconds run, nanoseconds waiting to run, time slices.
+        ran, waited, _ = os.pread(self._file, 100, 0).split()
+        return Times(int(ran) * 1e-9, int(waited) * 1e-9)
+
+    def close(self) -> None:
+        """Let go of the thread."""
+        if self._file is not None:
+            os.close(self._file)
+        self._file, self._thread = None, 0

@@ -40,7 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON")
     parser.add_argument("--quiet", action="store_true", help="no live view, the report alone")
     parser.add_argument("target", metavar="TARGET", help="a file, or a module with -m")
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="what TARGET is given")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="what TARGET is given")
 
 
 def run(args: argparse.Namespace) -> int:

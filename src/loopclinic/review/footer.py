@@ -110,8 +110,8 @@ class Footer:
         figures = [
             f"lag {duration(last['lag'])}",
             "busy unknown" if busy is None else f"busy {busy:.0%}",
-            f"{last['tasks']} tasks",
-            f"{self._stalls} stalls",
+            f"tasks {last['tasks']}",
+            f"stalls {self._stalls}",
         ]
         return "  ".join([*figures, f"worst {duration(self._worst)}"] if self._stalls else figures)
 

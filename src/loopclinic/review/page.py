@@ -149,7 +149,7 @@ def _stack(stall: Mapping[str, Any]) -> str:
         )
     if not rows:
         return ""
-    task = f", in task {stall['task']}" if stall["task"] else ""
+    task = f", in task {stall['task']}" if stall.get("task") else ""
     return (
         f'<table class="stack"><caption>The stack during the worst{escape(task)}, the caller first'
         f"</caption><tbody>{''.join(rows)}</tbody></table>"

@@ -179,7 +179,7 @@ class Recording:
         found: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
         for loop in self._loops.values():
             for stall in loop.stalls:
-                kind = stall["burst"], stall["file"] is None and stall["garbage"] > 0
+                kind = stall.get("burst"), stall["file"] is None and stall.get("garbage", 0.0) > 0
                 found.setdefault((stall["file"], stall["line"], *kind), []).append(stall)
         places = [Place(tuple(stalls)) for stalls in found.values()]
         return sorted(places, key=lambda place: -place.seconds)

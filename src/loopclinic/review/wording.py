@@ -51,7 +51,7 @@ def shown(file: str) -> str:
 def where(place: Place) -> str:
     """Return a place as `folder/app.py:12`, or what stalled where no line is to blame."""
     worst = place.worst
-    if worst["burst"]:
+    if worst.get("burst"):
         return "bursts of callbacks"
     if worst["file"] is None or worst["cell"] is not None:
         return str(worst["where"])
@@ -60,7 +60,8 @@ def where(place: Place) -> str:
 
 def diagnosis(place: Place) -> str:
     """Return the worst stall of a place in one sentence, or nothing where it looks like nothing known."""
-    if place.worst["diagnosis"]:
-        return str(place.worst["diagnosis"])
+    sentence = place.worst.get("diagnosis")
+    if sentence:
+        return str(sentence)
     conflict = place.conflict
     return CONFLICTS[conflict].sentence if conflict in CONFLICTS else ""

@@ -1,0 +1,94 @@
+"""A probe's figures as OpenTelemetry metrics, observed when they are collected."""
+
+from collections.abc import Callable, Iterable
+
+from opentelemetry.metrics import CallbackOptions, Meter, Observation, get_meter
+
+from loopclinic.export.reading import Gauge, Reading
+from loopclinic.probe import Probe
+
+__all__ = ["to_opentelemetry"]
+
+_Observe = Callable[[Reading], Iterable[tuple[float, dict[str, str]]]]
+
+
+def to_opentelemetry(
+    probe: Probe, *, loop: str = "main", meter: Meter | None = None
+) -> Callable[[], None]:
+    """Export a running probe's figures, with the attribute `event_loop.name`.
+
+    Named after OpenTelemetry's own for Node.js (`nodejs.eventloop.delay.p99`,
+    `nodejs.eventloop.utilization`; its semantic conventions have none for Python). Lag and
+    utilization look back over the last minute, the rest are totals. `meter` is that of the global
+    provider unless given.
+
+    Returns:
+        A function that ends the export. The instruments stay, since OpenTelemetry has no way to
+        take them back, and observe nothing.
+
+    Raises:
+        RuntimeError: the probe is not running.
+    """
+    meter = meter or get_meter("loopclinic")
+    gauge = Gauge(probe)
+    name = {"event_loop.name": loop}
+    live = True
+
+    def callback(observe: _Observe) -> Callable[[CallbackOptions], Iterable[Observation]]:
+        def observed(_: CallbackOptions) -> Iterable[Observation]:
+            if not live:
+                return []
+            return [Observation(value, name | more) for value, more in observe(gauge.read())]
+
+        return observed
+
+    for metric, unit, meaning, look in _GAUGES:
+        meter.create_observable_gauge(metric, [callback(look)], unit, meaning)
+    for metric, unit, meaning, look in _COUNTERS:
+        meter.create_observable_counter(metric, [callback(look)], unit, meaning)
+
+    def end() -> None:
+        nonlocal live
+        live = False
+        gauge.close()
+
+    return end
+
+
+def _one(read: Callable[[Reading], float | None]) -> _Observe:
+    def observe(reading: Reading) -> Iterable[tuple[float, dict[str, str]]]:
+        value = read(reading)
+        return [] if value is None else [(value, {})]
+
+    return observe
+
+
+def _stalls(reading: Reading) -> Iterable[tuple[float, dict[str, str]]]:
+    return [(count, {"conflict": conflict}) for conflict, count in reading.stalls.items()]
+
+
+_GAUGES: tuple[tuple[str, str, str, _Observe], ...] = (
+    ("event_loop.lag.p50", "s", "Median wait for the loop.", _one(lambda r: r.lag.p50)),
+    ("event_loop.lag.p95", "s", "95th percentile of the wait.", _one(lambda r: r.lag.p95)),
+    ("event_loop.lag.p99", "s", "99th percentile of the wait.", _one(lambda r: r.lag.p99)),
+    ("event_loop.lag.max", "s", "The longest wait.", _one(lambda r: r.lag.max)),
+    ("event_loop.utilization", "1", "Busy share of loop time.", _one(lambda r: r.utilization)),
+    (
+        "event_loop.tasks",
+        "{task}",
+        "Tasks that are not done.",
+        _one(lambda r: r.census.tasks if r.census is not None else None),
+    ),
+    (
+        "event_loop.executor.queued",
+        "{call}",
+        "Calls that wait for a thread of the default executor.",
+        _one(lambda r: r.census.executor_queued if r.census is not None else None),
+    ),
+)
+_COUNTERS: tuple[tuple[str, str, str, _Observe], ...] = (
+    ("event_loop.busy", "s", "Time in which the loop was at work.", _one(lambda r: r.busy)),
+    ("event_loop.iterations", "{iteration}", "Iterations.", _one(lambda r: r.iterations)),
+    ("event_loop.stalls", "{stall}", "Iterations over the probe's threshold.", _stalls),
+    ("event_loop.stalled", "s", "Time of such iterations.", _one(lambda r: r.stalled)),
+)

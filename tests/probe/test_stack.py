@@ -1,3 +1,4 @@
+import asyncio
 import linecache
 import sys
 import sysconfig
@@ -6,10 +7,8 @@ from pathlib import Path
 import pytest
 
 import loopclinic
-from loopclinic.probe import Frame, user_code
-from loopclinic.probe.detectors import Evidence
-from loopclinic.probe.diagnosis import detect
-from loopclinic.probe.stack import sample
+from loopclinic.probe import user_code
+from loopclinic.probe.stack import of_frames, sample
 
 PACKAGE = Path(loopclinic.__file__).parent
 
@@ -81,46 +80,29 @@ def test_a_deep_recursion_keeps_its_inner_end():
     assert found.guilty == 59
 
 
-def frame(code, file="/home/ada/app.py"):
-    return Frame(file, 1, "f", code)
+async def test_the_task_the_coroutines_and_the_callback_at_work_are_told():
+    found = []
+
+    def plain():
+        found.append(sample(sys._getframe(), asyncio.get_running_loop()))
+
+    async def inner():
+        plain()
+
+    async def outer():
+        await inner()
+
+    await asyncio.create_task(outer(), name="charge 7")
+    (one,) = found
+    assert one.task == "charge 7"
+    stack = one.stack()
+    assert [frame.function for frame in stack if frame.coroutine] == ["outer", "inner"]
+    assert one.callback[0] < one.callback[1]
+    assert sample(sys._getframe(), object()).callback is None, "another loop's iteration"
 
 
-@pytest.mark.parametrize(
-    ("stack", "guilty", "expected"),
-    [
-        ([frame("time.sleep(0.5)")], 0, "blocking-sleep"),
-        ([frame("sleep(0.5)")], 0, "blocking-sleep"),
-        ([frame("await asyncio.sleep(0.5)")], 0, None),
-        ([frame("asleep(0.5)")], 0, None),
-        ([frame("name = input('? ')")], 0, "blocking-input"),
-        (
-            [frame("cursor.execute(q)"), frame("", "/v/site-packages/psycopg/cursor.py")],
-            0,
-            "blocking-db",
-        ),
-        (
-            [
-                frame("client.put_object(b, k, d)"),
-                frame("", "/v/site-packages/minio/api.py"),
-                frame("", "/v/site-packages/urllib3/connectionpool.py"),
-                frame("", "/usr/lib/python3.11/socket.py"),
-            ],
-            0,
-            "blocking-sdk",
-        ),
-        (
-            [frame("requests.get(u)"), frame("", "/v/site-packages/requests/api.py")],
-            0,
-            "blocking-http",
-        ),
-        (
-            [frame("subprocess.run(c)"), frame("", "/usr/lib/python3.11/subprocess.py")],
-            0,
-            "blocking-subprocess",
-        ),
-        ([frame("x = sum(values)")], 0, None),
-    ],
-)
-def test_what_a_stall_looks_like(stack, guilty, expected):
-    found = detect(Evidence(stack, guilty))
-    assert (found.conflict if found else None) == expected
+def test_a_stack_from_outside_knows_its_coroutines_by_their_source():
+    line = test_the_task_the_coroutines_and_the_callback_at_work_are_told.__code__.co_firstlineno
+    frames = [(__file__, line + 12, test_whose_code_a_file_is.__name__)]
+    here = [(__file__, line + 6, "inner"), (__file__, line + 4, "plain")]
+    assert of_frames(frames + here).coroutines == {1}

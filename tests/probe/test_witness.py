@@ -1,6 +1,7 @@
 """Stacks while the GIL is held: the process beside the program."""
 
 import asyncio
+import faulthandler
 import os
 import signal
 import subprocess
@@ -99,6 +100,38 @@ async def test_a_signal_with_a_handler_of_the_programs_own_is_left_alone():
             assert probe._meter.watchdog._witness.signal != taken
     finally:
         signal.signal(taken, before)
+
+
+async def test_a_handler_set_while_the_witness_works_is_left_in_place_and_the_witness_goes(caplog):
+    called = []
+    with Probe(witness=True) as probe:
+        await ready(probe)
+        number = probe.witness_signal
+        before = signal.signal(number, lambda *_: called.append(1))
+        try:
+            for _ in range(500):
+                if probe.witness_signal is None:
+                    break
+                await asyncio.sleep(0.02)
+            assert probe.witness_signal is None
+            probe.stop()
+            signal.raise_signal(number)
+            await asyncio.sleep(0)
+        finally:
+            signal.signal(number, before)
+    assert called == [1]
+    assert "took the signal" in caplog.text
+    assert _free_signal() != number, "faulthandler would not register it again"
+
+
+def test_a_signal_that_c_code_handles_is_not_taken():
+    usual = _free_signal()
+    faulthandler.register(usual, all_threads=False)  # invisible to the signal module
+    try:
+        assert _free_signal() != usual
+    finally:
+        faulthandler.unregister(usual)
+    assert _free_signal() == usual
 
 
 def test_the_process_ends_with_the_program_it_watches():

@@ -17,10 +17,10 @@ class Case:
     __slots__ = (
         "_at",
         "_before",
-        "_last",
         "_longest",
         "_pace",
         "_places",
+        "_points",
         "_run",
         "_unit",
         "_work",
@@ -29,9 +29,9 @@ class Case:
         "callbacks",
         "first_seen",
         "gil_held",
+        "last",
         "samples",
         "seen",
-        "weights",
     )
 
     def __init__(
@@ -43,12 +43,13 @@ class Case:
         self.first_seen: float | None = None
         self.gil_held = False
         self.samples: dict[tuple[str, int], Sample] = {}
-        self.weights: dict[tuple[str, int], float] = {}
         self.callbacks: int | None = None
         """How many callbacks the iteration has to run, where the loop's own frame tells."""
         self.seen = 0
         """Samples taken."""
-        self._last = began
+        self.last = began
+        """When the latest sample was taken."""
+        self._points: list[tuple[float, tuple[str, int]]] = []
         self._places: set[tuple[str, int, str]] = set()
         self._work: tuple[float, float] | None = None
         self._worked: tuple[float, float] | None = None
@@ -56,26 +57,22 @@ class Case:
         self._at = began
         self._run = self._longest = 0.0
 
-    def add(self, found: Sample, now: float, work: float | None = None) -> None:
-        """Book the time since the previous sample to the place where this one was taken.
-
-        `work` is the running total of seconds that the loop's thread has run or wanted to.
-        """
+    def add(self, found: Sample, now: float) -> None:
+        """Book the time since the previous sample to the place where this one was taken."""
         self.samples[found.key] = found
-        self.weights[found.key] = self.weights.get(found.key, 0.0) + now - self._last
-        self._last = now
+        self._points.append((now, found.key))
         self.seen += 1
         if len(self._places) < _VARIED:
             self._places.add(found.frames[-1])
+        if now > self.last:
+            self._count(found, now)
+            self.last = now
+
+    def work(self, now: float, work: float | None) -> None:
+        """Take the running total of seconds that the loop's thread has run or wanted to."""
         if work is not None:
             self._work = self._work or (now, work)
             self._worked = (now, work)
-        self._count(found, now)
-
-    def catch_up(self, now: float, work: float | None) -> None:
-        """Take the thread's work after a time in which nobody could look."""
-        if work is not None and self._work is None:
-            self._work = self._worked = (now, work)
 
     def _count(self, found: Sample, now: float) -> None:
         """Share the time since the last sample among the callbacks that have run in it."""
@@ -95,12 +92,16 @@ class Case:
     @property
     def due(self) -> float:
         """When the next sample is worth its price: ever more rarely as the stall grows."""
-        return self._last + max(self._pace, (self._last - self.began) / 16)
+        return self.last + max(self._pace, (self.last - self.began) / 16)
 
     @property
     def guilty(self) -> Sample | None:
         """The place where most of the time went."""
-        weights = self.weights.copy()
+        weights: dict[tuple[str, int], float] = {}
+        before = self.began
+        for at, key in sorted(self._points):
+            weights[key] = weights.get(key, 0.0) + at - before
+            before = at
         return self.samples[max(weights, key=weights.__getitem__)] if weights else None
 
     @property

@@ -9,7 +9,7 @@ from loopclinic.probe.detectors import DETECTORS, Detector, Evidence
 from loopclinic.probe.stack import Sample, cell_label
 from loopclinic.units import duration
 
-__all__ = ["Diagnosis", "afterwards", "detect", "diagnose", "findings"]
+__all__ = ["Diagnosis", "detect", "diagnose", "findings"]
 
 _CHIEFLY = 0.5  # share of a stall from which on a garbage collection is what it was
 _COMPUTING = "move it to a process, or let others in between"
@@ -91,14 +91,6 @@ def _named(found: Sample) -> dict[str, Any]:
         "synchronous_cell": found.synchronous_cell,
         "task": found.task,
     }
-
-
-def afterwards(
-    found: Sample, seconds: float, computes: bool | None, *, gil_held: bool
-) -> dict[str, Any]:
-    """Return the fields of a stall whose stack was had from outside."""
-    evidence = Evidence(found.stack(), found.guilty, computes, gil_held)
-    return _named(found) | _words(diagnose(evidence, seconds)) | {"gil_held": gil_held}
 
 
 def _words(told: Diagnosis | None) -> dict[str, Any]:

@@ -51,6 +51,11 @@ class HeartbeatMeter(Meter):
             with contextlib.suppress(RuntimeError):  # the loop is closed
                 self.loop.call_soon_threadsafe(handle.cancel)
 
+    def age(self, now: float) -> float:
+        """Return for how long the loop has been stuck, 0 until the beat is overdue."""
+        age = super().age(now)
+        return age if age > self._wait / 2 + _SLACK else 0.0
+
     def idle_at(self, now: float) -> float:
         """Return the idle seconds until `now`: whatever was not found to be busy."""
         if self._last == inf:

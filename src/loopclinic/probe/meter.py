@@ -9,7 +9,6 @@ from typing import Any, Protocol
 
 from loopclinic.probe.case import Case
 from loopclinic.probe.histogram import BUCKETS, SHORT, bucket
-from loopclinic.probe.stack import Sample
 from loopclinic.probe.watchdog import Watchdog
 
 __all__ = ["Clock", "Meter", "Sink", "UnsupportedLoopError"]
@@ -31,8 +30,8 @@ class Sink(Protocol):
     witness: bool
     """Whether stacks are wanted also while the GIL is held."""
 
-    def amend(self, at: float, found: Sample, *, gil_held: bool, computes: bool | None) -> None:
-        """Name the line of a stall that ended before what was seen at `at` could be read."""
+    def amend(self, case: Case) -> None:
+        """Take what was found of an iteration that has ended since."""
 
     def hear(self, began: float, ended: float, case: Case | None) -> None:
         """Take an iteration that was busy from `began` to `ended`, on the loop's thread."""
@@ -116,6 +115,7 @@ class Meter:
         """Let one more probe hear of this loop."""
         self.sinks = (*self.sinks, sink)
         self.relevel()
+        self.watchdog.heed()
 
     def leave(self, sink: Sink) -> None:
         """Take a probe off; with the last one the wrap goes too."""

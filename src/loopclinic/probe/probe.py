@@ -12,12 +12,11 @@ from typing import Any, Self
 from loopclinic.probe.attachment import attach, detach
 from loopclinic.probe.case import Case
 from loopclinic.probe.census import Census, census_of
-from loopclinic.probe.diagnosis import afterwards, findings
+from loopclinic.probe.diagnosis import findings
 from loopclinic.probe.histogram import SHORT
 from loopclinic.probe.meter import Meter
 from loopclinic.probe.report import Report, Stall
 from loopclinic.probe.snapshot import Snapshot, Totals
-from loopclinic.probe.stack import Sample
 from loopclinic.probe.witness import Witness
 
 __all__ = ["Probe"]
@@ -126,10 +125,9 @@ class Probe:
             if meter is None:
                 return self.report()
             now = meter.clock()
-            began = meter.began
-            if began < inf and now - began > self.level:
+            if meter.age(now) > self.level:
                 # The iteration in which the probe is stopped: `with Probe(): time.sleep(1)`.
-                case = meter.case
+                began, case = meter.began, meter.case
                 self.hear(began, now, case if case is not None and case.began == began else None)
             self._report = report = self._reported(meter, now)
             self._meter = None
@@ -238,15 +236,17 @@ class Probe:
             self._told = began
             self._over_budget.append(stall)
 
-    def amend(self, at: float, found: Sample, *, gil_held: bool, computes: bool | None) -> None:
-        """Name the line of a recent stall that nobody inside the process could see."""
-        at -= self._began
+    def amend(self, case: Case) -> None:
+        """Name the line of a stall whose samples came to hand only when it had ended."""
+        at = case.last - self._began
         for index in range(len(self._stalls) - 1, -1, -1):
             stall = self._stalls[index]
             if stall.started <= at <= stall.started + stall.seconds:
-                if stall.file is None and stall.diagnosis is None:
-                    fields = afterwards(found, stall.seconds, computes, gil_held=gil_held)
-                    self._stalls[index] = replace(stall, first_seen=at - stall.started, **fields)
+                began = self._began + stall.started
+                whole = case.began <= began + _SAME
+                if whole or stall.diagnosis is None:
+                    found = findings(case, began, began + stall.seconds, self.threshold)
+                    self._stalls[index] = replace(stall, **found)
                 return
 
     def tick(self, now: float) -> None:
@@ -261,7 +261,9 @@ class Probe:
                     self._told = began
                     self._over_budget.append(stall)
             while self._over_budget:
-                self._call(self._on_budget, self._over_budget.popleft())
+                stall = self._over_budget.popleft()
+                amended = (one for one in self._stalls if one.started == stall.started)
+                self._call(self._on_budget, next(amended, stall))
         for key, entry in list(self._subscribers.items()):
             callback, every, last = entry
             if now - last >= every:

@@ -7,7 +7,7 @@ import threading
 from math import inf
 from typing import TYPE_CHECKING
 
-from loopclinic.probe.case import COMPUTES, Case
+from loopclinic.probe.case import Case
 from loopclinic.probe.schedule import Schedule
 from loopclinic.probe.sidecar import STARVED
 from loopclinic.probe.stack import of_frames, sample
@@ -31,10 +31,12 @@ class Watchdog:
     def __init__(self, meter: "Meter") -> None:
         self._meter = meter
         self._thread: threading.Thread | None = None
-        self._stop = threading.Event()
+        self._ended = threading.Lock()  # held until it shall stop: waited for with little ado
+        self._ended.acquire()
         self._closed: Callable[[Meter], None] = lambda _: None
         self.interval = _INTERVAL
         self._looked = inf
+        self._threshold = inf
         self._spent = 0.0
         self._own = Schedule()
         self._loops = Schedule()
@@ -52,9 +54,14 @@ class Watchdog:
 
     def stop(self) -> None:
         """End the thread and wait for it, unless it is the caller."""
-        self._stop.set()
+        with contextlib.suppress(RuntimeError):  # stopped twice
+            self._ended.release()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(timeout=2)
+
+    def heed(self) -> None:
+        """Take the lowest threshold of the probes that listen."""
+        self._threshold = min((sink.threshold for sink in self._meter.sinks), default=inf)
 
     @property
     def witness_url(self) -> str | None:
@@ -77,7 +84,7 @@ class Watchdog:
                 self._witness.close()
 
     def _watch(self) -> None:
-        while not self._stop.wait(self.interval):
+        while not self._ended.acquire(timeout=self.interval):
             try:
                 self._staff()
                 self.look()
@@ -111,78 +118,96 @@ class Watchdog:
     def look(self) -> None:
         """Sample the loop's stack if the iteration in progress has lasted long enough."""
         meter = self._meter
-        now, unheld = meter.clock(), self._own.read().waited
+        now = meter.clock()
+        # First of all: whatever lets go of the GIL, as reading a file does, lets the iteration end.
+        case = self._catch(now)
+        unheld = self._own.read().waited
         late, free = now - self._looked - self.interval, unheld - self._spent
         self._looked, self._spent = now, unheld
-        thread_id = getattr(meter.loop, "_thread_id", None) or meter.thread_id
-        if thread_id != self._thread_known:
-            self._thread_known, self._native = thread_id, native_id(thread_id)
+        self.interval = min(_INTERVAL, self._threshold / 4)
         if late > 4 * self.interval and (late - free > late / 2 or late > STARVED):
             # This thread could have run, but for the GIL.
             self._starved = (now - late, now)
-        work = self._work()
+        work = self._work(meter.loop)
+        cases = [] if case is None else [case]
+        if case is not None:
+            if self._starved[1] == now and late > (now - case.began) / 2:
+                case.gil_held = True
+            if work is not None:
+                case.work(now, work)
         if self._witness is not None:
-            self._hear(self._witness, now, work)
+            cases += self._hear(self._witness, now, work, case)
+        for one in cases:
+            if one.began != meter.began:  # it ended while we were busy with it
+                for sink in meter.sinks:
+                    sink.amend(one)
+        if meter.age(now) < self._threshold / 2:
+            self._before = (now, work) if work is not None else None
+        self.heed()
+
+    def _catch(self, now: float) -> Case | None:
+        """Return the case of the iteration in progress with one more sample, None if none is due."""
+        meter = self._meter
         if not meter.loop.is_running():
             # What passes until the loop is run again is nobody's stall.
             if meter.halted == inf:
                 meter.halted = now
-            return
+            return None
         began = meter.began
         if meter.halted < began:
             meter.halted = inf  # it runs again
         age = now - began
         # From half the threshold on: a stall that barely passes it gets its line, too.
-        threshold = min((sink.threshold for sink in meter.sinks), default=inf)
-        self.interval = min(_INTERVAL, threshold / 4)
-        if age < threshold / 2:
-            self._before = (now, work) if work is not None else None
-            return
+        if age < self._threshold / 2:
+            return None
         case = meter.case
-        new = case is None or case.began != began
-        case = Case(began, self.interval, self._before) if case is None or new else case
-        if self._starved[1] == now and late > age / 2:
-            case.gil_held = True
-        if not new and now < case.due:
-            return
+        if case is None or case.began != began:
+            case = Case(began, self.interval, self._before)
+        elif now < case.due:
+            return None
+        thread_id = getattr(meter.loop, "_thread_id", None) or meter.thread_id
         found = sample(sys._current_frames().get(thread_id), meter.loop)  # noqa: SLF001 - the documented way
         if found is None or meter.began != began:
-            return  # the iteration ended meanwhile: what was read may belong to the next
+            return None  # the iteration ended meanwhile: what was read may belong to the next
         if case.first_seen is None:
             case.first_seen = age
-        case.add(found, now, work)
+        case.add(found, now)
         meter.case = case
+        return case
 
-    def _work(self) -> float | None:
+    def _work(self, loop: object) -> float | None:
         """Return the seconds that the loop's thread has run or wanted to."""
+        thread_id = getattr(loop, "_thread_id", None) or self._meter.thread_id
+        if thread_id != self._thread_known:
+            self._thread_known, self._native = thread_id, native_id(thread_id)
         with contextlib.suppress(OSError):  # the thread is gone
             self._loops.follow(self._native)
             times = self._loops.read()
             return times.ran + times.waited if self._loops.known else None
         return None
 
-    def _hear(self, witness: Witness, now: float, work: float | None) -> None:
-        """Beat, and take what was seen while this thread could not look."""
+    def _hear(
+        self, witness: Witness, now: float, work: float | None, caught: Case | None
+    ) -> list[Case]:
+        """Beat, and return what was seen while this thread could not look."""
         meter = self._meter
         witness.beat(now, self._native)
+        heard = []
         for at, frames in witness.collect():
-            found = of_frames(frames)
-            began = meter.began
-            starved = self._starved[0] <= at <= self._starved[1]
-            if began <= at:
+            case, began = caught, meter.began
+            if case is None or at < case.began:
                 case = meter.case
-                if case is None or case.began != began:
-                    case = Case(began, self.interval, self._before)
-                if case.first_seen is None:
+                if began > at:  # nobody else has seen it, and it is over
+                    since = self._before[0] if self._before is not None else at
+                    case = Case(since, self.interval, self._before)
+                elif case is None or case.began != began:
+                    case = meter.case = Case(began, self.interval, self._before)
                     case.first_seen = at - began
-                case.gil_held = case.gil_held or starved
-                case.add(found, at)
-                case.catch_up(now, work)
-                meter.case = case
-                continue
-            computes = None
-            if work is not None and self._before is not None:
-                since, before = self._before
-                computes = work - before > COMPUTES * (now - since)
-            for sink in meter.sinks:
-                sink.amend(at, found, gil_held=starved, computes=computes)
+            case.first_seen = min(at - case.began, case.first_seen or inf)
+            if self._starved[0] <= at <= self._starved[1]:
+                case.gil_held = True
+            case.add(of_frames(frames), at)
+            if work is not None:
+                case.work(now, work)
+            heard.append(case)
+        return heard

@@ -117,11 +117,12 @@ class Witness:
         if process is not None:
             process.kill()
             process.wait()
-        if self.signal in _taken:
-            # Unregistering puts back what was there before ours: not over a handler set since.
+        if not self._memory.closed:
+            # Unregistering puts back what was there before ours: not over a handler set since. That
+            # signal is lost to us for good, for faulthandler goes on believing that it has it.
             if not self.overruled:
                 faulthandler.unregister(self.signal)
-            _taken.discard(self.signal)
+                _taken.discard(self.signal)
             os.close(self._dumps)
             os.close(self._reports)
             self._memory.close()

@@ -1,0 +1,174 @@
+"""Loops without a selector: by a timer that comes late."""
+
+import asyncio
+import sys
+import threading
+import time
+
+import pytest
+
+from loopclinic.probe import Probe
+
+
+class TimerLoop:
+    """A clock and one timer: `run(s)` lets time pass, `stuck(s)` lets the loop be stuck in it."""
+
+    def __init__(self):
+        self.now = 100.0
+        self.due = []
+        self.runs = True
+        self.closed = False
+
+    def clock(self):
+        return self.now
+
+    def is_running(self):
+        return self.runs
+
+    def is_closed(self):
+        return self.closed
+
+    def call_soon_threadsafe(self, callback, *arguments):
+        callback(*arguments)
+
+    def call_later(self, delay, callback):
+        handle = _Handle(self.now + delay, callback)
+        self.due.append(handle)
+        return handle
+
+    def run(self, seconds):
+        end = self.now + seconds
+        while self.due and min(self.due).when <= end:
+            handle = min(self.due)
+            self.due.remove(handle)
+            self.now = max(self.now, handle.when)
+            handle.callback()
+        self.now = end
+
+    def stuck(self, seconds, probe=None):
+        end = self.now + seconds
+        while self.now + 0.005 <= end:
+            self.now += 0.005
+            if probe is not None:
+                probe._meter.watchdog.look()
+        self.now = end
+        for handle in sorted(self.due):
+            self.due.remove(handle)
+            handle.callback()
+
+
+class _Handle:
+    def __init__(self, when, callback):
+        self.when, self.callback, self.cancelled = when, callback, False
+
+    def __lt__(self, other):
+        return self.when < other.when
+
+    def cancel(self):
+        self.cancelled = True
+
+
+@pytest.fixture
+def loop():
+    return TimerLoop()
+
+
+def test_a_stall_is_found_to_within_half_a_beat_and_utilization_is_unknown(loop):
+    with Probe(loop=loop, _clock=loop.clock) as probe:
+        for phase in (0.0, 0.003, 0.006, 0.009):
+            loop.run(1.0 + phase)
+            loop.stuck(0.5, probe)
+        loop.run(1.0)
+    report = probe.report()
+    assert [stall.seconds for stall in report.stalls] == pytest.approx([0.5] * 4, abs=0.0055)
+    assert report.utilization is None
+    assert report.seconds == pytest.approx(7.018)
+    assert all(stall.line for stall in report.stalls)
+    assert report.lag.max == pytest.approx(0.5, abs=0.0055)
+    assert report.lag.p95 == pytest.approx(0.41, abs=0.02), "the same as a selector's would be"
+
+
+def test_a_timer_that_is_a_millisecond_late_is_no_lag(loop):
+    with Probe(loop=loop, _clock=loop.clock) as probe:
+        loop.run(1.0)
+        loop.now += 0.001
+        loop.run(1.0)
+    assert probe.report().lag.max == 0
+    assert probe.report().stalls == ()
+
+
+def test_the_stall_in_progress_and_the_ended_one_are_the_same_one(loop):
+    told = []
+    with Probe(loop=loop, _clock=loop.clock, budget=0.1, on_budget=told.append) as probe:
+        loop.run(1.0)
+        probe.tick(loop.now)
+        loop.now += 0.2
+        probe._meter.watchdog.look()
+        probe.tick(loop.now)
+        current = probe.current()
+        loop.stuck(0.1)
+        probe.tick(loop.now)
+    (stall,) = probe.report().stalls
+    assert stall.started == pytest.approx(current.started)
+    assert len(told) == 1
+
+
+def test_what_passes_while_the_loop_is_stopped_is_idle(loop):
+    with Probe(loop=loop, _clock=loop.clock) as probe:
+        loop.run(1.0)
+        loop.runs = False
+        probe._meter.watchdog.look()
+        loop.now += 3.0
+        loop.runs = True
+        loop.stuck(0)
+        loop.run(1.0)
+    assert probe.report().stalls == ()
+    assert probe.report().lag.max < 0.03
+
+
+def test_no_timer_is_left(loop):
+    for _ in range(100):
+        with Probe(loop=loop, _clock=loop.clock):
+            loop.run(0.05)
+    assert all(handle.cancelled for handle in loop.due)
+
+
+uvloop = pytest.importorskip("uvloop") if sys.platform != "win32" else None
+
+
+@pytest.fixture
+def uv():
+    loop = uvloop.new_event_loop()
+    yield loop
+    loop.close()
+
+
+def test_uvloop_is_measured(uv):
+    async def main():
+        with Probe() as probe:
+            await asyncio.sleep(0.05)
+            time.sleep(0.3)
+            await asyncio.sleep(0.05)
+            return probe.report()
+
+    report = uv.run_until_complete(asyncio.wait_for(main(), 30))
+    worst = max(report.stalls, key=lambda stall: stall.seconds)
+    assert worst.code == "time.sleep(0.3)"
+    assert worst.conflict == "blocking-sleep"
+    assert worst.seconds == pytest.approx(0.3, rel=0.5)
+    assert worst.task
+    assert report.utilization is None
+    assert "utilization unknown" in str(report)
+
+
+def test_uvloop_in_another_thread_and_closed_under_its_probe(uv):
+    loop = uvloop.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    with Probe(loop=loop) as probe:
+        loop.call_soon_threadsafe(time.sleep, 0.3)
+        asyncio.run_coroutine_threadsafe(asyncio.sleep(0.05), loop).result(timeout=20)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+    assert max(stall.seconds for stall in probe.report().stalls) > 0.2

@@ -1,0 +1,251 @@
+"""What may happen to a program, a process or a loop while it is probed."""
+
+import asyncio
+import gc
+import os
+import subprocess
+import sys
+import threading
+import time
+import weakref
+from pathlib import Path
+
+import pytest
+
+from loopclinic.probe import Probe, attachment
+from loopclinic.probe.watchdog import Watchdog
+
+
+def run(code, *, wait=60):
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=wait,
+        check=False,
+    )
+
+
+async def test_hundreds_of_starts_leave_no_thread_file_or_hook():
+    def left():
+        files = len(list(Path("/proc/self/fd").iterdir())) if sys.platform == "linux" else 0
+        return threading.active_count(), files, len(gc.callbacks), len(attachment._meters)
+
+    Probe().start().stop()
+    before = left()
+    for _ in range(500):
+        with Probe():
+            await asyncio.sleep(0)
+    assert left() == before
+    assert "select" not in vars(asyncio.get_running_loop()._selector)
+
+
+def test_a_loop_that_is_closed_while_probed_lets_the_watchdog_go():
+    loop = asyncio.new_event_loop()
+    probe = Probe(loop=loop).start()
+    loop.run_until_complete(asyncio.sleep(0.02))
+    loop.call_soon(time.sleep, 0.2)
+    loop.run_until_complete(asyncio.sleep(0.02))
+    loop.close()
+    thread = probe._meter.watchdog._thread
+    thread.join(timeout=10)
+    assert not thread.is_alive()
+    assert loop not in attachment._meters
+    assert max(stall.seconds for stall in probe.report().stalls) >= 0.2
+    assert probe.stop().seconds > 0.2
+    gone = weakref.ref(loop)
+    del probe, loop, thread
+    gc.collect()
+    assert gone() is None
+
+
+def test_a_probe_on_a_closed_loop_is_refused():
+    loop = asyncio.new_event_loop()
+    loop.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        Probe(loop=loop).start()
+
+
+async def test_an_exception_in_a_callback_changes_nothing():
+    raised = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: raised.append(context))
+
+    def broken():
+        time.sleep(0.15)
+        raise ZeroDivisionError
+
+    with Probe() as probe:
+        asyncio.get_running_loop().call_soon(broken)
+        await asyncio.sleep(0.05)
+    assert len(raised) == 1
+    assert "broken" in [stall.function for stall in probe.report().stalls]
+
+
+def test_loop_stop_from_within():
+    loop = asyncio.new_event_loop()
+    try:
+        with Probe(loop=loop) as probe:
+            for _ in range(3):
+                loop.call_soon(time.sleep, 0.1)
+                loop.call_soon(loop.stop)
+                loop.run_forever()
+    finally:
+        loop.close()
+    assert len([stall for stall in probe.report().stalls if stall.seconds >= 0.1]) == 3
+
+
+def test_two_loops_in_two_threads_keep_their_stalls_apart():
+    found = {}
+
+    async def work(name, seconds):
+        with Probe() as probe:
+            await asyncio.sleep(0.05)
+            time.sleep(seconds)
+            await asyncio.sleep(0.05)
+        found[name] = max(stall.seconds for stall in probe.report().stalls)
+
+    threads = [
+        threading.Thread(target=lambda n=name, s=s: asyncio.run(work(n, s)))
+        for name, s in (("short", 0.1), ("long", 0.6))
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found["short"] >= 0.1
+    assert found["long"] >= 0.6
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_is_free_of_the_probe_and_may_start_its_own():
+    done = run(
+        "import asyncio, gc, os, threading, time, warnings\n"
+        "from loopclinic.probe import Probe, attachment\n"
+        "warnings.simplefilter('ignore', DeprecationWarning)\n"  # of fork beside threads
+        "async def child():\n"
+        "    with Probe() as probe:\n"
+        "        await asyncio.sleep(0.01)\n"
+        "        time.sleep(0.1)\n"
+        "        await asyncio.sleep(0.01)\n"
+        "    return max(stall.seconds for stall in probe.report().stalls)\n"
+        "async def main():\n"
+        "    selector = asyncio.get_running_loop()._selector\n"
+        "    with Probe() as probe:\n"
+        "        await asyncio.sleep(0.05)\n"
+        "        pid = os.fork()\n"
+        "        if not pid:\n"
+        "            try:\n"
+        "                assert 'select' not in vars(selector), 'wrapped'\n"
+        "                assert not gc.callbacks, 'hooked'\n"
+        "                assert not attachment._meters, 'metered'\n"
+        "                probe.stop()\n"
+        "                asyncio._set_running_loop(None)\n"
+        "                assert asyncio.run(child()) >= 0.1\n"
+        "            except BaseException as error:\n"
+        "                print(repr(error), flush=True)\n"
+        "                os._exit(1)\n"
+        "            os._exit(0)\n"
+        "        assert os.waitpid(pid, 0)[1] == 0, 'the child failed'\n"
+        "        time.sleep(0.1)\n"
+        "        await asyncio.sleep(0.01)\n"
+        "    assert probe.report().stalls\n"
+        "asyncio.run(main())\n"
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+async def test_a_child_process_started_by_the_program_inherits_nothing_of_the_probe():
+    with Probe(witness=True):
+        await asyncio.sleep(0.1)
+        code = "import os; print(sorted(os.listdir('/proc/self/fd'))[:9])"
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE
+        )
+        said, _ = await child.communicate()
+    if sys.platform == "linux":
+        assert len(said.split()) == 4, "stdin, stdout, stderr and the folder being listed"
+
+
+@pytest.mark.parametrize("ending", ["pass", "sys.exit(7)", "raise ZeroDivisionError"])
+def test_a_program_that_ends_in_the_middle_of_a_stall_of_another_thread(ending):
+    done = run(
+        "import asyncio, sys, threading, time, loopclinic\n"
+        "def serve():\n"
+        "    loop = asyncio.new_event_loop()\n"
+        "    probe = loopclinic.Probe(loop=loop).start()\n"
+        "    loop.call_later(0.05, time.sleep, 60)\n"
+        "    loop.run_forever()\n"
+        "threading.Thread(target=serve, daemon=True).start()\n"
+        "time.sleep(0.3)\n"
+        f"{ending}\n"
+    )
+    expected = {"pass": 0, "sys.exit(7)": 7}.get(ending, 1)
+    assert done.returncode == expected, done.stderr
+    assert ("Traceback" in done.stderr) is (expected == 1)
+
+
+async def test_who_can_have_no_witness_is_told_once_and_goes_on(monkeypatch, caplog):
+    from loopclinic.probe import watchdog
+    from loopclinic.probe.witness import Witness
+
+    if not Witness.available():
+        pytest.skip("needs Linux on x86-64 or arm64")
+
+    def refuse():
+        raise RuntimeError("Every real-time signal has a handler: free one.")
+
+    monkeypatch.setattr(watchdog, "Witness", refuse)
+    with Probe(witness=True) as probe:
+        await asyncio.sleep(0.1)
+        time.sleep(0.2)
+        await asyncio.sleep(0.05)
+    assert caplog.text.count("goes on without a witness") == 1
+    assert __file__ in [stall.file for stall in probe.report().stalls]
+
+
+async def test_a_report_may_be_had_and_the_probe_stopped_on_its_own_thread():
+    reports = []
+
+    def over(_):
+        reports.append((probe.report(), probe.stop()))
+
+    probe = Probe(budget=0.05, on_budget=over).start()
+    await asyncio.sleep(0.03)
+    time.sleep(0.3)
+    await asyncio.sleep(0.03)
+    assert len(reports) == 1
+    assert not probe.running
+    assert reports[0][1] is probe.report()
+
+
+async def test_the_default_executor_is_counted():
+    release = threading.Event()
+    with Probe() as probe:
+        loop = asyncio.get_running_loop()
+        waits = [loop.run_in_executor(None, release.wait) for _ in range(40)]
+        await asyncio.sleep(0.05)
+        busy = probe.census()
+        release.set()
+        await asyncio.gather(*waits)
+        await asyncio.sleep(0.05)
+        calm = probe.census()
+    workers = busy.executor_workers
+    assert busy.executor_busy == busy.executor_threads == workers
+    assert busy.executor_queued == 40 - workers
+    assert (calm.executor_busy, calm.executor_queued) == (0, 0)
+
+
+def test_the_watchdog_outlives_an_error_and_says_so(caplog):
+    async def main():
+        with Probe(threshold=0.05) as probe:
+            probe._meter.watchdog.look = lambda: 1 / 0
+            await asyncio.sleep(0.05)
+            del probe._meter.watchdog.look
+            time.sleep(0.2)
+            await asyncio.sleep(0.05)
+        return probe.report()
+
+    report = asyncio.run(main())
+    assert "met an error and goes on" in caplog.text
+    assert any(stall.line for stall in report.stalls)
+    assert Watchdog.look

@@ -5,6 +5,7 @@ import atexit
 import platform
 import sys
 import threading
+from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
@@ -102,7 +103,11 @@ class _Watch:
 
     def keep(self) -> None:
         """Take the report at the moment the loop stops: what passes afterwards is nobody's stall."""
-        self._kept = self._probe.report()
+        # Its last iteration may be the stall: no other one follows that would book it.
+        last, report = self._probe.current(), self._probe.report()
+        if last is not None:
+            report = replace(report, stalls=(*report.stalls, last))
+        self._kept = report
 
     def tick(self) -> None:
         """Tell what happened since the last tick, if it is due."""

@@ -169,10 +169,16 @@ class Recording:
     def finish(self) -> None:
         """Book what was going on when the program was cut off: a stall that never ended."""
         for loop in self._loops.values():
-            if not loop.over and (stall := loop.now.get("stall")) is not None:
+            if loop.over:
+                continue
+            if (stall := loop.now.get("stall")) is not None:
                 known = loop.stalls and loop.stalls[-1]["started"] >= stall["started"] - 1e-6
                 if not known:
                     loop.stalls.append({**stall, "unfinished": True})
+            if loop.report:
+                # The last report may be a second older than the last stall.
+                lag = loop.report["lag"]
+                lag["max"] = max([lag["max"], *(stall["seconds"] for stall in loop.stalls)])
 
     def places(self) -> list[Place]:
         """Return the lines that stalled, the one that held the loops up longest first."""

@@ -1,0 +1,433 @@
+"""`loopclinic run`: the program is what Python would have made of it, and its loops are reported."""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import zipfile
+
+import pytest
+
+from tests.review.conftest import STALLS, command, line_of
+
+POSIX = pytest.mark.skipif(sys.platform == "win32", reason="signals")
+
+SELF_PORTRAIT = """
+import asyncio, json, os, sys
+
+async def main():
+    pass
+
+if __name__ == "__main__":
+    asyncio.run(main())
+    spec = globals().get("__spec__")
+    print(json.dumps([
+        sys.argv, __name__, __file__, __package__, spec and spec.name, sys.path, os.getcwd(),
+        {name: value for name, value in os.environ.items() if name not in ("_", "OLDPWD")},
+        sys.flags.dev_mode, sys.warnoptions, sys.stdin.read(),
+    ]))
+"""
+
+
+@pytest.mark.parametrize("kind", ["file", "elsewhere", "module", "folder", "zip"])
+def test_the_program_sees_what_python_would_show_it(tmp_path, kind):
+    package = tmp_path / "package"
+    package.mkdir()
+    for path in (tmp_path / "program.py", package / "__init__.py", package / "__main__.py"):
+        path.write_text("" if path.name == "__init__.py" else SELF_PORTRAIT, "utf-8")
+    with zipfile.ZipFile(tmp_path / "program.pyz", "w") as archive:
+        archive.writestr("__main__.py", SELF_PORTRAIT)
+    target, cwd = {
+        "file": (["program.py"], tmp_path),
+        "elsewhere": ([str(tmp_path / "program.py")], package),
+        "module": (["-m", "package"], tmp_path),
+        "folder": (["package"], tmp_path),
+        "zip": (["program.pyz"], tmp_path),
+    }[kind]
+    arguments = ["-m", "--json", "x", "--", "--threshold", "y z"]
+    seen = [
+        subprocess.run(
+            [*line, *target, *arguments],
+            cwd=cwd,
+            input="typed",
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        for line in ([sys.executable], command())
+    ]
+    assert seen[0].returncode == 0, seen[0].stderr
+    assert seen[1].stdout == seen[0].stdout
+
+
+def test_a_stall_is_reported_with_its_line_and_the_lesson(watched):
+    source = STALLS + "asyncio.run(main())\nprint('its own')\n"
+    done = watched(source)
+    assert (done.status, done.out) == (0, "its own\n")
+    (loop,) = done.review["loops"]
+    stall = max(loop["stalls"], key=lambda one: one["seconds"])
+    assert stall["seconds"] >= 0.3
+    assert (stall["line"], stall["conflict"]) == (line_of(source), "blocking-sleep")
+    place = done.review["places"][0]
+    assert place["where"] == f"program.py:{line_of(source)}"
+    assert place["lesson"] == "01"
+    assert 0.3 <= loop["lag"]["max"] <= loop["seconds"]
+    assert loop["series"]
+    assert done.review["ending"] == {
+        "status": 0,
+        "orderly": True,
+        "sentence": "ended with status 0",
+    }
+    live, _, report = done.err.partition("\n\n")
+    assert f"at program.py:{line_of(source)}  time.sleep(0.3)" in live
+    assert "lesson 01" in report
+
+
+LOOPS = {
+    "several": (3, "for _ in range(3): asyncio.run(main())"),
+    "runner": (1, "with asyncio.Runner() as runner: runner.run(main()); runner.run(main())"),
+    "made by hand": (
+        1,
+        """
+loop = asyncio.new_event_loop()
+loop.create_task(main()).add_done_callback(lambda _: loop.stop())
+loop.run_forever()
+""",
+    ),
+    "never closed": (1, "asyncio.new_event_loop().run_until_complete(main())"),
+    "made and not run": (0, "asyncio.new_event_loop().close()"),
+    "in threads": (
+        2,
+        """
+import threading
+threads = [threading.Thread(target=asyncio.run, args=(main(),)) for _ in range(2)]
+[one.start() for one in threads]
+[one.join() for one in threads]
+""",
+    ),
+    "in a thread that outlives the program": (
+        1,
+        """
+import threading
+loop = asyncio.new_event_loop()
+threading.Thread(target=loop.run_forever, daemon=True).start()
+asyncio.run_coroutine_threadsafe(main(), loop).result()
+""",
+    ),
+    "uvloop": (1, "import uvloop; uvloop.run(main())"),
+    "nested": (
+        2,
+        """
+import nest_asyncio
+async def outer():
+    asyncio.new_event_loop().run_until_complete(main())  # nested
+loop = asyncio.new_event_loop()
+nest_asyncio.apply(loop)
+loop.run_until_complete(outer())
+""",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", LOOPS)
+def test_every_loop_that_runs_is_watched(watched, kind):
+    if kind == "uvloop":
+        pytest.importorskip("uvloop")
+    count, tail = LOOPS[kind]
+    source = STALLS + tail + "\nprint('done')\n"
+    done = watched(source, options=["--quiet"])
+    assert (done.status, done.out) == (0, "done\n"), done.err
+    assert len(done.review["loops"]) == count, done.err
+    lines = (
+        {line_of(source), line_of(source, "# nested")} if kind == "nested" else {line_of(source)}
+    )
+    for loop in done.review["loops"]:
+        assert loop["unwatched"] is None
+        assert loop["lag"]["max"] >= 0.29
+        assert any(stall["line"] in lines for stall in loop["stalls"])
+
+
+SERVED = """
+import asyncio, os, signal, time
+
+def end_soon():
+    time.sleep(0.3)  # the line
+    asyncio.get_running_loop().call_later(0.1, os.kill, os.getpid(), signal.SIGTERM)
+"""
+UVICORN = (
+    SERVED
+    + """
+async def app(scope, receive, send):
+    assert scope["type"] == "lifespan"
+    await receive()
+    end_soon()
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    print("shut down")
+    await send({"type": "lifespan.shutdown.complete"})
+"""
+)
+AIOHTTP = (
+    SERVED
+    + """
+from aiohttp import web
+
+async def started(app):
+    end_soon()
+
+async def ended(app):
+    print("shut down")
+
+def make(argv):
+    app = web.Application()
+    app.on_startup.append(started)
+    app.on_cleanup.append(ended)
+    return app
+"""
+)
+
+
+@POSIX
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        (UVICORN, ["-m", "uvicorn", "program:app", "--port", "0", "--loop", "asyncio"]),
+        (AIOHTTP, ["-m", "aiohttp.web", "-H", "127.0.0.1", "-P", "0", "program:make"]),
+    ],
+    ids=["uvicorn", "aiohttp"],
+)
+def test_servers_unchanged(watched, source, target):
+    done = watched(source, target=target)
+    assert "shut down" in done.out
+    assert done.review["ending"]["orderly"] or done.status == -signal.SIGTERM
+    assert done.review["places"][0]["where"] == f"program.py:{line_of(source)}"
+
+
+ENDINGS = {
+    "sys.exit(5)": (5, True, "ended with status 5"),
+    "raise ValueError('its own')": (1, True, "ended with status 1"),
+    "os._exit(7)": (7, False, "was left by os._exit or exec with status 7"),
+    "os.execv(sys.executable, [sys.executable, '-c', 'raise SystemExit(4)'])": (
+        4,
+        False,
+        "was left by os._exit or exec with status 4",
+    ),
+    "os.kill(os.getpid(), signal.SIGKILL)": (-9, False, "was ended by SIGKILL"),
+    "os.kill(os.getpid(), signal.SIGSEGV)": (-11, False, "crashed with SIGSEGV"),
+    "raise KeyboardInterrupt": (-2, True, "was ended by SIGINT"),
+}
+
+
+@POSIX
+@pytest.mark.parametrize("how", ENDINGS)
+def test_however_it_ends_the_status_is_kept_and_the_stall_reported(watched, how):
+    status, orderly, sentence = ENDINGS[how]
+    source = (
+        "import os, resource, signal, sys\nresource.setrlimit(resource.RLIMIT_CORE, (0, 0))\n"
+        + STALLS
+        + f"    {how}\nasyncio.run(main())\n"
+    )
+    done = watched(source)
+    assert done.status == status
+    assert done.review["ending"]["orderly"] is orderly
+    assert sentence in done.err
+    assert done.review["places"][0]["line"] == line_of(source)
+    assert done.review["loops"][0]["lag"]["max"] >= 0.29
+    assert ("its own" in done.err) == ("its own" in how)
+
+
+@POSIX
+def test_a_program_killed_while_it_is_stuck_is_reported_stuck(watched):
+    source = STALLS.replace("0.3", "60").replace(
+        "    await asyncio.sleep(0.05)\n",
+        "    import os, signal, threading\n    await asyncio.sleep(0.05)\n"
+        "    threading.Timer(0.6, os.kill, [os.getpid(), signal.SIGKILL]).start()\n",
+    )
+    done = watched(source + "asyncio.run(main())\n")
+    assert done.status == -signal.SIGKILL
+    assert done.review["places"][0]["line"] == line_of(source)
+    assert "it was stuck there when the program ended" in done.err
+
+
+@POSIX
+def test_what_it_forks_is_not_watched(watched):
+    source = (
+        STALLS
+        + """
+import os
+if os.fork() == 0:
+    asyncio.run(main())
+    os._exit(0)
+os.wait()
+asyncio.run(asyncio.sleep(0.1))
+"""
+    )
+    done = watched(source)
+    assert done.status == 0
+    assert len(done.review["loops"]) == 1
+    assert not any(place["line"] == line_of(source) for place in done.review["places"])
+
+
+COUNTING = """
+import asyncio, signal, sys
+heard = []
+
+async def main():
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+        loop.add_signal_handler(number, heard.append, number)
+    print("ready", sys.stdout.isatty(), flush=True)
+    while not heard:
+        await asyncio.sleep(0.02)
+    await asyncio.sleep(0.4)
+    print("heard", *(int(number) for number in heard), flush=True)
+
+asyncio.run(main())
+sys.exit(6)
+"""
+
+
+@POSIX
+@pytest.mark.parametrize(
+    ("name", "whom"),
+    [
+        ("SIGINT", "process"),
+        ("SIGTERM", "process"),
+        ("SIGUSR1", "process"),
+        ("SIGINT", "group"),
+        ("SIGTERM", "group"),
+    ],
+)
+def test_a_signal_reaches_the_program_once(tmp_path, name, whom):
+    (tmp_path / "program.py").write_text(COUNTING, "utf-8")
+    number = getattr(signal, name)
+    process = subprocess.Popen(
+        command("program.py"),
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout.readline() == "ready False\n"
+    (os.kill if whom == "process" else os.killpg)(process.pid, number)
+    out, err = process.communicate(timeout=30)
+    assert out == f"heard {int(number)}\n"
+    assert process.returncode == 6
+    assert "program.py ended with status 6" in err
+
+
+@POSIX
+def test_a_signal_that_ends_the_program_ends_us_alike_after_the_report(tmp_path):
+    (tmp_path / "program.py").write_text(
+        "import asyncio\nprint('ready', flush=True)\nasyncio.run(asyncio.sleep(60))\n", "utf-8"
+    )
+    process = subprocess.Popen(
+        command("program.py"),
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    process.stdout.readline()
+    process.terminate()
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == -signal.SIGTERM
+    assert "program.py was ended by SIGTERM" in err
+
+
+@POSIX
+def test_the_program_does_not_outlive_who_watches_it(tmp_path):
+    (tmp_path / "program.py").write_text(
+        "import asyncio\nprint('ready', flush=True)\nasyncio.run(asyncio.sleep(60))\n",
+        "utf-8",
+    )
+    process = subprocess.Popen(
+        command("--quiet", "program.py"), cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    )
+    process.stdout.readline()
+    process.kill()
+    process.wait()
+    ends = select.select([process.stdout], [], [], 20)[0]
+    assert ends, "the program holds it open to its own end"
+    process.stdout.close()
+
+
+REFUSED = {
+    "nowhere.py": "there is no file 'nowhere.py' here",
+    "uvicorn": "to run a module, write loopclinic run -m uvicorn",
+    "--html no/such/report.html program.py": "name a file in a folder that exists",
+    "--threshold 0 program.py": "not a number of seconds above zero",
+    "": "TARGET",
+}
+
+
+@pytest.mark.parametrize("arguments", REFUSED)
+def test_what_can_not_be_run_is_said_before_anything_runs(watched, arguments):
+    done = watched("print('it ran')", target=arguments.split())
+    assert (done.status, done.out) == (2, "")
+    assert REFUSED[arguments] in done.err
+    assert "Traceback" not in done.err
+
+
+def test_a_module_that_is_not_there_is_told_by_python_itself(watched):
+    done = watched("", target=["-m", "nowhere_at_all"])
+    assert done.status == 1
+    assert "No module named nowhere_at_all" in done.err
+    assert "Traceback" not in done.err
+
+
+def test_a_program_without_a_loop_is_told_so(watched):
+    done = watched("print('no loop')")
+    assert (done.status, done.out) == (0, "no loop\n")
+    assert "No event loop ran in it." in done.err
+
+
+def test_very_many_loops_are_counted_and_named_as_what_they_are(watched):
+    done = watched("import asyncio\nfor _ in range(300): asyncio.run(asyncio.sleep(0))\n")
+    assert done.status == 0
+    assert len(done.review["loops"]) + done.review["quiet_loops"] == 300
+    assert any("loop-per-call" in note for note in done.review["notes"])
+    assert done.err.count("\n") < 20
+
+
+def test_many_stalls_do_not_flood_the_terminal(watched):
+    source = (
+        "import asyncio, time\nasync def main():\n"
+        "    for _ in range(60):\n        time.sleep(0.02)\n        await asyncio.sleep(0)\n"
+        "asyncio.run(main())\n"
+    )
+    done = watched(source, options=["--threshold", "0.01"])
+    assert sum(place["stalls"] for place in done.review["places"]) >= 60
+    assert done.err.count("stuck for") < 30
+    assert "more stalls" in done.err
+
+
+def test_the_light_install_will_do(watched, tmp_path):
+    """Everything but the standard library and ourselves is kept from both processes."""
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(
+        "import os, sys\n"
+        "class Light:\n"
+        "    def find_spec(self, name, *rest):\n"
+        "        top = name.split('.')[0]\n"
+        "        if top.startswith('_sysconfigdata') or top in sys.stdlib_module_names:\n"
+        "            return\n"
+        "        if top not in ('loopclinic', 'sitecustomize'):\n"
+        "            raise ModuleNotFoundError(f'No module named {name!r}', name=name)\n"
+        "sys.meta_path.insert(0, Light())\n"
+        "print('own sitecustomize', flush=True)\n",
+        "utf-8",
+    )
+    path = os.pathsep.join([str(site), *filter(None, [os.environ.get("PYTHONPATH")])])
+    source = STALLS + "try:\n    import rich\nexcept ImportError:\n    asyncio.run(main())\n"
+    page = tmp_path / "page.html"
+    done = watched(source, options=["--html", page], env=os.environ | {"PYTHONPATH": path})
+    assert done.status == 0, done.err
+    assert done.out == "own sitecustomize\n" * 2, "the machine's own runs in both, after ours"
+    assert done.review["places"][0]["line"] == line_of(source)
+    assert "<svg" in page.read_text("utf-8")

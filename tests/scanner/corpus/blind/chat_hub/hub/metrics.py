@@ -3,7 +3,7 @@ from types import TracebackType
 
 
 class Statsd:
-    """Counters over UDP, flushed when there are enough."""
+    """Counters over TCP, flushed when there are enough."""
 
     def __init__(self, host: str, port: int = 8125) -> None:
         self.target = (host, port)

@@ -21,8 +21,8 @@ async def webhook(request: web.Request) -> web.Response:
     return web.Response(status=204)
 
 
-@routes.post("/webhook/ordered")
-async def ordered(request: web.Request) -> web.Response:
+@routes.post("/webhook/replay")
+async def replay(request: web.Request) -> web.Response:
     batch = await request.json()
     for one in batch["messages"]:
         await handle(one)  # expect: sequential-awaits

@@ -1,0 +1,3 @@
+from feedlib._client import AsyncFeed, Feed
+
+__all__ = ["AsyncFeed", "Feed"]

@@ -16,7 +16,7 @@ from pymongo import AsyncMongoClient, MongoClient
 if TYPE_CHECKING:
     from pymongo.collection import Collection
 
-pool = ConnectionPool("dbname=etl", open=False)
+pool = ConnectionPool("dbname=etl", open=True)
 apool = AsyncConnectionPool("dbname=etl", open=False)
 mongo: MongoClient[dict[str, Any]] = MongoClient("mongodb://localhost")
 amongo: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient("mongodb://localhost")

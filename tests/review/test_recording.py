@@ -1,0 +1,234 @@
+"""What is kept of a program, and what is said of it in the end: as text, JSON and one page."""
+
+import json
+import re
+from html.parser import HTMLParser
+from itertools import pairwise
+
+import pytest
+
+from loopclinic.lessons import treatments
+from loopclinic.probe import Frame, Stall
+from loopclinic.review.drawing import lag_strip
+from loopclinic.review.program import Ending, Target
+from loopclinic.review.recording import Recording, Series
+from loopclinic.review.review import Review
+
+CODE = 'time.sleep(1) if a < b & c else "<script>"'
+REPORT = {
+    "seconds": 5.0,
+    "iterations": 100,
+    "utilization": 0.25,
+    "lag": {"p50": 0.0, "p95": 0.2, "p99": 0.4, "max": 0.5},
+}
+
+
+def stall(started=1.0, seconds=0.5, line=7, **more):
+    frames = tuple(
+        Frame(file, number, function, code)
+        for file, number, function, code in (
+            ("/srv/app.py", 3, "<module>", "asyncio.run(main())"),
+            ("/usr/lib/python3/asyncio/events.py", 80, "_run", "self._context.run()"),
+            ("/srv/app.py", line, "handler", CODE),
+        )
+    )
+    values = {"conflict": "blocking-sleep", "stack": frames, "code": CODE, "function": "handler"}
+    return Stall(started, seconds, file="/srv/app.py", line=line, **(values | more)).to_dict()
+
+
+@pytest.fixture
+def recording():
+    found = Recording()
+    found.hear({"kind": "hello", "python": "3.11.7"})
+    return found
+
+
+def begin(recording, number=1):
+    kind = "asyncio.unix_events._UnixSelectorEventLoop"
+    message = {"kind": "loop", "id": number, "type": kind, "thread": "MainThread", "at": 0.1}
+    recording.hear(message)
+
+
+def tick(recording, at, lag=0.001, now=None, number=1):
+    recording.hear(
+        {
+            "kind": "tick",
+            "id": number,
+            "at": at,
+            "lag": lag,
+            "utilization": 0.1,
+            "tasks": 3,
+            "stall": now,
+        }
+    )
+
+
+def end(recording, number=1):
+    recording.hear({"kind": "report", "id": number, "report": REPORT, "over": True})
+
+
+def review_of(recording, status=0, orderly=True):
+    ending = Ending(status, orderly, 6.0)
+    return Review.of(recording, Target("app.py", ("<x>",)), ending, threshold=0.05)
+
+
+@pytest.fixture
+def review(recording):
+    begin(recording)
+    for index in range(50):
+        tick(recording, 0.1 * index)
+    for one in (stall(1.0, 0.5), stall(2.0, 0.3), stall(3.0, 0.6, line=9, conflict="cpu-bound")):
+        recording.hear({"kind": "stall", "id": 1, "stall": one})
+    end(recording)
+    recording.hear({"kind": "end", "at": 5.5})
+    return review_of(recording)
+
+
+def test_stalls_are_gathered_by_line_the_costliest_first(review):
+    assert [(place.worst["line"], len(place.stalls)) for place in review.places] == [(7, 2), (9, 1)]
+    assert review.places[0].seconds == pytest.approx(0.8)
+    assert "3 stalls over 50.0 ms, 1.40 s in all; /srv/app.py:7 took 800 ms" in review.headline
+
+
+def test_the_text_names_line_conflict_and_lesson(review):
+    text = str(review)
+    assert f"2 x 800 ms, worst 500 ms at /srv/app.py:7  {CODE}" in text
+    assert f"-> lesson 01 {treatments()['blocking-sleep'][1]}" in text
+    assert "utilization 25.0%, lag p50" in text
+
+
+def test_json_holds_it_all(review):
+    found = json.loads(review.to_json())
+    assert found["schema"] == 1
+    assert len(found["loops"][0]["stalls"]) == 3
+    assert found["places"][0]["lesson"] == "01"
+    assert found["loops"][0]["lag"] == REPORT["lag"]
+
+
+def test_a_program_cut_off_in_a_stall_is_said_to_have_been_stuck(recording):
+    begin(recording)
+    tick(recording, 1.5, 0.5, stall(1.0, 0.5))
+    review = review_of(recording, -9, orderly=False)
+    assert review.stalls == 1
+    assert "it was stuck there when the program ended" in str(review)
+    assert "was ended by SIGKILL" in str(review)
+
+
+def test_a_stall_that_ended_before_the_cut_is_not_counted_twice(recording):
+    begin(recording)
+    tick(recording, 1.5, 0.5, stall(1.0, 0.5))
+    recording.hear({"kind": "stall", "id": 1, "stall": stall(1.0, 0.6)})
+    assert review_of(recording, -9, orderly=False).stalls == 1
+
+
+def test_bursts_and_garbage_have_no_line_and_are_kept_apart(recording):
+    begin(recording)
+    without = {"file": None, "line": None, "code": None, "conflict": None, "stack": []}
+    for more in (
+        {"burst": True, "where": "5,000 callbacks"},
+        {"burst": True, "where": "6,000 callbacks"},
+        {"garbage": 0.3, "where": "garbage collection"},
+        {"where": "unknown line"},
+    ):
+        recording.hear({"kind": "stall", "id": 1, "stall": stall() | without | more})
+    end(recording)
+    review = review_of(recording)
+    said = {place["where"]: place["stalls"] for place in review.to_dict()["places"]}
+    assert said == {"bursts of callbacks": 2, "garbage collection": 1, "unknown line": 1}
+    assert all(name in review.to_html() for name in said)
+
+
+def test_memory_stays_bounded_however_long_it_runs(recording):
+    begin(recording)
+    for index in range(7000):
+        recording.hear({"kind": "stall", "id": 1, "stall": stall(index, 0.1 + index * 1e-5)})
+    for number in range(2, 1000):
+        begin(recording, number)
+        end(recording, number)
+    end(recording)
+    review = review_of(recording)
+    assert review.stalls == 7000
+    assert len(review.loops[0].stalls) == 5000
+    assert min(one["seconds"] for one in review.loops[0].stalls) > 0.1199, "the longest are kept"
+    assert len(review.loops) < 300
+    assert len(review.loops) + review.quiet == 999
+
+
+def test_a_series_keeps_its_worst_and_its_order_in_few_points():
+    series = Series()
+    for index in range(100_000):
+        series.add(index * 0.1, 9.0 if index == 54_321 else 0.001)
+    points = series.points
+    assert len(points) <= 1200
+    assert max(lag for _, lag in points) == 9.0
+    assert all(left[0] < right[0] for left, right in pairwise(points))
+    assert points[-1][0] > 9_900
+    ((at, _),) = [point for point in points if point[1] == 9.0]
+    assert abs(at - 5432.1) < 60
+
+
+class Outline(HTMLParser):
+    """Collects tags and checks that they are closed in order."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tags, self.text = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag not in ("meta", "path"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_startendtag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def test_the_page_needs_nothing_but_itself(review):
+    page = review.to_html()
+    outline = Outline(page)
+    assert outline.open == []
+    assert not re.search(r"//|url\(|@import|xmlns", page), "no address, also not a relative one"
+    names = [name for name, _ in outline.tags]
+    assert not {"script", "link", "img", "iframe", "object"} & set(names)
+    assert not any(key.startswith("on") for _, attributes in outline.tags for key in attributes)
+    targets = {attributes.get("id") for _, attributes in outline.tags}
+    links = [attributes["href"] for name, attributes in outline.tags if name == "a"]
+    assert links
+    assert all(link.startswith("#") and link[1:] in targets for link in links)
+    assert "@media print" in page
+    assert "prefers-color-scheme: dark" in page
+
+
+def test_the_page_tells_lines_stacks_and_lessons(review):
+    text = " ".join("".join(Outline(review.to_html()).text).split())
+    assert CODE in text
+    assert "app.py <x>" in text
+    assert treatments()["blocking-sleep"][1] in text
+    assert "/srv/app.py:7 handler" in text.replace("handler", " handler ").replace("  ", " ")
+    assert "_run" not in text.partition("The stack")[2], "how the loop was started is left out"
+    assert "loopclinic run --threshold 0.05 app.py" in text
+
+
+def test_the_strip_has_a_mark_for_each_stall_and_words_for_who_can_not_see_it(review):
+    (loop,) = review.loops
+    svg = lag_strip(loop, threshold=0.05)
+    assert svg.count('class="stall"') == 3
+    assert "3 stalls, worst 600 ms" in svg
+    numbers = [float(x) for x in re.findall(r"[MHVl ](-?\d+\.\d)", svg)]
+    assert all(0 <= x <= 920 for x in numbers)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.001, 0.5, 59.0, 86_400.0])
+def test_the_strip_takes_any_length(recording, seconds):
+    begin(recording)
+    if seconds:
+        tick(recording, seconds)
+    svg = lag_strip(recording.loops[0], threshold=0.05)
+    assert 2 <= svg.count('text-anchor="middle"') <= 12

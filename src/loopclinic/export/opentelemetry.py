@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 from opentelemetry.metrics import CallbackOptions, Meter, Observation, get_meter
 
-from loopclinic.export.reading import Gauge, Reading
+from loopclinic.export.reading import Reader, Reading
 from loopclinic.probe import Probe
 
 __all__ = ["to_opentelemetry"]
@@ -30,7 +30,7 @@ def to_opentelemetry(
         RuntimeError: the probe is not running.
     """
     meter = meter or get_meter("loopclinic")
-    gauge = Gauge(probe)
+    reader = Reader(probe)
     name = {"event_loop.name": loop}
     live = True
 
@@ -38,7 +38,7 @@ def to_opentelemetry(
         def observed(_: CallbackOptions) -> Iterable[Observation]:
             if not live:
                 return []
-            return [Observation(value, name | more) for value, more in observe(gauge.read())]
+            return [Observation(value, name | more) for value, more in observe(reader.read())]
 
         return observed
 
@@ -50,7 +50,7 @@ def to_opentelemetry(
     def end() -> None:
         nonlocal live
         live = False
-        gauge.close()
+        reader.close()
 
     return end
 

@@ -11,7 +11,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from loopclinic.export.reading import EDGES, Gauge, Reading
+from loopclinic.export.reading import EDGES, Reader, Reading
 from loopclinic.probe import Probe
 
 __all__ = ["to_prometheus"]
@@ -35,18 +35,18 @@ def to_prometheus(
         ValueError: this loop name is exported already; give each its own.
     """
     collector = _of(registry)
-    if loop in collector.gauges:
+    if loop in collector.readers:
         raise ValueError(
             f"A probe is exported as loop={loop!r} already: give to_prometheus(probe, loop=...) "
             "another name, or end that export first."
         )
-    gauge = collector.gauges[loop] = Gauge(probe)
+    reader = collector.readers[loop] = Reader(probe)
 
     def end() -> None:
-        gauge.close()
-        if collector.gauges.get(loop) is gauge:
-            del collector.gauges[loop]
-        if not collector.gauges and _collectors.get(registry) is collector:
+        reader.close()
+        if collector.readers.get(loop) is reader:
+            del collector.readers[loop]
+        if not collector.readers and _collectors.get(registry) is collector:
             del _collectors[registry]
             registry.unregister(collector)
 
@@ -57,13 +57,13 @@ class _Collector(Collector):
     """All probes of one registry: a metric may stand there only once, whatever its labels."""
 
     def __init__(self) -> None:
-        self.gauges: dict[str, Gauge] = {}
+        self.readers: dict[str, Reader] = {}
 
     def describe(self) -> Iterator[Metric]:
         return iter(_families([]))  # asked at registration, so that names are known to be free
 
     def collect(self) -> Iterator[Metric]:
-        return iter(_families([(name, one.read()) for name, one in list(self.gauges.items())]))
+        return iter(_families([(name, one.read()) for name, one in list(self.readers.items())]))
 
 
 _collectors: dict[CollectorRegistry, _Collector] = {}

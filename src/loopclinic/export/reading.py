@@ -6,7 +6,7 @@ from threading import Lock
 
 from loopclinic.probe import Census, Lag, Probe, Snapshot
 
-__all__ = ["EDGES", "Gauge", "Reading"]
+__all__ = ["EDGES", "Reader", "Reading"]
 
 EDGES = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Seconds of lag at which the histogram has an edge."""
@@ -39,7 +39,7 @@ class Reading:
     census: Census | None = None
 
 
-class Gauge:
+class Reader:
     """Reads one running probe for an exporter; `close()` ends it. Any thread may read."""
 
     def __init__(self, probe: Probe) -> None:

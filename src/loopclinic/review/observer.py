@@ -97,6 +97,7 @@ class _Watch:
         self._send = sender.send
         self._lock = threading.Lock()  # the loop's thread and the probe's own
         self._last: Snapshot = probe.snapshot()
+        self._ticked = perf_counter()
         self._told = -1.0  # when the newest stall that was told began
         self._reported = 0.0
         self._kept: Report | None = None
@@ -111,10 +112,12 @@ class _Watch:
 
     def tick(self) -> None:
         """Tell what happened since the last tick, if it is due."""
+        now = perf_counter()
+        if now - self._ticked < _TICK:
+            return
+        self._ticked = now
         with self._lock:
             current, snapshot = self._probe.current(), self._probe.snapshot()
-            if snapshot.at - self._last.at < _TICK:
-                return
             span = snapshot.since(self._last)
             self._last = snapshot
             self._tell_stalls(self._probe.stalls, snapshot.at)

@@ -1,0 +1,84 @@
+"""A process that is the provider under full load: so many webhooks at once, for so long."""
+
+import asyncio
+from random import Random
+from time import perf_counter
+from typing import Any
+
+import asyncpg
+
+from loopclinic.lessons.flask_bridge.ladder import SIZE, record
+from loopclinic.lessons.flask_bridge.provider import Provider
+from loopclinic.lessons.flask_bridge.updates import DEMO_SECRET, draw
+from loopclinic.servers.lifeline import ParentLink
+
+__all__ = ["main"]
+
+
+def main(link: ParentLink) -> None:
+    """Answer each `{"url" or "dsn", "at_once", "seconds", "label"}` by what was reached."""
+    asyncio.run(_wait(link))
+
+
+async def _wait(link: ParentLink) -> None:
+    loop = asyncio.get_running_loop()
+
+    def answer(order: dict[str, Any]) -> dict[str, float]:
+        work = _bound(**order) if "dsn" in order else _load(**order)
+        return asyncio.run_coroutine_threadsafe(work, loop).result()
+
+    link.ready("provider")
+    link.listen(answer)
+    await asyncio.Event().wait()
+
+
+async def _load(url: str, at_once: int, seconds: float, label: str) -> dict[str, float]:
+    """Keep so many webhooks under way; each is sent when the one before it was answered."""
+    rng = Random(label)  # noqa: S311 - webhooks, not secrets
+    webhooks = draw(rng, 4000, secret=DEMO_SECRET, label=label)
+    times: list[float] = []
+    failed = 0
+    async with Provider(url) as provider:
+        await provider.many(webhooks[:at_once], at_once=at_once)
+        left = iter(webhooks[at_once:])
+        began = perf_counter()
+
+        async def work() -> None:
+            nonlocal failed
+            while perf_counter() < began + seconds:
+                delivery = await provider.one(next(left))
+                if delivery.status == 204:  # noqa: PLR2004
+                    times.append(delivery.seconds)
+                else:
+                    failed += 1
+
+        await asyncio.gather(*(work() for _ in range(at_once)))
+        taken = perf_counter() - began
+    return {"rate": len(times) / taken, "failed": float(failed), **_percentiles(times)}
+
+
+async def _bound(dsn: str, at_once: int, seconds: float, label: str) -> dict[str, float]:
+    """Do the same without any web: `record` alone, over one pool."""
+    rng = Random(label)  # noqa: S311 - updates, not secrets
+    webhooks = draw(rng, 20_000, secret=DEMO_SECRET, label=label)
+    left = iter(webhooks)
+    times: list[float] = []
+    async with asyncpg.create_pool(dsn, min_size=SIZE, max_size=SIZE) as pool:
+        began = perf_counter()
+
+        async def work() -> None:
+            while (now := perf_counter()) < began + seconds:
+                await record(pool, next(left).update)
+                times.append(perf_counter() - now)
+
+        await asyncio.gather(*(work() for _ in range(at_once)))
+        taken = perf_counter() - began
+    return {"rate": len(times) / taken, "failed": 0.0, **_percentiles(times)}
+
+
+def _percentiles(times: list[float]) -> dict[str, float]:
+    ordered = sorted(times) or [float("nan")]
+    return {
+        "p50": ordered[(len(ordered) - 1) // 2],
+        "p99": ordered[max(0, -(-99 * len(ordered) // 100) - 1)],
+    }

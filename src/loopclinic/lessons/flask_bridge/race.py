@@ -1,0 +1,185 @@
+"""Ways side by side: the same webhooks, as many threads, in turns."""
+
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from html import escape
+from statistics import median
+from typing import TYPE_CHECKING
+
+from loopclinic.lessons.drawing import Drawing, span
+from loopclinic.lessons.flask_bridge.ladder import COSTS
+from loopclinic.lessons.flask_bridge.ledger import named
+from loopclinic.lessons.flask_bridge.serving import THREADS, Way, name_of, served
+from loopclinic.load.progress import Progress
+from loopclinic.servers.process import ServerProcess
+
+if TYPE_CHECKING:
+    from loopclinic.servers.wsgi import WsgiServer
+
+__all__ = ["BOUND", "Race", "Runner", "race"]
+
+BOUND = "record, no web"
+
+
+@dataclass(frozen=True)
+class Runner:
+    """One way's rounds: `rate` (webhooks a second), `p50` and `p99` (s), `failed`, threads, connections."""
+
+    name: str
+    rounds: tuple[dict[str, float], ...]
+
+    def typical(self, figure: str) -> float:
+        """Return the median of a figure."""
+        return median(one[figure] for one in self.rounds)
+
+    def spread(self, figure: str) -> tuple[float, float]:
+        """Return the least and the most of a figure."""
+        values = [one[figure] for one in self.rounds]
+        return min(values), max(values)
+
+    def __str__(self) -> str:
+        least, most = self.spread("rate")
+        failed = self.spread("failed")[1]
+        return (
+            f"{self.name}: {self.typical('rate'):.0f} webhooks/s ({least:.0f} to {most:.0f}), "
+            f"p99 {span(self.typical('p99'))}, {self.spread('threads')[1]:.0f} threads, "
+            f"{self.spread('connections')[1]:.0f} connections"
+            f"{f', {failed:.0f} failed' if failed else ''}"
+        )
+
+
+@dataclass(frozen=True, repr=False)
+class Race:
+    """Rounds of several ways, interleaved; `bound` is `record` alone, without any web."""
+
+    runners: tuple[Runner, ...]
+    bound: Runner
+
+    def __getitem__(self, name: str) -> Runner:
+        """Return the runner of this name.
+
+        Raises:
+            KeyError: there is none; the message lists those there are.
+        """
+        for one in self.runners:
+            if one.name == name:
+                return one
+        raise KeyError(f"no {name!r}: there are {', '.join(one.name for one in self.runners)}.")
+
+    def times(self, figure: str, name: str, against: str) -> tuple[float, ...]:
+        """Return, round by round, how many times `against`'s figure this one's is."""
+        pairs = zip(self[name].rounds, self[against].rounds, strict=True)
+        return tuple(one[figure] / other[figure] for one, other in pairs)
+
+    def __str__(self) -> str:
+        rate = self.bound.typical("rate")
+        lines = [str(one) for one in self.runners]
+        return "\n".join([*lines, f"{BOUND}: {rate:.0f} updates/s", self.sentence]).rstrip()
+
+    __repr__ = __str__
+
+    @property
+    def sentence(self) -> str:
+        """Say how the bridge compares to a loop for each request."""
+        names = {one.name for one in self.runners}
+        if not {"LoopPerRequest", "DrainedBridge"} <= names:
+            return ""
+        rates = sorted(self.times("rate", "DrainedBridge", "LoopPerRequest"))
+        tails = sorted(self.times("p99", "DrainedBridge", "LoopPerRequest"))
+        return (
+            f"At equal threads the bridge answers {median(rates):.1f} times as many webhooks a second "
+            f"({rates[0]:.1f} to {rates[-1]:.1f}), at {median(tails):.0%} of the p99 "
+            f"({tails[0]:.0%} to {tails[-1]:.0%})."
+        )
+
+    def _repr_html_(self) -> str:
+        best = max(one.typical("rate") for one in self.runners)
+        rows = []
+        for one in self.runners:
+            rate, (least, most) = one.typical("rate"), one.spread("rate")
+            color = "calm" if one.spread("connections")[1] <= THREADS / 2 else "stall"
+            rows.append(
+                f"<tr><td><code>{escape(one.name)}</code></td><td style='min-width:130px'><div style="
+                f"'height:12px;border-radius:2px;width:{rate / best:.0%};"
+                f"background:var(--lc-{color})'></div></td>"
+                f"<td style='white-space:nowrap'><b>{rate:.0f}</b> "
+                f"<span class='lc-muted'>({least:.0f} to {most:.0f})</span></td>"
+                f"<td style='white-space:nowrap'>{span(one.typical('p99'))}</td>"
+                f"<td>{one.spread('threads')[1]:.0f}</td><td>{one.spread('connections')[1]:.0f}</td>"
+                f"<td>{escape(COSTS.get(one.name, ''))}</td></tr>"
+            )
+        head = (
+            "<tr><th>Way</th><th></th><th>Webhooks/s</th><th>p99</th><th>Threads</th>"
+            "<th>Connections</th><th>It costs</th></tr>"
+        )
+        note = (
+            f"{THREADS} webhooks under way at a time, medians of {len(self.runners[0].rounds)} rounds, in "
+            "brackets the least and the most; threads beside those of the server. The bound: "
+            f"<code>record</code> alone, without any web, {self.bound.typical('rate'):.0f} a second."
+        )
+        return Drawing(
+            f"<table><thead>{head}</thead><tbody>{''.join(rows)}</tbody></table>"
+            f"<p>{escape(self.sentence)}</p><p class='lc-muted'>{note}</p>",
+            str(self),
+        )._repr_html_()
+
+
+def race(
+    dsn: str, *ways: Way, rounds: int = 3, seconds: float = 0.8, progress: bool = True
+) -> Race:
+    """Serve each way in a process of its own, and load them in turns from one more process."""
+    found: list[list[dict[str, float]]] = [[] for _ in ways]
+    bounds: list[dict[str, float]] = []
+    with ExitStack() as stack, Progress(shown=progress) as shown:
+        shown.say(f"Starting {len(ways)} servers...")
+        provider = ServerProcess("loopclinic.lessons.flask_bridge.load_client", label="provider")
+        servers = [served(way, named(dsn, name_of(way))) for way in ways]
+        processes: tuple[ServerProcess | WsgiServer, ...] = (provider, *servers)
+        for process in processes:
+            stack.callback(process.close)
+            process.launch()
+        for process in processes:
+            process.start()
+        for number in range(rounds):
+            for place, index in enumerate(_order(number, len(ways))):
+                name = name_of(ways[index])
+                shown.say(f"Round {number + 1} of {rounds}, {place + 1} of {len(ways)}: {name}")
+                order = {
+                    "url": servers[index].url,
+                    "at_once": THREADS,
+                    "seconds": seconds,
+                    "label": f"{name}-{number}",
+                }
+                pending = provider.submit(order)
+                states = [servers[index].state()]
+                while not pending.done():
+                    time.sleep(0.1)
+                    states.append(servers[index].state())
+                most = {
+                    kind: float(max(state[kind] for state in states))
+                    for kind in ("threads", "connections")
+                }
+                found[index].append({**pending.result(), **most})
+            bounds.append(
+                provider.call(
+                    {
+                        "dsn": dsn,
+                        "at_once": THREADS,
+                        "seconds": seconds / 2,
+                        "label": f"bound-{number}",
+                    },
+                    timeout=30 + seconds,
+                )
+            )
+        shown.done(f"Ran {len(ways)} ways, {rounds} rounds.")
+    runners = tuple(
+        Runner(name_of(way), tuple(rows)) for way, rows in zip(ways, found, strict=True)
+    )
+    return Race(runners, Runner(BOUND, tuple(bounds)))
+
+
+def _order(number: int, count: int) -> list[int]:
+    """Return whose turn it is in a round: everybody is first now and then."""
+    turn = number % count
+    return [*range(turn, count), *range(turn)]

@@ -1,0 +1,101 @@
+"""A database that stands still for a while, and what the callers of each way get to hear."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from html import escape
+from random import Random
+from typing import NamedTuple
+
+import aiohttp
+
+from loopclinic.lessons.drawing import Drawing, span
+from loopclinic.lessons.flask_bridge.ledger import Ledger, named
+from loopclinic.lessons.flask_bridge.provider import Provider
+from loopclinic.lessons.flask_bridge.serving import THREADS, Way, name_of, served
+from loopclinic.lessons.flask_bridge.updates import DEMO_SECRET, draw
+
+__all__ = ["standstill"]
+
+
+class _Found(NamedTuple):
+    name: str
+    answers: dict[int, int]
+    slowest: float
+    health: float
+
+
+async def standstill(*ways: Way, dsn: str, seconds: float = 1.5) -> Drawing:
+    """Hold every row for `seconds`; send a webhook for each thread, and ask for the health."""
+    found = []
+    rng = Random(5)  # noqa: S311 - webhooks, not secrets
+    async with AsyncExitStack() as stack:
+        servers = [served(way, named(dsn, name_of(way))) for way in ways]
+        for server in servers:
+            stack.push_async_callback(server.close_async)
+            server.launch()
+        ledger = stack.enter_context(await asyncio.to_thread(Ledger, dsn))
+        for way, server in zip(ways, servers, strict=True):
+            await server.start_async()
+            async with Provider(server.url) as provider:
+                first = draw(rng, THREADS, secret=DEMO_SECRET, label=f"before {name_of(way)}")
+                await provider.many(first, at_once=THREADS)
+                due = draw(rng, THREADS, secret=DEMO_SECRET, label=f"still {name_of(way)}")
+                hold = ledger.hold()
+                await asyncio.to_thread(hold.__enter__)
+                try:
+                    sent = [asyncio.create_task(provider.one(one)) for one in due]
+                    await asyncio.sleep(0.1)
+                    healthy = asyncio.create_task(_health(server.url))
+                    await asyncio.sleep(seconds - 0.1)
+                finally:
+                    await asyncio.to_thread(hold.__exit__, None, None, None)
+                answers = await asyncio.gather(*sent)
+                health = await healthy
+            counts: dict[int, int] = {}
+            for one in answers:
+                counts[one.status] = counts.get(one.status, 0) + 1
+            found.append(_Found(name_of(way), counts, max(one.seconds for one in answers), health))
+    return _drawn(found, seconds)
+
+
+async def _health(url: str) -> float:
+    clock = asyncio.get_running_loop().time
+    began = clock()
+    async with (
+        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as session,
+        session.get(f"{url}/health") as answer,
+    ):
+        await answer.read()
+    return clock() - began
+
+
+def _drawn(found: list[_Found], seconds: float) -> Drawing:
+    rows = []
+    for one in found:
+        answers = ", ".join(f"{number} x {status}" for status, number in one.answers.items())
+        color = "stall" if one.health > 0.7 * seconds else "calm"
+        width = min(1.0, one.health / max(seconds, *(other.health for other in found)))
+        rows.append(
+            f"<tr><td><code>{escape(one.name)}</code></td><td>{answers}</td><td>{span(one.slowest)}</td>"
+            "<td style='min-width:220px'><div style='display:flex;align-items:center;gap:8px'>"
+            f"<div style='height:12px;border-radius:2px;width:{0.7 * width:.0%};"
+            f"background:var(--lc-{color})'></div><b>{span(one.health)}</b></div></td></tr>"
+        )
+    head = (
+        "<tr><th>Way</th><th>Answers</th><th>The last after</th>"
+        "<th><code>GET /health</code>, which needs no database, took</th></tr>"
+    )
+    note = (
+        f"The database stood still for {span(seconds)}. {THREADS} webhooks came, one for each thread, "
+        "and then somebody asked whether the service was alive."
+    )
+    text = "\n".join(
+        f"{one.name}: answers {one.answers}, the last after {span(one.slowest)}; /health took "
+        f"{span(one.health)}."
+        for one in found
+    )
+    return Drawing(
+        f"<table><thead>{head}</thead><tbody>{''.join(rows)}</tbody></table>"
+        f"<p class='lc-muted'>{note}</p>",
+        text,
+    )

@@ -1,0 +1,53 @@
+"""Lab 03: what passes, what fails, and for which reason."""
+
+import pytest
+
+from loopclinic.checks.checking import check_lesson
+from loopclinic.lessons import lesson
+
+NUMBER = "03"
+LESSON = lesson(NUMBER)
+
+
+@pytest.fixture(scope="module")
+def as_shipped():
+    return check_lesson(LESSON, file=LESSON.shipped, seed=1)
+
+
+@pytest.mark.slow
+def test_verdict(case):
+    verdict = check_lesson(case.lesson, file=case.file)
+    assert verdict.status == ("passed" if case.passes else "not-yet"), str(verdict)
+    assert verdict.conflict == case.conflict, str(verdict)
+    assert verdict.seconds < 30, str(verdict)
+    assert all(reason.next_step for reason in verdict.reasons), str(verdict)
+
+
+@pytest.mark.slow
+def test_lab_as_shipped_fails_for_its_loops_and_for_what_it_forgets(as_shipped):
+    assert as_shipped.status == "not-yet"
+    assert as_shipped.conflicts == ("loop-per-call", "dropped-task"), str(as_shipped)
+
+
+@pytest.mark.slow
+def test_verdict_names_the_line_that_runs_a_loop(as_shipped):
+    reason = as_shipped.reasons[0]
+    assert reason.file == str(LESSON.shipped)
+    assert "run_until_complete" in LESSON.shipped.read_text().splitlines()[reason.line - 1]
+
+
+@pytest.mark.slow
+def test_every_update_that_sigterm_met_was_lost(as_shipped):
+    reason = next(one for one in as_shipped.reasons if one.conflict == "dropped-task")
+    assert "7 of 7 updates were lost" in reason.sentence
+
+
+def test_docstring_names_the_budgets():
+    text = " ".join((LESSON.shipped.read_text().split('"""')[1]).split())
+    budgets = LESSON.budgets
+    assert f"{budgets['loops'].limit:g} a webhook at most" in text
+    assert f"waits {budgets['late'].limit:g} times `timeout`" in text
+    assert budgets["piled_up"].limit == 0.5
+    assert "half of these webhooks at most" in text
+    assert budgets["connections"].limit == 1
+    assert "at most `size` connections" in text

@@ -30,17 +30,27 @@ async def ready(probe):
 
 
 async def test_a_call_that_keeps_the_gil_is_seen_long_before_it_ends():
-    for _ in range(3):  # a starved machine may keep the process beside this one from looking
-        with Probe(witness=True) as probe:
-            await ready(probe)
-            sum(range(60_000_000))
-            await asyncio.sleep(0.05)
-        worst = max(probe.report().stalls, key=lambda stall: stall.seconds)
-        if worst.first_seen is not None and worst.first_seen < worst.seconds / 2:
-            break
+    with Probe(witness=True) as probe:
+        await ready(probe)
+        sum(range(60_000_000))
+        await asyncio.sleep(0.05)
+    worst = max(probe.report().stalls, key=lambda stall: stall.seconds)
     assert worst.code == "sum(range(60_000_000))"
     assert worst.gil_held
+    assert worst.conflict == "cpu-bound"
     assert worst.first_seen < worst.seconds / 2
+
+
+async def test_stalls_seen_only_from_outside_are_each_named_once():
+    with Probe(witness=True) as probe:
+        await ready(probe)
+        for _ in range(5):
+            sum(range(8_000_000))
+            await asyncio.sleep(0.03)
+    # On a starved machine the loop is late for reasons that have no line of ours.
+    stalls = [stall for stall in probe.report().stalls if stall.file == __file__]
+    assert [stall.code for stall in stalls] == ["sum(range(8_000_000))"] * 5
+    assert all(stall.first_seen <= stall.seconds for stall in stalls)
 
 
 async def test_without_a_witness_the_same_call_is_seen_at_its_end():

@@ -1,5 +1,7 @@
 """What is gathered on one iteration while it lasts too long."""
 
+from math import inf
+
 from loopclinic.probe.stack import Sample
 
 __all__ = ["COMPUTES", "Case"]
@@ -27,9 +29,10 @@ class Case:
         "_worked",
         "began",
         "callbacks",
-        "first_seen",
+        "ended",
         "gil_held",
         "last",
+        "noticed",
         "samples",
         "seen",
     )
@@ -40,7 +43,9 @@ class Case:
         self.began = began
         self._before = before  # a moment before it began, and the thread's work until then
         self._pace = pace
-        self.first_seen: float | None = None
+        self.ended = inf
+        self.noticed = inf
+        """When the first sample was taken."""
         self.gil_held = False
         self.samples: dict[tuple[str, int], Sample] = {}
         self.callbacks: int | None = None
@@ -62,6 +67,7 @@ class Case:
         self.samples[found.key] = found
         self._points.append((now, found.key))
         self.seen += 1
+        self.noticed = min(self.noticed, now)
         if len(self._places) < _VARIED:
             self._places.add(found.frames[-1])
         if now > self.last:

@@ -58,7 +58,7 @@ def findings(case: Case | None, began: float, ended: float, threshold: float) ->
     if case is not None:
         fields |= {
             "gil_held": case.gil_held,
-            "first_seen": case.first_seen,
+            "first_seen": max(0.0, case.noticed - began) if case.seen else None,
             "callbacks": case.callbacks,
         }
     collected = garbage.during(began, ended)

@@ -145,8 +145,11 @@ class Meter:
         if busy <= self.level:
             return
         case = self.case
-        if case is not None and case.began != self.began:
-            case = None
+        if case is not None:
+            if case.began == self.began:
+                case.ended = ended
+            else:
+                case = None
         for sink in self.sinks:
             if busy > sink.level:
                 sink.hear(began, ended, case)

@@ -120,6 +120,9 @@ class Probe:
 
     def stop(self) -> Report:
         """Stop measuring, leave the loop as it was found, and return the report."""
+        meter = self._meter
+        if meter is not None:
+            meter.watchdog.settle()
         with self._lock:
             meter = self._meter
             if meter is None:
@@ -243,8 +246,8 @@ class Probe:
             stall = self._stalls[index]
             if stall.started <= at <= stall.started + stall.seconds:
                 began = self._began + stall.started
-                whole = case.began <= began + _SAME
-                if whole or stall.diagnosis is None:
+                whole = case.began <= began + _SAME  # and not one stack by itself
+                if whole or (stall.file is None and stall.diagnosis is None):
                     found = findings(case, began, began + stall.seconds, self.threshold)
                     self._stalls[index] = replace(stall, **found)
                 return

@@ -22,6 +22,7 @@ __all__ = ["Watchdog"]
 
 _log = logging.getLogger("loopclinic")
 
+_SETTLE = 0.2  # seconds that a report waits for a look in progress, on a machine too busy for it
 _INTERVAL = 0.01  # seconds between looks, unless a threshold is so low that it takes more of them
 
 
@@ -38,6 +39,7 @@ class Watchdog:
         self._looked = inf
         self._threshold = inf
         self._spent = 0.0
+        self._looking = threading.Lock()
         self._own = Schedule()
         self._loops = Schedule()
         self._witness: Witness | None = None
@@ -80,14 +82,16 @@ class Watchdog:
         finally:
             self._own.close()
             self._loops.close()
-            if self._witness is not None:
-                self._witness.close()
+            with self._looking:
+                witness, self._witness = self._witness, None
+            if witness is not None:
+                witness.close()
 
     def _watch(self) -> None:
         while not self._ended.acquire(timeout=self.interval):
             try:
+                self.look()  # at once: every step before it is a chance to lose the GIL again
                 self._staff()
-                self.look()
                 now = self._meter.clock()
                 for sink in self._meter.sinks:
                     sink.tick(now)
@@ -105,8 +109,8 @@ class Watchdog:
             if self._witness is None:
                 self._witness = Witness()
             elif self._witness.overruled:
-                self._witness.close()
-                self._witness, self._refused = None, True
+                witness, self._witness, self._refused = self._witness, None, True
+                witness.close()
                 _log.warning(
                     "loopclinic: the program took the signal of the probe's witness for itself, so "
                     "that lines that keep the GIL are named only when they end"
@@ -115,8 +119,23 @@ class Watchdog:
             self._refused = True
             _log.warning("loopclinic: goes on without a witness: %s", error)
 
+    def settle(self) -> None:
+        """Wait for a look in progress, and hear what is still to be heard: a report is to be made."""
+        if threading.current_thread() is self._thread or not self._looking.acquire(timeout=_SETTLE):
+            return
+        try:
+            if self._witness is not None:
+                now = self._meter.clock()
+                self._amend(self._hear(self._witness, now, None))
+        finally:
+            self._looking.release()
+
     def look(self) -> None:
         """Sample the loop's stack if the iteration in progress has lasted long enough."""
+        with self._looking:
+            self._look()
+
+    def _look(self) -> None:
         meter = self._meter
         now = meter.clock()
         # First of all: whatever lets go of the GIL, as reading a file does, lets the iteration end.
@@ -136,14 +155,17 @@ class Watchdog:
             if work is not None:
                 case.work(now, work)
         if self._witness is not None:
-            cases += self._hear(self._witness, now, work, case)
-        for one in cases:
-            if one.began != meter.began:  # it ended while we were busy with it
-                for sink in meter.sinks:
-                    sink.amend(one)
+            cases += self._hear(self._witness, now, work)
+        self._amend(cases)
         if meter.age(now) < self._threshold / 2:
             self._before = (now, work) if work is not None else None
         self.heed()
+
+    def _amend(self, cases: list[Case]) -> None:
+        for case in cases:
+            if case.began != self._meter.began:  # it ended while we were busy with it
+                for sink in self._meter.sinks:
+                    sink.amend(case)
 
     def _catch(self, now: float) -> Case | None:
         """Return the case of the iteration in progress with one more sample, None if none is due."""
@@ -169,8 +191,6 @@ class Watchdog:
         found = sample(sys._current_frames().get(thread_id), meter.loop)  # noqa: SLF001 - the documented way
         if found is None or meter.began != began:
             return None  # the iteration ended meanwhile: what was read may belong to the next
-        if case.first_seen is None:
-            case.first_seen = age
         case.add(found, now)
         meter.case = case
         return case
@@ -186,28 +206,25 @@ class Watchdog:
             return times.ran + times.waited if self._loops.known else None
         return None
 
-    def _hear(
-        self, witness: Witness, now: float, work: float | None, caught: Case | None
-    ) -> list[Case]:
+    def _hear(self, witness: Witness, now: float, work: float | None) -> list[Case]:
         """Beat, and return what was seen while this thread could not look."""
         meter = self._meter
         witness.beat(now, self._native)
-        heard = []
+        heard: list[Case] = []
         for at, frames in witness.collect():
-            case, began = caught, meter.began
-            if case is None or at < case.began:
-                case = meter.case
-                if began > at:  # nobody else has seen it, and it is over
-                    since = self._before[0] if self._before is not None else at
-                    case = Case(since, self.interval, self._before)
-                elif case is None or case.began != began:
+            case, began = meter.case, meter.began
+            if case is None or not case.began <= at <= case.ended:
+                if began <= at:
                     case = meter.case = Case(began, self.interval, self._before)
-                    case.first_seen = at - began
-            case.first_seen = min(at - case.began, case.first_seen or inf)
+                else:  # nobody within has seen it, and it is over
+                    case = Case(at)
+                    if self._before is not None:
+                        case.work(*self._before)
             if self._starved[0] <= at <= self._starved[1]:
                 case.gil_held = True
             case.add(of_frames(frames), at)
             if work is not None:
                 case.work(now, work)
-            heard.append(case)
+            if case not in heard:
+                heard.append(case)
         return heard

@@ -177,7 +177,7 @@ class Outline(HTMLParser):
 
     def handle_starttag(self, tag, attributes):
         self.tags.append((tag, dict(attributes)))
-        if tag not in ("meta", "path"):
+        if tag not in ("meta", "path", "wbr"):
             self.open.append(tag)
 
     def handle_endtag(self, tag):

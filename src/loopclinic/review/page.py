@@ -68,7 +68,7 @@ def _table(places: tuple[Place, ...]) -> str:
     for number, place in enumerate(places[:_PLACES], start=1):
         held = " (GIL held)" if place.worst["gil_held"] else ""
         rows.append(
-            f'<tr><td><a href="#place-{number}">{escape(where(place))}</a></td>'
+            f'<tr><td><a href="#place-{number}">{_breakable(where(place))}</a></td>'
             f"<td><code>{escape(place.code)}</code></td>"
             f'<td class="number">{len(place.stalls)}</td>'
             f'<td class="number">{duration(place.seconds)}</td>'
@@ -78,9 +78,9 @@ def _table(places: tuple[Place, ...]) -> str:
     more = len(places) - _PLACES
     rest = f'<p class="note">And {more} more places, in the JSON.</p>' if more > 0 else ""
     return (
-        "<h2>Lines that stalled</h2>\n<table><thead><tr><th>line</th><th>code</th>"
+        "<h2>Lines that stalled</h2>\n<div class='wide'><table><thead><tr><th>line</th><th>code</th>"
         '<th class="number">times</th><th class="number">in all</th><th class="number">worst</th>'
-        f"<th>looks like</th></tr></thead>\n<tbody>{''.join(rows)}</tbody></table>{rest}"
+        f"<th>looks like</th></tr></thead>\n<tbody>{''.join(rows)}</tbody></table></div>{rest}"
     )
 
 
@@ -144,16 +144,21 @@ def _stack(stall: Mapping[str, Any]) -> str:
         blamed = frame["file"] == stall["file"] and frame["line"] == stall["line"]
         place = f"{shown(frame['file'])}:{frame['line']}"
         rows.append(
-            f"<tr{' class=blamed' if blamed else ''}><td>{escape(place)}</td>"
+            f"<tr{' class=blamed' if blamed else ''}><td>{_breakable(place)}</td>"
             f"<td>{escape(frame['function'])}</td><td><code>{escape(frame['code'])}</code></td></tr>"
         )
     if not rows:
         return ""
     task = f", in task {stall['task']}" if stall.get("task") else ""
     return (
-        f'<table class="stack"><caption>The stack during the worst{escape(task)}, the caller first'
-        f"</caption><tbody>{''.join(rows)}</tbody></table>"
+        f'<div class="wide"><table class="stack"><caption>The stack during the worst{escape(task)}, the caller first'
+        f"</caption><tbody>{''.join(rows)}</tbody></table></div>"
     )
+
+
+def _breakable(path: str) -> str:
+    """Return a path as HTML that may be broken after a slash, and nowhere else."""
+    return escape(path).replace("/", "/<wbr>")
 
 
 def _from_the_loop_on(frames: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:

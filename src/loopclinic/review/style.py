@@ -23,7 +23,10 @@ dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem; ma
 dd { margin: 0; overflow-wrap: anywhere }
 table { border-collapse: collapse; width: 100% }
 th, td { text-align: left; vertical-align: top; padding: .3rem .8rem .3rem 0;
-  border-bottom: 1px solid var(--line); overflow-wrap: anywhere }
+  border-bottom: 1px solid var(--line) }
+td code { display: inline-block; min-width: 13rem; overflow-wrap: anywhere }
+.wide { overflow-x: auto }
+p { overflow-wrap: anywhere }
 th { font-weight: 600; color: var(--faint) }
 .number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums }
 caption { text-align: left; padding: .3rem 0 }

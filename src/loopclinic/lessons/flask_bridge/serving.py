@@ -27,6 +27,7 @@ class Receiving:
     def __init__(self, way: Way, dsn: str) -> None:
         self._dsn = dsn
         self._way = way(dsn)
+        self._closing = False
         self.app = Flask(__name__)
         asynchronous = inspect.iscoroutinefunction(self._way.store)
         view = self._async_view if asynchronous else self._view
@@ -37,6 +38,8 @@ class Receiving:
         update = accepted()
         if update is None:
             return "not signed by the provider", 401
+        if self._closing:
+            return "about to end, come again", 503
         try:
             self._way.store(update)
         except TimeoutError:
@@ -51,7 +54,8 @@ class Receiving:
         return "", 204
 
     def close(self) -> None:
-        """Close the way, if it can be closed."""
+        """Let nobody new in, and close the way, if it can be closed."""
+        self._closing = True
         close = getattr(self._way, "close", None)
         if close is not None:
             close()

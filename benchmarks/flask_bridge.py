@@ -1,0 +1,79 @@
+"""The figures of lesson 03: the bridge against a loop for each request, and what a deploy loses.
+
+    python benchmarks/flask_bridge.py [--rounds 5] [--seconds 2] [--restarts 50]
+
+Prints medians and spread of interleaved rounds, then the updates lost over so many restarts under
+load, each of them counted in PostgreSQL. About four minutes.
+"""
+
+import argparse
+import asyncio
+
+from loopclinic.lessons.flask_bridge import ladder
+from loopclinic.lessons.flask_bridge.deploy import Deploy, deploy
+from loopclinic.lessons.flask_bridge.race import race
+from loopclinic.lessons.flask_bridge.scenes import deliveries
+from loopclinic.lessons.flask_bridge.standstill import standstill
+
+WAYS = (
+    ladder.LoopPerRequest,
+    ladder.AsyncView,
+    ladder.Bridge,
+    ladder.DrainedBridge,
+    ladder.Native,
+)
+VERDICTS = {True: "as promised", False: "NOT as promised"}
+
+
+def total(name: str, runs: list[Deploy]) -> str:
+    """Say what became of the webhooks of these restarts."""
+    sent, promised, lost, put_off, failed = (
+        sum(getattr(run, what) for run in runs)
+        for what in ("sent", "promised", "lost", "put_off", "failed")
+    )
+    return (
+        f"{name}: {len(runs)} restarts, {sent} webhooks, {promised} answered 204, {lost} of these lost, "
+        f"{put_off} put off, {failed} failed; at most {max(run.threads for run in runs)} threads and "
+        f"{max(run.connections for run in runs)} connections"
+    )
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--restarts", type=int, default=50)
+    args = parser.parse_args()
+    dsn = await deliveries()
+
+    print(f"\nEight threads, {args.rounds} rounds")
+    found = await asyncio.to_thread(race, dsn, *WAYS, rounds=args.rounds, seconds=args.seconds)
+    print(found)
+    rates = found.times("rate", "DrainedBridge", "LoopPerRequest")
+    tails = found.times("p99", "DrainedBridge", "LoopPerRequest")
+    bridge = found["DrainedBridge"]
+    constant = bridge.spread("threads")[1] == 1 and bridge.spread("connections")[1] <= ladder.SIZE
+    print(
+        f"bridge: at least twice the webhooks a second in every round: {min(rates):.1f} times, "
+        f"{VERDICTS[min(rates) >= 2]}"
+    )
+    print(f"bridge: p99 at most half: {max(tails):.0%}, {VERDICTS[max(tails) <= 0.5]}")
+    print(f"bridge: threads and connections constant: {VERDICTS[constant]}")
+
+    print("\nThe database stands still")
+    print(await standstill(ladder.Bridge, ladder.DrainedBridge, dsn=dsn))
+
+    print(f"\n{args.restarts} restarts under load, of either")
+    lost: dict[str, list[Deploy]] = {"DaemonThreads": [], "DrainedBridge": []}
+    for number in range(args.restarts):
+        for way in (ladder.DaemonThreads, ladder.DrainedBridge):
+            run = await deploy(way, dsn, seconds=0.5, seed=number)
+            lost[way.__name__].append(run)
+    for name, runs in lost.items():
+        print(total(name, runs))
+    none = not any(run.lost for run in lost["DrainedBridge"])
+    print(f"bridge: nothing lost over {args.restarts} restarts: {VERDICTS[none]}")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,69 @@
+"""Before and after, live in the terminal: about twenty seconds."""
+
+import asyncio
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from loopclinic.lessons.flask_bridge import LESSON, ladder
+from loopclinic.lessons.flask_bridge.deploy import RATE, Deploy, deploy
+from loopclinic.lessons.flask_bridge.race import Race, race
+from loopclinic.lessons.flask_bridge.scenes import deliveries
+
+__all__ = ["demo"]
+
+_STUCK, _FREE = "bold #D55E00", "bold #009E73"  # Okabe-Ito: told apart by everybody
+
+
+async def demo(console: Console) -> None:
+    """Deploy two ways under load and count what is lost; then measure two ways to wait."""
+    console.print()
+    console.print(Text(f"{LESSON.number}  {LESSON.title}", style="bold"))
+    console.print(
+        f"Delivery statuses arrive at Flask, {RATE:.0f} a second; the code that stores them is\n"
+        "asynchronous. In the middle of the load comes SIGTERM.\n"
+    )
+    dsn = await deliveries()
+    for way, what in (
+        (ladder.DaemonThreads, "A daemon thread with a loop of its own for each"),
+        (ladder.DrainedBridge, "One loop on a thread, a bridge to it, drained"),
+    ):
+        console.print(f"{what} ...")
+        _show(console, await deploy(way, dsn, seconds=1.0))
+    ways = (ladder.LoopPerRequest, ladder.DrainedBridge)
+    found = await asyncio.to_thread(race, dsn, *ways, rounds=2, seconds=0.6)
+    console.print(_table(found))
+    console.print(found.sentence, highlight=False)
+    console.print(
+        f"\nMend it yourself: labs/{LESSON.name}.py, judged by "
+        f"[bold]loopclinic check {LESSON.number}[/bold].\n",
+        highlight=False,
+    )
+
+
+def _show(console: Console, run: Deploy) -> None:
+    console.print(
+        Text(
+            f"    {run.promised} answered 204, {run.lost} of them lost",
+            style=_STUCK if run.lost else _FREE,
+        )
+    )
+    console.print(
+        f"    up to {run.threads} threads and {run.connections} connections\n", highlight=False
+    )
+
+
+def _table(found: Race) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("eight threads", "webhooks/s", "p99", "connections"):
+        table.add_column(name, justify="left" if name.startswith("eight") else "right")
+    for one in found.runners:
+        table.add_row(
+            one.name,
+            f"{one.typical('rate'):.0f}",
+            f"{one.typical('p99') * 1000:.0f} ms",
+            f"{one.spread('connections')[1]:.0f}",
+        )
+    return table

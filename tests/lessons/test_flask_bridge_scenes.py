@@ -1,0 +1,219 @@
+"""Lesson 03's parts on real servers: what is lost at a deploy, what is kept, and what that takes."""
+
+import asyncio
+import random
+import socket
+from urllib.parse import urlsplit, urlunsplit
+
+import psutil
+import psycopg
+import pytest
+
+from loopclinic.checks.checking import check_lesson
+from loopclinic.lessons import lesson
+from loopclinic.lessons.flask_bridge import ladder
+from loopclinic.lessons.flask_bridge.deploy import deploy, deploys
+from loopclinic.lessons.flask_bridge.diagnosis import diagnose
+from loopclinic.lessons.flask_bridge.halfway import own_loop, two_loops
+from loopclinic.lessons.flask_bridge.ledger import Ledger, named
+from loopclinic.lessons.flask_bridge.patched import patched
+from loopclinic.lessons.flask_bridge.provider import Provider
+from loopclinic.lessons.flask_bridge.race import race
+from loopclinic.lessons.flask_bridge.serving import served
+from loopclinic.lessons.flask_bridge.standstill import standstill
+from loopclinic.lessons.flask_bridge.updates import (
+    DEMO_SECRET,
+    batch,
+    draw,
+    forge,
+    genuine,
+    lay_out,
+)
+from loopclinic.servers.postgres import postgres
+
+LESSON = lesson("03")
+SOLUTION = __import__("pathlib").Path(__file__).parents[2] / "solutions" / "03_flask_bridge.py"
+
+
+@pytest.fixture
+def dsn():
+    with postgres() as address:
+        lay_out(address)
+        yield address
+
+
+@pytest.fixture(autouse=True)
+def _no_process_is_left():
+    before = {one.pid for one in psutil.Process().children(recursive=True)}
+    yield
+    assert {one.pid for one in psutil.Process().children(recursive=True)} <= before
+
+
+# Webhooks.
+
+
+def test_the_batch_is_signed_where_it_says_so():
+    for webhook in batch():
+        signed = genuine(DEMO_SECRET, webhook.body, webhook.signature)
+        assert signed == webhook.honest, webhook
+    kinds = {webhook.kind for webhook in batch()}
+    assert {"genuine", "redelivered", "altered", "unsigned", "other secret", "cut off"} == kinds
+
+
+def test_drawn_webhooks_are_genuine_and_forged_ones_are_not():
+    rng = random.Random(4)
+    drawn = draw(rng, 50, secret=b"s", label="it")
+    assert len({one.id for one in drawn}) == 50
+    assert all(genuine(b"s", one.body, one.signature) for one in drawn)
+    assert not any(genuine(b"s", one.body, one.signature) for one in forge(rng, b"s", label="no"))
+
+
+def test_neighbors_are_updates_of_different_messages():
+    drawn = draw(random.Random(1), 24, secret=b"s", label="it")
+    assert len({one.update["message"] for one in drawn}) == 24
+
+
+@pytest.mark.slow
+async def test_the_batch_is_stored_once_and_forged_ones_are_refused(dsn):
+    async with served(ladder.DrainedBridge, dsn) as server, Provider(server.url) as provider:
+        found = await provider.many(batch(), at_once=8, again=2)
+    refused = {one.webhook.kind for one in found if one.status == 401}
+    assert refused == {"altered", "unsigned", "other secret", "cut off"}
+    ids = {one.id for one in batch() if one.honest}
+    with Ledger(dsn) as ledger:
+        assert ledger.stored(ids) == ids
+        assert ledger.stored(one.id for one in batch()) == ids
+        assert ledger.miscounted() == 0
+
+
+# Deploys.
+
+
+@pytest.mark.slow
+async def test_three_restarts_under_load_lose_nothing_of_the_bridge(dsn):
+    for seed in range(3):
+        run = await deploy(ladder.DrainedBridge, dsn, rate=80, seconds=0.5, seed=seed)
+        assert run.promised > 10, run
+        assert run.lost == 0, run
+        assert run.threads == 1
+        assert run.connections <= ladder.SIZE
+    with Ledger(dsn) as ledger:
+        assert ledger.miscounted() == 0
+
+
+@pytest.mark.slow
+async def test_daemon_threads_lose_what_they_promised_and_the_bridges_do_not(dsn):
+    ways = (ladder.DaemonThreads, ladder.LoopPerRequest, ladder.Native)
+    runs = await deploys(*ways, dsn=dsn, rate=200, seconds=0.6)
+    daemon, per_request, native = runs
+    if daemon.lost == 0:  # on a machine with time to spare: once more, with more of them
+        daemon = await deploy(ladder.DaemonThreads, dsn, rate=400, seconds=1.0)
+    assert daemon.lost > 0, daemon
+    assert (per_request.lost, native.lost) == (0, 0)
+    assert f"{daemon.lost} of these lost" in str(daemon)
+    told = str(await diagnose(daemon, dsn))
+    assert f"{daemon.lost} missing" in told
+    assert "ruff, the lab file: nothing" in told
+
+
+@pytest.mark.slow
+async def test_a_deadline_keeps_the_threads_for_others(dsn):
+    told = str(await standstill(ladder.Bridge, ladder.DrainedBridge, dsn=dsn, seconds=1.5))
+    bridge, drained = told.splitlines()
+    assert "answers {204: 8}" in bridge
+    assert "answers {503: 8}" in drained
+
+
+@pytest.mark.slow
+def test_race_tells_a_loop_for_each_request_from_the_bridge(dsn):
+    found = race(
+        dsn, ladder.LoopPerRequest, ladder.DrainedBridge, rounds=2, seconds=0.6, progress=False
+    )
+    assert min(found.times("rate", "DrainedBridge", "LoopPerRequest")) > 1.2
+    assert found["DrainedBridge"].spread("connections")[1] <= ladder.SIZE
+    assert found["LoopPerRequest"].spread("connections")[1] > ladder.SIZE
+    assert "as many webhooks a second" in found.sentence
+    with pytest.raises(KeyError, match="there are LoopPerRequest, DrainedBridge"):
+        found["Native"]
+
+
+# Bridges that lead nowhere.
+
+
+async def test_a_pool_of_one_loop_under_another_is_told_by_its_first_error(dsn):
+    assert "attached to a different loop" in str(await two_loops(dsn))
+
+
+async def test_a_wait_for_the_own_loop_is_named_with_its_line():
+    loop = asyncio.get_running_loop()
+
+    async def stuck():
+        asyncio.run_coroutine_threadsafe(asyncio.sleep(0.01), loop).result(timeout=0.3)
+
+    told = str(await own_loop(stuck))
+    assert "It ended by TimeoutError" in told
+    assert ".result(timeout=0.3)" in told
+    await asyncio.sleep(0.05)
+
+
+@pytest.mark.slow
+async def test_the_patch_allows_nesting_and_loses_counts_and_warnings():
+    told = str(await patched(rounds=1))
+    possible, _, hidden, broken = told.splitlines()
+    assert "plain RuntimeError: This event loop is already running; patched an answer" in possible
+    assert "plain ...took 0.2" in hidden
+    assert "patched nothing" in hidden
+    assert "plain 10 tasks counted to 10; patched 10 tasks counted to 1." in broken
+
+
+# Faults: the lab is not to blame for them.
+
+
+@pytest.mark.slow
+def test_no_server_is_not_the_labs_fault(monkeypatch):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    monkeypatch.setenv("DATABASE_URL", f"postgresql://me:secret@127.0.0.1:{port}/d")
+    verdict = check_lesson(LESSON, file=SOLUTION, seed=1)
+    assert verdict.status == "could-not-run", str(verdict)
+    assert "secret" not in str(verdict)
+
+
+@pytest.mark.slow
+def test_wrong_password_is_not_the_labs_fault(dsn, monkeypatch):
+    parts = urlsplit(dsn)
+    wrong = urlunsplit(parts._replace(netloc=f"{parts.username}:wrong@127.0.0.1:{parts.port}"))
+    monkeypatch.setenv("DATABASE_URL", wrong)
+    verdict = check_lesson(LESSON, file=SOLUTION, seed=1)
+    assert verdict.status == "could-not-run", str(verdict)
+    assert "password" in str(verdict)
+
+
+@pytest.mark.slow
+async def test_a_server_killed_in_the_middle_promises_no_more_than_it_stored(dsn):
+    async with (
+        served(ladder.DrainedBridge, named(dsn, "killed")) as server,
+        Provider(server.url) as provider,
+    ):
+        due = draw(random.Random(2), 200, secret=DEMO_SECRET, label="killed")
+        delivering = asyncio.create_task(provider.many(due, at_once=8))
+        await asyncio.sleep(0.2)
+        psutil.Process(server.pid).kill()
+        found = await delivering
+    promised = {one.webhook.id for one in found if one.status == 204}
+    assert any(one.status == 0 for one in found)
+    with Ledger(dsn) as ledger:
+        assert ledger.stored(promised) == promised
+
+
+@pytest.mark.slow
+def test_a_database_with_leftover_connections_is_judged_alike(dsn, monkeypatch):
+    left = [psycopg.connect(named(dsn, "left over")) for _ in range(30)]
+    monkeypatch.setenv("DATABASE_URL", dsn)
+    try:
+        verdict = check_lesson(LESSON, file=SOLUTION, seed=1)
+    finally:
+        for connection in left:
+            connection.close()
+    assert verdict.passed, str(verdict)

@@ -21,7 +21,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.usage = "loopclinic run [options] [-m] TARGET [arguments of TARGET]"
     parser.epilog = (
         "The program runs as it would under python, with all your rights; its output and its exit "
-        "status are its own. Processes that it starts are not watched."
+        "status are its own. Processes that it starts are not watched. The report quotes the "
+        "command line."
     )
     parser.add_argument("-m", dest="module", action="store_true", help="TARGET is a module")
     parser.add_argument(
@@ -38,9 +39,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--html", type=Path, metavar="FILE", help="write the report as one page")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON")
-    parser.add_argument("--quiet", action="store_true", help="no live view, the report alone")
+    parser.add_argument(
+        "--quiet",
+        action="store_true",
+        help="no live view, as for a program that draws its own screen",
+    )
     parser.add_argument("target", metavar="TARGET", help="a file, or a module with -m")
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="what TARGET is given")
+    parser.add_argument(
+        "arguments", nargs=argparse.REMAINDER, metavar="...", help="what TARGET is given"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

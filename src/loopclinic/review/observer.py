@@ -35,8 +35,10 @@ class Observer:
 
     def began(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin to watch a loop that is about to run, unless it is watched already."""
+        if not self._sender.open:  # a forked process, in which the lock may be held for ever
+            return
         with self._lock:
-            if loop in self._watches or not self._sender.open:
+            if loop in self._watches:
                 return
             self._count += 1
             number = self._count
@@ -65,11 +67,13 @@ class Observer:
     def ended(self, loop: asyncio.AbstractEventLoop) -> None:
         """Keep what is known of a loop that stopped: most are never run again."""
         watch = self._watches.get(loop)
-        if watch is not None:
+        if watch is not None and self._sender.open:
             watch.keep()
 
     def close(self) -> None:
         """Tell of everything there is, and stop."""
+        if not self._sender.open:
+            return
         with self._lock:
             watches = list(self._watches.items())
             self._watches.clear()

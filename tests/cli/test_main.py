@@ -14,7 +14,7 @@ from loopclinic.places import KitNotFoundError
 
 PROMISED = {
     *("lab", "list", "next", "check", "watch", "hint", "reset", "solution"),
-    *("demo", "progress", "doctor", "gallery", "uninstall"),
+    *("demo", "progress", "run", "doctor", "gallery", "uninstall"),
 }
 
 

@@ -13,7 +13,7 @@ import asyncio, time
 async def main():
     await asyncio.sleep(0.05)
     time.sleep(0.3)  # the line
-    await asyncio.sleep(0.15)
+    await asyncio.sleep(0.35)
 """
 
 

@@ -221,7 +221,9 @@ def test_a_wrong_setting_is_one_sentence(suite):
     result = suite(STUCK, ini="loop_budget = soon\n")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert "'soon' is not a number of seconds above zero." in str(result.stderr)
-    assert suite(STUCK, "--loop-budget=0").ret == pytest.ExitCode.USAGE_ERROR
+    result = suite(STUCK, "--loop-budget=0")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "'0' is not a number of seconds above zero." in str(result.stderr)
 
 
 def test_under_xdist(suite):

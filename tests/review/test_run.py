@@ -389,7 +389,7 @@ def test_a_program_without_a_loop_is_told_so(watched):
 def test_very_many_loops_are_counted_and_named_as_what_they_are(watched):
     done = watched("import asyncio\nfor _ in range(300): asyncio.run(asyncio.sleep(0))\n")
     assert done.status == 0
-    assert len(done.review["loops"]) + done.review["quiet_loops"] == 300
+    assert len(done.review["loops"]) + done.review["more_loops"] == 300
     assert any("loop-per-call" in note for note in done.review["notes"])
     assert done.err.count("\n") < 20
 
@@ -402,7 +402,7 @@ def test_many_stalls_do_not_flood_the_terminal(watched):
     )
     done = watched(source, options=["--threshold", "0.01"])
     assert sum(place["stalls"] for place in done.review["places"]) >= 60
-    assert done.err.count("stuck for") < 30
+    assert done.err.count("stuck for") < 50
     assert "more stalls" in done.err
 
 

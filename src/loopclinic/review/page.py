@@ -91,9 +91,9 @@ def _loops(review: "Review") -> list[str]:
     sections = ["<h2>Lag over time</h2>"]
     for loop in sorted(chosen, key=lambda one: one.number):
         sections += [_loop(loop, review.threshold)]
-    more = len(review.loops) + review.quiet - len(chosen)
+    more = len(review.loops) + review.more_loops - len(chosen)
     if more:
-        sections.append(f'<p class="note">And {more} more loops, none of which was worse.</p>')
+        sections.append(f'<p class="note">And {more} more loops.</p>')
     return sections
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -33,7 +34,7 @@ class Target:
     module: bool = False
 
     def __str__(self) -> str:
-        return " ".join([*(["-m"] if self.module else []), self.name, *self.arguments])
+        return shlex.join([*(["-m"] if self.module else []), self.name, *self.arguments])
 
     @property
     def complaint(self) -> str | None:

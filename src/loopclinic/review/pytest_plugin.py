@@ -10,6 +10,7 @@ cases) is watched the same way, and only while the test's own body runs: fixture
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
@@ -108,7 +109,7 @@ def _suite_budget(config: pytest.Config) -> float | None:
     setting = str(config.getini("loop_budget") or "").strip()
     try:
         return _seconds(setting) if setting else None
-    except ValueError as error:
+    except ArgumentTypeError as error:
         raise pytest.UsageError(f"loop_budget in the configuration: {error}") from None
 
 
@@ -118,5 +119,5 @@ def _seconds(text: str) -> float:
     except ValueError:
         seconds = 0.0
     if not 0 < seconds < float("inf"):
-        raise ValueError(f"{text!r} is not a number of seconds above zero.")
+        raise ArgumentTypeError(f"{text!r} is not a number of seconds above zero.")
     return seconds

@@ -8,7 +8,7 @@ __all__ = ["Loop", "Place", "Recording", "Series"]
 
 _POINTS = 600
 _STALLS = 5000  # kept of one loop
-_LOOPS = 200  # kept in full; of more, those that ran without a stall are only counted
+_LOOPS = 200  # kept in full; of more, only the stalls are kept
 
 
 class Series:
@@ -52,6 +52,13 @@ class Loop:
     """The last tick."""
     over: bool = False
     """It was closed, or the program ended in good order."""
+
+    def add(self, stall: dict[str, Any]) -> None:
+        """Take one more stall; of very many keep the longest."""
+        if len(self.stalls) >= _STALLS:
+            self.stalls.remove(min(self.stalls, key=lambda one: float(one["seconds"])))
+            self.dropped += 1
+        self.stalls.append(stall)
 
     @property
     def cost(self) -> tuple[float, float]:
@@ -111,8 +118,9 @@ class Recording:
         self.heard = False
         self.ended = False
         """The program left through Python's own end, and not by a signal or `os._exit`."""
-        self.quiet = 0
-        """Loops that ran without a stall and are not kept, since there were so many."""
+        self.more_loops = 0
+        """Loops of which only the stalls are kept, since there were so many."""
+        self._rest = Loop(0, "", "", 0.0)  # their stalls
         self._loops: dict[int, Loop] = {}
 
     @property
@@ -123,7 +131,7 @@ class Recording:
     @property
     def loops_begun(self) -> int:
         """How many loops there were in all."""
-        return len(self._loops) + self.quiet
+        return len(self._loops) + self.more_loops
 
     def hear(self, message: Mapping[str, Any]) -> None:
         """Take one message."""
@@ -153,18 +161,33 @@ class Recording:
                 loop.now = dict(message)
                 loop.series.add(message["at"], message["lag"])
             case "stall":
-                if len(loop.stalls) >= _STALLS:
-                    # The longest are what is asked for.
-                    loop.stalls.remove(min(loop.stalls, key=lambda stall: stall["seconds"]))
-                    loop.dropped += 1
-                loop.stalls.append(message["stall"])
+                loop.add(message["stall"])
             case "report":
                 loop.report, loop.over = message["report"], message["over"]
                 if loop.over:
                     loop.now = {}
-                    if len(self._loops) > _LOOPS and not loop.stalls:
-                        del self._loops[loop.number]
-                        self.quiet += 1
+                    if len(self._loops) > _LOOPS:
+                        self._fold(loop)
+
+    def _fold(self, loop: Loop) -> None:
+        del self._loops[loop.number]
+        self.more_loops += 1
+        for stall in loop.stalls:
+            self._rest.add(stall)
+        self._rest.dropped += loop.dropped
+
+    @property
+    def stalls(self) -> int:
+        """How many stalls there were."""
+        return sum(len(loop.stalls) + loop.dropped for loop in self._all())
+
+    @property
+    def dropped(self) -> int:
+        """How many of them are counted and not kept: the shortest."""
+        return sum(loop.dropped for loop in self._all())
+
+    def _all(self) -> list[Loop]:
+        return [*self._loops.values(), self._rest]
 
     def finish(self) -> None:
         """Book what was going on when the program was cut off: a stall that never ended."""
@@ -183,7 +206,7 @@ class Recording:
     def places(self) -> list[Place]:
         """Return the lines that stalled, the one that held the loops up longest first."""
         found: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
-        for loop in self._loops.values():
+        for loop in self._all():
             for stall in loop.stalls:
                 kind = stall.get("burst"), stall["file"] is None and stall.get("garbage", 0.0) > 0
                 found.setdefault((stall["file"], stall["line"], *kind), []).append(stall)

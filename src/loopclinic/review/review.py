@@ -36,9 +36,11 @@ class Review:
     finished: str
     """The moment, in UTC."""
     loops: tuple[Loop, ...]
-    """Those worth a word, in the order they began."""
-    quiet: int
-    """How many more ran without a stall."""
+    """The first two hundred, in the order they began."""
+    more_loops: int
+    """How many more there were; their stalls are in `places`."""
+    stalls: int
+    """How many there were in all."""
     places: tuple[Place, ...]
     """The lines that stalled, the costliest first."""
     notes: tuple[str, ...]
@@ -59,20 +61,16 @@ class Review:
             machine=f"{platform.system()} {platform.machine()}, {cores} cores",
             finished=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
             loops=tuple(recording.loops),
-            quiet=recording.quiet,
+            more_loops=recording.more_loops,
+            stalls=recording.stalls,
             places=tuple(recording.places()),
             notes=tuple(_notes(recording, ending)),
         )
 
     @property
-    def stalls(self) -> int:
-        """How many stalls there were."""
-        return sum(len(loop.stalls) + loop.dropped for loop in self.loops)
-
-    @property
     def headline(self) -> str:
         """The whole in one sentence."""
-        if not self.loops and not self.quiet:
+        if not self.loops and not self.more_loops:
             return "No event loop ran in it."
         if not self.places:
             return f"No stall over {duration(self.threshold)}."
@@ -89,7 +87,7 @@ class Review:
         ]
         shown = sorted(self.loops, key=lambda loop: loop.cost, reverse=True)[:_LOOPS]
         lines += [f"  loop {loop.number}, {loop.thread}: {figures(loop)}" for loop in shown]
-        more = len(self.loops) + self.quiet - len(shown)
+        more = len(self.loops) + self.more_loops - len(shown)
         if more:
             lines.append(f"  and {more} more loop{'s' * (more != 1)}")
         for place in self.places[:_PLACES]:
@@ -117,7 +115,7 @@ class Review:
             "finished": self.finished,
             "headline": self.headline,
             "loops": [loop.to_dict() for loop in self.loops],
-            "quiet_loops": self.quiet,
+            "more_loops": self.more_loops,
             "places": [_place(place) for place in self.places],
             "notes": list(self.notes),
         }
@@ -186,7 +184,6 @@ def _notes(recording: Recording, ending: Ending) -> list[str]:
     cut = [loop for loop in recording.loops if not loop.over and loop.unwatched is None]
     if cut and not ending.orderly:
         notes.append("figures are those last heard, at most a second before the end.")
-    dropped = sum(loop.dropped for loop in recording.loops)
-    if dropped:
-        notes.append(f"{dropped} of the shortest stalls are counted and not listed.")
+    if recording.dropped:
+        notes.append(f"{recording.dropped} of the shortest stalls are counted and not listed.")
     return notes

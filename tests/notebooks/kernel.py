@@ -27,7 +27,8 @@ class Kernel:
     def connect(self):
         self.client = self.manager.client()
         self.client.start_channels()
-        self.client.wait_for_ready(timeout=60)
+        # Not wait_for_ready: it reads what is published until that pauses, and a scope never does.
+        self.reply(self.client.kernel_info(), 60)
 
     @contextmanager
     def lent(self, notebook):

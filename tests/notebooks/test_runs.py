@@ -55,7 +55,7 @@ def test_in_order_at_full_length(notebook, session):
     with session.lent(notebook_run) as client:
         for index, cell in enumerate(notebook_run.cells):
             client.execute_cell(cell, index)
-    seconds = time.monotonic() - began
+        seconds = time.monotonic() - began
     print(f"{notebook}: {seconds:.1f} s")
     if idle_enough():
         assert seconds < LONGEST
@@ -65,29 +65,33 @@ def test_in_order_at_full_length(notebook, session):
             assert output.get("name") != "stderr", f"{cell.id}: {output.text}"
 
 
-def test_all_at_once_in_the_same_kernel(notebook, session):
+def run_and_interrupt(cells, session):
+    """Run the cells up to the one that blocks; interrupt that one in the middle, then run it again."""
+    blocks = [cell for cell in cells if "blocks" in cell.metadata.get("tags", ())]
+    assert blocks, "tag the cell that blocks the loop with `blocks`"
+    before = cells[: cells.index(blocks[0])]
+    fine([session.run(cell.source) for cell in before], before)
+    request = session.send(blocks[0].source)
+    time.sleep(1.0)
+    session.manager.interrupt_kernel()
+    # An interrupt cancels the cell's task, which a blocking call does not notice before
+    # its end: so either it ends by error, or it comes to its end.
+    reply = session.reply(request, 20)
+    assert reply["status"] == "ok" or reply["ename"] in INTERRUPTED
+    fine([session.run(blocks[0].source)], blocks[:1])  # as a learner does next
+
+
+def test_interrupted_then_all_at_once_in_the_same_kernel(notebook, session):
     """As "Run All Cells" does: every request is on its way before the first reply."""
     cells = code(notebook.quick())
+    run_and_interrupt(cells, session)
     requests = [session.send(cell.source) for cell in cells]
     fine([session.reply(request, 90) for request in requests], cells)
 
 
-def test_restarted_and_interrupted_while_it_blocks(notebook, session):
+def test_restarted_and_interrupted_at_its_first_run(notebook, session):
     session.restart()
-    cells = code(notebook.quick())
-    blocks = [cell for cell in cells if "blocks" in cell.metadata.get("tags", ())]
-    assert blocks, "tag the cell that blocks the loop with `blocks`"
-    for cell in cells:
-        request = session.send(cell.source)
-        if cell is blocks[0]:
-            time.sleep(1.0)
-            session.manager.interrupt_kernel()
-            # An interrupt cancels the cell's task, which a blocking call does not notice before
-            # its end: so either it ends by error, or it comes to its end.
-            reply = session.reply(request, 20)
-            assert reply["status"] == "ok" or reply["ename"] in INTERRUPTED
-            request = session.send(cell.source)  # as a learner does next
-        fine([session.reply(request, 60)], [cell])
+    run_and_interrupt(code(notebook.quick()), session)
 
 
 def test_nothing_is_left_behind(notebook, session):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from loopclinic.probe import Probe as Probe
     from loopclinic.probe import Report as Report
     from loopclinic.probe import Stall as Stall
+    from loopclinic.scanner import scan as scan
     from loopclinic.scope import Scope as Scope
     from loopclinic.verdict import Verdict as Verdict
 
@@ -36,9 +37,10 @@ _HOMES = {
     "check": "checks",
     "compare": "load",
     "drive": "load",
+    "scan": "scanner",
     "watch": "checks",
 }
-_LIGHT = {"probe", "verdict"}
+_LIGHT = {"probe", "scanner", "verdict"}
 
 __all__ = [*sorted(_HOMES)]  # noqa: PLE0604 - a sorted view of the table above, strings all
 

@@ -23,6 +23,7 @@ COMMANDS = {
     "solution": ("solution", "show the reference solution of a lab"),
     "demo": ("demo", "a lesson's before and after, live in the terminal"),
     "run": ("run", "any asyncio program under the probe, then its report"),
+    "scan": ("scan", "find conflicts in a code base, without running it"),
     "progress": ("progress", "what you have passed so far"),
     "doctor": ("doctor", "what works on this computer, and what to do about what does not"),
     "gallery": ("gallery", "run the notebooks and keep them as HTML"),

@@ -1,0 +1,68 @@
+"""A file of findings that a team knows and has not mended yet: only new ones are reported."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from loopclinic.scanner.findings import Finding
+
+__all__ = ["Baseline", "BaselineError"]
+
+
+class BaselineError(ValueError):
+    """The file can't be used; the message says why."""
+
+
+def _mark(one: Finding) -> str:
+    """Return what stays the same when lines are added above: file, kind, function and text."""
+    function = one.chain[0].function if one.chain else ""
+    seen = f"{one.file}\0{one.kind}\0{function}\0{one.source}"
+    return hashlib.blake2b(seen.encode("utf-8", "replace"), digest_size=12).hexdigest()
+
+
+class Baseline:
+    """How many findings of each mark are known."""
+
+    def __init__(self, known: Counter[str]) -> None:
+        self._known = known
+
+    @classmethod
+    def load(cls, path: Path) -> "Baseline":
+        """Read a baseline.
+
+        Raises:
+            BaselineError: it is missing, or something else.
+        """
+        try:
+            data = json.loads(path.read_text("utf-8"))
+            return cls(Counter({str(key): int(value) for key, value in data["known"].items()}))
+        except FileNotFoundError:
+            raise BaselineError(
+                f"{path} does not exist: write it with --write-baseline {path.name}."
+            ) from None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise BaselineError(f"{path} is no baseline of this scanner: {error}.") from error
+
+    @staticmethod
+    def write(path: Path, found: Iterable[Finding]) -> int:
+        """Write a baseline of these findings; return how many they are."""
+        known = Counter(_mark(one) for one in found)
+        text = json.dumps({"schema": 1, "known": dict(sorted(known.items()))}, indent=1)
+        path.write_text(text + "\n", "utf-8")
+        return known.total()
+
+    def without(self, found: Iterable[Finding], root: Path) -> tuple[list[Finding], int]:  # noqa: ARG002
+        """Return what is not known, and how many were."""
+        left = Counter(self._known)
+        new: list[Finding] = []
+        known = 0
+        for one in found:
+            mark = _mark(one)
+            if left[mark] > 0:
+                left[mark] -= 1
+                known += 1
+            else:
+                new.append(one)
+        return new, known

@@ -1,0 +1,107 @@
+"""The worker processes of a scan."""
+
+import marshal
+import os
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import loopclinic
+from loopclinic.scanner.facts import Summary
+from loopclinic.scanner.reading import Reading, read
+
+__all__ = ["read_all"]
+
+_WORTH = 400
+"""Files below which starting processes takes longer than it saves."""
+
+
+def read_all(
+    root: Path, files: Sequence[tuple[int, str]], jobs: int | None = None
+) -> Iterator[tuple[int, Reading]]:
+    """Yield the position and the reading of each file, in no order.
+
+    `jobs` is the number of processes; the default is one a processor, none for a small tree.
+    """
+    count = jobs if jobs is not None else min(_processors(), len(files) // _WORTH + 1)
+    folder = root if root.is_dir() else root.parent
+    if count <= 1 or len(files) < 2:  # noqa: PLR2004 - one file needs no share
+        for position, name in files:
+            yield position, read(folder / name)
+        return
+    yield from _Crew(folder, files, count).results()
+
+
+def _processors() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
+
+
+class _Crew:
+    """Workers, each with its share, and a thread each that listens to it."""
+
+    def __init__(self, folder: Path, files: Sequence[tuple[int, str]], count: int) -> None:
+        self._left = dict(files)
+        self._folder = folder
+        source = str(Path(loopclinic.__file__).parents[1])
+        environment = {**os.environ, "PYTHONPATH": source}
+        self._found: queue.SimpleQueue[tuple[int, Reading] | None] = queue.SimpleQueue()
+        self._workers = [
+            subprocess.Popen(
+                [sys.executable, "-P", "-m", "loopclinic.scanner.worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=environment,
+            )
+            for _ in range(count)
+        ]
+        self._threads = []
+        for number, worker in enumerate(self._workers):
+            share = [(position, str(folder / name)) for position, name in files[number::count]]
+            thread = threading.Thread(target=self._listen, args=(worker, share), daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def _listen(self, worker: "subprocess.Popen[bytes]", share: list[tuple[int, str]]) -> None:
+        assert worker.stdin is not None
+        assert worker.stdout is not None
+        try:
+            worker.stdin.write(marshal.dumps(share))
+            worker.stdin.close()
+            while True:
+                position, dump, summary, live, reason, line = marshal.load(worker.stdout)  # noqa: S302 - from our own worker
+                one = Reading(dump, Summary(*summary) if summary else None, live, reason, line)
+                self._found.put((position, one))
+        except (EOFError, ValueError, TypeError, OSError):
+            pass  # the share is done, or the worker died
+        finally:
+            self._found.put(None)
+
+    def results(self) -> Iterator[tuple[int, Reading]]:
+        """Yield what the workers found; what a dying worker left undone is reported as such."""
+        ended = 0
+        try:
+            while ended < len(self._workers):
+                one = self._found.get()
+                if one is None:
+                    ended += 1
+                    continue
+                self._left.pop(one[0], None)
+                yield one
+            for position in self._left:
+                reason = "the process that read it ended early: it may be nested too deep"
+                yield position, Reading(reason=reason)
+        finally:
+            for worker in self._workers:
+                worker.kill()
+                worker.wait()
+                if worker.stdout is not None:
+                    worker.stdout.close()
+            for thread in self._threads:
+                thread.join(timeout=1)

@@ -1,0 +1,396 @@
+"""The pass over expressions: what each one is worth, and the events it causes."""
+
+import ast
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from loopclinic.scanner.facts.annotations import Annotations
+from loopclinic.scanner.facts.record import (
+    AWAITED,
+    DISCARDED,
+    Class,
+    Event,
+    Facts,
+)
+from loopclinic.scanner.facts.scope import Scope, union
+from loopclinic.scanner.facts.values import FINITE, Value, tail
+from loopclinic.scanner.words import words
+
+__all__ = ["CLOSERS", "Expressions"]
+
+CLOSERS = words(
+    "close aclose wait_closed disconnect dispose terminate shutdown stop release cleanup"
+    " connection_lost enter_async_context push_async_exit push_async_callback callback"
+    " __aexit__ __exit__"
+)
+"""Methods that end a resource, or hand it to something that will."""
+
+_CONSUMERS = words(
+    "list tuple set frozenset dict sum next sorted max min any all enumerate zip map filter"
+    " deque islice chain"
+)
+_KEPT = words(
+    "Depends Security partial cast copy deepcopy closing aclosing next iter enter_context"
+    " enter_async_context wait_for shield to_thread run_sync run_in_threadpool run_in_executor"
+    " create_task ensure_future gather run run_until_complete submit sync_to_async async_to_sync"
+    " list tuple set sorted reversed map filter enumerate wraps contextmanager NewType getattr"
+    " asynccontextmanager run_coroutine_threadsafe Queue LifoQueue PriorityQueue property"
+    " cached_property lru_cache cache result retry wrap"
+)
+"""Calls whose result depends on their arguments."""
+_BY_CONSTANTS = words(
+    "Queue LifoQueue PriorityQueue JoinableQueue AsyncClient ClientTimeout ClientSession Timeout"
+    " socket socketpair from_url Redis"
+)
+
+
+class Expressions(Annotations):
+    """Reads expressions in the current scope."""
+
+    def __init__(self) -> None:
+        self.facts = Facts()
+        self.classes: list[Class] = self.facts.classes
+        self.scope = Scope(0, "<module>", "<module>", 1)
+        self.modules: set[str] = set()
+        """Names that hold imported modules: reading their attributes is no event."""
+        self._interned: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+        self._visits: dict[type[ast.AST], Callable[[Any], Value]] = {
+            ast.Name: self._name,
+            ast.Constant: self._constant,
+            ast.Attribute: self._attribute,
+            ast.Call: self.call,
+            ast.Await: self._await,
+            ast.BinOp: self._binary,
+            ast.BoolOp: self._bool,
+            ast.IfExp: self._conditional,
+            ast.NamedExpr: self._named,
+            ast.Subscript: self._subscript,
+            ast.Lambda: self.function,
+            ast.ListComp: self._comprehension,
+            ast.SetComp: self._comprehension,
+            ast.GeneratorExp: self._comprehension,
+            ast.DictComp: self._comprehension,
+            ast.Tuple: self._tuple,
+            ast.List: self._elements,
+            ast.Set: self._elements,
+            ast.Dict: self._dict,
+            ast.Yield: self._yield,
+            ast.YieldFrom: self._yield_from,
+            ast.Starred: self._starred,
+        }
+
+    def function(self, node: Any) -> Value:
+        """Read a function or lambda; return the value that names it."""
+        raise NotImplementedError
+
+    def bind(self, target: ast.expr, value: Value) -> None:
+        """Assign a value to a target."""
+        raise NotImplementedError
+
+    def opened_in_passing(self, node: ast.Call, value: Value) -> None:
+        """Note that something is made, used once, and dropped."""
+        raise NotImplementedError
+
+    def make(self, *parts: Any) -> tuple[Any, ...]:
+        """Return a value, the same object for the same parts."""
+        try:
+            return self._interned.setdefault(parts, parts)
+        except TypeError:  # an argument that can't be hashed
+            return parts
+
+    def visit(self, node: ast.expr) -> Value:
+        """Read an expression."""
+        method = self._visits.get(type(node))
+        if method is not None:
+            return method(node)
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.expr):
+                self.visit(child)
+            elif isinstance(
+                child, ast.comprehension
+            ):  # pragma: no cover - comprehensions are above
+                self.visit(child.iter)
+        return None
+
+    def event(  # noqa: PLR0917 - an event has that many parts
+        self,
+        op: str,
+        node: ast.expr,
+        value: Value,
+        args: tuple[tuple[int | str, Value], ...] = (),
+        consts: tuple[tuple[int | str, Any], ...] = (),
+        flags: int = 0,
+    ) -> None:
+        """Note an event at a node."""
+        self.scope.emit(
+            Event(
+                op, node.lineno, node.col_offset + 1, value, args, consts, flags | self.scope.flags
+            )
+        )
+
+    def lookup(self, name: str) -> Value:
+        """Return the value of a name: the innermost function's that assigns it, else the module's."""
+        scope: Scope | None = self.scope
+        body = self.scope.class_body
+        if body is not None:
+            members = self.classes[body]
+            if name in members.methods:
+                return self.make("fn", members.methods[name])
+            if members.attributes.get(name):
+                return members.attributes[name][-1]
+        while scope is not None and scope.parent is not None:
+            if name in scope.names and name not in scope.outer:
+                scope.loads.add(name)
+                if scope is not self.scope and "closure" not in self.scope.traits:
+                    self.scope.traits.append("closure")
+                return scope.names[name][0]
+            scope = scope.parent
+        return self.make("g", name)
+
+    def _name(self, node: ast.Name) -> Value:
+        return self.lookup(node.id)
+
+    def _constant(self, node: ast.Constant) -> Value:
+        kind = type(node.value)
+        if kind is str or kind is bytes:
+            return self.make("k", kind.__name__)
+        return None
+
+    def _attribute(self, node: ast.Attribute) -> Value:
+        base = self.visit(node.value)
+        if base is None:
+            return None
+        value = self.make("a", base, node.attr)
+        root = node.value
+        if (
+            base[0] != "im"
+            and base[0] != "k"
+            and not (isinstance(root, ast.Name) and root.id in self.modules)
+            and isinstance(node.ctx, ast.Load)
+        ):
+            self.event("attr", node, value)
+        return value
+
+    def call(self, node: ast.Call, flags: int = 0) -> Value:
+        """Read a call, and note it."""
+        func = node.func
+        name = ""
+        if isinstance(func, ast.Name):
+            name = func.id
+            callee = self._super() if name == "super" and not node.args else self.lookup(name)
+            if callee is not None and callee[0] == "super":
+                return callee
+        elif isinstance(func, ast.Attribute):
+            name = func.attr
+            base = self.visit(func.value)
+            callee = self.make("a", base, name) if base is not None else None
+            self._closing(name, base)
+            if isinstance(func.value, ast.Call) and base is not None and name not in CLOSERS:
+                self.opened_in_passing(func.value, base)
+        elif isinstance(func, ast.Call):
+            callee = self.call(func)
+        else:
+            callee = self.visit(func)
+        args, consts = self._arguments(node)
+        if callee is None:
+            self.scope.unresolved += 1
+            return None
+        self.event("call", node, callee, args, consts, flags)
+        if name == "run" and self._runs_loop(callee):
+            self.facts.loop_runs += 1
+        if name in _CONSUMERS:
+            for _, value in args:
+                if value is not None and value[0] == "c":
+                    self.event("iter", node, value)
+        elif callee[0] == "if":
+            name = callee[3]
+        return self.make(
+            "c",
+            callee,
+            args if name in _KEPT else (),
+            consts if name in _BY_CONSTANTS else (),
+        )
+
+    def _runs_loop(self, callee: tuple[Any, ...]) -> bool:
+        if callee[0] == "g":
+            return ("if", 0, "asyncio", "run") in self.facts.bindings.get(callee[1], ())
+        if callee[0] == "if":
+            return callee == ("if", 0, "asyncio", "run")
+        base = callee[1] if callee[0] == "a" else None
+        if base is not None and base[0] == "g":
+            return ("im", "asyncio") in self.facts.bindings.get(base[1], ())
+        return base == ("im", "asyncio")
+
+    def _super(self) -> Value:
+        scope: Scope | None = self.scope
+        while scope is not None:
+            if scope.owner is not None:
+                return self.make("super", scope.owner)
+            scope = scope.parent
+        return None
+
+    def _arguments(
+        self, node: ast.Call
+    ) -> tuple[tuple[tuple[int | str, Value], ...], tuple[tuple[int | str, Any], ...]]:
+        args: list[tuple[int | str, Value]] = []
+        consts: list[tuple[int | str, Any]] = []
+        for position, arg in enumerate(node.args):
+            if isinstance(arg, ast.Constant):
+                if arg.value is None or isinstance(arg.value, (bool, int, float)):
+                    consts.append((position, arg.value))
+                continue
+            value = self.visit(arg)
+            if value is not None and not isinstance(arg, ast.Starred):
+                args.append((position, value))
+                self._escapes(value)
+        for keyword in node.keywords:
+            name = keyword.arg or "**"
+            if isinstance(keyword.value, ast.Constant):
+                if keyword.value.value is None or isinstance(
+                    keyword.value.value, (bool, int, float)
+                ):
+                    consts.append((name, keyword.value.value))
+                continue
+            value = self.visit(keyword.value)
+            args.append((name, value))
+            self._escapes(value)
+        return tuple(args), tuple(consts)
+
+    def _closing(self, name: str, base: Value) -> None:
+        if name in CLOSERS and base is not None and base[0] == "a":
+            self._escapes(base)
+
+    def _escapes(self, value: Value) -> None:
+        """Note that `self.x` is closed, or handed to something that may close it."""
+        if value is None or value[0] not in ("a", "ls", "tu"):
+            return
+        if value[0] != "a":
+            for one in value[1]:
+                self._escapes(one)
+            return
+        base = value[1]
+        if base[0] in ("self", "cls"):
+            owner = self.classes[base[1]]
+            if value[2] not in owner.closed:
+                self.classes[base[1]] = owner._replace(closed=(*owner.closed, value[2]))
+
+    def _await(self, node: ast.Await) -> Value:
+        if isinstance(node.value, ast.Call):
+            inner = self.call(node.value, AWAITED | self._dropped(node))
+        else:
+            inner = self.visit(node.value)
+        return self.make("w", inner) if inner is not None else None
+
+    dropped: ast.expr | None = None
+    """The expression whose value the current statement drops."""
+
+    def _dropped(self, node: ast.expr) -> int:
+        return DISCARDED if node is self.dropped else 0
+
+    def _binary(self, node: ast.BinOp) -> Value:
+        spine: list[ast.expr] = []
+        left: ast.expr = node
+        while isinstance(left, ast.BinOp):  # "a" + "b" + … may be thousands deep
+            spine.append(left.right)
+            left = left.left
+        first = self.visit(left)
+        for right in reversed(spine):
+            self.visit(right)
+        if isinstance(node.op, ast.Div) and first is not None:
+            return self.make("d", first)
+        return None
+
+    def _bool(self, node: ast.BoolOp) -> Value:
+        return union([self.visit(one) for one in node.values])
+
+    def _conditional(self, node: ast.IfExp) -> Value:
+        self.visit(node.test)
+        return union([self.visit(node.body), self.visit(node.orelse)])
+
+    def _named(self, node: ast.NamedExpr) -> Value:
+        value = self.visit(node.value)
+        self.bind(node.target, value)
+        return value
+
+    def _subscript(self, node: ast.Subscript) -> Value:
+        base = self.visit(node.value)
+        self.visit(node.slice)
+        return self.make("s", base) if base is not None else None
+
+    def _comprehension(
+        self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp
+    ) -> Value:
+        before = dict(self.scope.names)
+        for generator in node.generators:
+            value = self.visit(generator.iter)
+            self.event("aiter" if generator.is_async else "iter", generator.iter, value)
+            tag = "I" if generator.is_async else "i"
+            self._bind_inside(generator.target, self.make(tag, value) if value else None)
+            for test in generator.ifs:
+                self.visit(test)
+        if isinstance(node, ast.DictComp):
+            self.visit(node.key)
+            result = self.make("di", (self.visit(node.value),))
+        else:
+            result = self.make("ls", (self.visit(node.elt),))
+        self.scope.names = before
+        return result
+
+    def _bind_inside(self, target: ast.expr, value: Value) -> None:
+        if isinstance(target, ast.Name):
+            self.scope.names[target.id] = (value, self.scope.path)
+        elif isinstance(target, (ast.Tuple, ast.List)):
+            for one in target.elts:
+                self._bind_inside(one, None)
+
+    def _starred(self, node: ast.Starred) -> Value:
+        return self.visit(node.value)
+
+    def _tuple(self, node: ast.Tuple) -> Value:
+        values = [self.visit(one) for one in node.elts]
+        return self.make("tu", tuple(values[: 2 * FINITE]))
+
+    def _elements(self, node: ast.List | ast.Set) -> Value:
+        return self.make("ls", self._some(node.elts))
+
+    def _dict(self, node: ast.Dict) -> Value:
+        for key in node.keys:
+            if key is not None and not isinstance(key, ast.Constant):
+                self.visit(key)
+        return self.make("di", self._some(node.values))
+
+    def _some(self, nodes: Iterable[ast.expr]) -> tuple[Value, ...]:
+        found: list[Value] = []
+        for one in nodes:
+            if isinstance(one, ast.Constant):
+                continue
+            value = self.visit(one)
+            if value is not None and len(found) < FINITE and value not in found:
+                found.append(value)
+        return tuple(found)
+
+    def _yield(self, node: ast.Yield) -> Value:
+        self._generates()
+        if node.value is not None:
+            self.scope.yields.append(self.visit(node.value))
+        return None
+
+    def _yield_from(self, node: ast.YieldFrom) -> Value:
+        self._generates()
+        value = self.visit(node.value)
+        self.event("iter", node.value, value)
+        if value is not None:
+            self.scope.yields.append(self.make("i", value))
+        return None
+
+    def _generates(self) -> None:
+        if "generator" not in self.scope.traits:
+            self.scope.traits.append("generator")
+
+    def tail_of(self, node: ast.expr) -> str:
+        """Return the last name that an expression calls or reads."""
+        if isinstance(node, ast.Call):
+            return self.tail_of(node.func)
+        if isinstance(node, ast.Attribute):
+            return node.attr
+        return tail(self.lookup(node.id)) if isinstance(node, ast.Name) else ""

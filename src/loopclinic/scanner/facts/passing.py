@@ -1,0 +1,184 @@
+"""The pass as a whole: functions, classes, and a file from its source to its facts."""
+
+import ast
+import re
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from loopclinic.scanner.facts.patterns import Patterns
+from loopclinic.scanner.facts.record import IN_RETRY, Class, Facts, Function, Parameter
+from loopclinic.scanner.facts.scope import Scope
+from loopclinic.scanner.facts.syntax import is_stub
+from loopclinic.scanner.facts.values import Value, tail
+
+__all__ = ["facts_of"]
+
+_IGNORE = re.compile(r"#\s*loopclinic:\s*ignore(?:\[([\w\-, ]*)\])?")
+_DEEP = 20_000
+_RETRIES = re.compile(r"retr(y|i)|backoff", re.IGNORECASE)
+
+
+def facts_of(source: str) -> Facts:
+    """Return the facts of one file.
+
+    Raises:
+        SyntaxError, ValueError: it is not Python as this interpreter knows it.
+        RecursionError, MemoryError: it is nested deeper than the interpreter allows.
+    """
+    tree = ast.parse(source)
+    one = Pass()
+    one.live = "async" in source
+    limit = sys.getrecursionlimit()
+    # Calls of Python by Python take no stack of C, so what could be parsed can be read.
+    sys.setrecursionlimit(max(limit, _DEEP))
+    try:
+        one.module(tree)
+    finally:
+        sys.setrecursionlimit(limit)
+    facts = one.facts
+    facts.lines = source.count("\n") + (not source.endswith("\n"))
+    if "loopclinic:" in source:
+        facts.ignores = _ignores(source)
+    return facts
+
+
+def _ignores(source: str) -> dict[int, tuple[str, ...]]:
+    found = {}
+    for number, line in enumerate(source.split("\n"), 1):
+        match = _IGNORE.search(line)
+        if match:
+            kinds = (match.group(1) or "").replace(",", " ").split()
+            found[number] = tuple(kinds)
+    return found
+
+
+@dataclass(slots=True)
+class _Place:
+    """Where a function stands."""
+
+    owner: int | None
+    qualname: str
+
+
+class Pass(Patterns):
+    """One pass over one file."""
+
+    live = True
+    """Whether the file has to do with async code: its shapes are of no interest otherwise."""
+
+    def module(self, tree: ast.Module) -> None:
+        """Read the whole file."""
+        self.facts.functions.append(self.scope.close())
+        self.body(tree.body)
+        self.facts.functions[0] = self.scope.close()
+
+    def function(self, node: Any) -> Value:
+        """Read a function or lambda; return the value that names it."""
+        place = self._place(getattr(node, "name", "<lambda>"))
+        is_lambda = isinstance(node, ast.Lambda)
+        decorators = () if is_lambda else tuple(self.visit(one) for one in node.decorator_list)
+        scope = Scope(
+            index=len(self.facts.functions),
+            name=getattr(node, "name", "<lambda>"),
+            qualname=place.qualname,
+            line=node.lineno,
+            parent=self.scope,
+            owner=place.owner,
+            decorators=decorators,
+        )
+        scope.traits = self._traits(node, decorators, place)
+        if _RETRIES.search(scope.name):
+            scope.flags |= IN_RETRY
+        self._parameters(node, scope)
+        value = self.make("fn", scope.index)
+        if isinstance(node, ast.AsyncFunctionDef):
+            for decorator, worth in zip(node.decorator_list, decorators, strict=True):
+                if worth is not None:
+                    self.pattern("decorated", decorator, (worth,), scope.name)
+        if place.owner is not None and not is_lambda:
+            self._method(place.owner, node, scope)
+        self.facts.functions.append(_UNFINISHED)
+        outer, self.scope = self.scope, scope
+        dropped, self.dropped = self.dropped, None
+        if is_lambda:
+            scope.returns.append(self.visit(node.body))
+        else:
+            scope.annotation = self.annotation(node.returns)
+            self.body(node.body)
+            if self.live:
+                self.shapes(node)
+        self.facts.functions[scope.index] = scope.close()
+        self.scope, self.dropped = outer, dropped
+        return value
+
+    def _place(self, name: str) -> _Place:
+        scope = self.scope
+        if scope.class_body is not None:
+            return _Place(scope.class_body, f"{self.classes[scope.class_body].qualname}.{name}")
+        return _Place(None, name if scope.is_module else f"{scope.qualname}.{name}")
+
+    def _traits(self, node: Any, decorators: tuple[Value, ...], place: _Place) -> list[str]:
+        traits = []
+        if isinstance(node, ast.AsyncFunctionDef):
+            traits.append("async")
+        if isinstance(node, ast.Lambda):
+            return ["lambda"]
+        names = {tail(one) for one in decorators}
+        if place.owner is not None:
+            traits.append("method")
+            traits += [
+                trait
+                for trait, name in (("static", "staticmethod"), ("class", "classmethod"))
+                if name in names
+            ]
+        if not self.scope.is_module:
+            traits.append("nested")
+        if is_stub(node.body) or "abstractmethod" in names or "overload" in names:
+            traits.append("stub")
+        return traits
+
+    def _parameters(self, node: Any, scope: Scope) -> None:
+        args = node.args
+        ordered = [*args.posonlyargs, *args.args]
+        defaults = [None] * (len(ordered) - len(args.defaults)) + list(args.defaults)
+        pairs = [*zip(ordered, defaults, strict=True)]
+        pairs += [*zip(args.kwonlyargs, args.kw_defaults, strict=True)]
+        for position, (arg, default) in enumerate(pairs):
+            annotation = self.annotation(arg.annotation)
+            worth = None if default is None else self.visit(default)
+            scope.parameters.append(Parameter(arg.arg, annotation, worth))
+            scope.names[arg.arg] = (self.make("p", scope.index, position), ())
+        for extra in (args.vararg, args.kwarg):
+            if extra is not None:
+                scope.names[extra.arg] = (None, ())
+        if "method" in scope.traits and "static" not in scope.traits and ordered:
+            tag = "cls" if "class" in scope.traits or scope.name == "__new__" else "self"
+            scope.names[ordered[0].arg] = (self.make(tag, scope.owner), ())
+
+    def _method(self, owner: int, node: Any, scope: Scope) -> None:
+        # A setter has its property's name and must not take its place.
+        if any(tail(one) in ("setter", "deleter") for one in scope.decorators):
+            return
+        self.classes[owner].methods[node.name] = scope.index
+
+    def class_(self, node: ast.ClassDef) -> None:
+        """Read a class."""
+        scope = self.scope
+        outer = scope.class_body
+        place = self._place(node.name)
+        index = len(self.classes)
+        bases = tuple(self.annotation(one) for one in node.bases)
+        decorators = tuple(self.visit(one) for one in node.decorator_list)
+        for keyword in node.keywords:
+            self.visit(keyword.value)
+        self.classes.append(
+            Class(node.name, place.qualname, node.lineno, bases, decorators, {}, {}, ())
+        )
+        self._bind_name(node.name, self.make("cl", index))
+        scope.class_body = index
+        self.body(node.body)
+        scope.class_body = outer
+
+
+_UNFINISHED = Function("", "", 0, (), (), (), None, (), (), (), None, None, 0)

@@ -1,0 +1,95 @@
+"""Questions about pieces of a syntax tree that need no names resolved."""
+
+import ast
+from collections.abc import Iterable, Iterator
+
+__all__ = [
+    "called_on",
+    "contains_await",
+    "inside",
+    "is_main_guard",
+    "is_stub",
+    "names_read",
+    "spelled",
+]
+
+_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
+
+
+def inside(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    """Yield the nodes and all below them, without the bodies of nested functions and classes."""
+    stack = list(nodes)[::-1]
+    while stack:
+        node = stack.pop()
+        yield node
+        if not isinstance(node, _SCOPES):
+            stack.extend(list(ast.iter_child_nodes(node))[::-1])
+
+
+def contains_await(nodes: Iterable[ast.AST]) -> bool:
+    """Whether running these can suspend the coroutine they stand in."""
+    return any(
+        isinstance(node, (ast.Await, ast.AsyncFor, ast.AsyncWith))
+        or (isinstance(node, ast.comprehension) and node.is_async)
+        for node in inside(nodes)
+    )
+
+
+def spelled(node: ast.AST) -> str:
+    """Return a name or a chain of attributes as written, or an empty string."""
+    parts: list[str] = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    if not isinstance(node, ast.Name):
+        return ""
+    return ".".join([node.id, *reversed(parts)])
+
+
+def names_read(node: ast.AST) -> set[str]:
+    """Return the names that an expression reads."""
+    return {
+        one.id
+        for one in ast.walk(node)
+        if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Load)
+    }
+
+
+def called_on(nodes: Iterable[ast.AST], method: str) -> set[str]:
+    """Return what `.method()` is called on, as written."""
+    return {
+        spelled(node.func.value)
+        for node in inside(nodes)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == method
+    }
+
+
+def is_main_guard(test: ast.expr) -> bool:
+    """Whether this is `__name__ == "__main__"`."""
+    return (
+        isinstance(test, ast.Compare)
+        and isinstance(test.left, ast.Name)
+        and test.left.id == "__name__"
+    )
+
+
+def is_stub(body: list[ast.stmt]) -> bool:
+    """Whether a function only says that others are to define it."""
+    rest = [
+        one
+        for one in body
+        if not (isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant))
+    ]
+    if not rest:
+        return True
+    if len(rest) > 1:
+        return False
+    only = rest[0]
+    if isinstance(only, ast.Pass):
+        return True
+    if isinstance(only, ast.Raise) and only.exc is not None:
+        error = only.exc.func if isinstance(only.exc, ast.Call) else only.exc
+        return spelled(error) == "NotImplementedError"
+    return False

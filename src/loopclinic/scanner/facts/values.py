@@ -1,0 +1,71 @@
+"""Where a value comes from, as a small tuple: the scanner's own expression language.
+
+A value is None (unknown) or a tuple whose first item is one of the tags below. Local names are
+already replaced by what was assigned to them, so a value reads only module-level names:
+
+    ("g", name)                      a module-level or built-in name
+    ("im", "a.b")                    an imported module
+    ("if", level, "a.b", name)       a name imported from a module
+    ("a", base, name)                an attribute
+    ("c", callee, args, consts)      the result of a call
+    ("w", value)                     what awaiting it gives
+    ("e", value) ("E", value)        what entering it gives, by `with` or `async with`
+    ("i", value) ("I", value)        an element of it, by `for` or `async for`
+    ("s", value)                     a subscript of it
+    ("u", values)                    one of these
+    ("fn", function) ("cl", class)   defined in this file, by position in its table
+    ("p", function, position)        a parameter
+    ("self", class) ("cls", class)   the first parameter of a method
+    ("super", class)                 super() in a method
+    ("t", annotation)                an instance of what an annotation names
+    ("an", base, args)               a subscripted annotation
+    ("tu", values)                   a tuple, ("ls", values) a list or set, ("di", values) a dict
+    ("d", left)                      left / something
+    ("k", name)                      a literal of that built-in type
+"""
+
+from typing import Any
+
+__all__ = ["FINITE", "Value", "dotted", "tail"]
+
+Value = tuple[Any, ...] | None
+
+FINITE = 4
+"""How many alternatives of one value are followed."""
+
+
+def tail(value: Value) -> str:
+    """Return the last name of a name or attribute; empty if it is neither."""
+    if value is None:
+        return ""
+    if value[0] == "g":
+        return str(value[1])
+    if value[0] in ("a", "if"):
+        return str(value[-1])
+    return ""
+
+
+def dotted(value: Value) -> str:
+    """Return a value as a reader would write it, for messages: `self.db.execute`."""
+    if value is None:
+        return "?"
+    tag = value[0]
+    if tag == "g":
+        return str(value[1])
+    if tag == "im":
+        return str(value[1])
+    if tag == "if":
+        return str(value[3])
+    if tag == "a":
+        return f"{dotted(value[1])}.{value[2]}"
+    if tag == "c":
+        return f"{dotted(value[1])}()"
+    if tag == "self":
+        return "self"
+    if tag == "cls":
+        return "cls"
+    if tag == "super":
+        return "super()"
+    if tag in ("w", "e", "E", "i", "I", "s", "d"):
+        return dotted(value[1])
+    return "…"

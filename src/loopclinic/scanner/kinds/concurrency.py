@@ -1,0 +1,257 @@
+"""How awaits stand to each other and to time: in turn, all at once, without end, by a sync guard."""
+
+import re
+from collections.abc import Iterator
+
+from loopclinic.scanner.facts.record import AWAITED, AWAITS_INSIDE, IN_TIMEOUT, Event, Pattern
+from loopclinic.scanner.facts.values import Value, dotted
+from loopclinic.scanner.findings import Finding
+from loopclinic.scanner.project import Type
+from loopclinic.scanner.survey import Survey
+
+__all__ = ["detect"]
+
+_BREAKER = re.compile("breaker", re.IGNORECASE)
+_LIMITS = re.compile("sem|limit|slots|throttle", re.IGNORECASE)
+
+
+def detect(survey: Survey) -> Iterator[Finding]:
+    """Yield hints on order, number and time, and sync guards around async calls."""
+    for file, one in survey.patterns("lazy-init-race"):
+        message = (
+            f"Two tasks may both find {one.note.removesuffix('[]')} unset, since the await lies "
+            "between the check and the set: hold an asyncio.Lock over both."
+        )
+        yield survey.finding(file, one.function, one, "lazy-init-race", message, "hint")
+    for file, one in survey.patterns("sequential-awaits"):
+        if all(_may_overlap(survey, file, value) for value in one.values):
+            message = (
+                "Each waits for the one before, and none needs it: gather them, or use a TaskGroup."
+            )
+            yield survey.finding(file, one.function, one, "sequential-awaits", message, "hint")
+    for file, one in survey.patterns("unbounded-gather"):
+        if _unbounded(survey, file, one):
+            message = (
+                "As many at once as there are elements: bound them by a semaphore or by workers."
+            )
+            yield survey.finding(file, one.function, one, "unbounded-gather", message, "hint")
+    for file, one in survey.patterns("decorated"):
+        yield from _breaker_decorator(survey, file, one)
+    for file, index, function in survey.functions():
+        for event in function.events:
+            if event.op == "call":
+                yield from _timeless(survey, file, index, event)
+                if function.is_async:
+                    yield from _breaker_call(survey, file, index, event)
+            elif event.op == "with":
+                yield from _mixed(survey, file, index, event, in_async=function.is_async)
+
+
+def _may_overlap(survey: Survey, file: int, value: Value) -> bool:
+    """Whether calls of this may run at the same time: not on one connection."""
+    for one in survey.evaluate(file, value):
+        if one[0] == "OM" and one[1] not in ("aiohttp.ClientSession", "httpx.AsyncClient"):
+            entry = survey.catalogue.classes.get(one[1])
+            return entry is not None and entry.path.endswith((".Pool", ".Redis", "AsyncClient"))
+        if one[0] in ("F", "B"):
+            return survey.project.function(one[1], one[2]).is_async
+    return True
+
+
+def _unbounded(survey: Survey, file: int, one: Pattern) -> bool:
+    starter, made = one.values
+    paths = survey.outside(file, starter)
+    if one.note == "group":
+        if not any(
+            path in ("asyncio.TaskGroup.create_task", "anyio.abc.TaskGroup.start_soon")
+            for path in paths
+        ):
+            return False
+    elif not paths & {"asyncio.gather", "asyncio.wait"}:
+        return False
+    for target in survey.evaluate(file, made):
+        if target[0] in ("F", "B"):
+            function = survey.project.function(target[1], target[2])
+            for event in function.events:
+                if event.op == "awith" and _LIMITS.search(dotted(event.value)):
+                    return False
+                if event.op == "awith" and any(
+                    found[0] == "O" and found[1].endswith("Semaphore")
+                    for found in survey.evaluate(target[1], event.value)
+                ):
+                    return False
+        elif target[0] == "OM" and target[2] in ("wait_closed", "close", "stop", "cancel"):
+            return False
+    return True
+
+
+def _timeless(survey: Survey, file: int, index: int, event: Event) -> Iterator[Finding]:
+    endless = any(at in ("timeout", "total") and value is None for at, value in event.consts)
+    if not endless and (not event.flags & AWAITED or event.flags & IN_TIMEOUT):
+        return
+    timed = any(at == "timeout" for at, _ in (*event.args, *event.consts))
+    for one in survey.evaluate(file, event.value):
+        if endless and _takes_timeout(survey, one):
+            message = "The timeout is switched off, so a silent peer is waited for without end."
+            yield survey.finding(file, index, event, "missing-timeout", message, "hint")
+            return
+        if (
+            event.flags & AWAITED
+            and not event.flags & IN_TIMEOUT
+            and not timed
+            and _untimed(survey, one)
+        ):
+            message = f"{dotted(event.value)} waits without end: put `async with asyncio.timeout(...)` around it."
+            yield survey.finding(file, index, event, "missing-timeout", message, "hint")
+            return
+
+
+def _takes_timeout(survey: Survey, one: Type) -> bool:
+    if one[0] == "X":
+        if one[1] in ("aiohttp.ClientTimeout", "httpx.Timeout"):
+            return True
+        entry = survey.catalogue.classes.get(one[1])
+        return entry is not None and bool(entry.timeout)
+    if one[0] == "OM":
+        entry = survey.catalogue.classes.get(one[1])
+        return entry is not None and bool(entry.timeout)
+    return False
+
+
+def _untimed(survey: Survey, one: Type) -> bool:
+    if one[0] == "X":
+        module, _, name = one[1].rpartition(".")
+        return any(name in entry.untimed for entry in survey.catalogue.modules.get(module, ()))
+    if one[0] == "OM":
+        entry = survey.catalogue.classes.get(one[1])
+        return entry is not None and one[2] in entry.untimed
+    return False
+
+
+def _mixed(
+    survey: Survey, file: int, index: int, event: Event, *, in_async: bool
+) -> Iterator[Finding]:
+    """A sync `with` on what offers `async with`."""
+    sure = None
+    for one in _entered(survey, file, event.value):
+        if one[0] == "A":
+            sure = "certain"
+        elif one[0] == "O":
+            entry = survey.catalogue.classes.get(one[1])
+            if entry is not None and entry.async_with:
+                sure = "certain"
+        elif one[0] == "I" and in_async:
+            if survey.project.member(one[1], one[2], "__aenter__") is not None:
+                both = survey.project.member(one[1], one[2], "__enter__") is not None
+                sure = "likely" if both else "certain"
+        elif one[0] == "only":
+            sure = "certain"
+    if sure is not None:
+        message = f"{dotted(event.value)} is entered by `with`, and offers `async with`."
+        yield survey.finding(file, index, event, "sync-cm-mixed", message, sure)
+    elif in_async and event.flags & AWAITS_INSIDE:
+        yield from _breaker_scope(survey, file, index, event)
+
+
+def _entered(survey: Survey, file: int, value: Value) -> Iterator[Type]:
+    types = survey.evaluate(file, value)
+    if not any(one[0] in ("S", "K") for one in types):
+        yield from types
+    if value is not None and value[0] == "c":
+        for one in survey.evaluate(file, value[1]):
+            if one[0] == "X":
+                module, _, name = one[1].rpartition(".")
+                for entry in survey.catalogue.modules.get(module, ()):
+                    if name in entry.only_async_with:
+                        yield ("only",)
+            elif one[0] == "OM":
+                owner = survey.catalogue.classes.get(one[1])
+                if owner is not None and one[2] in owner.only_async_with:
+                    yield ("only",)
+
+
+def _is_breaker(survey: Survey, one: Type) -> bool:
+    if one[0] in ("O", "OM"):
+        entry = survey.catalogue.classes.get(one[1])
+        return entry is not None and entry.breaker
+    if one[0] == "I":
+        return bool(_BREAKER.search(survey.project.cls(one[1], one[2]).name))
+    return False
+
+
+def _breaker_decorator(survey: Survey, file: int, one: Pattern) -> Iterator[Finding]:
+    value = one.values[0]
+    assert value is not None
+    types = survey.evaluate(file, value)
+    if any(found[0] == "O" and _is_breaker(survey, found) for found in types) or (
+        value[0] == "c"
+        and any(
+            found[0] == "O" and _is_breaker(survey, found)
+            for found in survey.evaluate(file, value[1])
+        )
+    ):
+        message = (
+            f"{dotted(value)} calls {one.note} like a sync function: it sees a coroutine, never an "
+            "error. Use a breaker that awaits."
+        )
+        yield survey.finding(file, one.function, one, "sync-circuit-breaker", message, "likely")
+
+
+def _breaker_call(survey: Survey, file: int, index: int, event: Event) -> Iterator[Finding]:
+    for one in survey.evaluate(file, event.value):
+        if one[0] == "B":
+            owner = survey.project.cls(one[3], one[4])
+            function = survey.project.function(one[1], one[2])
+            if not _BREAKER.search(owner.name) or function.is_async:
+                continue
+            if not survey.outcomes.called_parameters(one[1], one[2]):
+                continue
+        elif one[0] == "I":
+            if not _is_breaker(survey, one):
+                continue
+            member = survey.project.member(one[1], one[2], "__call__")
+            if member is None or member[0] != "method":
+                continue
+            if survey.project.function(member[1], member[3]).is_async:
+                continue
+        elif not (one[0] == "OM" and one[2] == "call" and _is_breaker(survey, one)):
+            continue
+        if any(_gives_awaitable(survey, file, value) for _, value in event.args):
+            message = (
+                f"{dotted(event.value)} calls an async function like a sync one: it counts the "
+                "coroutine as a success. Use a breaker that awaits."
+            )
+            yield survey.finding(file, index, event, "sync-circuit-breaker", message, "likely")
+            return
+
+
+def _gives_awaitable(survey: Survey, file: int, value: Value) -> bool:
+    for one in survey.evaluate(file, value):
+        if one[0] in ("F", "B"):
+            if any(found[0] == "K" for found in survey.types.returned(one[1], one[2])):
+                return True
+        elif one[0] == "OM":
+            entry = survey.catalogue.classes.get(one[1])
+            if entry is not None and one[2] in entry.awaits:
+                return True
+        elif one[0] == "K" or (
+            one[0] == "P"
+            and any(
+                found[0] in ("F", "B") and survey.project.function(found[1], found[2]).is_async
+                for found in one[1]
+            )
+        ):
+            return True
+    return False
+
+
+def _breaker_scope(survey: Survey, file: int, index: int, event: Event) -> Iterator[Finding]:
+    value = event.value
+    guarded = any(_is_breaker(survey, one) for one in survey.evaluate(file, value))
+    if value is not None and value[0] == "c":
+        guarded = guarded or any(
+            one[0] == "OM" and _is_breaker(survey, one) for one in survey.evaluate(file, value[1])
+        )
+    if guarded:
+        message = f"{dotted(value)} is a sync breaker around an await: it blocks on its lock, or miscounts."
+        yield survey.finding(file, index, event, "sync-circuit-breaker", message, "likely")

@@ -1,0 +1,356 @@
+"""What an event leads to: a blocking leaf, or the code of a function that it runs."""
+
+from typing import NamedTuple
+
+from loopclinic.scanner.catalogue import Leaf
+from loopclinic.scanner.facts.record import AWAITED, Event, Function
+from loopclinic.scanner.facts.values import Value, tail
+from loopclinic.scanner.project import Project, Type, Types
+from loopclinic.scanner.types import Inference
+from loopclinic.scanner.words import words
+
+__all__ = ["RETRIERS", "Outcome", "Outcomes"]
+
+RETRIERS = words(
+    "tenacity.retry backoff.on_exception backoff.on_predicate retrying.retry retry.retry"
+    " stamina.retry retry.api.retry"
+)
+
+"""Decorators that sleep between the attempts of a sync function."""
+
+_CALLING: dict[str, tuple[int | str, ...]] = {
+    "builtins.map": (0,),
+    "builtins.filter": (0,),
+    "functools.reduce": (0,),
+    "builtins.sorted": ("key",),
+    "builtins.min": ("key",),
+    "builtins.max": ("key",),
+}
+"""Functions that call an argument at once."""
+
+_CALLBACKS = {
+    "call_soon": 0,
+    "call_soon_threadsafe": 0,
+    "call_later": 1,
+    "call_at": 1,
+    "add_done_callback": 0,
+    "add_reader": 1,
+    "add_writer": 1,
+    "add_signal_handler": 1,
+}
+"""Methods of loops, tasks and futures whose argument runs on the loop later."""
+
+_ON_LOOP = frozenset({"asyncio.AbstractEventLoop", "asyncio.Task", "asyncio.Future"})
+
+
+class Outcome(NamedTuple):
+    """A leaf, or a function to go on with."""
+
+    leaf: Leaf | None
+    file: int = -1
+    function: int = -1
+    likely: bool = False
+    through: tuple[int, int] | None = None
+    """The function that calls what it is handed."""
+
+
+class Outcomes:
+    """Answers what events of a project lead to."""
+
+    def __init__(self, project: Project, types: Inference) -> None:
+        self.project = project
+        self.types = types
+        self.catalogue = project.catalogue
+        self.unresolved = 0
+        self._called: dict[tuple[int, int], frozenset[int]] = {}
+
+    def of(self, file: int, event: Event) -> list[Outcome]:
+        """Return what one event leads to; empty if nothing that is known to block."""
+        if event.op == "call":
+            return self._call(file, event)
+        if event.op == "with":
+            return self._with(file, event)
+        if event.op == "iter":
+            return self._iteration(file, event)
+        if event.op == "attr":
+            return self._attribute(file, event)
+        return []
+
+    def _call(self, file: int, event: Event) -> list[Outcome]:
+        found: list[Outcome] = []
+        types = self.types.evaluate(file, event.value)
+        if not types:
+            self.unresolved += 1
+        for one in types:
+            found += self._target(file, one, event)
+        return found
+
+    def _target(self, file: int, one: Type, event: Event | None) -> list[Outcome]:
+        """Return what calling a type leads to; without an event, the arguments are not known."""
+        tag = one[0]
+        awaited = event is not None and bool(event.flags & AWAITED)
+        if tag == "X":
+            return self._outside(file, one[1], event, awaited=awaited)
+        if tag == "OM":
+            return self._method(file, one, event, awaited=awaited)
+        if tag == "Z":
+            leaf = None if awaited else self._deep(one)
+            return [Outcome(leaf)] if leaf is not None else []
+        if tag in ("F", "B"):
+            return self._function(file, one, event, awaited=awaited)
+        if tag == "C":
+            return self._constructor(file, one, event)
+        if tag == "I":
+            member = self.project.member(one[1], one[2], "__call__")
+            if member is not None and member[0] == "method":
+                bound = ("B", member[1], member[3], one[1], one[2])
+                return self._function(file, bound, event, awaited=awaited)
+        if tag == "P":
+            return [more for inner in one[1] for more in self._target(file, inner, None)]
+        return []
+
+    def _outside(
+        self, file: int, path: str, event: Event | None, *, awaited: bool
+    ) -> list[Outcome]:
+        found: list[Outcome] = []
+        leaf = self.catalogue.function(path)
+        if leaf is not None and not awaited:
+            found.append(Outcome(leaf))
+        entry = self.catalogue.classes.get(path)
+        if entry is not None and not awaited:
+            making = entry.leaf("__init__") if "__init__" in entry.blocks else None
+            if making is not None:
+                found.append(Outcome(Leaf(making.kind, path, making.confidence, making.source)))
+        if event is not None and path in _CALLING:
+            for key in _CALLING[path]:
+                found += self._handed(file, event, key)
+        return found
+
+    def _handed(
+        self, file: int, event: Event, key: int | str, through: tuple[int, int] | None = None
+    ) -> list[Outcome]:
+        for at, value in event.args:
+            if at == key:
+                types = self.types.evaluate(file, value)
+                found = [more for one in types for more in self._target(file, one, None)]
+                if value is not None and value[0] == "g" and not types:
+                    continue
+                return [one._replace(through=through) for one in found]
+        return []
+
+    def _method(self, file: int, one: Type, event: Event | None, *, awaited: bool) -> list[Outcome]:
+        path, name = one[1], one[2]
+        if event is not None:
+            if name in _CALLBACKS and path in _ON_LOOP:
+                return self._handed(file, event, _CALLBACKS[name])
+            if name == "enter_context" and event.args:
+                return self._with(file, event._replace(value=event.args[0][1]))
+        entry = self.catalogue.classes.get(path)
+        if entry is None or awaited:
+            return []
+        leaf = entry.leaf(name)
+        if leaf is None or (name in entry.bounded and not one[2 + 1]):
+            return []
+        if event is not None and _at_once(event):
+            return []
+        return [Outcome(leaf)]
+
+    def _deep(self, one: Type) -> Leaf | None:
+        entry = self.catalogue.classes[one[1]]
+        name = one[2][-1]
+        if name in entry.unless or name.startswith("with_") or one[2][0] in entry.deep_async_names:
+            return None
+        if entry.deep_methods and name not in entry.deep_methods:
+            return None
+        return Leaf(entry.kind, f"{entry.path}.{'.'.join(one[2])}", entry.confidence, entry.source)
+
+    def _function(
+        self, file: int, one: Type, event: Event | None, *, awaited: bool
+    ) -> list[Outcome]:
+        where, index = one[1], one[2]
+        function = self.project.function(where, index)
+        found: list[Outcome] = []
+        if event is not None:
+            shift = 1 if one[0] == "B" else 0
+            found += self._parameters_called(file, where, index, event, shift)
+        if self.types.offloads(where, function):
+            return found
+        wrapper = self.types.wrapper(where, function) if function.decorators else None
+        body = True
+        if wrapper is not None:
+            made = self.project.function(*wrapper)
+            if not made.is_async:
+                found.append(Outcome(None, *wrapper))
+            body = not made.is_async and self._calls_wrapped(made)
+        elif awaited and self._decorated_by_others(where, function):
+            body = False
+        if not body or function.is_async or "generator" in function.traits:
+            return found
+        if "stub" in function.traits and one[0] == "B":
+            return found + self._overridden(function, one)
+        found.append(Outcome(None, where, index))
+        return found
+
+    def _calls_wrapped(self, made: Function) -> bool:
+        return any(
+            event.op == "call" and event.value is not None and event.value[0] == "p"
+            for event in made.events
+        )
+
+    def _decorated_by_others(self, file: int, function: Function) -> bool:
+        """Whether a decorator that is not known may have put something awaitable in its place."""
+        harmless = ("staticmethod", "classmethod", "lru_cache", "cache", "wraps", "override")
+        for decorator in function.decorators:
+            value = decorator[1] if decorator is not None and decorator[0] == "c" else decorator
+            if tail(value) not in harmless:
+                types = self.types.evaluate(file, value)
+                if not types or types[0][0] in ("X", "OM"):
+                    return True
+        return False
+
+    def _overridden(self, function: Function, one: Type) -> list[Outcome]:
+        found = []
+        for where, cls in self.project.children(one[3], one[4]):
+            index = self.project.cls(where, cls).methods.get(function.name)
+            if index is not None and not self.project.function(where, index).is_async:
+                found.append(Outcome(None, where, index, likely=True))
+        return found
+
+    def _constructor(self, file: int, one: Type, event: Event | None) -> list[Outcome]:
+        found = []
+        for name in ("__init__", "__post_init__", "__new__"):
+            member = self.project.member(one[1], one[2], name)
+            if member is not None and member[0] == "method":
+                found.append(Outcome(None, member[1], member[3]))
+                if event is not None and name == "__init__":
+                    found += self._parameters_called(file, member[1], member[3], event, 1)
+        return found
+
+    def _parameters_called(
+        self, file: int, where: int, index: int, event: Event, shift: int
+    ) -> list[Outcome]:
+        found: list[Outcome] = []
+        called = self.called_parameters(where, index)
+        if not called:
+            return found
+        parameters = self.project.function(where, index).parameters
+        for position in called:
+            for key in (position - shift, parameters[position].name):
+                found += self._handed(file, event, key, (where, index))
+        return found
+
+    def called_parameters(self, file: int, index: int, depth: int = 0) -> frozenset[int]:
+        """Return the positions of the parameters that a function calls, itself or by handing on."""
+        key = (file, index)
+        if key in self._called:
+            return self._called[key]
+        self._called[key] = frozenset()
+        found = set()
+        for event in self.project.function(file, index).events:
+            if event.op != "call" or event.value is None:
+                continue
+            if event.value[0] == "p" and event.value[1] == index:
+                found.add(event.value[2])
+            elif depth < 3:  # noqa: PLR2004 - handing on further than that is rare
+                found |= self._handed_on(file, index, event, depth)
+        self._called[key] = frozenset(found)
+        return self._called[key]
+
+    def _handed_on(self, file: int, index: int, event: Event, depth: int) -> set[int]:
+        passed = [
+            (at, value[2])
+            for at, value in event.args
+            if value is not None and value[0] == "p" and value[1] == index
+        ]
+        found: set[int] = set()
+        for one in self.types.evaluate(file, event.value) if passed else ():
+            if one[0] in ("F", "B"):
+                called = self.called_parameters(one[1], one[2], depth + 1)
+                names = self.project.function(one[1], one[2]).parameters
+                shift = 1 if one[0] == "B" else 0
+                for at, position in passed:
+                    if isinstance(at, int):
+                        found |= {position} if at + shift in called else set()
+                    elif any(names[to].name == at for to in called):
+                        found.add(position)
+        return found
+
+    def _with(self, file: int, event: Event) -> list[Outcome]:
+        value = event.value
+        found: list[Outcome] = []
+        if value is None:
+            return found
+        if value[0] == "c":
+            for one in self.types.evaluate(file, value[1]):
+                if one[0] in ("F", "B"):
+                    function = self.project.function(one[1], one[2])
+                    if "generator" in function.traits and not function.is_async:
+                        found.append(Outcome(None, one[1], one[2]))
+                elif one[0] == "OM":
+                    entry = self.catalogue.classes.get(one[1])
+                    if entry is not None and one[2] in entry.blocking_with:
+                        name = f"{entry.path}.{one[2]}"
+                        found.append(Outcome(Leaf(entry.kind, name, "certain", entry.source)))
+        for one in self.types.evaluate(file, value):
+            found += self._special(one, ("__enter__", "__exit__"))
+        return found
+
+    def _iteration(self, file: int, event: Event) -> list[Outcome]:
+        value = event.value
+        found: list[Outcome] = []
+        if value is None:
+            return found
+        if value[0] == "c":
+            for one in self.types.evaluate(file, value[1]):
+                if one[0] in ("F", "B"):
+                    function = self.project.function(one[1], one[2])
+                    if "generator" in function.traits and not function.is_async:
+                        found.append(Outcome(None, one[1], one[2]))
+        for one in self.types.evaluate(file, value):
+            found += self._special(one, ("__iter__", "__next__"))
+        return found
+
+    def _special(self, one: Type, names: tuple[str, str]) -> list[Outcome]:
+        if one[0] == "O":
+            entry = self.catalogue.classes.get(one[1])
+            leaf = entry.leaf(names[0]) if entry is not None else None
+            return [Outcome(leaf)] if leaf is not None else []
+        if one[0] == "X":
+            leaf = self.catalogue.function(f"{one[1]}.{names[0]}")
+            return [Outcome(leaf)] if leaf is not None else []
+        found = []
+        if one[0] == "I":
+            for name in names:
+                member = self.project.member(one[1], one[2], name)
+                if member is not None and member[0] == "method":
+                    found.append(Outcome(None, member[1], member[3]))
+        return found
+
+    def _attribute(self, file: int, event: Event) -> list[Outcome]:
+        value = event.value
+        assert value is not None
+        found = []
+        for one in self.types.evaluate(file, value[1]):
+            if one[0] == "I":
+                member = self.project.member(one[1], one[2], value[2])
+                if member is not None and member[0] == "method":
+                    function = self.project.function(member[1], member[3])
+                    if self.types.is_property(function) and not function.is_async:
+                        found.append(Outcome(None, member[1], member[3]))
+        return found
+
+    def evaluate(self, file: int, value: Value) -> Types:
+        """Return what a value may be."""
+        return self.types.evaluate(file, value)
+
+
+def _at_once(event: Event) -> bool:
+    """Whether the call says that it doesn't wait: `acquire(False)`, `get(block=False)`."""
+    for at, value in event.consts:
+        if at in ("block", "blocking", "wait") and value is False:
+            return True
+        if at == 0 and value is False:
+            return True
+        if at == "timeout" and value == 0 and value is not False:
+            return True
+    return False

@@ -1,0 +1,95 @@
+"""From the bytes of a file to its facts, or to the reason why not."""
+
+import io
+import sys
+import tokenize
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+from loopclinic.scanner.facts import Summary, facts_of
+
+__all__ = ["Reading", "decoded", "read"]
+
+_LARGEST = 32 * 1024 * 1024
+_VERSION = f"Python {sys.version_info.major}.{sys.version_info.minor}"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The facts of one file as bytes, or why it was skipped and at which line."""
+
+    dump: bytes = b""
+    summary: Summary | None = None
+    live: bool = False
+    reason: str = ""
+    line: int | None = None
+
+
+class _UnreadableError(ValueError):
+    def __init__(self, reason: str, line: int | None = None) -> None:
+        super().__init__(reason)
+        self.line = line
+
+
+def read(path: Path) -> Reading:
+    """Read one file."""
+    try:
+        return reading_of(path.read_bytes())
+    except OSError as error:
+        return Reading(reason=f"can't be read: {error.strerror or error}")
+
+
+def reading_of(data: bytes) -> Reading:
+    """Read the bytes of one file."""
+    try:
+        source = decoded(data)
+    except _UnreadableError as error:
+        return Reading(reason=str(error), line=error.line)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # invalid escapes are none of ours
+            facts = facts_of(source)
+    except SyntaxError as error:
+        return Reading(reason=_syntax(error), line=error.lineno)
+    except ValueError as error:
+        return Reading(reason=f"not Python source: {error}")
+    except (RecursionError, MemoryError):
+        return Reading(reason=f"nested deeper than {_VERSION} can read")
+    live = any(word in data for word in (b"async", b"await", b"run_until_complete"))
+    return Reading(facts.dump(), facts.summary, live)
+
+
+def _syntax(error: SyntaxError) -> str:
+    message = error.msg or "invalid syntax"
+    if "nested" in message or "indentation levels" in message or "too complex" in message:
+        return f"nested deeper than {_VERSION} can read: {message}"
+    return f"syntax error for {_VERSION}: {message}"
+
+
+def decoded(data: bytes) -> str:
+    """Return the source as Python would decode it.
+
+    Raises:
+        ValueError: it can't; the message says why.
+    """
+    if len(data) > _LARGEST:
+        raise _UnreadableError(f"larger than {_LARGEST // 1024 // 1024} MB")
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise _UnreadableError("UTF-16, which Python does not read: save it as UTF-8", 1)
+    if b"\0" in data:
+        line = data.count(b"\n", 0, data.index(b"\0")) + 1
+        raise _UnreadableError("null bytes: a binary file, or damaged", line)
+    try:
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+        text = data.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise _UnreadableError(
+            f"not {error.encoding}, which it claims to be: byte 0x{data[error.start]:02x}", line
+        ) from error
+    except (SyntaxError, LookupError) as error:
+        raise _UnreadableError(f"encoding: {getattr(error, 'msg', error)}", 1) from error
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return text.removeprefix("\ufeff")

@@ -1,0 +1,75 @@
+"""Findings in a notebook: a table that sorts on a click, with links to the lines."""
+
+import html
+import os
+from pathlib import Path
+from urllib.parse import quote
+
+from loopclinic.scanner.findings import Finding
+from loopclinic.scanner.report import Report
+
+__all__ = ["table"]
+
+_SORT = (
+    "const t=this.closest('table'),b=t.tBodies[0],i=[...this.parentNode.children].indexOf(this),"
+    "d=this.dataset.d=this.dataset.d==='1'?'-1':'1';"
+    "[...b.rows].sort((x,y)=>d*x.cells[i].dataset.k.localeCompare(y.cells[i].dataset.k,undefined,"
+    "{numeric:true})).forEach(r=>b.append(r))"
+)
+_SHOWN = 500
+
+
+def table(report: Report) -> str:
+    """Return the table; a link opens the file in JupyterLab where it lies below its root."""
+    heads = "".join(
+        f"<th style='cursor:pointer;text-align:left' onclick=\"{_SORT}\">{name}</th>"
+        for name in ("line", "conflict", "sure", "what", "lesson")
+    )
+    rows = "".join(_row(one, report) for one in report.findings[:_SHOWN])
+    more = len(report.findings) - _SHOWN
+    notes = f"<p>and {more:,} more</p>" if more > 0 else ""
+    if report.skipped:
+        items = "".join(
+            f"<li>{html.escape(one.file)}{f':{one.line}' if one.line else ''}: {html.escape(one.reason)}</li>"
+            for one in report.skipped
+        )
+        notes += (
+            f"<details><summary>{len(report.skipped)} skipped</summary><ul>{items}</ul></details>"
+        )
+    counts = ", ".join(f"{value:,} {key.replace('_', ' ')}" for key, value in report.counts.items())
+    return (
+        f"<p>{len(report.findings):,} findings; {html.escape(counts)}</p>"
+        f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>{notes}"
+    )
+
+
+def _row(one: Finding, report: Report) -> str:
+    place = f"{one.file}:{one.line}"
+    root = Path(report.root)
+    path = (root if root.is_dir() else root.parent) / one.file
+    try:
+        near = quote(Path(os.path.relpath(path)).as_posix())
+    except ValueError:  # another drive on Windows
+        near = path.as_uri()
+    what = html.escape(one.message)
+    if one.through_calls:
+        steps = "<br>".join(
+            html.escape(f"{frame.file}:{frame.line} {frame.function} calls {frame.call}")
+            for frame in one.chain
+        )
+        what = f"<details><summary>{what}</summary>{steps}</details>"
+    cells = (
+        (f"{one.file}:{one.line:06}", f"<a href='{near}' target=_blank>{html.escape(place)}</a>"),
+        (one.kind, html.escape(one.kind)),
+        (one.confidence, one.confidence),
+        (one.message, what),
+        (one.lesson or "", html.escape(one.lesson or "")),
+    )
+    return (
+        "<tr>"
+        + "".join(
+            f"<td style='text-align:left' data-k=\"{html.escape(key)}\">{shown}</td>"
+            for key, shown in cells
+        )
+        + "</tr>"
+    )

@@ -1,0 +1,123 @@
+"""Findings in a terminal, grouped by conflict: in color where rich is installed, plain elsewhere."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from loopclinic.conflicts import CONFLICTS
+from loopclinic.scanner.findings import Finding
+from loopclinic.scanner.report import Report
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["plain", "show"]
+
+_COUNTS = (
+    ("files", "files"),
+    ("lines", "lines"),
+    ("mixed_files", "files with sync and async functions"),
+    ("async_functions", "async functions"),
+    ("sync_functions", "sync functions"),
+    ("asyncio_run_calls", "calls of asyncio.run"),
+    ("syntax_errors", "files with syntax errors"),
+    ("unresolved_calls", "calls in async reach that could not be resolved"),
+    ("in_baseline", "findings known from the baseline"),
+)
+
+
+def _grouped(report: Report) -> Iterator[tuple[str, list[Finding]]]:
+    groups: dict[str, list[Finding]] = {}
+    for one in report.findings:
+        groups.setdefault(one.kind, []).append(one)
+    yield from sorted(groups.items(), key=lambda item: CONFLICTS[item[0]].rank)
+
+
+def plain(report: Report) -> str:
+    """Return the report as plain lines."""
+    lines: list[str] = []
+    for kind, found in _grouped(report):
+        lines += [f"{kind} ({len(found)}): {CONFLICTS[kind].sentence}", ""]
+        for one in found:
+            lines.append(f"  {one.file}:{one.line}:{one.column}  {one.confidence}{_lesson(one)}")
+            lines.append(f"      {one.source}")
+            lines += [f"      {step}" for step in _steps(one)]
+            lines += [f"    {one.message}", ""]
+    if report.skipped:
+        lines += [f"Skipped ({len(report.skipped)})", ""]
+        for skip in report.skipped:
+            at = f":{skip.line}" if skip.line else ""
+            lines.append(f"  {skip.file}{at}: {skip.reason}")
+        lines.append("")
+    lines += [f"{value:>9,} {words}" for value, words in _totals(report)]
+    lines.append(_verdict(report))
+    return "\n".join(lines)
+
+
+def _lesson(one: Finding) -> str:
+    return f", lesson {one.lesson}" if one.lesson else ""
+
+
+def _steps(one: Finding) -> list[str]:
+    if not one.through_calls:
+        return []
+    return [
+        f"{'  ' * depth}-> {frame.file}:{frame.line} {frame.function} calls {frame.call}"
+        for depth, frame in enumerate(one.chain)
+    ]
+
+
+def _totals(report: Report) -> Iterator[tuple[int, str]]:
+    for key, words in _COUNTS:
+        if key in report.counts:
+            yield report.counts[key], words
+
+
+def _verdict(report: Report) -> str:
+    count = len(report.findings)
+    if not count:
+        return f"No conflict found, in {report.seconds:.1f} s."
+    files = len({one.file for one in report.findings})
+    return f"{count:,} findings in {files:,} files, in {report.seconds:.1f} s."
+
+
+def show(report: Report, console: "Console | None" = None) -> None:
+    """Print the report, in color where rich is installed and there is a terminal."""
+    try:
+        from rich.console import Console  # noqa: PLC0415 - the light install does without
+    except ModuleNotFoundError:
+        print(plain(report))
+        return
+    console = console or Console()
+    if not console.is_terminal:
+        print(plain(report))
+        return
+    for kind, found in _grouped(report):
+        _show_group(console, kind, found)
+    if report.skipped:
+        console.rule(f"[bold]skipped[/] {len(report.skipped)}", align="left", style="yellow")
+        for skip in report.skipped:
+            at = f":{skip.line}" if skip.line else ""
+            console.print(f"  {skip.file}{at}  {skip.reason}", markup=False, highlight=False)
+    console.print()
+    for value, words in _totals(report):
+        console.print(f"{value:>9,} {words}", highlight=False)
+    console.print(_verdict(report), style="bold", highlight=False)
+
+
+_COLORS = {"certain": "red", "likely": "dark_orange", "hint": "cyan"}
+
+
+def _show_group(console: Any, kind: str, found: list[Finding]) -> None:
+    from rich.text import Text  # noqa: PLC0415 - only where rich is installed
+
+    console.rule(f"[bold]{kind}[/] {len(found)}", align="left", style="bright_black")
+    console.print(f"[dim]{CONFLICTS[kind].sentence}[/]\n")
+    for one in found:
+        head = Text(f"  {one.file}:{one.line}", style="bold")
+        head.append(f"  {one.confidence}", style=_COLORS[one.confidence])
+        head.append(_lesson(one), style="dim")
+        console.print(head, soft_wrap=True)
+        console.print(Text(f"      {one.source}", style="bright_white"), soft_wrap=True)
+        for step in _steps(one):
+            console.print(Text(f"      {step}", style="dim"), soft_wrap=True)
+        console.print(Text(f"    {one.message}\n"))

@@ -1,0 +1,221 @@
+"""A scan from beginning to end: find, read, look, and leave out what is known or ignored."""
+
+import hashlib
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from loopclinic.conflicts import CONFLICTS
+from loopclinic.scanner import files as discovery
+from loopclinic.scanner.baseline import Baseline
+from loopclinic.scanner.cache import Cache
+from loopclinic.scanner.catalogue import catalogue
+from loopclinic.scanner.crew import read_all
+from loopclinic.scanner.findings import CONFIDENCES, Finding, Skipped
+from loopclinic.scanner.kinds import DETECTORS
+from loopclinic.scanner.modules import Modules
+from loopclinic.scanner.reading import Reading, decoded
+from loopclinic.scanner.report import Report
+from loopclinic.scanner.settings import Settings
+from loopclinic.scanner.store import Store
+from loopclinic.scanner.survey import Survey
+
+__all__ = ["Progress", "scan_path"]
+
+Progress = Callable[[int, int], None]
+"""Told how many files have been read, of how many."""
+
+_DEEP = 20_000
+
+
+def scan_path(
+    root: Path,
+    settings: Settings,
+    *,
+    cache: Path | None = None,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Scan a file or a folder. Nothing of it is imported or run, and nothing written beside it.
+
+    `cache` is the folder where scans are remembered; None remembers nothing.
+
+    Raises:
+        FileNotFoundError: there is no such path.
+    """
+    started = time.perf_counter()
+    root = root.resolve()
+    if not root.exists():
+        raise FileNotFoundError(2, "No such file or folder", str(root))
+    paths, skipped = discovery.find(root, settings.exclude)
+    hashes = _hashes(root, paths)
+    memory = Cache(root, cache)
+    key = _key(paths, hashes, skipped, settings)
+    known = memory.result(key)
+    if known is not None:
+        report = Report.from_dict(str(root), known)
+    else:
+        readings = _readings(root, paths, hashes, memory, jobs, progress)
+        report = _look(root, paths, readings, skipped, settings)
+        memory.keep_result(key, report.as_dict())
+    report = _reduced(report, settings, root)
+    return replace(report, seconds=time.perf_counter() - started)
+
+
+def _hashes(root: Path, paths: list[str]) -> list[bytes | None]:
+    folder = root if root.is_dir() else root.parent
+    found: list[bytes | None] = []
+    for one in paths:
+        try:
+            data = (folder / one).read_bytes()
+            found.append(hashlib.blake2b(data, digest_size=16).digest())
+        except OSError:
+            found.append(None)
+    return found
+
+
+def _key(
+    paths: list[str], hashes: list[bytes | None], skipped: list[Skipped], settings: Settings
+) -> str:
+    seen = hashlib.blake2b(repr(settings.catalogue).encode(), digest_size=16)
+    for path, digest in zip(paths, hashes, strict=True):
+        seen.update(path.encode("utf-8", "surrogateescape") + (digest or b"?"))
+    seen.update(repr(skipped).encode("utf-8", "replace"))
+    return seen.hexdigest()
+
+
+def _readings(  # noqa: PLR0917 - one caller, in this file
+    root: Path,
+    paths: list[str],
+    hashes: list[bytes | None],
+    memory: Cache,
+    jobs: int | None,
+    progress: Progress | None,
+) -> dict[int, Reading]:
+    known = memory.readings()
+    readings: dict[int, Reading] = {}
+    missing: list[tuple[int, str]] = []
+    for position, digest in enumerate(hashes):
+        if digest is not None and digest in known:
+            readings[position] = known[digest]
+        else:
+            missing.append((position, paths[position]))
+    for position, one in read_all(root, missing, jobs) if missing else ():
+        readings[position] = one
+        if progress is not None:
+            progress(len(readings), len(paths))
+    if missing:
+        memory.keep_readings(
+            {digest: readings[at] for at, digest in enumerate(hashes) if digest is not None}
+        )
+    return readings
+
+
+def _look(
+    root: Path,
+    paths: list[str],
+    readings: dict[int, Reading],
+    skipped: list[Skipped],
+    settings: Settings,
+) -> Report:
+    skipped = [
+        *skipped,
+        *(
+            Skipped(paths[at], one.line, one.reason)
+            for at, one in sorted(readings.items())
+            if one.reason
+        ),
+    ]
+    good = {at: one for at, one in readings.items() if not one.reason}
+    store = Store(
+        {at: one.dump for at, one in good.items()},
+        {at: one.summary for at, one in sorted(good.items()) if one.summary is not None},
+        sorted(at for at, one in good.items() if one.live),
+    )
+    entries = catalogue(settings.catalogue)
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(limit, _DEEP))
+    try:
+        modules = Modules(paths, discovery.above(root), entries.roots)
+        survey = Survey(paths, store, modules, entries)
+        found = [one for detect in DETECTORS for one in detect(survey)]
+    finally:
+        sys.setrecursionlimit(limit)
+    found = _at_source(root, _unignored(_joined(found), survey, paths))
+    summaries = store.summaries.values()
+    counts = {
+        "files": len(paths),
+        "lines": sum(one.lines for one in summaries),
+        "mixed_files": sum(1 for one in summaries if one.async_functions and one.sync_functions),
+        "async_functions": sum(one.async_functions for one in summaries),
+        "sync_functions": sum(one.sync_functions for one in summaries),
+        "asyncio_run_calls": sum(one.loop_runs for one in summaries),
+        "syntax_errors": sum(
+            1 for one in readings.values() if one.reason.startswith("syntax error")
+        ),
+        "unresolved_calls": survey.graph.unresolved,
+    }
+    return Report(str(root), tuple(found), tuple(skipped), counts)
+
+
+def _joined(found: Iterable[Finding]) -> list[Finding]:
+    """Return one finding a line and kind; a `with` that should be `async with` is only that."""
+    mixed = {(one.file, one.line) for one in found if one.kind == "sync-cm-mixed"}
+    kept: dict[tuple[str, int, str], Finding] = {}
+    for one in found:
+        if one.kind.startswith("blocking-") and (one.file, one.line) in mixed:
+            continue
+        place = (one.file, one.line, one.kind)
+        before = kept.get(place)
+        if before is None or len(one.chain) < len(before.chain):
+            kept[place] = one
+    return sorted(
+        kept.values(), key=lambda one: (one.file, one.line, CONFLICTS[one.kind].rank, one.column)
+    )
+
+
+def _unignored(found: list[Finding], survey: Survey, paths: list[str]) -> list[Finding]:
+    numbers = {path: number for number, path in enumerate(paths)}
+    kept = []
+    for one in found:
+        ignored = survey.store.facts(numbers[one.file]).ignores.get(one.line)
+        if ignored is None or (ignored and one.kind not in ignored):
+            kept.append(one)
+    return kept
+
+
+def _at_source(root: Path, found: list[Finding]) -> list[Finding]:
+    """Add each line's text and lesson, and count columns in characters."""
+    from loopclinic.lessons import treatments  # noqa: PLC0415 - lessons are only looked up once found
+
+    lessons = {kind: name for kind, (name, _) in treatments().items()}
+    folder = root if root.is_dir() else root.parent
+    lines: dict[str, list[str]] = {}
+    done = []
+    for one in found:
+        if one.file not in lines:
+            try:
+                lines[one.file] = decoded((folder / one.file).read_bytes()).split("\n")
+            except (OSError, ValueError):
+                lines[one.file] = []
+        text = lines[one.file][one.line - 1] if one.line <= len(lines[one.file]) else ""
+        column = len(text.encode()[: one.column - 1].decode("utf-8", "replace")) + 1
+        done.append(replace(one, column=column, source=text.strip(), lesson=lessons.get(one.kind)))
+    return done
+
+
+def _reduced(report: Report, settings: Settings, root: Path) -> Report:
+    least = CONFIDENCES.index(settings.min_confidence)
+    found = [
+        one
+        for one in report.findings
+        if one.kind not in settings.ignore and CONFIDENCES.index(one.confidence) >= least
+    ]
+    counts = dict(report.counts)
+    if settings.baseline:
+        baseline = Baseline.load(Path(settings.baseline))
+        found, known = baseline.without(found, root)
+        counts["in_baseline"] = known
+    return replace(report, findings=tuple(found), counts=counts)

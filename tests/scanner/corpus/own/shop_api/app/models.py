@@ -1,0 +1,10 @@
+"""Rows."""
+
+from dataclasses import dataclass
+
+
+@dataclass
+class Order:
+    id: int
+    total: int
+    open: bool = True

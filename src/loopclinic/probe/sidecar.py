@@ -102,24 +102,40 @@ class Audience:
                 self.listeners.remove(listener)
 
 
+class Line:
+    """Sends texts through a pipe that may be full: each of them whole, or not at all."""
+
+    def __init__(self, descriptor: int) -> None:
+        os.set_blocking(descriptor, False)
+        self.descriptor = descriptor
+        self.begun = b""
+
+    def send(self, text: bytes) -> bool:
+        """Send one text, or drop it where nobody has read for long; False if nobody can any more."""
+        try:
+            while self.begun:
+                self.begun = self.begun[os.write(self.descriptor, self.begun) :]
+            # A pipe takes a part of what is longer than PIPE_BUF; the rest of it goes first then.
+            self.begun = text[os.write(self.descriptor, text) :]
+        except BlockingIOError:
+            return True  # the latest are not worth more than the first
+        except OSError:
+            return False
+        return True
+
+
 def watch(arguments: list[str]) -> None:
     """Look until the program is gone."""
     pid, number, beat, dumps, reports = map(int, arguments[:5])
     patience, token, library = float(arguments[5]), arguments[6], arguments[7:]
     memory = mmap.mmap(beat, BEAT.size, prot=mmap.PROT_READ)
     os.set_blocking(dumps, False)
-    os.set_blocking(reports, False)
     audience = Audience(token)
 
+    line = Line(reports)
+
     def report(values: dict[str, object]) -> bool:
-        text = json.dumps(values)
-        try:
-            os.write(reports, text.encode() + b"\n")
-        except BlockingIOError:
-            return True  # nobody has read for long: the latest are not worth more than the first
-        except OSError:
-            return False
-        return True
+        return line.send(json.dumps(values).encode() + b"\n")
 
     if not report({"port": audience.port}):
         return

@@ -179,9 +179,29 @@ def _stall(stall: Stall) -> dict[str, Any]:
         "function": stall.function,
         "conflict": stall.conflict,
         "gil": stall.gil_held,
+        "diagnosis": stall.diagnosis,
+        "task": stall.task,
+        "burst": stall.burst,
+        "garbage": stall.file is None and stall.garbage > 0,
+        **_source(stall),
         "cell": stall.synchronous_cell,
         "stack": [_frame(frame) for frame in stall.stack[inner:][-_FRAMES:]],
     }
+
+
+def _source(stall: Stall) -> dict[str, str | None]:
+    """Return where a page can find the line: a cell by its prompt, a file in both ways it may be written."""
+    if stall.cell is not None:
+        return {"prompt": stall.cell.removeprefix("cell "), "file": None, "fileFromHome": None}
+    path = Path(stall.file) if stall.file else None
+    if path is None or not path.is_absolute():
+        return {"prompt": None, "file": None, "fileFromHome": None}
+    return {"prompt": None, "file": path.as_posix(), "fileFromHome": _from_home(path)}
+
+
+def _from_home(path: Path) -> str | None:
+    home = Path.home()
+    return f"~/{path.relative_to(home).as_posix()}" if path.is_relative_to(home) else None
 
 
 def _frame(frame: Frame) -> dict[str, str]:
@@ -196,6 +216,4 @@ def _notebooks() -> dict[str, str | None] | None:
         folder = kit_root() / "notebooks"
     except KitNotFoundError:
         return None
-    home = Path.home()
-    near = folder.relative_to(home) if folder.is_relative_to(home) else None
-    return {"absolute": folder.as_posix(), "fromHome": f"~/{near.as_posix()}" if near else None}
+    return {"absolute": folder.as_posix(), "fromHome": _from_home(folder)}

@@ -24,6 +24,12 @@ __all__ = ["Scope"]
 _EVERY = 0.1  # seconds between ticks
 _UNSEEN = 150.0  # seconds without a sign of life from any page until a scope stops to measure
 _STATIC = Path(__file__).parent / "static"
+_PARTS = ("words", "track", "elements", "strip", "exports", "rows", "chip", "view", "scope")
+
+
+def page_source() -> str:
+    """Return the page's code as the one module that anywidget takes: the files one after another."""
+    return "\n".join((_STATIC / f"{name}.js").read_text("utf-8") for name in _PARTS)
 
 
 class Scope(anywidget.AnyWidget):
@@ -42,7 +48,7 @@ class Scope(anywidget.AnyWidget):
         UnsupportedLoopError: the loop has no selector.
     """
 
-    _esm = _STATIC / "scope.js"
+    _esm = page_source()
     _css = _STATIC / "scope.css"
     # Asked for afresh whenever a page is (re)loaded; never pushed.
     history = traitlets.Any(None).tag(sync=True, to_json=lambda _, scope: scope.recorder.history())
@@ -111,6 +117,9 @@ class Scope(anywidget.AnyWidget):
         self._unsubscribe = self.probe.subscribe(self._tick, every=_EVERY)
 
     def _tick(self) -> None:
+        if self.probe.loop is not None and self.probe.loop.is_closed():
+            self.stop()  # nothing will ever happen on it
+            return
         tick = self.recorder.tick()
         if tick["stall"] is not None or tick["ended"]:
             # A stuck loop can't hear the page either.

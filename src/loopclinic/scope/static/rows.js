@@ -1,0 +1,94 @@
+// The list of stalls: each with its line, what it was, and the lesson that treats it.
+
+/** Return a file's path as JupyterLab's server knows it, or null outside of JupyterLab or its root. */
+function labPath(...candidates) {
+  const config = document.getElementById("jupyter-config-data")?.textContent;
+  if (!config) return null;
+  const root = JSON.parse(config).serverRoot?.replace(/\/+$/, "");
+  if (root === undefined) return null;
+  const found = candidates.find((candidate) => candidate?.startsWith(`${root}/`));
+  return found ? found.slice(root.length + 1) : null;
+}
+
+/** A link that JupyterLab's own command opens in a tab beside this one. */
+function opens(path, name, label, options = {}) {
+  const args = JSON.stringify({ path, ...options });
+  return make("a", { class: name, href: "#", "data-commandlinker-command": "docmanager:open", "data-commandlinker-args": args }, label);
+}
+
+class Rows {
+  constructor(track) {
+    this.track = track;
+    this.list = make("ol", { class: "lc-list" });
+    this.empty = make("p", { class: "lc-empty" });
+    this.count = make("span", { class: "lc-count" });
+    this.root = make("div", { class: "lc-scroll", tabindex: "0", role: "region", "aria-label": "Stalls, newest first" }, this.empty, this.list);
+  }
+
+  draw() {
+    const { stalls } = this.track;
+    const newest = stalls.at(-1)?.id ?? null;
+    if (newest === this.listed) return;
+    const known = new Map([...this.list.children].map((row) => [row.dataset.id, row]));
+    this.list.replaceChildren(...[...stalls].reverse().map((stall) => known.get(String(stall.id)) ?? this.row(stall)));
+    this.listed = newest;
+    this.ages();
+  }
+
+  ages() {
+    const now = this.track.kernelNow();
+    const { stalls } = this.track;
+    for (const row of this.list.children) write(row.querySelector("time"), ago(now - Number(row.dataset.end)));
+    const cells = stalls.filter((stall) => stall.cell).length;
+    write(this.count, stalls.length ? [stalls.length - cells && `${stalls.length - cells} on the loop`, cells && `${cells} by plain cells`].filter(Boolean).join(", ") : "");
+    write(this.empty, stalls.length ? "" : this.track.stuck() ? "This one is listed here when it ends." : "Nothing has stalled yet. Run the next cell.");
+  }
+
+  row(stall) {
+    const row = make("li", { "data-id": stall.id, "data-end": stall.started + stall.seconds, class: stall.cell ? "lc-row lc-row-cell" : "lc-row" });
+    const [number, unit] = duration(stall.seconds);
+    const treatment = make("span", { class: "lc-treatment" }, ...this.treatment(stall));
+    const middle = make("div", { class: "lc-place" });
+    const line = make("code", {}, stall.code || "");
+    const said = [stall.diagnosis, stall.task && `Task ${stall.task}.`].filter(Boolean).join(" ");
+    if (stall.stack.length > 1 || said) {
+      const frames = stall.stack.map((frame) => make("li", {}, make("span", {}, `${frame.where} in ${frame.function}`), make("code", {}, frame.code)));
+      const summary = make("summary", { title: "Show the calls that led there" }, make("span", { class: "lc-line" }, this.where(stall), line));
+      middle.append(make("details", {}, summary, ...(said ? [make("p", { class: "lc-said" }, said)] : []), make("ol", { class: "lc-stack" }, ...frames)));
+    } else middle.append(this.where(stall), line);
+    row.append(make("span", { class: "lc-length" }, glyph(stall.cell ? "cell" : "stalled"), make("b", {}, number), make("i", {}, unit)), middle, treatment, make("time"));
+    return row;
+  }
+
+  /** The place: a link to the source where JupyterLab can open it, or to the cell above. */
+  where(stall) {
+    const name = "lc-where";
+    if (stall.prompt) {
+      const link = make("a", { class: name, href: "#", title: "Show the cell" }, stall.where);
+      link.addEventListener("click", (event) => { event.preventDefault(); this.show(stall.prompt); });
+      return link;
+    }
+    const path = labPath(stall.file, stall.fileFromHome);
+    return path === null ? make("span", { class: name }, stall.where) : opens(path, name, stall.where, { factory: "Editor" });
+  }
+
+  show(prompt) {
+    const page = this.root.closest(".jp-NotebookPanel") ?? document;
+    const cell = [...page.querySelectorAll(".jp-InputPrompt")].find((one) => one.textContent.trim() === `${prompt}:`);
+    cell?.closest(".jp-Cell")?.scrollIntoView({ block: "center" });
+  }
+
+  treatment(stall) {
+    if (stall.cell) return ["synchronous cell"];
+    if (stall.burst) return ["too much work"];
+    if (!stall.conflict) return [stall.garbage ? "garbage collection" : stall.gil ? "the GIL was held" : ""];
+    const words = stall.gil ? `${stall.conflict}, the GIL was held` : stall.conflict;
+    const treated = this.track.settings.lessons[stall.conflict];
+    if (!treated) return [words];
+    const [name, title] = treated;
+    const folder = this.track.settings.notebooks;
+    const path = labPath(...[folder?.absolute, folder?.fromHome].map((one) => one && `${one}/${name}.ipynb`));
+    const label = `lesson ${name.split("_")[0]}: ${title}`;
+    return [words, path === null ? make("span", { class: "lc-lesson" }, label) : opens(path, "lc-lesson", label)];
+  }
+}

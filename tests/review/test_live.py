@@ -6,6 +6,7 @@ import re
 import select
 import signal
 import struct
+import subprocess
 import sys
 
 import pytest
@@ -61,6 +62,16 @@ def test_without_a_terminal_it_is_lines_and_quiet_is_nothing():
             view.hear({"kind": "stall", "id": 1, "stall": stall()})
             view.refresh()
         assert bool(out.getvalue()) is not quiet
+
+
+def test_the_foot_needs_rich_and_nothing_else_of_the_kit():
+    pytest.importorskip("rich")
+    code = (
+        "import sys, loopclinic.cli.run, loopclinic.review.footer; "
+        "print({'anywidget', 'ipywidgets', 'matplotlib', 'aiohttp', 'psutil'} & {*sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
 
 
 def test_silence_is_told_as_what_it_may_be(monkeypatch):

@@ -13,11 +13,12 @@ from rich.console import Console
 from rich.text import Text
 
 from loopclinic.review.recording import Recording
-from loopclinic.scope.terminal import FREE, STUCK
 from loopclinic.units import duration
 
 __all__ = ["Footer"]
 
+# As in the scope's terminal view, which needs more than rich.
+STUCK, FREE = "bold #D55E00", "bold #009E73"  # Okabe and Ito's: told apart by everybody
 _HEIGHT = 3
 _SMALLEST = 8  # lines of a terminal that leave room for a program above
 _SILENCE = 0.6  # seconds without a tick that call for a word

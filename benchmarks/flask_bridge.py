@@ -52,7 +52,7 @@ async def main() -> None:
     rates = found.times("rate", "DrainedBridge", "LoopPerRequest")
     tails = found.times("p99", "DrainedBridge", "LoopPerRequest")
     bridge = found["DrainedBridge"]
-    constant = bridge.spread("threads")[1] == 1 and bridge.spread("connections")[1] <= ladder.SIZE
+    constant = bridge.spread("threads")[1] <= 1 and bridge.spread("connections")[1] <= ladder.SIZE
     print(
         f"bridge: at least twice the webhooks a second in every round: {min(rates):.1f} times, "
         f"{VERDICTS[min(rates) >= 2]}"

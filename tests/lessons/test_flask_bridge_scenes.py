@@ -95,7 +95,7 @@ async def test_three_restarts_under_load_lose_nothing_of_the_bridge(dsn):
         run = await deploy(ladder.DrainedBridge, dsn, rate=80, seconds=0.5, seed=seed)
         assert run.promised > 10, run
         assert run.lost == 0, run
-        assert run.threads == 1
+        assert run.threads <= 1
         assert run.connections <= ladder.SIZE
     with Ledger(dsn) as ledger:
         assert ledger.miscounted() == 0
@@ -109,6 +109,7 @@ async def test_daemon_threads_lose_what_they_promised_and_the_bridges_do_not(dsn
     if daemon.lost == 0:  # on a machine with time to spare: once more, with more of them
         daemon = await deploy(ladder.DaemonThreads, dsn, rate=400, seconds=1.0)
     assert daemon.lost > 0, daemon
+    assert daemon.threads > 2
     assert (per_request.lost, native.lost) == (0, 0)
     assert f"{daemon.lost} of these lost" in str(daemon)
     told = str(await diagnose(daemon, dsn))
@@ -161,7 +162,7 @@ async def test_the_patch_allows_nesting_and_loses_counts_and_warnings():
     told = str(await patched(rounds=1))
     possible, _, hidden, broken = told.splitlines()
     assert "plain RuntimeError: This event loop is already running; patched an answer" in possible
-    assert "plain ...took 0.2" in hidden
+    assert "plain ...took 0." in hidden
     assert "patched nothing" in hidden
     assert "plain 10 tasks counted to 10; patched 10 tasks counted to 1." in broken
 

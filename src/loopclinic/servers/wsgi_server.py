@@ -4,7 +4,6 @@ import base64
 import importlib
 import logging
 import os
-import queue
 import signal
 import socket
 import sys
@@ -43,7 +42,8 @@ class Host:
         """The error that `close()` raised."""
         self.late = False
         """Whether `close()` had not returned at the end of the grace."""
-        self._over: queue.SimpleQueue[None] = queue.SimpleQueue()  # an Event's lock is no handler's
+        self._door, self.bell = socket.socketpair()
+        self.bell.setblocking(False)
         self._server: Any = create_server(
             getattr(hosted, "app", hosted),
             sockets=[listening],
@@ -65,8 +65,8 @@ class Host:
         return sum(bool(one.requests or one.total_outbufs_len) for one in channels)
 
     def end(self) -> None:
-        """Ask for the end; may be called in a signal handler."""
-        self._over.put(None)
+        """Ask for the end."""
+        self.bell.send(b"\0")
 
     def serve(self) -> None:
         """Serve on a thread of its own; returns at once."""
@@ -74,7 +74,8 @@ class Host:
 
     def run(self) -> None:
         """Wait until the end is asked for, then bring it about."""
-        self._over.get()
+        while self._door.recv(1)[0] not in (0, signal.SIGTERM):
+            pass  # another signal of the application's own
         deadline = time.monotonic() + self.grace
         self.phase = "closing"
         self._server.trigger.pull_trigger(self._stop_listening)
@@ -124,7 +125,10 @@ def main(link: ParentLink) -> None:
     if listening is None or hosted is None:
         sys.exit(1)
     host = Host(hosted, listening, threads=spec["threads"], grace=spec["grace"])
-    signal.signal(signal.SIGTERM, lambda *_: host.end())
+    # A signal may reach any thread, while Python's handlers run on the main one when that wakes up:
+    # the bell is rung by whichever it is.
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    signal.set_wakeup_fd(host.bell.fileno(), warn_on_full_buffer=False)
 
     def answer(call: Any) -> Any:
         if call == "terminate":

@@ -16,6 +16,7 @@ from loopclinic.lessons.flask_bridge.provider import Delivery, Provider
 from loopclinic.lessons.flask_bridge.serving import Way, name_of, served
 from loopclinic.lessons.flask_bridge.timeline import timeline
 from loopclinic.lessons.flask_bridge.updates import DEMO_SECRET, draw
+from loopclinic.lessons.flask_bridge.watching import Sample, Watch
 from loopclinic.lessons.prediction import Prediction
 from loopclinic.servers.wsgi import WsgiServer
 
@@ -26,7 +27,6 @@ RATE = 150.0
 _AFTER = 0.1
 """Seconds for which the provider goes on after SIGTERM: it does not know of it."""
 _GRACE = 5.0
-_LOOK = 0.05
 
 
 @dataclass(frozen=True, repr=False)
@@ -47,18 +47,17 @@ class Deploy:
     """From SIGTERM to the end of the process."""
     terminated: float
     """Seconds from the first webhook to SIGTERM."""
-    series: tuple[tuple[float, int, int], ...]
-    """Seconds, threads beside those of the server, connections to the database."""
+    series: tuple[Sample, ...]
 
     @property
     def threads(self) -> int:
         """The most threads at once."""
-        return max((one[1] for one in self.series), default=0)
+        return max((one.threads for one in self.series), default=0)
 
     @property
     def connections(self) -> int:
         """The most connections at once."""
-        return max((one[2] for one in self.series), default=0)
+        return max((one.connections for one in self.series), default=0)
 
     def __str__(self) -> str:
         return (
@@ -83,7 +82,11 @@ class Deploy:
         return head + Drawing.note(words) + timeline(self.series, self.terminated)
 
     def _repr_html_(self) -> str:
-        return Drawing.note(str(self))._repr_html_()
+        # What was lost is told where it is set against the guess.
+        return Drawing.note(
+            f"{self.sent} webhooks were sent, {self.promised} were answered 204. After SIGTERM the server "
+            f"was gone within {span(self.seconds)}; {self.put_off} found nobody, and will come again."
+        )._repr_html_()
 
 
 async def deploy(
@@ -117,20 +120,19 @@ async def _deploy(
 ) -> Deploy:
     rng = Random(seed)  # noqa: S311 - webhooks, not secrets
     webhooks = draw(rng, round(rate * (seconds + _AFTER)), secret=DEMO_SECRET, label=name_of(way))
-    series: list[tuple[float, int, int]] = []
     ledger = await asyncio.to_thread(Ledger, dsn)
     with ledger:
         await asyncio.to_thread(ledger.clear)
+        watch = Watch(server.pid, dsn, name_of(way))
         async with Provider(server.url) as provider:
-            watching = asyncio.create_task(_watch(server, series))
             terminating = asyncio.create_task(_terminate(server, seconds))
             try:
-                deliveries = await _send(provider, webhooks, rate)
-                terminated = await terminating
-                await server.ended(_GRACE + 1)
-                gone = time.perf_counter()
+                with watch:
+                    deliveries = await _send(provider, webhooks, rate)
+                    terminated = await terminating
+                    await server.ended(_GRACE + 1)
+                    gone = time.perf_counter()
             finally:
-                watching.cancel()
                 terminating.cancel()
         await asyncio.sleep(0.3)  # what PostgreSQL has already, it carries out
         promised = {one.webhook.id for one in deliveries if one.status == 204}  # noqa: PLR2004
@@ -145,7 +147,7 @@ async def _deploy(
         failed=len(deliveries) - len(promised) - put_off,
         seconds=gone - terminated,
         terminated=seconds,
-        series=tuple(series),
+        series=tuple(watch.samples),
     )
 
 
@@ -167,19 +169,6 @@ async def _terminate(server: WsgiServer, after: float) -> float:
     return time.perf_counter()
 
 
-async def _watch(server: WsgiServer, series: list[tuple[float, int, int]]) -> None:
-    """Note threads and connections until the server is gone."""
-    clock = asyncio.get_running_loop().time
-    began = clock()
-    while not server.gone():
-        try:
-            state = await server.state_async()
-        except Exception:
-            return  # it ended while it was asked
-        series.append((clock() - began, state["threads"], state["connections"]))
-        await asyncio.sleep(_LOOK)
-
-
 async def score(*ways: Way, dsn: str, seconds: float = 0.8) -> Drawing:
     """Deploy each way under the same load; the fewest lost wins. About two seconds each."""
     found = await deploys(*ways, dsn=dsn, seconds=seconds)
@@ -197,7 +186,7 @@ async def score(*ways: Way, dsn: str, seconds: float = 0.8) -> Drawing:
     )
     note = (
         f"{RATE:.0f} webhooks a second for {span(seconds)}, and for a moment after SIGTERM. Put off: 503 "
-        "or nobody there, so the provider comes again. Threads beside those of the server, the most."
+        "or nobody there, so the provider comes again. Threads beyond those at rest, and connections: the most."
     )
     return Drawing(
         f"<table><thead>{head}</thead><tbody>{rows}</tbody></table><p class='lc-muted'>{note}</p>",

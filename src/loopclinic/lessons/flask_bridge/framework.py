@@ -11,7 +11,6 @@ from typing import Any
 import cloudpickle
 from aiohttp import web
 
-from loopclinic.lessons.flask_bridge.serving import connections_to
 from loopclinic.lessons.flask_bridge.updates import DEMO_SECRET, PATH, SIGNATURE, genuine
 from loopclinic.servers.lifeline import ParentLink
 
@@ -20,7 +19,6 @@ __all__ = ["main"]
 
 async def _serve(link: ParentLink) -> None:
     spec = link.spec
-    dsn = spec["options"]["dsn"]
     way = cloudpickle.loads(base64.b64decode(spec["value"]))(**spec["options"])
     loop, over = asyncio.get_running_loop(), asyncio.Event()
     phase = "serving"
@@ -43,7 +41,7 @@ async def _serve(link: ParentLink) -> None:
             return loop.call_soon_threadsafe(over.set) and None
         if call == "phase":
             return phase
-        return {"phase": phase, "threads": 0, "connections": connections_to(dsn)}
+        return {"phase": phase}
 
     await way.open()
     app = web.Application()

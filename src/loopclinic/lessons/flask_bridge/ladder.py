@@ -147,11 +147,11 @@ class Native:
 
 
 COSTS = {
-    "DaemonThreads": "updates, and nobody hears of it",
-    "LoopPerRequest": "a loop, a pool and its connections for each request",
-    "AsyncView": "the same, by Flask: a loop for each request",
-    "Bridge": "a thread that waits for each request; no answer while the database stands",
-    "DrainedBridge": "the same threads, and some twenty lines that somebody has to own",
-    "Native": "the move: no Flask, and nothing on the loop may block",
+    "DaemonThreads": "updates, and nobody hears",
+    "LoopPerRequest": "a loop and a pool for each request",
+    "AsyncView": "a loop for each request, made by Flask",
+    "Bridge": "no answer while the database stands",
+    "DrainedBridge": "a thread that waits, for each request",
+    "Native": "the move away from Flask",
 }
 """What each asks in return."""

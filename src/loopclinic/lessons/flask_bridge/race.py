@@ -1,6 +1,5 @@
 """Ways side by side: the same webhooks, as many threads, in turns."""
 
-import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from html import escape
@@ -11,6 +10,7 @@ from loopclinic.lessons.drawing import Drawing, span
 from loopclinic.lessons.flask_bridge.ladder import COSTS
 from loopclinic.lessons.flask_bridge.ledger import named
 from loopclinic.lessons.flask_bridge.serving import THREADS, Way, name_of, served
+from loopclinic.lessons.flask_bridge.watching import Watch
 from loopclinic.load.progress import Progress
 from loopclinic.servers.process import ServerProcess
 
@@ -100,7 +100,7 @@ class Race:
             rate, (least, most) = one.typical("rate"), one.spread("rate")
             color = "calm" if one.spread("connections")[1] <= THREADS / 2 else "stall"
             rows.append(
-                f"<tr><td><code>{escape(one.name)}</code></td><td style='min-width:130px'><div style="
+                f"<tr><td><code>{escape(one.name)}</code></td><td style='min-width:90px'><div style="
                 f"'height:12px;border-radius:2px;width:{rate / best:.0%};"
                 f"background:var(--lc-{color})'></div></td>"
                 f"<td style='white-space:nowrap'><b>{rate:.0f}</b> "
@@ -115,7 +115,7 @@ class Race:
         )
         note = (
             f"{THREADS} webhooks under way at a time, medians of {len(self.runners[0].rounds)} rounds, in "
-            "brackets the least and the most; threads beside those of the server. The bound: "
+            "brackets the least and the most; threads beyond those at rest. The bound: "
             f"<code>record</code> alone, without any web, {self.bound.typical('rate'):.0f} a second."
         )
         return Drawing(
@@ -152,15 +152,10 @@ def race(
                     "label": f"{name}-{number}",
                 }
                 pending = provider.submit(order)
-                states = [servers[index].state()]
-                while not pending.done():
-                    time.sleep(0.1)
-                    states.append(servers[index].state())
-                most = {
-                    kind: float(max(state[kind] for state in states))
-                    for kind in ("threads", "connections")
-                }
-                found[index].append({**pending.result(), **most})
+                with Watch(servers[index].pid, dsn, name) as watch:
+                    row = pending.result(30 + seconds)
+                most = {kind: float(watch.most(kind)) for kind in ("threads", "connections")}
+                found[index].append({**row, **most})
             bounds.append(
                 provider.call(
                     {

@@ -4,15 +4,13 @@ import inspect
 import json
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
 
-import psutil
 from flask import Flask, request
 
 from loopclinic.lessons.flask_bridge.updates import DEMO_SECRET, PATH, SIGNATURE, genuine
 from loopclinic.servers.wsgi import WsgiServer
 
-__all__ = ["THREADS", "FrameworkServer", "Receiving", "Way", "connections_to", "name_of", "served"]
+__all__ = ["THREADS", "FrameworkServer", "Receiving", "Way", "name_of", "served"]
 
 Way = Callable[[str], Any]
 """`way(dsn)` returns an object with `store(update)`, and `close()` if it is to be closed."""
@@ -25,7 +23,6 @@ class Receiving:
     """A Flask application around a way: signatures, statuses, and nothing else."""
 
     def __init__(self, way: Way, dsn: str) -> None:
-        self._dsn = dsn
         self._way = way(dsn)
         self._closing = False
         self.app = Flask(__name__)
@@ -60,10 +57,6 @@ class Receiving:
         if close is not None:
             close()
 
-    def state(self) -> dict[str, Any]:
-        """Return how many connections to the database this process has."""
-        return {"connections": connections_to(self._dsn)}
-
 
 class FrameworkServer(WsgiServer):
     """The same for a way that awaits: aiohttp on a loop, in a process of its own."""
@@ -78,15 +71,6 @@ def accepted() -> dict[str, Any] | None:
         return None
     update: dict[str, Any] = json.loads(body)
     return update
-
-
-def connections_to(dsn: str) -> int:
-    """Count this process' open connections to the database."""
-    port = urlsplit(dsn).port or 5432
-    return sum(
-        bool(one.raddr and one.raddr.port == port and one.status == "ESTABLISHED")
-        for one in psutil.Process().net_connections("tcp")
-    )
 
 
 def served(way: Way, dsn: str, *, grace: float = 5.0) -> WsgiServer:

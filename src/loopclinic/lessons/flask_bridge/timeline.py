@@ -1,9 +1,10 @@
 """Threads and connections of a server over time, with its SIGTERM, as a small picture."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 
 from loopclinic.lessons.drawing import Drawing, span
+from loopclinic.lessons.flask_bridge.watching import Sample
 
 __all__ = ["timeline"]
 
@@ -11,8 +12,8 @@ _WIDTH, _HEIGHT = 720.0, 170.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44.0, 112.0, 18.0, 24.0
 
 
-def timeline(series: Sequence[tuple[float, int, int]], terminated: float) -> Drawing:
-    """Draw (seconds, threads, connections), and a line where SIGTERM came."""
+def timeline(series: Sequence[Sample], terminated: float) -> Drawing:
+    """Draw threads and connections, and a line where SIGTERM came."""
     if not series:
         return Drawing.note("The server was gone before it could be asked.")
     ends = max(series[-1][0], terminated) * 1.02
@@ -38,9 +39,10 @@ def timeline(series: Sequence[tuple[float, int, int]], terminated: float) -> Dra
         f"<text class='lc-muted' x='{_LEFT - 8}' y='{y(one) + 4:.1f}' text-anchor='end'>{one}</text>"
         for one in ticks
     )
-    labels = _labels(
-        [("threads", series[-1][1], "stall"), ("connections", series[-1][2], "lag")], y
-    )
+    # Where the lines are highest: at the end both are down, or cut off.
+    most_threads = max(one.threads for one in series)
+    most_links = max(one.connections for one in series)
+    labels = _labels([("threads", most_threads, "stall"), ("connections", most_links, "lag")], y)
     at = x(terminated)
     svg = (
         f"<svg class='lc-wide' viewBox='0 0 {_WIDTH:.0f} {_HEIGHT:.0f}' role='img' "
@@ -56,9 +58,9 @@ def timeline(series: Sequence[tuple[float, int, int]], terminated: float) -> Dra
     return Drawing(svg, _words(series, terminated))
 
 
-def _labels(lines: list[tuple[str, int, str]], y: "object") -> str:
+def _labels(lines: list[tuple[str, int, str]], y: Callable[[float], float]) -> str:
     right = _WIDTH - _RIGHT + 8
-    places = [min(max(y(value), _TOP + 4), _HEIGHT - _BOTTOM) for _, value, _ in lines]  # type: ignore[operator]
+    places = [min(max(y(value), _TOP + 4), _HEIGHT - _BOTTOM) for _, value, _ in lines]
     if abs(places[0] - places[1]) < 16:  # noqa: PLR2004 - a line of text
         places = [places[0] - 8, places[0] + 8]
     return "".join(
@@ -67,7 +69,7 @@ def _labels(lines: list[tuple[str, int, str]], y: "object") -> str:
     )
 
 
-def _words(series: Sequence[tuple[float, int, int]], terminated: float) -> str:
+def _words(series: Sequence[Sample], terminated: float) -> str:
     threads = max(one[1] for one in series)
     links = max(one[2] for one in series)
     return f"Threads grow to {threads} and connections to {links} until SIGTERM after {span(terminated)}."

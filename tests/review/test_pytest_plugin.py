@@ -200,6 +200,36 @@ def test_uvloop():
     assert "time.sleep(0.3)" in str(result.stdout)
 
 
+def test_a_loop_that_outlives_the_test_is_judged_and_left_alone(suite):
+    result = suite(
+        HEAD
+        + """
+import threading
+
+loop = asyncio.new_event_loop()
+thread = threading.Thread(target=loop.run_forever)
+
+@pytest.mark.loop_budget(0.1)
+def test_starts():
+    thread.start()
+    async def stuck():
+        await asyncio.sleep(0)
+        time.sleep(0.3)
+        await asyncio.sleep(0)
+    asyncio.run_coroutine_threadsafe(stuck(), loop).result()
+
+def test_is_left():
+    names = [one.name for one in threading.enumerate()]
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+    assert not [name for name in names if name.startswith("loopclinic")]
+"""
+    )
+    result.assert_outcomes(failed=1, passed=1)
+    result.stdout.fnmatch_lines(["FAILED *::test_starts *"])
+
+
 def test_a_test_that_fails_anyhow_keeps_its_own_reason(suite):
     result = suite(STUCK + "    assert 1 == 2\n")
     result.assert_outcomes(failed=1)

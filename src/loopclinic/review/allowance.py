@@ -1,7 +1,9 @@
 """What a test's event loops are allowed, and what they were found to do."""
 
 import asyncio
+import contextlib
 import threading
+from collections.abc import Iterator
 
 from loopclinic.conflicts import CONFLICTS
 from loopclinic.probe import Probe, Report, Stall, user_code
@@ -25,9 +27,17 @@ class LoopProbe:
         self._done: list[Report] = []
         self._hook = RunningLoops(self._begin, self._end)
 
-    def listening(self) -> RunningLoops:
-        """Return a context manager that gives each loop a probe while it runs."""
-        return self._hook
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        """Give each loop that begins to run a probe, until it ends or the block does."""
+        try:
+            with self._hook:
+                yield
+        finally:
+            with self._lock:
+                left = list(self._probes.values())  # in threads that outlive the test
+                self._probes.clear()
+            self._done += [probe.stop() for probe in left]
 
     @property
     def stalls(self) -> tuple[Stall, ...]:

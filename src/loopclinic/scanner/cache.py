@@ -1,5 +1,6 @@
 """Facts by content hash, and the findings of a tree that has not changed, in the user's state folder."""
 
+import contextlib
 import hashlib
 import json
 import marshal
@@ -105,5 +106,6 @@ def _write(path: Path | None, data: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         part.write_bytes(data)
         part.replace(path)
-    except OSError:
-        part.unlink(missing_ok=True)  # a cache that can't be written is only slower
+    except OSError:  # a scan without a cache is only slower
+        with contextlib.suppress(OSError):
+            part.unlink()

@@ -46,27 +46,31 @@ class _Crew:
     """Workers, each with its share, and a thread each that listens to it."""
 
     def __init__(self, folder: Path, files: Sequence[tuple[int, str]], count: int) -> None:
-        self._left = dict(files)
+        self._files = files
         self._folder = folder
+        self._count = count
+        self._found: queue.SimpleQueue[tuple[int, Reading] | None] = queue.SimpleQueue()
+        self._workers: list[subprocess.Popen[bytes]] = []
+        self._threads: list[threading.Thread] = []
+
+    def _start(self) -> None:
         source = str(Path(loopclinic.__file__).parents[1])
         environment = {**os.environ, "PYTHONPATH": source}
-        self._found: queue.SimpleQueue[tuple[int, Reading] | None] = queue.SimpleQueue()
-        self._workers = [
-            subprocess.Popen(
+        for number in range(self._count):
+            worker = subprocess.Popen(
                 [sys.executable, "-P", "-m", "loopclinic.scanner.worker"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 env=environment,
             )
-            for _ in range(count)
-        ]
-        self._threads = []
-        for number, worker in enumerate(self._workers):
-            share = [(position, str(folder / name)) for position, name in files[number::count]]
+            self._workers.append(worker)
+            share = [
+                (at, str(self._folder / name)) for at, name in self._files[number :: self._count]
+            ]
             thread = threading.Thread(target=self._listen, args=(worker, share), daemon=True)
-            thread.start()
             self._threads.append(thread)
+            thread.start()
 
     def _listen(self, worker: "subprocess.Popen[bytes]", share: list[tuple[int, str]]) -> None:
         assert worker.stdin is not None
@@ -86,15 +90,17 @@ class _Crew:
     def results(self) -> Iterator[tuple[int, Reading]]:
         """Yield what the workers found; what a dying worker left undone is reported as such."""
         ended = 0
+        left = dict(self._files)
         try:
+            self._start()
             while ended < len(self._workers):
                 one = self._found.get()
                 if one is None:
                     ended += 1
                     continue
-                self._left.pop(one[0], None)
+                left.pop(one[0], None)
                 yield one
-            for position in self._left:
+            for position in left:
                 reason = "the process that read it ended early: it may be nested too deep"
                 yield position, Reading(reason=reason)
         finally:

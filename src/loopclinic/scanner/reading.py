@@ -84,12 +84,21 @@ def decoded(data: bytes) -> str:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise _UnreadableError(
-            f"not {error.encoding}, which it claims to be: byte 0x{data[error.start]:02x}", line
-        ) from error
+        raise _misread(data, error, "which it claims to be") from error
     except (SyntaxError, LookupError) as error:
-        raise _UnreadableError(f"encoding: {getattr(error, 'msg', error)}", 1) from error
+        message = getattr(error, "msg", str(error))
+        try:
+            data.decode("utf-8")
+        except UnicodeDecodeError as cause:
+            if "missing" in message:
+                raise _misread(data, cause, "and it names no other encoding") from cause
+        raise _UnreadableError(f"encoding: {message}", 1) from error
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     return text.removeprefix("\ufeff")
+
+
+def _misread(data: bytes, error: UnicodeDecodeError, why: str) -> _UnreadableError:
+    line = data.count(b"\n", 0, error.start) + 1
+    byte = data[error.start] if error.start < len(data) else 0
+    return _UnreadableError(f"not {error.encoding}, {why}: byte 0x{byte:02x}", line)

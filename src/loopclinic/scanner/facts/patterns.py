@@ -32,6 +32,7 @@ _READS = re.compile(
     r"|resolve|compute|enrich|scrape|embed|transcribe|translate|summar|classify|score|price|quote"
     r"|build|render|process|handle|send|notify|upload|publish|ping|probe|sync|refresh|validate)"
 )
+_LOCK = re.compile("lock|mutex|sem|guard", re.IGNORECASE)
 _IN_ORDER = re.compile(
     r"next|page|step|stage|migrat|then|commit|in_order|sequen|lock|acquire|sleep"
 )
@@ -149,7 +150,7 @@ class Patterns(Statements):
     # What is set after a look and an await
 
     def _lazy(self, body: list[ast.stmt]) -> None:
-        for node in inside(body):
+        for node in inside(body, _is_locked):
             if isinstance(node, ast.If):
                 self._lazy_if(node)
 
@@ -396,10 +397,19 @@ def _spelled_item(node: ast.expr) -> str:
     return f"{spelled(node.value)}[]" if isinstance(node, ast.Subscript) else spelled(node)
 
 
+def _is_locked(node: ast.AST) -> bool:
+    """Whether this is an `async with` on a lock."""
+    return isinstance(node, ast.AsyncWith) and any(
+        _LOCK.search(one.attr if isinstance(one, ast.Attribute) else getattr(one, "id", ""))
+        for item in node.items
+        for one in ast.walk(item.context_expr)
+    )
+
+
 def _unlocked(body: list[ast.stmt]) -> Iterator[ast.AST]:
-    """Yield nodes, without what stands under `async with`."""
+    """Yield nodes, without what stands under a lock."""
     for one in body:
-        if isinstance(one, (ast.AsyncWith, ast.FunctionDef, ast.AsyncFunctionDef)):
+        if _is_locked(one) or isinstance(one, (ast.FunctionDef, ast.AsyncFunctionDef)):
             continue
         nested = [
             child

@@ -1,7 +1,7 @@
 """Questions about pieces of a syntax tree that need no names resolved."""
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 __all__ = [
     "called_on",
@@ -16,13 +16,15 @@ __all__ = [
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 
 
-def inside(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:
-    """Yield the nodes and all below them, without the bodies of nested functions and classes."""
+def inside(
+    nodes: Iterable[ast.AST], without: Callable[[ast.AST], bool] | None = None
+) -> Iterator[ast.AST]:
+    """Yield the nodes and all below them, without nested functions, classes, and what is left out."""
     stack = list(nodes)[::-1]
     while stack:
         node = stack.pop()
         yield node
-        if not isinstance(node, _SCOPES):
+        if not isinstance(node, _SCOPES) and (without is None or not without(node)):
             stack.extend(list(ast.iter_child_nodes(node))[::-1])
 
 

@@ -142,8 +142,7 @@ def _mixed(
                 sure = "certain"
         elif one[0] == "I" and in_async:
             if survey.project.member(one[1], one[2], "__aenter__") is not None:
-                both = survey.project.member(one[1], one[2], "__enter__") is not None
-                sure = "likely" if both else "certain"
+                sure = _blocks_on_entry(survey, one)
         elif one[0] == "only":
             sure = "certain"
     if sure is not None:
@@ -151,6 +150,19 @@ def _mixed(
         yield survey.finding(file, index, event, "sync-cm-mixed", message, sure)
     elif in_async and event.flags & AWAITS_INSIDE:
         yield from _breaker_scope(survey, file, index, event)
+
+
+def _blocks_on_entry(survey: Survey, one: Type) -> str:
+    """Say how sure it is that a class with both forms should be entered by the async one."""
+    methods = [
+        member
+        for name in ("__enter__", "__exit__")
+        if (member := survey.project.member(one[1], one[2], name)) is not None
+    ]
+    if not methods:
+        return "certain"
+    blocks = any((member[1], member[3]) in survey.graph.witnesses for member in methods)
+    return "likely" if blocks else "hint"
 
 
 def _entered(survey: Survey, file: int, value: Value) -> Iterator[Type]:

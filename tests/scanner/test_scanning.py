@@ -1,0 +1,328 @@
+"""A scan as a whole: cache, processes, settings, baseline, ignore comments, forms of the report."""
+
+import io
+import json
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import pytest
+
+import loopclinic
+from loopclinic.cli.main import main
+from loopclinic.scanner import crew, scanning
+from loopclinic.scanner.reports.plan import plan
+from loopclinic.scanner.reports.sarif import sarif
+from loopclinic.scanner.reports.text import plain, show
+from loopclinic.scanner.scanning import scan_path
+from loopclinic.scanner.settings import Settings, SettingsError, settings_for
+
+APP = """\
+import asyncio
+import time
+from store import load
+
+
+async def direct():
+    time.sleep(1)
+
+
+async def through():
+    return load()
+
+
+async def hinted(xs):
+    return await asyncio.gather(*[direct() for x in xs])
+"""
+STORE = """\
+import sqlite3
+
+
+def load():
+    return sqlite3.connect("x")
+
+
+def main():
+    asyncio.run(None)
+"""
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("LOOPCLINIC_HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture
+def tree(tmp_path):
+    root = tmp_path / "project"
+    root.mkdir()
+    (root / "app.py").write_text(APP)
+    (root / "store.py").write_text(STORE)
+    (root / "broken.py").write_text("def f(:\n")
+    return root
+
+
+def kinds(report):
+    return [one.kind for one in report.findings]
+
+
+def test_json_is_as_promised(tree, capsys):
+    assert main(["scan", str(tree), "--format", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    direct, through, hint = found["findings"]
+    assert (direct["file"], direct["line"], direct["column"]) == ("app.py", 7, 5)
+    assert (direct["kind"], direct["confidence"]) == ("blocking-sleep", "certain")
+    assert direct["lesson"] == "01_blocking_sleep"
+    assert [(one["file"], one["line"], one["function"]) for one in through["chain"]] == [
+        ("app.py", 11, "through"),
+        ("store.py", 5, "load"),
+    ]
+    assert hint["confidence"] == "hint"
+    (skipped,) = found["skipped"]
+    assert (skipped["file"], skipped["line"]) == ("broken.py", 1)
+    assert f"{sys.version_info.major}.{sys.version_info.minor}" in skipped["reason"]
+    counts = found["counts"]
+    assert counts["files"] == 3
+    assert counts["syntax_errors"] == 1
+    assert (counts["async_functions"], counts["sync_functions"]) == (3, 2)
+    assert counts["mixed_files"] == 0
+
+
+def test_gates(tree, capsys):
+    def status(*more):
+        code = main(["scan", str(tree), *more])
+        capsys.readouterr()
+        return code
+
+    assert status() == 0
+    assert status("--fail-on", "any") == 1
+    assert status("--fail-on", "blocking-sleep,blocking-db") == 1
+    assert status("--fail-on", "blocking-http") == 0
+    assert status("--fail-on", "unbounded-gather") == 0  # a hint
+    assert status("--fail-on", "unbounded-gather", "--min-confidence", "hint") == 1
+    assert status("--fail-on", "any", "--ignore", "blocking-sleep,blocking-db") == 0
+    assert status("--fail-on", "no-such-kind") == 2
+
+
+def test_nothing_readable_is_status_2(tmp_path, capsys):
+    assert main(["scan", str(tmp_path / "nowhere")]) == 2
+    assert "no such file" in capsys.readouterr().err
+    (tmp_path / "empty").mkdir()
+    assert main(["scan", str(tmp_path / "empty")]) == 2
+    assert "holds no Python file" in capsys.readouterr().err
+    bad = tmp_path / "bad.py"
+    bad.write_bytes(b"\0")
+    assert main(["scan", str(bad)]) == 2
+
+
+def test_one_file_is_scanned(tree, capsys):
+    assert main(["scan", str(tree / "app.py"), "--min-confidence", "likely"]) == 0
+    printed = capsys.readouterr().out
+    assert "app.py:7:5" in printed
+    assert "01_blocking_sleep" in printed
+
+
+def test_ignore_comments(tree):
+    text = APP.replace(
+        "time.sleep(1)", "time.sleep(1)  # loopclinic: ignore[blocking-sleep] a demo"
+    )
+    text = text.replace("load()", "load()  # loopclinic: ignore[blocking-sleep] another kind")
+    (tree / "app.py").write_text(text)
+    assert kinds(scan_path(tree, Settings(min_confidence="likely"))) == ["blocking-db"]
+    (tree / "app.py").write_text(text.replace("[blocking-sleep] another kind", ""))
+    assert kinds(scan_path(tree, Settings(min_confidence="likely"))) == []
+
+
+def test_a_baseline_leaves_only_what_is_new(tree, capsys):
+    baseline = tree / "known.json"
+    assert main(["scan", str(tree), "--write-baseline", str(baseline)]) == 0
+    line = APP.splitlines()[6]
+    moved = "# a line\n" + APP.replace(line, f"{line}\n{line.replace('1', '2')}")
+    (tree / "app.py").write_text(moved)
+    capsys.readouterr()
+    code = main(
+        ["scan", str(tree), "--baseline", str(baseline), "--fail-on", "any", "--format", "json"]
+    )
+    found = json.loads(capsys.readouterr().out)
+    assert code == 1
+    assert [one["line"] for one in found["findings"]] == [9]
+    assert found["counts"]["in_baseline"] == 3
+    assert main(["scan", str(tree), "--baseline", str(tree / "none.json")]) == 2
+    assert "--write-baseline" in capsys.readouterr().err
+
+
+def test_settings_of_the_project(tree):
+    (tree / "pyproject.toml").write_text(
+        """
+        [tool.loopclinic.scan]
+        fail-on = ["blocking-db"]
+        exclude = ["broken.py"]
+        min-confidence = "likely"
+        [[tool.loopclinic.scan.catalogue]]
+        module = "inhouse.mail"
+        kind = "blocking-sdk"
+        blocks = ["send"]
+        source = "our wiki"
+        """
+    )
+    (tree / "mail.py").write_text("from inhouse import mail\nasync def f():\n    mail.send()\n")
+    settings = settings_for(tree)
+    report = scan_path(tree, settings)
+    assert kinds(report) == ["blocking-sleep", "blocking-db", "blocking-sdk"]
+    assert not report.skipped
+    assert settings.fail_on == ("blocking-db",)
+    assert settings_for(tree, min_confidence="hint").min_confidence == "hint"
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("fail_ons = []", "'fail_ons' is unknown"),
+        ("min-confidence = 'high'", "use hint, likely, certain"),
+        ("ignore = ['x']", "no conflict"),
+        ("exclude = 'x'", "wrong type"),
+        ("exclude = [", "can't be read"),
+    ],
+)
+def test_settings_that_cannot_be_used(tree, text, complaint):
+    (tree / "pyproject.toml").write_text(f"[tool.loopclinic.scan]\n{text}\n")
+    with pytest.raises(SettingsError, match=complaint):
+        settings_for(tree)
+
+
+def test_a_second_scan_reads_only_what_changed(tree, tmp_path, monkeypatch):
+    read = []
+    monkeypatch.setattr(crew, "read", lambda path: read.append(path.name) or original(path))
+    from loopclinic.scanner.reading import read as original
+
+    options = {"cache": tmp_path / "cache", "jobs": 1}
+    first = scan_path(tree, Settings(), **options)
+    assert sorted(read) == ["app.py", "broken.py", "store.py"]
+    read.clear()
+    (tree / "store.py").write_text(STORE.replace('sqlite3.connect("x")', "1"))
+    assert kinds(scan_path(tree, Settings(), **options)) == ["blocking-sleep", "unbounded-gather"]
+    assert read == ["store.py"]
+    read.clear()
+    (tree / "store.py").write_text(STORE)
+    assert scan_path(tree, Settings(), **options).findings == first.findings
+    monkeypatch.setattr(scanning, "_look", None)
+    again = scan_path(tree, Settings(), **options)
+    assert (again.findings, again.skipped, again.counts) == (
+        first.findings,
+        first.skipped,
+        first.counts,
+    )
+
+
+def test_a_damaged_cache_is_only_slower(tree, tmp_path):
+    cache = tmp_path / "cache"
+    first = scan_path(tree, Settings(), cache=cache, jobs=1)
+    for one in cache.iterdir():
+        one.write_bytes(b"\xff{")
+    assert scan_path(tree, Settings(), cache=cache, jobs=1).findings == first.findings
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    assert scan_path(tree, Settings(), cache=blocked / "x", jobs=1).findings == first.findings
+
+
+def test_processes_find_the_same(tree):
+    alone, together = (scan_path(tree, Settings(), jobs=jobs) for jobs in (1, 2))
+    assert alone.findings == together.findings
+    assert alone.skipped == together.skipped
+
+
+def test_sarif_points_at_the_lines(tree):
+    log = sarif(scan_path(tree, Settings()))
+    (run,) = log["runs"]
+    assert log["version"] == "2.1.0"
+    rules = [rule["id"] for rule in run["tool"]["driver"]["rules"]]
+    results = {one["ruleId"]: one for one in run["results"]}
+    assert set(rules) == set(results)
+    for one in results.values():
+        assert rules[one["ruleIndex"]] == one["ruleId"]
+    place = results["blocking-db"]["locations"][0]["physicalLocation"]
+    assert place["artifactLocation"] == {"uri": "app.py", "uriBaseId": "ROOT"}
+    assert place["region"] == {"startLine": 11, "startColumn": 12}
+    steps = results["blocking-db"]["codeFlows"][0]["threadFlows"][0]["locations"]
+    assert [one["location"]["physicalLocation"]["artifactLocation"]["uri"] for one in steps] == [
+        "app.py",
+        "store.py",
+    ]
+    assert "codeFlows" not in results["blocking-sleep"]
+
+
+def test_the_page_escapes_what_it_shows(tree, capsys):
+    (tree / "app.py").write_text(
+        "import time\nasync def f():\n    time.sleep(1); '<script>x</script>'\n"
+    )
+    target = tree / "page.html"
+    assert main(["scan", str(tree), "--format", "html", "--output", str(target)]) == 0
+    text = target.read_text("utf-8")
+
+    class Tags(HTMLParser):
+        def __init__(self):
+            super().__init__()
+            self.seen = []
+
+        def handle_starttag(self, tag, attrs):
+            self.seen.append(tag)
+
+    tags = Tags()
+    tags.feed(text)
+    assert tags.seen.count("script") == 1
+    assert tags.seen.count("article") == 1
+    assert "http" not in text.replace("http-equiv", "")
+
+
+def test_the_plan_is_a_checklist_worst_first(tree):
+    text = plan(scan_path(tree, Settings()))
+    assert (
+        text.index("Phase 0") < text.index("What blocks everybody") < text.index("Load and speed")
+    )
+    assert text.count("- [ ]") == 4
+    assert "line 7, blocking-sleep, lesson 01_blocking_sleep" in text
+
+
+def test_text_without_rich(tree, monkeypatch, capsys):
+    report = scan_path(tree, Settings())
+    monkeypatch.setitem(sys.modules, "rich.console", None)
+    show(report)
+    printed = capsys.readouterr().out
+    assert printed == plain(report) + "\n"
+    assert "store.py:5 load calls sqlite3.connect" in printed
+
+
+def test_text_in_a_terminal(tree):
+    from rich.console import Console
+
+    console = Console(force_terminal=True, record=True, width=100, file=io.StringIO())
+    show(scan_path(tree, Settings()), console)
+    text = console.export_text()
+    assert "app.py:11" in text
+    assert "broken.py:1" in text
+
+
+def test_the_notebook_shows_a_table_with_links(tree, monkeypatch):
+    monkeypatch.chdir(tree)
+    report = loopclinic.scan(tree, cached=False)
+    shown = report._repr_html_()
+    assert "href='app.py'" in shown
+    assert shown.count("<tr>") == 4
+    assert "store.py:5 load calls sqlite3.connect" in shown
+    assert "syntax error" in shown
+
+
+def test_the_light_install_can_scan(tree):
+    code = (
+        "import sys\n"
+        "class Only:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.partition('.')[0] not in sys.stdlib_module_names | {'loopclinic'}:\n"
+        "            raise ModuleNotFoundError(name, name=name)\n"
+        "sys.meta_path.insert(0, Only())\n"
+        "from loopclinic.cli.main import main\n"
+        f"sys.exit(main(['scan', {str(tree)!r}, '--fail-on', 'blocking-db']))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr
+    assert "sqlite3.connect" in done.stdout

@@ -65,33 +65,34 @@ def test_in_order_at_full_length(notebook, session):
             assert output.get("name") != "stderr", f"{cell.id}: {output.text}"
 
 
-def run_and_interrupt(cells, session):
-    """Run the cells up to the one that blocks; interrupt that one in the middle, then run it again."""
-    blocks = [cell for cell in cells if "blocks" in cell.metadata.get("tags", ())]
+def up_to_the_block(cells):
+    blocks = [
+        index for index, cell in enumerate(cells) if "blocks" in cell.metadata.get("tags", ())
+    ]
     assert blocks, "tag the cell that blocks the loop with `blocks`"
-    before = cells[: cells.index(blocks[0])]
+    return cells[: blocks[0] + 1]
+
+
+def test_all_at_once_in_the_same_kernel(notebook, session):
+    """As "Run All Cells" does: every request is on its way before the first reply."""
+    cells = code(notebook.quick())
+    requests = [session.send(cell.source) for cell in cells]
+    fine([session.reply(request, 90) for request in requests], cells)
+
+
+def test_restarted_and_interrupted_while_it_blocks(notebook, session):
+    session.restart()
+    *before, blocks = up_to_the_block(code(notebook.quick()))
     fine([session.run(cell.source) for cell in before], before)
-    request = session.send(blocks[0].source)
+    request = session.send(blocks.source)
     time.sleep(1.0)
     session.manager.interrupt_kernel()
     # An interrupt cancels the cell's task, which a blocking call does not notice before
     # its end: so either it ends by error, or it comes to its end.
     reply = session.reply(request, 20)
     assert reply["status"] == "ok" or reply["ename"] in INTERRUPTED
-    fine([session.run(blocks[0].source)], blocks[:1])  # as a learner does next
-
-
-def test_interrupted_then_all_at_once_in_the_same_kernel(notebook, session):
-    """As "Run All Cells" does: every request is on its way before the first reply."""
-    cells = code(notebook.quick())
-    run_and_interrupt(cells, session)
-    requests = [session.send(cell.source) for cell in cells]
-    fine([session.reply(request, 90) for request in requests], cells)
-
-
-def test_restarted_and_interrupted_at_its_first_run(notebook, session):
-    session.restart()
-    run_and_interrupt(code(notebook.quick()), session)
+    again = [*before, blocks]  # as a learner does next
+    fine([session.run(cell.source) for cell in again], again)
 
 
 def test_nothing_is_left_behind(notebook, session):

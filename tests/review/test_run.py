@@ -9,6 +9,9 @@ import zipfile
 
 import pytest
 
+from loopclinic.cli import run as cli_run
+from loopclinic.cli.main import main
+from loopclinic.review import program
 from tests.review.conftest import STALLS, command, line_of
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="signals")
@@ -337,6 +340,21 @@ def test_a_signal_that_ends_the_program_ends_us_alike_after_the_report(tmp_path)
     _, err = process.communicate(timeout=30)
     assert process.returncode == -signal.SIGTERM
     assert "program.py was ended by SIGTERM" in err
+
+
+@POSIX
+def test_as_process_1_which_no_signal_ends_the_status_is_a_shells(monkeypatch, tmp_path, capsys):
+    (tmp_path / "program.py").write_text("", "utf-8")
+    ending = program.Ending(-signal.SIGTERM, orderly=False, seconds=1.0)
+    monkeypatch.setattr(cli_run, "run_program", lambda *_, **__: ending)
+    monkeypatch.setattr(os, "kill", lambda *_: None)
+    monkeypatch.setattr("resource.setrlimit", lambda *_: None)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert main(["run", "--quiet", str(tmp_path / "program.py")]) == 128 + signal.SIGTERM
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert "was ended by SIGTERM" in capsys.readouterr().err
 
 
 @POSIX

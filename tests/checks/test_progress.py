@@ -20,6 +20,15 @@ def test_a_pass_is_kept_by_later_failures():
     assert one.passed
     assert one.attempts == 3
     assert (one.last_status, one.last_conflicts) == ("not-yet", ["blocking-retry"])
+    assert one.met == {"blocking-retry": 2}
+
+
+def test_a_file_from_before_conflicts_were_counted_is_read():
+    text = '{"schema": 1, "told_about_rights": true, "lessons": {"a": {"attempts": 3}}}'
+    progress.path().write_text(text)
+    kept = progress.read()
+    assert not kept.complaint
+    assert (kept.of("a").attempts, kept.of("a").met, kept.token) == (3, {}, "")
 
 
 def test_a_check_that_could_not_run_does_not_count():
@@ -38,6 +47,7 @@ def test_a_check_that_could_not_run_does_not_count():
         b'{"schema": 0}',
         b'{"schema": 1, "told_about_rights": true, "lessons": {"a": 3}}',
         b'{"schema": 1, "told_about_rights": true, "lessons": {"a": {"hints": "x"}}}',
+        b'{"schema": 1, "told_about_rights": true, "lessons": {"a": {"met": 3}}}',
     ],
 )
 def test_a_damaged_file_is_set_aside_and_said_so(data):

@@ -37,6 +37,8 @@ class LessonProgress:
     last_checked: str | None = None
     hints: int = 0
     solution_seen: str | None = None
+    met: dict[str, int] = field(default_factory=dict)
+    """Conflict -> how many checks have found it."""
 
     @property
     def passed(self) -> bool:
@@ -51,6 +53,8 @@ class Progress:
     lessons: dict[str, LessonProgress] = field(default_factory=dict)
     told_about_rights: bool = False
     complaint: str = ""
+    token: str = ""
+    """Random, made with the first hand-in: two files of one learner are seen to be one learner's."""
 
     def of(self, name: str) -> LessonProgress:
         """Return the progress of the lesson with this name, made if there is none."""
@@ -65,6 +69,8 @@ class Progress:
         one.attempts += 1
         one.last_status, one.last_checked = verdict.status, now
         one.last_conflicts = list(verdict.conflicts)
+        for conflict in verdict.conflicts:
+            one.met[conflict] = one.met.get(conflict, 0) + 1
         one.last_headline = verdict.headline
         if verdict.passed and one.passed_at is None:
             one.passed_at = now
@@ -74,6 +80,7 @@ class Progress:
         return {
             "schema": _SCHEMA,
             "told_about_rights": self.told_about_rights,
+            "token": self.token,
             "lessons": {name: asdict(one) for name, one in sorted(self.lessons.items())},
         }
 
@@ -127,7 +134,13 @@ def _from_dict(data: dict[str, Any], file: Path) -> Progress:
     for one in lessons.values():
         if not isinstance(one.attempts, int) or not isinstance(one.hints, int):
             raise TypeError(one)
-    return Progress(lessons=lessons, told_about_rights=bool(data["told_about_rights"]))
+        if not isinstance(one.met, dict):
+            raise TypeError(one)
+    return Progress(
+        lessons=lessons,
+        told_about_rights=bool(data["told_about_rights"]),
+        token=str(data.get("token", "")),
+    )
 
 
 def _set_aside(file: Path) -> Progress:

@@ -1,7 +1,7 @@
 """The probe beside its peers: what each costs, and what it finds, on the same work.
 
     pip install --group peers                  # the peers; whichever is missing is left out
-    python benchmarks/probe.py [--rounds 20] [--scale 1] [--idle 60] [--plot build/probe.png]
+    python benchmarks/probe.py [--rounds 20] [--scale 1] [--idle 60] [--only NAME …] [--plot build/probe.png]
 
 Rounds are interleaved, each monitor in a process of its own; medians and spread are printed. About
 a minute and a half a round. The CPU of the process beside the program counts.
@@ -39,10 +39,12 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=1.0, help="of the work that is timed")
     parser.add_argument("--idle", type=float, default=60, help="seconds of an idle loop")
     parser.add_argument("--plot", type=Path)
+    parser.add_argument("--only", nargs="+", choices=[*MONITORS], default=[*MONITORS])
     args = parser.parse_args()
     console = Console(width=160)
     names = [name for name, (module, _) in MONITORS.items() if not module or find_spec(module)]
     missing = [name for name in MONITORS if name not in names]
+    names = [name for name in names if name in {"none", *args.only}]
     if missing:
         console.print(f"Left out, not installed: {', '.join(missing)}")
     rounds: list[dict[str, dict]] = []
@@ -139,6 +141,8 @@ def promises(console: Console, rounds: list[dict[str, dict]]) -> None:
         console.print(f"  {word}: {sentence}")
 
     for name, limits in LIMITS.items():
+        if name not in rounds[0]:
+            continue
         console.print(f"\n{name}")
         found = blocks(name, rounds)
         for work, limit in limits.items():
@@ -188,7 +192,7 @@ def plot(names: list[str], rounds: list[dict[str, dict]], path: Path) -> None:
     for name in shown:
         found = blocks(name, rounds)
         named.append(100 * sum(one["named"] for one in found) / len(found))
-    line.barh(range(len(shown)), named, color="C3")
+    line.barh(range(len(shown)), named, color="0.5")
     line.set(xlabel="blocks whose line was named, %", xlim=(0, 100), yticks=[])
     line.invert_yaxis()
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -136,7 +136,15 @@ async def blockbuster(found: Findings) -> AsyncIterator[None]:
 def _probed(found: Findings, *, witness: bool) -> object:
     with Probe(threshold=THRESHOLD, witness=witness) as probe:
         found.probe = probe
+
+        def tell() -> None:
+            stall = probe.current()
+            if stall is not None and stall.function is not None:
+                found.add(stall.seconds, stall.function)
+
+        stop = probe.subscribe(tell, every=THRESHOLD / 2)
         yield probe
+        stop()
 
 
 @asynccontextmanager

@@ -121,6 +121,7 @@ class Meter:
         """Take a probe off; with the last one the wrap goes too."""
         self.sinks = tuple(other for other in self.sinks if other is not sink)
         self.relevel()
+        self.watchdog.heed()
 
     def relevel(self) -> None:
         """Recompute the busy time from which on a sink wants to hear of an iteration."""

@@ -121,13 +121,13 @@ class Probe:
     def stop(self) -> Report:
         """Stop measuring, leave the loop as it was found, and return the report."""
         meter = self._meter
-        if meter is not None:
-            meter.watchdog.settle()
+        if meter is None:
+            return self.report()
+        now = meter.clock()
+        meter.watchdog.settle()
         with self._lock:
-            meter = self._meter
-            if meter is None:
+            if self._meter is None:  # stopped from another thread meanwhile
                 return self.report()
-            now = meter.clock()
             if meter.age(now) > self.level:
                 # The iteration in which the probe is stopped: `with Probe(): time.sleep(1)`.
                 began, case = meter.began, meter.case

@@ -23,6 +23,8 @@ __all__ = ["Watchdog"]
 _log = logging.getLogger("loopclinic")
 
 _SETTLE = 0.2  # seconds that a report waits for a look in progress, on a machine too busy for it
+_LISTEN = 0.25  # seconds after this thread was late in which word from the witness may come
+_REFRESH = 0.05  # seconds: reading a file at every look would double what looking costs
 _INTERVAL = 0.01  # seconds between looks, unless a threshold is so low that it takes more of them
 
 
@@ -38,11 +40,12 @@ class Watchdog:
         self.interval = _INTERVAL
         self._looked = inf
         self._threshold = inf
-        self._spent = 0.0
+        self._waited = self._due = 0.0  # for a processor until now; when to read it again
         self._looking = threading.Lock()
         self._own = Schedule()
         self._loops = Schedule()
         self._witness: Witness | None = None
+        self._listen = 0.0
         self._refused = False  # a witness was wanted, and could not be had
         self._thread_known = self._native = 0
         self._before: tuple[float, float] | None = None
@@ -64,6 +67,7 @@ class Watchdog:
     def heed(self) -> None:
         """Take the lowest threshold of the probes that listen."""
         self._threshold = min((sink.threshold for sink in self._meter.sinks), default=inf)
+        self.interval = min(_INTERVAL, self._threshold / 4)
 
     @property
     def witness_url(self) -> str | None:
@@ -140,13 +144,13 @@ class Watchdog:
         now = meter.clock()
         # First of all: whatever lets go of the GIL, as reading a file does, lets the iteration end.
         case = self._catch(now)
-        unheld = self._own.read().waited
-        late, free = now - self._looked - self.interval, unheld - self._spent
-        self._looked, self._spent = now, unheld
-        self.interval = min(_INTERVAL, self._threshold / 4)
-        if late > 4 * self.interval and (late - free > late / 2 or late > STARVED):
-            # This thread could have run, but for the GIL.
-            self._starved = (now - late, now)
+        late, self._looked = now - self._looked - self.interval, now
+        if late > 4 * self.interval or now > self._due:
+            waited = self._own.read().waited
+            free, self._waited, self._due = waited - self._waited, waited, now + _REFRESH
+            if late > 4 * self.interval and (late - free > late / 2 or late > STARVED):
+                # This thread could have run, but for the GIL.
+                self._starved = (now - late, now)
         work = self._work(meter.loop)
         cases = [] if case is None else [case]
         if case is not None:
@@ -155,11 +159,14 @@ class Watchdog:
             if work is not None:
                 case.work(now, work)
         if self._witness is not None:
-            cases += self._hear(self._witness, now, work)
+            self._witness.beat(now, self._native)
+            if late > self.interval or self._witness.url is None:
+                self._listen = now + _LISTEN
+            if now < self._listen:
+                cases += self._hear(self._witness, now, work)
         self._amend(cases)
         if meter.age(now) < self._threshold / 2:
             self._before = (now, work) if work is not None else None
-        self.heed()
 
     def _amend(self, cases: list[Case]) -> None:
         for case in cases:
@@ -207,9 +214,8 @@ class Watchdog:
         return None
 
     def _hear(self, witness: Witness, now: float, work: float | None) -> list[Case]:
-        """Beat, and return what was seen while this thread could not look."""
+        """Return what was seen while this thread could not look."""
         meter = self._meter
-        witness.beat(now, self._native)
         heard: list[Case] = []
         for at, frames in witness.collect():
             case, began = meter.case, meter.began

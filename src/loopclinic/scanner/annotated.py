@@ -27,6 +27,7 @@ class Annotated:
 
     project: Project
     catalogue: Catalogue
+    _instances: dict[tuple[int, int], Types]
 
     def evaluate(self, file: int, value: Value) -> Types:
         """Return what a value may be."""
@@ -42,6 +43,14 @@ class Annotated:
         """Return the type of something with this annotation."""
         if annotation is None:
             return ()
+        key = (file, id(annotation))
+        known = self._instances.get(key)
+        if known is None:
+            self._instances[key] = ()  # an alias of itself, as for JSON, ends here
+            known = self._instances[key] = self._instance(file, annotation)
+        return known
+
+    def _instance(self, file: int, annotation: tuple[Any, ...]) -> Types:
         if annotation[0] == "an":
             return self._subscripted(file, annotation)
         found: list[Type] = []
@@ -49,7 +58,7 @@ class Annotated:
             if one[0] == "C":
                 found.append(("I", one[1], one[2]))
             elif one[0] == "X":
-                found.append(("O", self._public(one[1]), False))
+                found.append(("O", one[1], False))
             else:  # an alias: DbSession = Annotated[Session, Depends(get_db)]
                 found.append(one)
         aliased = self._alias(file, annotation)
@@ -79,9 +88,6 @@ class Annotated:
         if len(values) == 1 and values[0] is not None and values[0][0] == "an":
             return self._subscripted(file if where is None else where, values[0])
         return ()
-
-    def _public(self, path: str) -> str:
-        return path
 
     def _subscripted(self, file: int, annotation: Any) -> Types:
         base, args = annotation[1], annotation[2]

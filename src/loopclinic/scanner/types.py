@@ -24,6 +24,7 @@ class Inference(Calls):
         self.catalogue = project.catalogue
         project.evaluate = self.evaluate
         self._known: dict[tuple[int, int], Types] = {}
+        self._instances = {}
         self._depth = 0
         self._tags = {
             "g": lambda file, value: self.project.name(file, value[1]),

@@ -3,7 +3,8 @@
 An entry of the TOML files beside this module, or of `[[tool.loopclinic.scan.catalogue]]` in a
 project's pyproject.toml, describes a class or the functions of a module:
 
-    class, module        its import path; `also` lists other paths to the same
+    class, module        its import path; `also` lists other paths to the same, `former` those of
+                         older versions
     source               where it is documented
     kind                 the conflict that a blocking call is; confidence = "likely" if less than certain
     blocks               functions or methods that block; "*" all but those in `unless`;
@@ -61,6 +62,7 @@ class Entry:
     kind: str = ""
     confidence: str = "certain"
     also: tuple[str, ...] = ()
+    former: tuple[str, ...] = ()
     blocks: tuple[str, ...] = ()
     unless: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
@@ -146,7 +148,7 @@ class Catalogue:
         self.modules: dict[str, list[Entry]] = {}
         self.makers: dict[str, tuple[str, bool]] = {}
         for entry in self.entries:
-            for path in (entry.path, *entry.also):
+            for path in (entry.path, *entry.also, *entry.former):
                 if entry.is_class:
                     self.classes[path] = entry
                 else:

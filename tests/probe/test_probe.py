@@ -1,10 +1,11 @@
 """The probe's logic, on a fake clock: no thread, no waiting."""
 
+from dataclasses import replace
 from math import inf
 
 import pytest
 
-from loopclinic.probe import Probe, UnsupportedLoopError
+from loopclinic.probe import Probe, Stall, UnsupportedLoopError
 from loopclinic.probe import probe as probe_module
 
 from .fakes import FakeLoop
@@ -322,3 +323,25 @@ def test_an_idle_probe_hears_of_nothing(loop):
     with loop.probe() as probe:
         meter = probe._meter
     assert meter.level == inf
+
+
+def test_places_add_up_what_stands_at_one_line(loop):
+    stall = {"file": "/home/ada/app.py", "code": "f()", "conflict": "cpu-bound"}
+    stalls = (
+        Stall(0.0, 0.1, line=7, **stall),
+        Stall(1.0, 0.5, line=9, **stall),
+        Stall(2.0, 0.6, line=7, **stall),
+        Stall(3.0, 0.1, burst=True, callbacks=100),
+        Stall(4.0, 0.2, burst=True, callbacks=300),
+    )
+    with loop.probe() as probe:
+        loop.busy(0.01)
+    found = [
+        (place.where, place.count, round(place.seconds, 3), place.longest)
+        for place in replace(probe.report(), stalls=stalls).places
+    ]
+    assert found == [
+        ("app.py:7", 2, 0.7, 0.6),
+        ("app.py:9", 1, 0.5, 0.5),
+        ("bursts of callbacks", 2, 0.3, 0.2),
+    ]

@@ -1,6 +1,8 @@
 """The probe on real loops. Counts and order only; durations are compared within one run."""
 
 import asyncio
+import gc
+import re
 import subprocess
 import sys
 import threading
@@ -55,6 +57,56 @@ async def test_a_c_call_that_keeps_the_gil_is_named_afterwards():
     assert worst.file == __file__
     assert worst.code == "sum(range(40_000_000))"
     assert worst.gil_held
+
+
+async def test_thousands_of_gathered_tasks_are_a_burst_and_no_line():
+    async def one():
+        await asyncio.sleep(0)
+        spin(0.0001)
+
+    with Probe() as probe:
+        await asyncio.sleep(0.02)
+        await asyncio.gather(*[one() for _ in range(5000)])
+        await asyncio.sleep(0.02)
+    burst = max(probe.report().stalls, key=lambda stall: stall.seconds)
+    assert burst.burst
+    assert burst.callbacks >= 5000
+    assert burst.file is None
+    assert re.match(r"Too much work in one iteration: 5,\d+ callbacks in ", burst.diagnosis)
+
+
+async def test_a_long_collection_is_named_and_no_line_is_blamed():
+    gc.disable()  # what is made here must be there when it is collected
+    try:
+        web = [[] for _ in range(1_000_000)]
+        for part in web:
+            part.append(web)
+        with Probe() as probe:
+            await asyncio.sleep(0.05)
+            gc.collect()
+            await asyncio.sleep(0.05)
+    finally:
+        gc.enable()
+    worst = max(probe.report().stalls, key=lambda stall: stall.seconds)
+    assert worst.where == "garbage collection"
+    assert worst.garbage > worst.seconds / 2
+    assert worst.line is None
+
+
+async def test_a_stall_carries_its_task_and_who_awaits_whom():
+    async def charge():
+        time.sleep(0.15)
+
+    async def order():
+        await charge()
+
+    with Probe() as probe:
+        await asyncio.create_task(order(), name="order 7")
+        await asyncio.sleep(0.01)
+    (stall,) = [stall for stall in probe.report().stalls if stall.function == "charge"]
+    assert stall.task == "order 7"
+    assert [frame.function for frame in stall.chain] == ["order", "charge"]
+    assert "held the loop for 1" in stall.diagnosis
 
 
 async def test_utilization_of_a_loop_that_works_half_the_time():

@@ -30,6 +30,7 @@ FACTS = {
     "standstill": {
         "timeout": 0.6,
         "size": 4,
+        "wave": 8,
         "waves": 2,
         "left": 0,
         "waiting": 4,

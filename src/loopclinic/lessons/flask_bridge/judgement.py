@@ -1,25 +1,25 @@
 """Reads what the rehearsal found: the reasons why a lab does not keep its contract yet."""
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from loopclinic.conflicts import CONFLICTS
 from loopclinic.lessons.flask_bridge import LESSON
+from loopclinic.lessons.flask_bridge.errors import failed, root
+from loopclinic.lessons.flask_bridge.promises import FEW, standstill
+from loopclinic.lessons.flask_bridge.promises import end as at_end
 from loopclinic.lessons.flask_bridge.wording import at, count, refusals, span
 from loopclinic.lessons.lesson import Trial
 from loopclinic.verdict import Reason
 
-__all__ = ["judge", "praise"]
+__all__ = ["LEFTOVERS_JUDGED", "judge", "praise"]
+
+LEFTOVERS_JUDGED = ("tasks", "threads")
+"""A loop of the module's own, started when it is imported, is no leftover: it lives as long."""
 
 Facts = Mapping[str, Any]
 
 _BUDGETS = LESSON.budgets
-_FOREIGN = re.compile(r"attached to a different loop|different event loop|Event loop is closed")
-"""How asyncio says that something belongs to another loop."""
-_SHARED = "another operation is in progress"
-_FEW = 0.25
-"""Share of webhooks that a stumble of the machine's may have answered 503, twice over."""
 
 
 def judge(trial: Trial) -> list[Reason]:
@@ -33,8 +33,8 @@ def judge(trial: Trial) -> list[Reason]:
     reasons = [*_loops(load), *broken, *_forged(load)]
     if "end" in facts:
         still, end = facts["standstill"], facts["end"]
-        reasons += _standstill(still) if not broken else ()
-        reasons += _end(end, still, blocked=bool(broken))
+        reasons += standstill(still) if not broken else ()
+        reasons += at_end(end, still, blocked=bool(broken))
     order = {reason: number for number, reason in enumerate(reasons)}
     return sorted(order, key=lambda reason: (_rank(reason), order[reason]))
 
@@ -89,11 +89,11 @@ def _loops(load: Facts) -> Iterator[Reason]:
 
 def _load(load: Facts) -> Iterator[Reason]:
     """Webhooks that a database at leisure did not get; one reason at most."""
-    refused, error = load["refused"], _root(load["errors"])
-    often = sum(refused.values()) > _FEW * load["webhooks"]
+    refused, error = load["refused"], root(load["errors"])
+    often = sum(refused.values()) > FEW * load["webhooks"]
     others = {status: number for status, number in refused.items() if status != "503"}
     if often or others:
-        yield _failed(
+        yield failed(
             f"Of {load['webhooks']} webhooks, with the database at leisure, some were answered "
             f"{refusals(refused)}.",
             error,
@@ -124,42 +124,6 @@ def _load(load: Facts) -> Iterator[Reason]:
         )
 
 
-def _failed(sentence: str, error: Facts | None, waits_at: Facts | None) -> Reason:
-    if error is None:
-        return Reason(
-            sentence,
-            conflict="blocking-sync-primitive" if _result(waits_at) else None,
-            **at(waits_at),
-            next_step="See where they wait: a loop must not wait for its own work.",
-        )
-    message = error["message"]
-    foreign = _FOREIGN.search(message)
-    nested = "running event loop" in message
-    if foreign:
-        step = "Make the pool on the loop that uses it, and use it from no other."
-    elif nested:
-        step = "Hand the work to a loop on another thread: a running loop can't run a second one."
-    elif _SHARED in message:
-        step = "A connection serves one webhook at a time: take one from a pool for each."
-    else:
-        step = "See what it raises: with the database at leisure, every webhook can be stored."
-    return Reason(
-        f"{sentence} {message}",
-        conflict="loop-bound-primitive" if foreign else "nested-loop" if nested else None,
-        **at(error["place"]),
-        next_step=step,
-    )
-
-
-def _result(place: Facts | None) -> bool:
-    return bool(place and ".result(" in place["code"])
-
-
-def _root(errors: Sequence[Facts]) -> Facts | None:
-    foreign = next((one for one in errors if _FOREIGN.search(one["message"])), None)
-    return foreign or (errors[0] if errors else None)
-
-
 def _forged(load: Facts) -> Iterator[Reason]:
     if load["forged_stored"] or load["let_in"]:
         first = load["let_in"][0] if load["let_in"] else {"kind": "forged", "status": 401}
@@ -170,156 +134,4 @@ def _forged(load: Facts) -> Iterator[Reason]:
             measured=count(max(len(load["let_in"]), load["forged_stored"]), "forged webhook"),
             budget="0 forged webhooks",
             next_step="Ask `genuine` of the bytes that came, before anything else, and answer 401.",
-        )
-
-
-# The database stands still.
-
-
-def _standstill(still: Facts) -> Iterator[Reason]:
-    timeout, size = still["timeout"], still["size"]
-    late, piled = _BUDGETS["late"], _BUDGETS["piled_up"]
-    if still["sessions"] > _BUDGETS["connections"].limit * size:
-        yield Reason(
-            f"PostgreSQL saw {count(still['sessions'], 'connection')} at once, where `size` is {size}.",
-            conflict="unbounded-gather",
-            measured=f"{still['sessions'] / size:.1f} x size",
-            budget=str(_BUDGETS["connections"]),
-            **at(still["waits_at"]),
-            next_step="Make one pool in __init__, with max_size=size, for all webhooks.",
-        )
-    elif still["waiting"] <= size / 2 and not still["early"]:
-        yield Reason(
-            f"With eight webhooks to be stored, {still['waiting']} of {size} connections had one: "
-            "the bridge takes them one after another.",
-            conflict="sequential-awaits",
-            measured=f"{still['waiting']} at once",
-            budget=f"{size} at once",
-            **at(still["waits_at"]),
-            next_step="Start each webhook's work at once; the pool keeps them to `size`.",
-        )
-    if still["unanswered"]:
-        yield Reason(
-            f"With the database at a standstill, {count(still['unanswered'], 'webhook')} had no answer "
-            f"after {span(still['seconds'])}: eight of these, and the server answers nobody.",
-            conflict="missing-deadline",
-            measured=f"over {still['seconds'] / timeout:.0f} x timeout",
-            budget=str(late),
-            **at(still["waits_at"]),
-            next_step="Put asyncio.timeout(timeout) around the work, and answer TimeoutError by 503.",
-        )
-        return
-    others = {k: n for k, n in still["answered"].items() if k not in ("503", "204")}
-    if others:
-        error = _root(still["errors"])
-        yield Reason(
-            f"With the database at a standstill, webhooks were answered {refusals(others)} instead of "
-            f"503.{' ' + error['message'] if error else ''}",
-            **at((error or {}).get("place")),
-            next_step="Answer 503 when the deadline passes: the provider comes again.",
-        )
-    left = still["left"] / (8 * still["waves"])
-    if left > piled.limit and not still["early"]:
-        yield Reason(
-            f"{8 * still['waves']} webhooks were answered 503, and {still['left']} tasks and threads went "
-            "on with them: with every redelivery there are more.",
-            conflict="unbounded-gather",
-            measured=f"{left:.1f} left behind for each 503",
-            budget=str(piled),
-            **at(still["waits_at"]),
-            next_step="End the work at the deadline, not only the wait: asyncio.timeout inside of it, "
-            "or future.cancel().",
-        )
-    if still["early"]:
-        return  # what was answered too early is told by what SIGTERM does to it
-    if sum(still["refused"].values()) > _FEW * 8 * still["waves"] or still["missing"]:
-        error = _root(still["errors"])
-        yield _failed(
-            "The database was back, and the same webhooks were answered "
-            f"{refusals(still['refused'])}.".replace("answered .", "not all stored."),
-            error,
-            None,
-        )
-    elif still["miscounted"]:
-        yield Reason(
-            "A webhook that was answered 503 and came again was counted twice.",
-            measured=count(still["miscounted"], "message"),
-            budget="0 messages",
-            next_step="Leave it to `record`: it counts an update once.",
-        )
-
-
-# SIGTERM.
-
-
-def _end(end: Facts, still: Facts, *, blocked: bool) -> Iterator[Reason]:
-    budget = _BUDGETS["lost"]
-    if end["lost"] > budget.limit:
-        yield Reason(
-            f"At SIGTERM, {end['lost']} of {end['promised']} updates were lost: answered 204, and in no "
-            "table. The provider will not come again.",
-            conflict="dropped-task",
-            measured=count(end["lost"], "update"),
-            budget="0 updates",
-            **at(end["waits_at"]),
-            next_step="Answer once the update is stored; whoever waits for it keeps it.",
-        )
-    elif still["early"]:
-        yield Reason(
-            f"With the database at a standstill, {still['early']} webhooks were answered 204: nothing "
-            "was stored, and only this process knew of them.",
-            conflict="dropped-task",
-            measured=count(still["early"], "answer"),
-            budget="0 answers",
-            next_step="Answer once the update is stored.",
-        )
-    if blocked:
-        return
-    if end["late"]:
-        yield Reason(
-            f"`close()` was not over {span(end['grace'])} after SIGTERM.",
-            conflict="missing-deadline",
-            measured=f"over {span(end['grace'])}",
-            budget=span(end["grace"]),
-            **at(end["waits_at"]),
-            next_step="Wait for the webhooks under way, each of which has its deadline; then close.",
-        )
-        return
-    if end["closing"]:
-        yield Reason(
-            f"`close()` raised {end['closing']}.",
-            **at(end["waits_at"]),
-            next_step="Close the pool on the loop it belongs to, then stop the loop.",
-        )
-    failed = sum(end["refused"].values()) + end["unanswered"]
-    if failed:
-        said = refusals(
-            {**end["refused"], **({"-1": end["unanswered"]} if end["unanswered"] else {})}
-        )
-        error = _root(end["errors"])
-        yield Reason(
-            f"At SIGTERM, {end['under_way']} webhooks were under way; they were answered {said}."
-            f"{' ' + error['message'] if error else ''}",
-            conflict="dropped-task",
-            measured=count(failed, "webhook"),
-            budget="0 webhooks",
-            **at((error or {}).get("place")),
-            next_step="In close(), wait for those under way before you take down the pool and the loop.",
-        )
-    elif end["connections"] and not (still["early"] or end["lost"]):
-        yield Reason(
-            f"When close() had returned, {count(end['connections'], 'connection')} stayed open.",
-            conflict="unclosed-resource",
-            measured=count(end["connections"], "connection"),
-            budget="0 connections",
-            **at(end["waits_at"]),
-            next_step="Close the pool in close(), on its loop, and wait for that.",
-        )
-    if end["latecomer"] == 500:  # noqa: PLR2004
-        error = _root(end["errors"])
-        yield Reason(
-            "A webhook that came after SIGTERM was answered 500."
-            f"{' ' + error['message'] if error else ''}",
-            **at((error or {}).get("place")),
-            next_step="Answer 503 once close() was called: the provider comes again.",
         )

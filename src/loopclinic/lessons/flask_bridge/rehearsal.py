@@ -1,43 +1,37 @@
 """Drives a lab's `Receiver` behind waitress: a load, a database that stands still, SIGTERM in the middle."""
 
 import asyncio
-import re
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
-from pathlib import Path
+from contextlib import AsyncExitStack
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any
 
 from loopclinic.lessons.flask_bridge import LESSON
-from loopclinic.lessons.flask_bridge.ledger import Ledger, named
+from loopclinic.lessons.flask_bridge.ledger import Ledger
 from loopclinic.lessons.flask_bridge.provider import Delivery, Provider
-from loopclinic.lessons.flask_bridge.updates import Webhook, draw, forge, lay_out
+from loopclinic.lessons.flask_bridge.surroundings import GRACE, SIZE, THREADS, Surroundings
+from loopclinic.lessons.flask_bridge.updates import forge, lay_out
 from loopclinic.lessons.lesson import Stage
 from loopclinic.servers.process import ServerError
 from loopclinic.servers.wsgi import WsgiServer
 
 __all__ = ["rehearse"]
 
-_T = TypeVar("_T")
 _sleep, _wait, _perf_counter = asyncio.sleep, asyncio.wait, time.perf_counter
 
-_THREADS = 8
-_SIZE = 4
 _LOAD = 40
 _TIMEOUT = 0.6
 """Seconds; of the receiver that meets a database that stands still."""
 _PATIENT = 5.0
 """Seconds; of the receiver that gets SIGTERM: there, nothing shall run out of time."""
-_GRACE = 3.0
-"""Seconds that `close()` gets."""
 _LATE = LESSON.budgets["late"].limit
 _ANSWER = 2.5
 """Seconds after which the provider takes a webhook for unanswered."""
 _GATHER = 0.4
 _SOON = 0.3
-_UNDER_WAY = _THREADS - 1
+_UNDER_WAY = THREADS - 1
 """Webhooks at SIGTERM: one thread stays free for one that comes later."""
 
 
@@ -55,23 +49,13 @@ async def rehearse(lab: ModuleType, stage: Stage) -> None:
         own.shutdown(wait=False, cancel_futures=True)
 
 
-class _Rehearsal:
-    def __init__(
-        self, lab: ModuleType, stage: Stage, ledger: Ledger, own: ThreadPoolExecutor
-    ) -> None:
-        file = Path(str(lab.__file__))
-        self.file = file.parent if file.name == "__init__.py" else file
-        self.stage = stage
-        self.ledger = ledger
-        self.own = own
-        self.secret = stage.rng.randbytes(16)
-
+class _Rehearsal(Surroundings):
     async def run(self) -> None:
         self.stage.step("starting the server")
         opening: dict[str, Any] | None = None
         async with AsyncExitStack() as stack:
-            serving = self._server("serving", _TIMEOUT)
-            ending = self._server("ending", _PATIENT)
+            serving = self.server("serving", _TIMEOUT)
+            ending = self.server("ending", _PATIENT)
             for one in (serving, ending):
                 stack.push_async_callback(one.close_async)
                 one.launch()
@@ -79,7 +63,7 @@ class _Rehearsal:
                 await serving.start_async()
                 await ending.start_async()
             except ServerError as error:
-                opening = self._of_start(error)
+                opening = self.of_start(error)
             self.stage.fact("opening", opening)
             if opening is not None:
                 return
@@ -88,76 +72,26 @@ class _Rehearsal:
                     return  # what stores nothing has nothing to lose at SIGTERM
                 await self.standstill(serving, provider)
             await serving.close_async()
-            async with Provider(ending.url, timeout=2 * _GRACE) as provider:
+            async with Provider(ending.url, timeout=2 * GRACE) as provider:
                 await self.end(ending, provider)
-
-    def _server(self, name: str, timeout: float) -> WsgiServer:
-        return WsgiServer(
-            "loopclinic.lessons.flask_bridge.hosted:Hosted",
-            {
-                "file": str(self.file),
-                "dsn": named(self.stage.services["postgres"], name),
-                "secret": self.secret.hex(),
-                "size": _SIZE,
-                "timeout": timeout,
-            },
-            threads=_THREADS,
-            grace=_GRACE,
-            linger=2.0,
-            label="the receiver's server",
-        )
-
-    def _of_start(self, error: ServerError) -> dict[str, Any]:
-        places = re.findall(rf'File "({re.escape(str(self.file))}[^"]*)", line (\d+)', error.detail)
-        file, line = places[-1] if places else (None, None)
-        place = {"file": file, "line": int(line), "code": ""} if file and line else None
-        message = str(error).partition(" could not be started: ")[2] or str(error)
-        return {"message": message[:300], "place": place}
-
-    async def outside(self, work: Callable[..., _T], *values: Any) -> _T:
-        """Do blocking work on a thread."""
-        return await asyncio.get_running_loop().run_in_executor(self.own, work, *values)
-
-    @asynccontextmanager
-    async def at_work(self, manager: AbstractContextManager[_T]) -> AsyncIterator[_T]:
-        """Enter and leave a blocking context manager on a thread."""
-        value = await self.outside(manager.__enter__)
-        try:
-            yield value
-        finally:
-            await self.outside(manager.__exit__, None, None, None)
-
-    def draw(self, count: int, label: str) -> list[Webhook]:
-        """Draw genuine webhooks."""
-        return draw(self.stage.rng, count, secret=self.secret, label=label)
-
-    async def settled(self, webhooks: Sequence[Webhook], patience: float = 1.0) -> set[str]:
-        """Return the ids of these that are stored, once all are, or after `patience` seconds."""
-        ids = {one.id for one in webhooks}
-        ends = _perf_counter() + patience
-        while True:
-            stored = await self.outside(self.ledger.stored, ids)
-            if stored == ids or _perf_counter() > ends:
-                return stored
-            await _sleep(0.03)
 
     async def load(self, server: WsgiServer, provider: Provider) -> bool:
         """A plain load: what is stored, what is refused, and how many loops it takes.
 
         Returns whether anything was stored.
         """
-        self.stage.step(f"{_LOAD} webhooks, {_THREADS} at a time")
-        warm = self.draw(_THREADS, "warm")
-        await provider.many(warm, at_once=_THREADS, again=2)
+        self.stage.step(f"{_LOAD} webhooks, {THREADS} at a time")
+        warm = self.draw(THREADS, "warm")
+        await provider.many(warm, at_once=THREADS, again=2)
         # What stored none of these will not store more of others: it would only take its time.
         hopeless = not await self.settled(warm)
         before = await server.state_async()
-        honest = self.draw(_THREADS if hopeless else _LOAD, "load")
+        honest = self.draw(THREADS if hopeless else _LOAD, "load")
         again = honest[:5]
         forged = forge(self.stage.rng, self.secret, label="forged")
         mixed = [*honest[:20], *forged, *honest[20:]]
         tries = 0 if hopeless else 2
-        deliveries = await provider.many(mixed, at_once=_THREADS, again=tries)
+        deliveries = await provider.many(mixed, at_once=THREADS, again=tries)
         deliveries += await provider.many(again, at_once=len(again), again=tries)
         stored = await self.settled(honest)
         after = await server.state_async()
@@ -187,9 +121,15 @@ class _Rehearsal:
     async def standstill(self, server: WsgiServer, provider: Provider) -> None:
         """The rows are held: who is answered, with what, how soon, and what is left behind."""
         self.stage.step("a database that stands still")
-        first, second = self.draw(_THREADS, "still"), self.draw(_THREADS, "still-more")
+        first, second = self.draw(THREADS, "still"), self.draw(THREADS, "still-more")
         before = await server.state_async()
-        found: dict[str, Any] = {"timeout": _TIMEOUT, "size": _SIZE, "waves": 1, "left": 0}
+        found: dict[str, Any] = {
+            "timeout": _TIMEOUT,
+            "size": SIZE,
+            "wave": THREADS,
+            "waves": 1,
+            "left": 0,
+        }
         late_after = _LATE * _TIMEOUT
         async with self.at_work(self.ledger.hold()):
             deliveries = [asyncio.create_task(provider.one(one)) for one in first]
@@ -207,7 +147,7 @@ class _Rehearsal:
                 found["waits_at"] = (await server.state_async())["waits_at"]
             elif not found["early"]:
                 found["seconds"] = max(one.seconds for one in answers)
-                answers += await provider.many(second, at_once=_THREADS)
+                answers += await provider.many(second, at_once=THREADS)
                 found["waves"] = 2
                 await _sleep(0.15)  # what was cancelled gets to its end
                 after = await server.state_async()
@@ -224,7 +164,7 @@ class _Rehearsal:
             one.cancel()
         self.stage.step("the same webhooks again, once the database is back")
         back = [*first, *second]
-        again = await provider.many(back, at_once=_THREADS, again=3)
+        again = await provider.many(back, at_once=THREADS, again=3)
         found["refused"] = _refused(list({one.webhook.id: one for one in again}.values()))
         found["missing"] = len(back) - len(await self.settled(back))
         found["miscounted"] = await self.outside(self.ledger.miscounted)
@@ -241,9 +181,9 @@ class _Rehearsal:
     async def end(self, server: WsgiServer, provider: Provider) -> None:
         """SIGTERM, in the middle of webhooks that wait for their rows."""
         self.stage.step("SIGTERM in the middle of the load")
-        await provider.many(self.draw(_THREADS, "warm-too"), at_once=_THREADS, again=3)
+        await provider.many(self.draw(THREADS, "warm-too"), at_once=THREADS, again=3)
         due, late = self.draw(_UNDER_WAY, "last"), self.draw(1, "too-late")[0]
-        found: dict[str, Any] = {"under_way": len(due), "grace": _GRACE}
+        found: dict[str, Any] = {"under_way": len(due), "grace": GRACE}
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.at_work(self.ledger.hold()))
             deliveries = [asyncio.create_task(provider.one(one)) for one in due]
@@ -302,7 +242,7 @@ class _Rehearsal:
         ends = _perf_counter() + _GATHER
         while _perf_counter() < ends and not all(one.done() for one in deliveries):
             seen = await self.outside(self.ledger.sessions, "ending")
-            if seen.waiting >= min(_SIZE, len(deliveries)):
+            if seen.waiting >= min(SIZE, len(deliveries)):
                 break
             await _sleep(0.02)
 

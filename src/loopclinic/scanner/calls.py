@@ -167,6 +167,9 @@ class Calls(Annotated):
             return found if entering == "e" else (("K", found),)
         if entry is None:
             return ()
+        if name in entry.one_of and isinstance(callee[3], tuple):
+            row: Types = (callee[3],)
+            return (("K", row),) if name.startswith("a") else row
         if name in entry.elements_of:
             return (("R", (("O", entry.elements_of[name], False),)),)
         if name in entry.returns:
@@ -175,7 +178,7 @@ class Calls(Annotated):
             given = entry.awaits[name]
             return (("K", (("O", given, False),) if given else ()),)
         if entry.fluent and entry.leaf(name) is None:
-            return (("O", path, False),)
+            return (("O", path, callee[3]),)
         return ()
 
     def _argument(self, file: int, value: Any, position: int, *, entering: str = "") -> Types:

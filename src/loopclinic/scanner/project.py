@@ -4,7 +4,8 @@ import builtins
 from typing import Any, TypeGuard
 
 from loopclinic.scanner.catalogue import Catalogue
-from loopclinic.scanner.facts.record import Class, Facts, Function
+from loopclinic.scanner.facts.record import Class, Event, Facts, Function
+from loopclinic.scanner.facts.values import tail
 from loopclinic.scanner.modules import Modules
 from loopclinic.scanner.store import Store
 
@@ -43,8 +44,21 @@ class Project:
         self.catalogue = catalogue
         self._ancestors: dict[tuple[int, int], tuple[Types, bool]] = {}
         self._children: dict[tuple[int, int], list[tuple[int, int]]] = {}
+        self._calls: dict[str, list[tuple[int, Event]]] | None = None
         self.evaluate: Any = None
         """Set by the types: (file, value) -> Types."""
+
+    def calls(self, name: str) -> list[tuple[int, Event]]:
+        """Return the calls, with arguments, of anything of that name, in files that are in use."""
+        if self._calls is None:
+            self._calls = {}
+            for file in self.store.in_use():
+                for function in self.of(file).functions:
+                    for event in function.events:
+                        if event.op == "call" and event.args:
+                            called = tail(event.value)
+                            self._calls.setdefault(called, []).append((file, event))
+        return self._calls.get(name, [])
 
     def of(self, file: int) -> Facts:
         """Return the facts of a file that was read."""

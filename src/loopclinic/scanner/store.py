@@ -6,6 +6,9 @@ from loopclinic.scanner.facts.record import Facts, Summary
 
 __all__ = ["Store"]
 
+_LARGE = 1500
+"""Files from which on only those that have to do with event loops are read for callers."""
+
 
 class Store:
     """Facts by the position of their file."""
@@ -27,6 +30,10 @@ class Store:
     def has(self, file: int) -> bool:
         """Whether a file was read."""
         return file in self._dumps
+
+    def in_use(self) -> list[int]:
+        """Return the files to look for callers in: all of a project, the live ones of a large tree."""
+        return self.live if len(self._dumps) > _LARGE else sorted(self._dumps)
 
     def facts(self, file: int) -> Facts:
         """Return the facts of a file that was read."""

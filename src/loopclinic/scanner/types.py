@@ -145,7 +145,11 @@ class Inference(Calls):
                     break
         if member is None:
             for path in self.project.outside(file, cls):
-                if path in self.catalogue.classes:
+                entry = self.catalogue.classes.get(path)
+                if entry is not None and name in entry.attributes:
+                    # A manager of rows: what it gives is of this class.
+                    return (("O", entry.attributes[name], ("I", file, cls)),)
+                if entry is not None:
                     outside = ("O", path, False) if tag != "C" else ("X", path)
                     return self.attribute(file, outside, name)
             return ()
@@ -215,6 +219,8 @@ class Inference(Calls):
             elif one[0] == "T":
                 for part in one[1]:
                     found += part
+            elif one[0] == "O" and isinstance(one[2], tuple):
+                found.append(one[2])
         return tuple(found)
 
     def _item(self, file: int, value: Any) -> Types:
@@ -261,6 +267,34 @@ class Inference(Calls):
                 return found
         return self.evaluate(file, parameter.default) or self.passed(file, value[1], value[2])
 
-    def passed(self, _file: int, _function: int, _position: int) -> Types:
+    def passed(self, file: int, function: int, position: int) -> Types:
         """Return what callers in the project pass for a parameter without annotation."""
-        return ()
+        one = self.project.function(file, function)
+        shift = 1 if "method" in one.traits and "static" not in one.traits else 0
+        name = one.name
+        if name == "__init__" and one.owner is not None:
+            name = self.project.cls(file, one.owner).name
+        if position < shift or not name or "lambda" in one.traits:
+            return ()
+        parameter = one.parameters[position].name
+        found: list[Type] = []
+        for where, event in self.project.calls(name):
+            values = [value for at, value in event.args if at in (position - shift, parameter)]
+            if values and self._is_call_of(where, event.value, file, function):
+                # A function that is handed over is looked at where it is handed over.
+                found += [
+                    more
+                    for more in self.evaluate(where, values[0])
+                    if more not in found and more[0] in ("O", "I", "Z", "R", "D", "T")
+                ]
+        return tuple(found[:FINITE])
+
+    def _is_call_of(self, where: int, value: Value, file: int, function: int) -> bool:
+        for one in self.evaluate(where, value):
+            if one[0] in ("F", "B") and one[1:3] == (file, function):
+                return True
+            if one[0] == "C":
+                member = self.project.member(one[1], one[2], "__init__")
+                if member is not None and (member[1], member[3]) == (file, function):
+                    return True
+        return False

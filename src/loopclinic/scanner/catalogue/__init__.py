@@ -16,7 +16,7 @@ project's pyproject.toml, describes a class or the functions of a module:
     returns, awaits      method -> import path of what it returns, or gives when awaited ("" unknown)
     attributes           attribute -> import path of its type; any_attribute, subscript, called,
                          divided (by `/`), enters, async_enters: of what these give; elements_of
-    fluent               other methods return the object itself
+    fluent               other methods return the object itself; one_of: one of the rows it stands for
     deep                 any chain of attributes ends in a blocking call: `client.chat.completions.create`;
                          deep_methods limits the last name, deep_names (of a module) the first
     async_with           only `async with` enters it; only_async_with: only so entered are the results
@@ -83,6 +83,7 @@ class Entry:
     async_enters: str = ""
     parts: tuple[str, ...] = ()
     fluent: bool = False
+    one_of: tuple[str, ...] = ()
     fluent_names: tuple[str, ...] = ()
     deep: bool = False
     deep_async: bool = False

@@ -96,6 +96,9 @@ class Annotated:
             values = self.project.of(file).bindings.get(name)
             if values and values[0] is not None and values[0][0] == "if":
                 name = values[0][3]
+        named = self.evaluate(file, base)
+        if any(one[0] == "X" and one[1] in self.catalogue.classes for one in named):
+            return self.instance(file, base)
         if name == "Annotated":
             return self._annotated(file, args)
         if name in _TRANSPARENT:

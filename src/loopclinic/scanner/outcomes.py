@@ -28,6 +28,17 @@ _CALLING: dict[str, tuple[int | str, ...]] = {
 }
 """Functions that call an argument at once."""
 
+_ASKING = {
+    **dict.fromkeys(
+        ("builtins.list", "builtins.sorted", "builtins.sum", "builtins.set"), "__iter__"
+    ),
+    "builtins.len": "__len__",
+    "builtins.str": "__str__",
+    "builtins.bool": "__bool__",
+    "builtins.next": "__next__",
+}
+"""Functions that call a special method of their argument."""
+
 _CALLBACKS = {
     "call_soon": 0,
     "call_soon_threadsafe": 0,
@@ -121,6 +132,11 @@ class Outcomes:
             making = entry.leaf("__init__") if "__init__" in entry.blocks else None
             if making is not None:
                 found.append(Outcome(Leaf(making.kind, path, making.confidence, making.source)))
+        if event is not None and path in _ASKING:
+            for at, value in event.args:
+                for asked in self.types.evaluate(file, value) if at == 0 else ():
+                    if asked[0] == "I":
+                        found += self._special(asked, (_ASKING[path],))
         if event is not None and path in _CALLING:
             for key in _CALLING[path]:
                 found += self._handed(file, event, key)
@@ -310,7 +326,7 @@ class Outcomes:
             found += self._special(one, ("__iter__", "__next__"))
         return found
 
-    def _special(self, one: Type, names: tuple[str, str]) -> list[Outcome]:
+    def _special(self, one: Type, names: tuple[str, ...]) -> list[Outcome]:
         if one[0] == "O":
             entry = self.catalogue.classes.get(one[1])
             leaf = entry.leaf(names[0]) if entry is not None else None

@@ -232,6 +232,8 @@ class Inference(Calls):
                 entry = self.catalogue.classes.get(one[1])
                 if entry is not None and entry.subscript:
                     found.append(("O", entry.subscript, False))
+                elif isinstance(one[2], tuple):  # a slice of rows
+                    found.append(one)
             elif one[0] == "X" or one[0] == "C":  # a generic class with its arguments
                 found.append(one)
         return tuple(found)

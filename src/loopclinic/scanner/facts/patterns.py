@@ -22,7 +22,7 @@ __all__ = ["Patterns"]
 _MANY = 100_000
 """So many turns of a loop take tens of milliseconds."""
 _CONNECTION = re.compile(
-    r"conn|cur$|cursor|sess|\btx\b|trans|\bdb\b|ws|sock|writer|reader|pipe|stream|uow|lock|queue"
+    r"conn|cur$|cursor|sess|\btx\b|trans|\bdb\b|ws|sock|writer|reader|pipe|\bstream|uow|lock|queue"
     r"|sem|channel|msg|message|event|bot|page|asyncio|anyio|stack|file|\bf\b",
     re.IGNORECASE,
 )
@@ -32,6 +32,7 @@ _READS = re.compile(
     r"|resolve|compute|enrich|scrape|embed|transcribe|translate|summar|classify|score|price|quote"
     r"|build|render|process|handle|send|notify|upload|publish|ping|probe|sync|refresh|validate)"
 )
+_PART = re.compile("batch|chunk|window|slice", re.IGNORECASE)
 _LOCK = re.compile("lock|mutex|sem|guard", re.IGNORECASE)
 _IN_ORDER = re.compile(
     r"next|page|step|stage|migrat|then|commit|in_order|sequen|lock|acquire|sleep"
@@ -210,7 +211,16 @@ class Patterns(Statements):
         targets = {one.id for one in ast.walk(node.target) if isinstance(one, ast.Name)}
         for statement in node.body:
             value = getattr(statement, "value", None)
-            if isinstance(statement, ast.Expr) and isinstance(value, ast.Call):
+            if isinstance(statement, ast.Expr) and isinstance(value, ast.Await):
+                # handle(one), with nothing else in the loop
+                call = value.value
+                if (
+                    len(node.body) == 1
+                    and isinstance(call, ast.Call)
+                    and _READS.search(self.tail_of(call))
+                ):
+                    self._independent(value, targets)
+            elif isinstance(statement, ast.Expr) and isinstance(value, ast.Call):
                 # results.append(await fetch(one))
                 if isinstance(value.func, ast.Attribute) and value.func.attr in (
                     "append",
@@ -298,21 +308,6 @@ class Patterns(Statements):
                         values = (self._quiet(one.func), self._quiet(made))
                         self.pattern("unbounded-gather", one, values)
                         break
-            elif isinstance(one, (ast.For, ast.AsyncFor)) and not _small(one.iter):
-                self._spawning(one)
-
-    def _spawning(self, node: ast.For | ast.AsyncFor) -> None:
-        for one in inside(node.body):
-            if (
-                isinstance(one, ast.Call)
-                and isinstance(one.func, ast.Attribute)
-                and one.func.attr in ("create_task", "start_soon")
-                and one.args
-            ):
-                started = one.args[0]
-                func = started.func if isinstance(started, ast.Call) else started
-                values = (self._quiet(one.func), self._quiet(func))
-                self.pattern("unbounded-gather", one, values, "group")
 
     # What counts long
 
@@ -400,7 +395,8 @@ def _spelled_item(node: ast.expr) -> str:
 def _is_locked(node: ast.AST) -> bool:
     """Whether this is an `async with` on a lock."""
     return isinstance(node, ast.AsyncWith) and any(
-        _LOCK.search(one.attr if isinstance(one, ast.Attribute) else getattr(one, "id", ""))
+        (one is item.context_expr and isinstance(one, (ast.Name, ast.Attribute)))
+        or _LOCK.search(one.attr if isinstance(one, ast.Attribute) else getattr(one, "id", ""))
         for item in node.items
         for one in ast.walk(item.context_expr)
     )
@@ -447,13 +443,16 @@ def _small(node: ast.expr) -> bool:
         return True
     if isinstance(node, ast.Call) and spelled(node.func) == "range":
         return True
-    return isinstance(node, (ast.Name, ast.Attribute)) and spelled(node).split(".")[-1].isupper()
+    if isinstance(node, ast.Subscript):
+        return isinstance(node.slice, ast.Slice)
+    name = spelled(node).split(".")[-1]
+    return name.isupper() or bool(_PART.search(name))
 
 
 def _mapped(node: ast.AST) -> ast.expr | None:
     """Return the function that makes one coroutine for each element, if nothing limits how many."""
     if isinstance(node, (ast.ListComp, ast.GeneratorExp, ast.SetComp)):
-        if any(_small(one.iter) or isinstance(one.iter, ast.Subscript) for one in node.generators):
+        if any(_small(one.iter) for one in node.generators):
             return None
         element: Any = node.elt
         while isinstance(element, ast.Call):

@@ -214,9 +214,17 @@ class Statements(Expressions):
         if is_main_guard(node.test):
             self._branch(node.body, IN_MAIN)
         else:
-            self.visit(node.test)
+            self._test(node.test)
             self._branch(node.body)
         self._branch(node.orelse)
+
+    def _test(self, node: ast.expr) -> None:
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+            node = node.operand
+        if isinstance(node, ast.Call):
+            self.call(node, DISCARDED)  # only whether it is true is asked
+        else:
+            self.visit(node)
 
     def _for(self, node: ast.For | ast.AsyncFor) -> None:
         value = self.visit(node.iter)

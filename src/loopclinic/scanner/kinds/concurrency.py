@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from loopclinic.scanner.facts.record import AWAITED, AWAITS_INSIDE, IN_TIMEOUT, Event, Pattern
-from loopclinic.scanner.facts.values import Value, dotted
+from loopclinic.scanner.facts.values import Value, dotted, tail
 from loopclinic.scanner.findings import Finding
 from loopclinic.scanner.project import Type
 from loopclinic.scanner.survey import Survey
@@ -61,14 +61,10 @@ def _may_overlap(survey: Survey, file: int, value: Value) -> bool:
 def _unbounded(survey: Survey, file: int, one: Pattern) -> bool:
     starter, made = one.values
     paths = survey.outside(file, starter)
-    if one.note == "group":
-        if not any(
-            path in ("asyncio.TaskGroup.create_task", "anyio.abc.TaskGroup.start_soon")
-            for path in paths
-        ):
-            return False
-    elif not paths & {"asyncio.gather", "asyncio.wait"}:
+    if not paths & {"asyncio.gather", "asyncio.wait"}:
         return False
+    if tail(made) in ("run_in_executor", "to_thread", "run_sync"):
+        return False  # its threads bound it
     for target in survey.evaluate(file, made):
         if target[0] in ("F", "B"):
             function = survey.project.function(target[1], target[2])

@@ -30,7 +30,14 @@ def detect(survey: Survey) -> Iterator[Finding]:
     threads = _thread_targets(survey)
     for file, index, function in survey.functions():
         for event in function.events:
-            if event.op != "call" or tail(event.value) not in _NAMES:
+            if event.op != "call":
+                continue
+            if tail(event.value) == "Thread" and _runs_in_thread(survey, file, event):
+                message = (
+                    "A thread and a loop for this one call: keep one loop, and hand it the work."
+                )
+                yield survey.finding(file, index, event, "loop-per-call", message, "likely")
+            if tail(event.value) not in _NAMES:
                 continue
             paths = survey.outside(file, event.value)
             if "nest_asyncio.apply" in paths:
@@ -83,6 +90,12 @@ def _thread_targets(survey: Survey) -> set[Node]:
                         if one[0] in ("F", "B"):
                             found.add((one[1], one[2]))
     return found
+
+
+def _runs_in_thread(survey: Survey, file: int, event: Event) -> bool:
+    return not event.flags & IN_MAIN and any(
+        at == "target" and survey.outside(file, value) & _RUN for at, value in event.args
+    )
 
 
 def _is_task(function: Function) -> bool:
@@ -163,7 +176,7 @@ def _bound(survey: Survey, starters: list[tuple[Node, Event, bool]]) -> Iterator
             continue
         for one in survey.evaluate(file, pattern.values[0]):
             entry = survey.catalogue.classes.get(one[1]) if one[0] == "O" else None
-            if entry is not None and (entry.loop_bound or (entry.closes and pattern.function)):
+            if entry is not None and (entry.loop_bound or entry.closes):
                 made.append((file, pattern, entry.path))
                 break
     if not made or not starters:

@@ -13,7 +13,11 @@ __all__ = ["detect"]
 def detect(survey: Survey) -> Iterator[Finding]:
     """Yield what is opened, used, and dropped open."""
     for file, one in survey.patterns("unclosed-resource"):
-        path = _closable(survey, survey.evaluate(file, one.values[0]))
+        value = one.values[0]
+        assert value is not None
+        if not any(made[0] in ("X", "OM") for made in survey.evaluate(file, value[1])):
+            continue  # a function of the project may keep what it returns
+        path = _closable(survey, survey.evaluate(file, value))
         if path is not None:
             message = f"This {path} is never closed: use `async with`, or close it."
             yield survey.finding(file, one.function, one, "unclosed-resource", message, "likely")

@@ -1,0 +1,31 @@
+"""Recall and precision on the labelled corpus, direct and through calls, each half by itself."""
+
+import pytest
+
+from tests.scanner.measuring import CORPUS, measure
+
+HALVES = ("own", "blind")
+
+
+@pytest.fixture(scope="module")
+def measured():
+    return {half: measure(CORPUS / half) for half in HALVES}
+
+
+@pytest.mark.parametrize("half", HALVES)
+def test_what_the_scanner_must_reach(measured, half):
+    found = measured[half]
+    print(f"\n{half}: {found}")
+    wrong = "\n".join([str(found), "missed:", *found.missed, "false:", *found.false])
+    assert found.recall("expect") >= 0.90, wrong
+    assert found.recall("expect-via") >= 0.80, wrong
+    assert found.precision >= 0.97, wrong
+
+
+def test_the_corpus_is_large_enough(measured):
+    labels = sum((one.labels for one in measured.values()), start=type(measured["own"].labels)())
+    assert labels["expect"] + labels["expect-via"] >= 200
+    assert labels["clean"] >= 150
+    own = measured["own"].labels
+    assert own["expect"] + own["expect-via"] >= 100
+    assert own["clean"] >= 75

@@ -11,7 +11,7 @@ KIT = @$(SET_UP) kit --
 TEST = @$(SET_UP) test --
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test prove lint format pictures gallery lock update clean
+.PHONY: help setup lab test prove lint format pictures gallery slides lock update clean
 
 help:
 	@echo 'make lab        set up what is missing and open JupyterLab   (ARGS="--no-browser --port 8899")'
@@ -20,6 +20,7 @@ help:
 	@echo 'make prove      every verdict, repeated, idle and under load'
 	@echo 'make lint       ruff, mypy, drift;  make format mends what ruff can'
 	@echo 'make gallery    the notebooks, executed, as HTML in build/gallery'
+	@echo 'make slides     the notebooks as slides in build/slides      (ARGS=--execute: with what they show)'
 	@echo 'make pictures   the pictures of the README'
 	@echo 'make lock       solve the dependencies anew into requirements.lock'
 	@echo 'make update     fetch the newest kit; your edited labs stay'
@@ -53,6 +54,9 @@ pictures:
 
 gallery:
 	$(KIT) -m loopclinic gallery $(ARGS)
+
+slides:
+	$(KIT) -m loopclinic slides $(ARGS)
 
 lock:
 	$(TEST) scripts/lock.py $(ARGS)

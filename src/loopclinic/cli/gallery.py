@@ -6,13 +6,14 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from loopclinic.lessons import UnknownLessonError, lesson
 from loopclinic.places import kit_root
 
-__all__ = ["configure", "execute", "run", "still", "to_html"]
+__all__ = ["chosen", "configure", "execute", "index", "relinked", "run", "still", "to_html"]
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 # nbconvert's page fetches MathJax, require.js, Mermaid and widget code from the network.
@@ -25,15 +26,15 @@ PAGE = """\
 """
 INDEX = """\
 <!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>loopclinic: the notebooks, executed</title>
+<html lang="en"><head><meta charset="utf-8"><title>loopclinic: {title}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <style>
 :root {{ color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }}
 body {{ max-width: 42rem; margin: 3rem auto; padding: 0 1rem; }}
 li {{ margin: 0.8rem 0; }} small {{ opacity: 0.75; }}
 </style></head><body>
-<h1>The notebooks, executed</h1>
-<p>What each one showed when it was last run, on {when}. Widgets stand still here; in JupyterLab they move.</p>
+<h1>{title}</h1>
+<p>{about}</p>
 <ol start="0">
 {items}
 </ol></body></html>
@@ -52,12 +53,7 @@ def run(args: argparse.Namespace) -> int:
     root = kit_root()
     output: Path = args.output or root / "build" / "gallery"
     output.mkdir(parents=True, exist_ok=True)
-    names = {lesson(key).name for key in args.lessons}
-    files = [
-        file
-        for file in sorted((root / "notebooks").glob("*.ipynb"))
-        if not names or file.stem in names
-    ]
+    files = chosen(root, args.lessons)
     failed = 0
     for file in files:
         began = time.perf_counter()
@@ -69,9 +65,25 @@ def run(args: argparse.Namespace) -> int:
         if error:
             failed += 1
             print(f"{file.name}: {error}", file=sys.stderr)
-    (output / "index.html").write_text(_index(output), encoding="utf-8")
+    about = (
+        f"What each one showed when it was last run, on {time.strftime('%Y-%m-%d')}. Widgets stand "
+        "still here; in JupyterLab they move."
+    )
+    contents = index(output, title="The notebooks, executed", about=about)
+    (output / "index.html").write_text(contents, encoding="utf-8")
     print(f"{output / 'index.html'}: {len(files)} run, {failed} failed")
     return 1 if failed else 0
+
+
+def chosen(root: Path, keys: Sequence[str]) -> list[Path]:
+    """Return the notebooks of these lessons, all of them for none.
+
+    Raises:
+        UnknownLessonError: there is no such lesson.
+    """
+    names = {lesson(key).name for key in keys}
+    files = sorted((root / "notebooks").glob("*.ipynb"))
+    return [file for file in files if not names or file.stem in names]
 
 
 def execute(file: Path, *, timeout: int = 300) -> tuple[Any, str]:
@@ -122,21 +134,27 @@ def to_html(notebook: Any, *, title: str) -> str:
     )
     where = {"metadata": {"name": title}}
     page, _ = exporter.from_notebook_node(still(notebook), resources=where)
+    return relinked(page)
+
+
+def relinked(page: str) -> str:
+    """Return the page with its links to notebooks and labs right for where it stands."""
     page = re.sub(r'href="(\d\d_\w+)\.ipynb', r'href="\1.html', page)
     # Pages stand one folder deeper than notebooks do.
     return page.replace('href="../', 'href="../../')
 
 
-def _index(output: Path) -> str:
+def index(output: Path, *, title: str, about: str) -> str:
+    """Return a page that leads to each notebook's page in `output`."""
     items = []
     for page in sorted(output.glob("[0-9]*.html")):
         try:
             one = lesson(page.stem)
-            title, about = f"{one.number} {one.title}", f"{one.summary} {one.minutes} minutes."
+            name, summary = f"{one.number} {one.title}", f"{one.summary} {one.minutes} minutes."
         except UnknownLessonError:
-            title, about = page.stem, ""
-        link = f'<a href="{page.name}">{html.escape(title)}</a>'
+            name, summary = page.stem, ""
+        link = f'<a href="{page.name}">{html.escape(name)}</a>'
         items.append(
-            f"<li value='{int(page.name[:2])}'>{link}<br><small>{html.escape(about)}</small></li>"
+            f"<li value='{int(page.name[:2])}'>{link}<br><small>{html.escape(summary)}</small></li>"
         )
-    return INDEX.format(when=time.strftime("%Y-%m-%d"), items="\n".join(items))
+    return INDEX.format(title=html.escape(title), about=html.escape(about), items="\n".join(items))

@@ -24,9 +24,13 @@ COMMANDS = {
     "demo": ("demo", "a lesson's before and after, live in the terminal"),
     "run": ("run", "any asyncio program under the probe, then its report"),
     "scan": ("scan", "find conflicts in a code base, without running it"),
-    "progress": ("progress", "what you have passed so far"),
+    "progress": (
+        "progress",
+        "what you have passed so far; a file of it to hand in; a whole room's",
+    ),
     "doctor": ("doctor", "what works on this computer, and what to do about what does not"),
     "gallery": ("gallery", "run the notebooks and keep them as HTML"),
+    "slides": ("slides", "the notebooks as slides, with what the speaker says"),
     "servers": ("servers", "the PostgreSQL that lessons share: up, status or down"),
     "uninstall": ("uninstall", "end servers, remove state and caches"),
 }

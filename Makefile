@@ -18,7 +18,7 @@ help:
 	@echo 'make setup      the set-up alone'
 	@echo 'make test       every test                                   (PYTHON=python3.12 for another Python)'
 	@echo 'make prove      every verdict, repeated, idle and under load'
-	@echo 'make lint       ruff, mypy, drift;  make format mends what ruff can'
+	@echo 'make lint       ruff, mypy, drift, our own scanner;  make format mends what ruff can'
 	@echo 'make gallery    the notebooks, executed, as HTML in build/gallery'
 	@echo 'make slides     the notebooks as slides in build/slides      (ARGS=--execute: with what they show)'
 	@echo 'make pictures   the pictures of the README'
@@ -44,6 +44,7 @@ lint:
 	$(TEST) -m mypy
 	$(TEST) -m mypy --follow-imports=silent scripts
 	$(TEST) scripts/drift.py
+	$(TEST) -m loopclinic scan src --no-cache
 
 format:
 	$(TEST) -m ruff check --fix --exit-zero .

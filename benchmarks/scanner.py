@@ -4,7 +4,7 @@
 
 TREE is a folder of installed packages, this environment's own unless given; the first so many files of it
 are scanned from nothing, then once more from the cache. Beside it ruff's ASYNC rules and RUF006, and any
-other linter that prints `file:line:column: CODE`, such as `--linter 'flake8 --select ASYNC --isolated'`.
+other linter that prints `file:line:column: CODE`, such as `--linter 'flake8 --select ASYNC2,ASYNC103,ASYNC104,ASYNC300 --isolated'`.
 """
 
 import argparse

@@ -1,6 +1,5 @@
 """A file of findings that a team knows and has not mended yet: only new ones are reported."""
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable
@@ -18,8 +17,7 @@ class BaselineError(ValueError):
 def _mark(one: Finding) -> str:
     """Return what stays the same when lines are added above: file, kind, function and text."""
     function = one.chain[0].function if one.chain else ""
-    seen = f"{one.file}\0{one.kind}\0{function}\0{one.source}"
-    return hashlib.blake2b(seen.encode("utf-8", "replace"), digest_size=12).hexdigest()
+    return f"{one.file} {function} {one.kind}: {one.source}"
 
 
 class Baseline:

@@ -20,7 +20,7 @@ addEventListener("load", async () => {
     const frame = make("page" + (opening ? " opening" : ""), stage);
     make("course", frame, opening ? "" : course);
     if (title) shrink(make("title", frame, title));
-    page = { frame, title, body: make("body", frame), steps: 0, notes: "" };
+    page = { frame, title, body: make("body", frame), steps: 0, notes: "", minutes: 0 };
     pages.push(page);
   }
 
@@ -86,8 +86,8 @@ addEventListener("load", async () => {
         if (one.matches("aside .jp-Cell")) continue;
         if (one.matches("aside")) {
           const spoken = one.querySelector(".jp-RenderedMarkdown");
-          page.notes = spoken?.innerHTML ?? "";
-          page.minutes = Number(/Teaching this: (\d+)/.exec(spoken?.textContent)?.[1] ?? 0);
+          page.notes += spoken?.innerHTML ?? "";
+          page.minutes += Number(/Teaching this: (\d+)/.exec(spoken?.textContent)?.[1] ?? 0);
           continue;
         }
         cell(one, Boolean(one.closest(".fragment")));
@@ -159,7 +159,7 @@ addEventListener("load", async () => {
   function tell() {
     if (!speaker || speaker.closed) return;
     const put = (id, text) => { speaker.document.getElementById(id).textContent = text; };
-    const planned = (some) => some.reduce((sum, one) => sum + (one.minutes ?? 0), 0);
+    const planned = (some) => some.reduce((sum, one) => sum + one.minutes, 0);
     const due = pages.findIndex((one, number) => number >= at && one.notes);
     const about = due > at ? `Pages ${at + 1} to ${due + 1}` : `Page ${at + 1}`;
     const since = Math.floor((Date.now() - began) / 60000);

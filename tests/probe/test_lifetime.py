@@ -26,6 +26,20 @@ def run(code, *, wait=60):
     )
 
 
+@pytest.mark.parametrize("closed", [True, False])
+def test_time_after_a_loop_has_stopped_is_nobodys_stall(closed):
+    loop = asyncio.new_event_loop()
+    probe = Probe(loop=loop, threshold=0.1).start()
+    loop.run_until_complete(asyncio.sleep(0.02))
+    if closed:
+        loop.close()
+    time.sleep(0.4)
+    report = probe.stop()
+    loop.close()
+    assert report.stalls == ()
+    assert report.lag.max < 0.2
+
+
 async def test_hundreds_of_starts_leave_no_thread_file_or_hook():
     def left():
         files = len(list(Path("/proc/self/fd").iterdir())) if sys.platform == "linux" else 0

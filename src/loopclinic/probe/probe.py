@@ -131,7 +131,8 @@ class Probe:
             if meter.age(now) > self.level:
                 # The iteration in which the probe is stopped: `with Probe(): time.sleep(1)`.
                 began, case = meter.began, meter.case
-                self.hear(began, now, case if case is not None and case.began == began else None)
+                ended = min(now, meter.halted)  # a loop that had stopped kept nobody waiting since
+                self.hear(began, ended, case if case is not None and case.began == began else None)
             self._report = report = self._reported(meter, now)
             self._meter = None
         self._subscribers.clear()

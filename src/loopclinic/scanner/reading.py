@@ -56,8 +56,12 @@ def reading_of(data: bytes) -> Reading:
         return Reading(reason=f"not Python source: {error}")
     except (RecursionError, MemoryError):
         return Reading(reason=f"nested deeper than {_VERSION} can read")
+    try:
+        dump = facts.dump()
+    except ValueError:  # newer interpreters parse deeper chains than can be written down
+        return Reading(reason=f"nested deeper than {_VERSION} can keep")
     live = any(word in data for word in (b"async", b"await", b"run_until_complete"))
-    return Reading(facts.dump(), facts.summary, live)
+    return Reading(dump, facts.summary, live)
 
 
 def _syntax(error: SyntaxError) -> str:

@@ -33,7 +33,7 @@ lab:
 	$(KIT) -m loopclinic lab $(ARGS)
 
 test:
-	$(TEST) -m pytest -n 2 $(ARGS)
+	$(TEST) -m pytest -n 3 $(ARGS)
 
 prove:
 	$(TEST) -m pytest -m prove $(ARGS)

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from loopclinic.probe.sidecar import Line
+from loopclinic.probe.sidecar import Line, named
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="pipes of POSIX")
 
@@ -33,3 +33,24 @@ def test_what_a_full_pipe_took_in_part_is_finished_before_anything_else():
     os.close(reading)
     assert not line.send(b"nobody reads\n")
     os.close(writing)
+
+
+@pytest.mark.parametrize(
+    ("frames", "file"),
+    [
+        ([("/me/a.py", 3, "f"), ("/lib/re.py", 9, "match")], "/me/a.py"),
+        ([("/me/a.py", 3, "f"), ("/kit/probe/probe.py", 9, "start")], "/me/a.py"),
+        (
+            [("/me/a.py", 3, "f"), ("/kit/lessons/one/ladder.py", 9, "g")],
+            "/kit/lessons/one/ladder.py",
+        ),
+        ([("/lib/a.py", 3, "f"), ("/lib/b.py", 9, "g")], "/lib/b.py"),
+    ],
+)
+def test_the_innermost_line_of_the_users_own_is_named(frames, file):
+    assert named(frames, "/kit/", ["/lib/"])["file"] == file
+
+
+def test_a_loop_at_rest_is_not_what_keeps_the_gil():
+    frames = [("/me/a.py", 3, "main"), ("/kit/probe/meter.py", 196, "timed")]
+    assert named(frames, "/kit/", ["/lib/"]) is None

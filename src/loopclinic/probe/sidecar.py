@@ -45,9 +45,22 @@ def frames_of(dump: str) -> list[tuple[str, int, str]]:
     return found[::-1]
 
 
-def named(frames: list[tuple[str, int, str]], library: list[str]) -> dict[str, object]:
-    """Return file, line and source of the innermost frame outside of the library."""
-    own = [frame for frame in frames if not frame[0].startswith(("<frozen", *library))]
+def named(
+    frames: list[tuple[str, int, str]], package: str, library: list[str]
+) -> dict[str, object] | None:
+    """Return file, line and source of the innermost frame of the user's own, lessons included.
+
+    None where the loop itself is at rest: whoever keeps the GIL is another thread.
+    """
+    if frames[-1][0].startswith(package) and frames[-1][2] == "timed":
+        return None
+    others = ("<frozen", *library)
+    own = [
+        frame
+        for frame in frames
+        if not frame[0].startswith(others)
+        and (not frame[0].startswith(package) or frame[0].startswith(f"{package}lessons/"))
+    ]
     file, line, _ = (own or frames)[-1]
     code = ""
     with contextlib.suppress(OSError, ValueError, IndexError):
@@ -127,15 +140,16 @@ class Line:
 def watch(arguments: list[str]) -> None:
     """Look until the program is gone."""
     pid, number, beat, dumps, reports = map(int, arguments[:5])
-    patience, token, library = float(arguments[5]), arguments[6], arguments[7:]
+    patience = float(arguments[5])
+    token, package, *library = arguments[6:]
     memory = mmap.mmap(beat, BEAT.size, prot=mmap.PROT_READ)
     os.set_blocking(dumps, False)
     audience = Audience(token)
 
-    line = Line(reports)
+    reporter = Line(reports)
 
     def report(values: dict[str, object]) -> bool:
-        return line.send(json.dumps(values).encode() + b"\n")
+        return reporter.send(json.dumps(values).encode() + b"\n")
 
     if not report({"port": audience.port}):
         return
@@ -161,7 +175,9 @@ def watch(arguments: list[str]) -> None:
         frames = frames_of(dump)[-60:]
         if not frames:
             continue
-        audience.tell(json.dumps({"silent": silent, **named(frames, library)}))
+        line = named(frames, package, library)
+        if line is not None:
+            audience.tell(json.dumps({"silent": silent, **line}))
         if not report({"at": now, "silent": silent, "frames": frames}):
             return
 

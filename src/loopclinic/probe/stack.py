@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import linecache
+import os
 import re
 import sys
 import sysconfig
@@ -13,11 +14,11 @@ from typing import NamedTuple
 
 from loopclinic.probe.report import Frame
 
-__all__ = ["LIBRARY", "Sample", "cell_label", "of_frames", "sample", "user_code"]
+__all__ = ["LIBRARY", "PACKAGE", "Sample", "cell_label", "of_frames", "sample", "user_code"]
 
 _DEEPEST = 60  # frames kept of one stack: the outer end of a deep recursion says nothing new
-_PACKAGE = str(Path(__file__).resolve().parents[1])
-_LESSONS = str(Path(_PACKAGE, "lessons"))
+PACKAGE = str(Path(__file__).resolve().parents[1]) + os.sep
+_LESSONS = f"{PACKAGE}lessons{os.sep}"
 LIBRARY = tuple(
     {
         str(Path(path)) + "/"
@@ -36,7 +37,7 @@ def user_code(file: str) -> bool:
     """
     if file.startswith("<"):
         return file in ("<stdin>", "<string>") or file.startswith(("<ipython-input", "<console"))
-    if file.startswith(_PACKAGE):
+    if file.startswith(PACKAGE):
         return file.startswith(_LESSONS)
     path = file.replace("\\", "/")
     if "/site-packages/" in path or "/dist-packages/" in path:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from loopclinic.probe import sidecar
-from loopclinic.probe.stack import LIBRARY
+from loopclinic.probe.stack import LIBRARY, PACKAGE
 
 __all__ = ["Witness"]
 
@@ -60,7 +60,7 @@ class Witness:
         numbers = [os.getpid(), self.signal, *passed, _PATIENCE]
         try:
             self._process: subprocess.Popen[bytes] | None = subprocess.Popen(
-                [*program, *map(str, numbers), self._token, *LIBRARY],
+                [*program, *map(str, numbers), self._token, PACKAGE, *LIBRARY],
                 pass_fds=passed,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

@@ -38,16 +38,14 @@ def wait_for(condition, seconds, what):
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_the_line_is_named_while_the_kernel_is_frozen(browser, lab, dark):
-    theme = "dark" if dark else "light"
-    path = lab.write(f"scope-{theme}.ipynb", SCOPE, SLIDER, FREEZE, "print('free', slider.value)")
-    with new_page(browser, dark=dark) as page:
+def test_the_line_is_named_while_the_kernel_is_frozen(browser, lab):
+    path = lab.write("scope-frozen.ipynb", SCOPE, SLIDER, FREEZE, "print('free', slider.value)")
+    with new_page(browser) as page:
         notebook = lab.open(page, path)
         notebook.run(0)
         page.locator('.lc-scope[data-state="calm"]').wait_for(timeout=30_000)
         notebook.run(1)
-        picture(page, f"scope-idle-{theme}")
+        picture(page, "scope-idle-light")
 
         notebook.start(2)
         page.locator('.lc-scope[data-state="stalled"]').wait_for(timeout=5_000)
@@ -59,7 +57,7 @@ def test_the_line_is_named_while_the_kernel_is_frozen(browser, lab, dark):
         thumb.focus()
         for _ in range(5):
             page.keyboard.press("ArrowRight")
-        picture(page, f"scope-stalled-{theme}")
+        picture(page, "scope-stalled-light")
         assert notebook.prompt(2) == "[*]:", "still frozen after the slider was moved"
 
         notebook.wait(2)
@@ -69,12 +67,12 @@ def test_the_line_is_named_while_the_kernel_is_frozen(browser, lab, dark):
         assert "lesson 01" in row
         notebook.run(3)
         assert "free 5" in notebook.cell(3).inner_text()
-        picture(page, f"scope-after-{theme}")
+        picture(page, "scope-after-light")
 
 
 def test_a_call_that_keeps_the_gil_is_told_of_too(browser, lab):
     path = lab.write("scope-gil.ipynb", SCOPE, "await asyncio.sleep(1)", HOLD)
-    with new_page(browser) as page:
+    with new_page(browser, dark=True) as page:
         notebook = lab.open(page, path)
         notebook.run(0)
         page.locator('.lc-scope[data-state="calm"]').wait_for(timeout=30_000)
@@ -89,10 +87,11 @@ def test_a_call_that_keeps_the_gil_is_told_of_too(browser, lab):
         )
         assert notebook.prompt(2) == "[*]:"
         wait_for(lambda: figure(page, "lag") > 1, 4, lambda: status(page))
-        picture(page, "scope-gil")
+        picture(page, "scope-gil-dark")
         notebook.wait(2, 120)
         page.locator('.lc-scope[data-state="calm"]').wait_for(timeout=10_000)
         page.locator(".lc-row", has_text="cell [3], line 2").wait_for(timeout=10_000)
+        picture(page, "scope-after-dark")
 
 
 def test_narrow_and_reloaded_in_the_middle_of_a_stall(browser, lab):

@@ -205,15 +205,15 @@ class ServerProcess:
                 stderr=subprocess.PIPE,
                 start_new_session=True,
             )
+            # Held until its threads run, too: close() after an interrupt waits for them.
+            self._threads = []
+            for name, target in (("output", self._drain), ("reports", self._read)):
+                thread = threading.Thread(
+                    target=target, args=(process,), name=f"{self.label}-{name}", daemon=True
+                )
+                thread.start()
+                self._threads.append(thread)
         assert process.stdin is not None
-        self._threads = [
-            threading.Thread(
-                target=target, args=(process,), name=f"{self.label}-{name}", daemon=True
-            )
-            for name, target in (("output", self._drain), ("reports", self._read))
-        ]
-        for thread in self._threads:
-            thread.start()
         with contextlib.suppress(OSError):  # it died at once: the wait for `ready` says so
             process.stdin.write(json.dumps(self.spec).encode() + b"\n")
             process.stdin.flush()

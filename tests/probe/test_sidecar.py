@@ -51,6 +51,7 @@ def test_the_innermost_line_of_the_users_own_is_named(frames, file):
     assert named(frames, "/kit/", ["/lib/"])["file"] == file
 
 
-def test_a_loop_at_rest_is_not_what_keeps_the_gil():
-    frames = [("/me/a.py", 3, "main"), ("/kit/probe/meter.py", 196, "timed")]
+@pytest.mark.parametrize("below", [[], [("/lib/selectors.py", 468, "select")]])
+def test_a_loop_at_rest_is_not_what_keeps_the_gil(below):
+    frames = [("/me/a.py", 3, "main"), ("/kit/probe/meter.py", 196, "timed"), *below]
     assert named(frames, "/kit/", ["/lib/"]) is None

@@ -31,6 +31,7 @@ class Case:
         "callbacks",
         "ended",
         "gil_held",
+        "gil_likely",
         "last",
         "noticed",
         "samples",
@@ -47,6 +48,8 @@ class Case:
         self.noticed = inf
         """When the first sample was taken."""
         self.gil_held = False
+        self.gil_likely = False
+        """Held, or this machine too busy to look: told by whether the loop's thread computed."""
         self.samples: dict[tuple[str, int], Sample] = {}
         self.callbacks: int | None = None
         """How many callbacks the iteration has to run, where the loop's own frame tells."""

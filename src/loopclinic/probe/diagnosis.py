@@ -55,9 +55,11 @@ def findings(case: Case | None, began: float, ended: float, threshold: float) ->
     """Return the fields of a stall that its samples and the garbage collector tell."""
     seconds = ended - began
     fields: dict[str, Any] = {}
+    held = False
     if case is not None:
+        held = case.gil_held or (case.gil_likely and case.computes is not False)
         fields |= {
-            "gil_held": case.gil_held,
+            "gil_held": held,
             "first_seen": max(0.0, case.noticed - began) if case.seen else None,
             "callbacks": case.callbacks,
         }
@@ -69,7 +71,7 @@ def findings(case: Case | None, began: float, ended: float, threshold: float) ->
     found = case.guilty if case is not None else None
     if case is None or found is None:
         return fields
-    evidence = Evidence(found.stack(), found.guilty, case.computes, case.gil_held)
+    evidence = Evidence(found.stack(), found.guilty, case.computes, held)
     if case.burst(ended, threshold) and detect(evidence) is None:
         sentence = _burst(case, found, ended, seconds)
         return fields | {"burst": True, "diagnosis": sentence, "gil_held": False}

@@ -50,6 +50,7 @@ class Watchdog:
         self._thread_known = self._native = 0
         self._before: tuple[float, float] | None = None
         self._starved = (inf, inf)  # from when to when the GIL was last not to be had
+        self._surely = False  # the GIL, and no processor, was what lacked then
 
     def start(self, closed: "Callable[[Meter], None]") -> None:
         """Start the thread; `closed` hears on it when the loop was closed, and the thread ends."""
@@ -130,6 +131,7 @@ class Watchdog:
         try:
             if self._witness is not None:
                 now = self._meter.clock()
+                self._lateness(now)
                 self._amend(self._hear(self._witness, now, None))
         finally:
             self._looking.release()
@@ -144,18 +146,12 @@ class Watchdog:
         now = meter.clock()
         # First of all: whatever lets go of the GIL, as reading a file does, lets the iteration end.
         case = self._catch(now)
-        late, self._looked = now - self._looked - self.interval, now
-        if late > 4 * self.interval or now > self._due:
-            waited = self._own.read().waited
-            free, self._waited, self._due = waited - self._waited, waited, now + _REFRESH
-            if late > 4 * self.interval and (late - free > late / 2 or late > STARVED):
-                # This thread could have run, but for the GIL.
-                self._starved = (now - late, now)
+        late = self._lateness(now)
         work = self._work(meter.loop)
         cases = [] if case is None else [case]
         if case is not None:
             if self._starved[1] == now and late > (now - case.began) / 2:
-                case.gil_held = True
+                self._blame(case)
             if work is not None:
                 case.work(now, work)
         if self._witness is not None:
@@ -167,6 +163,22 @@ class Watchdog:
         self._amend(cases)
         if meter.age(now) < self._threshold / 2:
             self._before = (now, work) if work is not None else None
+
+    def _lateness(self, now: float) -> float:
+        """Return by how much this look comes too late, and note whether the GIL may be why."""
+        late, self._looked = now - self._looked - self.interval, now
+        if late > 4 * self.interval or now > self._due:
+            waited = self._own.read().waited
+            free, self._waited, self._due = waited - self._waited, waited, now + _REFRESH
+            surely = late - free > late / 2  # this thread could have run, but for the GIL
+            # On a busy machine who waits for the GIL waits for a processor, too, time and again.
+            if late > 4 * self.interval and (surely or late > STARVED):
+                self._starved, self._surely = (now - late, now), surely
+        return late
+
+    def _blame(self, case: Case) -> None:
+        case.gil_likely = True
+        case.gil_held = case.gil_held or self._surely
 
     def _amend(self, cases: list[Case]) -> None:
         for case in cases:
@@ -227,7 +239,7 @@ class Watchdog:
                     if self._before is not None:
                         case.work(*self._before)
             if self._starved[0] <= at <= self._starved[1]:
-                case.gil_held = True
+                self._blame(case)
             case.add(of_frames(frames), at)
             if work is not None:
                 case.work(now, work)

@@ -119,7 +119,15 @@ def test_one_thing_wrong_is_one_reason(changes, conflict):
     assert reason.next_step
 
 
-@pytest.mark.parametrize("stalls", [[_stall(0.2)], [_stall(0.03)] * 9, [_stall(0.09)] * 2])
+@pytest.mark.parametrize(
+    "stalls",
+    [
+        [_stall(0.2)],
+        [_stall(0.03)] * 9,
+        [_stall(0.09)] * 2,
+        [{**_stall(0.4), "conflict": "cpu-bound"}],
+    ],
+)
 def test_a_stumble_of_the_machine_is_no_reason(stalls):
     assert _judged(line__stalls=stalls) == []
 

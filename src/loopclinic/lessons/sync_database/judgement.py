@@ -111,8 +111,9 @@ def _stalls(facts: Facts) -> Iterator[Reason]:
     found = facts["line"]
     line, budget = found["line"], _BUDGETS["stall"]
     long = [one for one in found["stalls"] if one["seconds"] > budget.limit * line]
-    waits = [one for one in long if one["conflict"] != "pool-starvation"]
-    # One or two may be stumbles of the machine's; a driver that blocks does it at every query.
+    # A thread that wanted to compute waited for a processor, not for the database. And one wait or
+    # two may be stumbles of the machine's; a driver that blocks does it at every query.
+    waits = [one for one in long if one["conflict"] not in ("pool-starvation", "cpu-bound")]
     if sum(one["seconds"] for one in waits) < 3 * line:
         return
     worst = max(waits, key=lambda one: float(one["seconds"]))

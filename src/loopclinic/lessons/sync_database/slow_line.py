@@ -27,6 +27,7 @@ class SlowLine:
         self._over: asyncio.Event | None = None
         self._port = 0
         self._failed: BaseException | None = None
+        self._ends: set[asyncio.StreamWriter] = set()
         self._thread = threading.Thread(target=self._run, name="slow-line", daemon=True)
 
     @property
@@ -79,13 +80,18 @@ class SlowLine:
         for line in open_lines:
             line.cancel()
         await asyncio.gather(*open_lines, return_exceptions=True)
+        for end in self._ends:
+            end.transport.abort()  # close() would wait for what nobody reads any more
+        await asyncio.sleep(0)
 
     async def _line(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._ends.add(writer)
         try:
             far_reader, far_writer = await asyncio.open_connection(*self._target)
         except OSError:
             writer.close()
             return
+        self._ends.add(far_writer)
         try:
             async with asyncio.TaskGroup() as both:
                 both.create_task(self._pass(reader, far_writer))

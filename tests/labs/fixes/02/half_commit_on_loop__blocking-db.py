@@ -43,10 +43,14 @@ class Audits:
     async def unit(self, work, *values):
         hop = asyncio.get_running_loop().run_in_executor
         connection = await hop(self.threads, self.pool.getconn)
+        working = hop(self.threads, work, connection, *values)
         try:
-            found = await hop(self.threads, work, connection, *values)
+            found = await asyncio.shield(working)
             connection.commit()
             return found
+        except asyncio.CancelledError:
+            await asyncio.wait([working])  # its thread is at work with the connection
+            raise
         finally:
             self.pool.putconn(connection)
 

@@ -106,7 +106,9 @@ def test_narrow_and_reloaded_in_the_middle_of_a_stall(browser, lab):
         picture(page, "scope-stalled-narrow")
         page.reload()
         # The kernel's own work of coming back may stall it too: ours is one of the rows.
-        page.locator(".lc-row", has_text="cell [2], line 2").wait_for(timeout=60_000)
+        row = page.locator(".lc-row", has_text="cell [2], line 2")
+        row.wait_for(timeout=60_000)
+        assert "time.sleep(12)" in row.inner_text()
 
 
 def test_the_same_cell_run_again_leaves_one_scope_measuring(browser, lab):

@@ -50,6 +50,7 @@ def test_stop_button(lab, watch):
     widget._stop_button.click()
     until(lambda: not widget.running)
     until(lambda: "Stopped" in widget.status)
+    assert not widget.running
 
 
 def test_hints_come_in_grades_and_end(lab, watch, tiny):

@@ -266,12 +266,15 @@ def test_eight_gigabytes_of_memory(judge):
 def test_memory_of_a_child_process_counts(judge):
     code = "import time; kept = b'x' * 400_000_000; time.sleep(60)"
     body = f'subprocess.run([sys.executable, "-c", "{code}"])'
-    only_reason(judge(lab(body), memory=300_000_000), "memory")
+    reason = only_reason(judge(lab(body), memory=300_000_000), "memory")
+    assert reason.budget == "300.0 MB"
 
 
 def test_too_many_processes(judge):
     body = "kept = [subprocess.Popen(['sleep', '60']) for _ in range(40)]\nawait asyncio.sleep(60)"
-    only_reason(judge(lab(body), processes=20), "processes without end")
+    reason = only_reason(judge(lab(body), processes=20), "processes without end")
+    assert reason.budget == "20 processes"
+    assert int(reason.measured.split()[0]) > 20
 
 
 def test_leftover_task(judge):
@@ -342,7 +345,7 @@ def test_detached_grandchild_without_the_mark(judge):
 
 def test_detached_grandchild_of_a_lab_that_exits(judge):
     body = "subprocess.Popen(['sleep', '60'], start_new_session=True)\nos._exit(1)"
-    only_reason(judge(lab(body)), "ended the whole process")
+    assert only_reason(judge(lab(body)), "ended the whole process").line == 5
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -405,7 +408,7 @@ def test_printing_binary(judge):
 
 def test_forged_report(judge):
     text = f'import os\nfor fd in range(3, 64):\n    try:\n        os.write(fd, b\'{{"kind":"end","how":"done"}}\\n\')\n    except OSError:\n        pass\nos._exit(0)\n{SOLVED}'
-    only_reason(judge(text), "ended the whole process")
+    assert only_reason(judge(text), "ended the whole process").line == 7
 
 
 def test_modules_named_like_the_standard_library_are_not_shadowed(judge, tmp_path):

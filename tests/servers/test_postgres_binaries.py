@@ -183,6 +183,7 @@ def test_its_data_elsewhere_goes_with_the_state_folder(tmp_path, monkeypatch):
         data = Path(status()["data"])
         shutil.rmtree(tmp_path / "home")
         wait_for(lambda: not data.parent.exists())
+        assert not data.exists()
 
 
 @as_root

@@ -215,6 +215,7 @@ def test_a_stale_state_whose_port_is_somebody_else_s(home):
         (home.folder / "state.json").write_text(json.dumps(stale))
         with postgres() as dsn:  # the stranger takes the connection and says nothing
             one_query(dsn)
+            assert port_of(dsn) != port
 
 
 @pytest.mark.parametrize("text", ["[]", '{"door": "x"}'])
@@ -285,6 +286,7 @@ def test_whoever_removes_the_state_folder_ends_the_server(home):
         (home.folder / "state.json").unlink()
         wait_for(lambda: not knock(held.where["port"]))
     home.wait_until_gone()
+    assert not home.servers()
 
 
 def test_the_log_and_the_sockets_stay_within_bounds(shared):
@@ -327,6 +329,7 @@ def test_a_supervisor_that_is_told_to_end_does(home):
         home.family()
         home.supervisors()[0].terminate()
         home.wait_until_gone(4)  # the lease is still held
+        assert not home.servers()
 
 
 def test_a_forked_grandchild_of_a_killed_kernel_does_not_matter(home, holder):

@@ -1,5 +1,6 @@
 """Annotations as types: Optional, Annotated, Depends, containers, awaitables."""
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 from loopclinic.scanner.catalogue import Catalogue
@@ -22,22 +23,24 @@ _TRANSPARENT = frozenset(
 )
 
 
-class Annotated:
+class Annotated(ABC):
     """Reads annotations, with what the evaluation of names gives."""
 
     project: Project
     catalogue: Catalogue
     _instances: dict[tuple[int, int], Types]
 
+    @abstractmethod
     def evaluate(self, file: int, value: Value) -> Types:
         """Return what a value may be."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _entered(self, file: int, value: Any) -> Types:
-        raise NotImplementedError
+        """Return what a `with` of it gives."""
 
+    @abstractmethod
     def _entered_async(self, file: int, value: Any) -> Types:
-        raise NotImplementedError
+        """Return what an `async with` of it gives."""
 
     def instance(self, file: int, annotation: Value) -> Types:
         """Return the type of something with this annotation."""

@@ -1,5 +1,6 @@
 """What calling something gives, and whether it runs in the caller."""
 
+from abc import abstractmethod
 from typing import Any
 
 from loopclinic.scanner.annotated import Annotated
@@ -34,9 +35,9 @@ _SAME = words(
 class Calls(Annotated):
     """Evaluates calls, with what the evaluation of values gives."""
 
+    @abstractmethod
     def member_of(self, base: Type, name: str) -> Types:
         """Return what `.name` of a class or instance is."""
-        raise NotImplementedError
 
     def _result(self, file: int, value: Any) -> Types:
         found: list[Type] = []

@@ -1,22 +1,23 @@
 """Annotations as values: names, subscripts, `|`, and strings."""
 
 import ast
+from abc import ABC, abstractmethod
 
 from loopclinic.scanner.facts.values import Value
 
 __all__ = ["Annotations"]
 
 
-class Annotations:
+class Annotations(ABC):
     """Reads annotations; names are looked up by the pass that this is part of."""
 
+    @abstractmethod
     def lookup(self, name: str) -> Value:
         """Return the value of a name as it stands."""
-        raise NotImplementedError
 
+    @abstractmethod
     def visit(self, node: ast.expr) -> Value:
         """Read an expression."""
-        raise NotImplementedError
 
     def annotation(self, node: ast.expr | None) -> Value:
         """Return what an annotation names, or None."""

@@ -1,6 +1,7 @@
 """The pass over expressions: what each one is worth, and the events it causes."""
 
 import ast
+from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -79,17 +80,17 @@ class Expressions(Annotations):
             ast.Starred: self._starred,
         }
 
+    @abstractmethod
     def function(self, node: Any) -> Value:
         """Read a function or lambda; return the value that names it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def bind(self, target: ast.expr, value: Value) -> None:
         """Assign a value to a target."""
-        raise NotImplementedError
 
+    @abstractmethod
     def opened_in_passing(self, node: ast.Call, value: Value) -> None:
         """Note that something is made, used once, and dropped."""
-        raise NotImplementedError
 
     def make(self, *parts: Any) -> tuple[Any, ...]:
         """Return a value, the same object for the same parts."""

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -58,9 +59,9 @@ class Statements(Expressions):
             ast.ClassDef: self.class_,
         }
 
+    @abstractmethod
     def class_(self, node: ast.ClassDef) -> None:
         """Read a class."""
-        raise NotImplementedError
 
     def body(self, statements: Sequence[ast.stmt]) -> None:
         """Read statements in order."""
@@ -274,15 +275,15 @@ class Statements(Expressions):
     def _suppressed(self, node: ast.With | ast.AsyncWith, call: ast.Call) -> None:
         self.caught(node, node.body, [self.visit(one) for one in call.args], "suppress")
 
+    @abstractmethod
     def caught(
         self, node: ast.stmt | ast.ExceptHandler, body: list[ast.stmt], types: list[Value], how: str
     ) -> None:
         """Note that these types are caught around an await, and not raised again."""
-        raise NotImplementedError
 
+    @abstractmethod
     def handlers(self, node: ast.Try) -> None:
         """Look at what a `try` around an await catches."""
-        raise NotImplementedError
 
     def _try(self, node: ast.Try) -> None:
         self.body(node.body)

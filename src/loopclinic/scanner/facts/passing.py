@@ -3,12 +3,17 @@
 import ast
 import re
 import sys
-from dataclasses import dataclass
 from typing import Any
 
-from loopclinic.scanner.facts.patterns import Patterns
 from loopclinic.scanner.facts.record import IN_RETRY, Class, Facts, Function, Parameter
 from loopclinic.scanner.facts.scope import Scope
+from loopclinic.scanner.facts.shapes.at_once import at_once
+from loopclinic.scanner.facts.shapes.caught import forget_own_cancellation, handlers, suppressed
+from loopclinic.scanner.facts.shapes.counted import counted
+from loopclinic.scanner.facts.shapes.in_turn import in_turn
+from loopclinic.scanner.facts.shapes.initialized import initialized
+from loopclinic.scanner.facts.shapes.opened import opened, opened_in_passing
+from loopclinic.scanner.facts.statements import Statements
 from loopclinic.scanner.facts.syntax import is_stub
 from loopclinic.scanner.facts.values import Value, tail
 
@@ -53,15 +58,7 @@ def _ignores(source: str) -> dict[int, tuple[str, ...]]:
     return found
 
 
-@dataclass(slots=True)
-class _Place:
-    """Where a function stands."""
-
-    owner: int | None
-    qualname: str
-
-
-class Pass(Patterns):
+class Pass(Statements):
     """One pass over one file."""
 
     live = True
@@ -75,19 +72,19 @@ class Pass(Patterns):
 
     def function(self, node: Any) -> Value:
         """Read a function or lambda; return the value that names it."""
-        place = self._place(getattr(node, "name", "<lambda>"))
         is_lambda = isinstance(node, ast.Lambda)
+        name = "<lambda>" if is_lambda else node.name
         decorators = () if is_lambda else tuple(self.visit(one) for one in node.decorator_list)
         scope = Scope(
             index=len(self.facts.functions),
-            name=getattr(node, "name", "<lambda>"),
-            qualname=place.qualname,
+            name=name,
+            qualname=self._qualname(name),
             line=node.lineno,
             parent=self.scope,
-            owner=place.owner,
+            owner=self.scope.class_body,
             decorators=decorators,
         )
-        scope.traits = self._traits(node, decorators, place)
+        scope.traits = self._traits(node, decorators)
         if _RETRIES.search(scope.name):
             scope.flags |= IN_RETRY
         self._parameters(node, scope)
@@ -96,8 +93,8 @@ class Pass(Patterns):
             for decorator, worth in zip(node.decorator_list, decorators, strict=True):
                 if worth is not None:
                     self.pattern("decorated", decorator, (worth,), scope.name)
-        if place.owner is not None and not is_lambda:
-            self._method(place.owner, node, scope)
+        if scope.owner is not None and not is_lambda:
+            self._method(scope.owner, node, scope)
         self.facts.functions.append(_UNFINISHED)
         outer, self.scope = self.scope, scope
         dropped, self.dropped = self.dropped, None
@@ -107,25 +104,47 @@ class Pass(Patterns):
             scope.annotation = self.annotation(node.returns)
             self.body(node.body)
             if self.live:
-                self.shapes(node)
+                self._shapes(node)
         self.facts.functions[scope.index] = scope.close()
         self.scope, self.dropped = outer, dropped
         return value
 
-    def _place(self, name: str) -> _Place:
+    def _shapes(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        """Look for shapes in a function whose body has just been read."""
+        opened(self, node)
+        forget_own_cancellation(self, node)
+        if isinstance(node, ast.AsyncFunctionDef):
+            initialized(self, node)
+            in_turn(self, node)
+            at_once(self, node)
+            counted(self, node)
+
+    def handlers(self, node: ast.Try) -> None:
+        """Look at what a `try` around an await catches."""
+        handlers(self, node)
+
+    def suppressed(self, node: ast.With | ast.AsyncWith, call: ast.Call) -> None:
+        """Look at what a `suppress` around an await catches."""
+        suppressed(self, node, call)
+
+    def opened_in_passing(self, node: ast.Call, value: Value) -> None:
+        """Note that something is made, used once, and dropped."""
+        opened_in_passing(self, node, value)
+
+    def _qualname(self, name: str) -> str:
         scope = self.scope
         if scope.class_body is not None:
-            return _Place(scope.class_body, f"{self.classes[scope.class_body].qualname}.{name}")
-        return _Place(None, name if scope.is_module else f"{scope.qualname}.{name}")
+            return f"{self.classes[scope.class_body].qualname}.{name}"
+        return name if scope.is_module else f"{scope.qualname}.{name}"
 
-    def _traits(self, node: Any, decorators: tuple[Value, ...], place: _Place) -> list[str]:
+    def _traits(self, node: Any, decorators: tuple[Value, ...]) -> list[str]:
         traits = []
         if isinstance(node, ast.AsyncFunctionDef):
             traits.append("async")
         if isinstance(node, ast.Lambda):
             return ["lambda"]
         names = {tail(one) for one in decorators}
-        if place.owner is not None:
+        if self.scope.class_body is not None:
             traits.append("method")
             traits += [
                 trait
@@ -166,16 +185,14 @@ class Pass(Patterns):
         """Read a class."""
         scope = self.scope
         outer = scope.class_body
-        place = self._place(node.name)
+        qualname = self._qualname(node.name)
         index = len(self.classes)
         bases = tuple(self.annotation(one) for one in node.bases)
         decorators = tuple(self.visit(one) for one in node.decorator_list)
         for keyword in node.keywords:
             self.visit(keyword.value)
-        self.classes.append(
-            Class(node.name, place.qualname, node.lineno, bases, decorators, {}, {}, ())
-        )
-        self._bind_name(node.name, self.make("cl", index))
+        self.classes.append(Class(node.name, qualname, node.lineno, bases, decorators, {}, {}, ()))
+        self.bind_name(node.name, self.make("cl", index))
         scope.class_body = index
         self.body(node.body)
         scope.class_body = outer

@@ -56,6 +56,14 @@ class Scope:
         """Whether this is the module's own code."""
         return self.parent is None
 
+    @property
+    def owning_class(self) -> int | None:
+        """The class whose method this is, or stands in."""
+        scope: Scope | None = self
+        while scope is not None and scope.owner is None:
+            scope = scope.parent
+        return scope.owner if scope is not None else None
+
     def bind(self, name: str, value: Value) -> None:
         """Assign: replaces what an outer or the same branch assigned, joins what another one did."""
         before = self.names.get(name)

@@ -9,6 +9,7 @@ __all__ = [
     "inside",
     "is_main_guard",
     "is_stub",
+    "names_in",
     "names_read",
     "spelled",
 ]
@@ -46,6 +47,11 @@ def spelled(node: ast.AST) -> str:
     if not isinstance(node, ast.Name):
         return ""
     return ".".join([node.id, *reversed(parts)])
+
+
+def names_in(node: ast.AST) -> set[str]:
+    """Return the names that an expression or target holds."""
+    return {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
 
 
 def names_read(node: ast.AST) -> set[str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from loopclinic.probe.report import Frame
 
-__all__ = ["DETECTORS", "Detector", "Evidence"]
+__all__ = ["DETECTORS", "IMPORT", "Detector", "Evidence"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,12 @@ class Evidence:
         """The library's frames below that line, the one that the user called first."""
         return self.stack[self.guilty + 1 :]
 
+    @property
+    def imported(self) -> bool:
+        """Whether that line stands in a module's body, which an import runs just then."""
+        frame, above = self.stack[self.guilty], self.stack[max(0, self.guilty - 1)]
+        return frame.function == "<module>" and above.file.startswith("<frozen importlib")
+
 
 @dataclass(frozen=True, slots=True)
 class Detector:
@@ -39,7 +45,8 @@ class Detector:
     only of a thread that waits, and never of an awaited call.
     """
 
-    conflict: str
+    conflict: str | None
+    """Its name in `loopclinic.conflicts`, None for what the list has no name for."""
     cause: str
     """What held the loop, as the subject of a sentence."""
     repair: str
@@ -67,6 +74,14 @@ def _calls(*names: str) -> re.Pattern[str]:
     return re.compile("|".join(names))
 
 
+IMPORT = Detector(
+    None,
+    "An import",
+    "import it before the loop runs",
+    ("<frozen importlib._bootstrap>",),
+    frozenset({"_find_and_load"}),
+)
+
 # The outermost library frame below the line decides: it is the one the user chose, and what it
 # builds on is its own affair. Of detectors that own the same frame, or read the same line, the first.
 DETECTORS: tuple[Detector, ...] = (
@@ -77,6 +92,7 @@ DETECTORS: tuple[Detector, ...] = (
         ("/asyncio/base_events.py", "/asyncio/runners.py", "/nest_asyncio.py"),
         frozenset({"run", "run_until_complete", "run_forever"}),
     ),
+    IMPORT,
     Detector(
         "blocking-redis",
         "A synchronous Redis call",

@@ -5,7 +5,7 @@ from typing import Any
 
 from loopclinic.probe import garbage
 from loopclinic.probe.case import Case
-from loopclinic.probe.detectors import DETECTORS, Detector, Evidence
+from loopclinic.probe.detectors import DETECTORS, IMPORT, Detector, Evidence
 from loopclinic.probe.stack import Sample, cell_label
 from loopclinic.units import duration
 
@@ -29,7 +29,8 @@ def detect(evidence: Evidence) -> Detector | None:
         for detector in DETECTORS:
             if detector.owns(frame):
                 return detector
-    return next((detector for detector in DETECTORS if detector.reads(evidence)), None)
+    reads = (detector for detector in DETECTORS if detector.reads(evidence))
+    return next(reads, IMPORT if evidence.imported else None)
 
 
 def diagnose(evidence: Evidence, seconds: float, share: float | None = None) -> Diagnosis | None:

@@ -2,8 +2,8 @@
 
 facts/       one pass over one file: small tuples, after which its syntax tree is dropped
 catalogue/   what blocks, as data
-modules, project, types    names, classes and values across files
-outcomes, graph            what a call leads to, and the shortest way to what blocks
+modules, project, types, calls, annotated    names, classes and values across files
+decorators, parameters, outcomes, graph      what a call leads to, and the shortest way to what blocks
 kinds/       the detectors; reports/ the forms of the result
 files, reading, crew, cache, settings, baseline, scanning    a scan from beginning to end
 """

@@ -51,7 +51,7 @@ class Baseline:
         path.write_text(text + "\n", "utf-8")
         return known.total()
 
-    def without(self, found: Iterable[Finding], root: Path) -> tuple[list[Finding], int]:  # noqa: ARG002
+    def without(self, found: Iterable[Finding]) -> tuple[list[Finding], int]:
         """Return what is not known, and how many were."""
         left = Counter(self._known)
         new: list[Finding] = []

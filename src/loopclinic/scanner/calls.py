@@ -4,27 +4,13 @@ from abc import abstractmethod
 from typing import Any
 
 from loopclinic.scanner.annotated import Annotated
+from loopclinic.scanner.decorators import OFFLOADING, Decorators
 from loopclinic.scanner.facts.record import Function
 from loopclinic.scanner.facts.values import Value, tail
 from loopclinic.scanner.project import Type, Types
 from loopclinic.scanner.words import words
 
-__all__ = ["OFFLOADING", "Calls"]
-
-OFFLOADING = frozenset(
-    {
-        "asgiref.sync.sync_to_async",
-        "asgiref.sync.SyncToAsync",
-        "channels.db.database_sync_to_async",
-        "asyncer.asyncify",
-        "starlette.concurrency.run_in_threadpool",
-        "fastapi.concurrency.run_in_threadpool",
-        "aiofiles.ospath.wrap",
-        "aiofiles.os.wrap",
-        "huey.api.Huey.task",
-    }
-)
-"""Decorators and wrappers that make an async function of a sync one, run in a thread."""
+__all__ = ["Calls"]
 
 _SAME = words(
     "cast copy deepcopy closing aclosing shield wait_for list tuple set sorted reversed iter"
@@ -34,6 +20,8 @@ _SAME = words(
 
 class Calls(Annotated):
     """Evaluates calls, with what the evaluation of values gives."""
+
+    decorators: Decorators
 
     @abstractmethod
     def member_of(self, base: Type, name: str) -> Types:
@@ -74,9 +62,9 @@ class Calls(Annotated):
         if tag == "Z":
             return (callee,)
         if tag == "I":
-            member = self.project.member(callee[1], callee[2], "__call__")
-            if member is not None and member[0] == "method":
-                return self.returned(member[1], member[3])
+            method = self.project.method(callee[1], callee[2], "__call__")
+            if method is not None:
+                return self.returned(*method)
         return ()
 
     def _outside_call(self, file: int, path: str, value: Any) -> Types:
@@ -201,10 +189,10 @@ class Calls(Annotated):
     def returned(self, file: int, function: int, callee: Type | None = None) -> Types:
         """Return what calling a function of the project gives."""
         one = self.project.function(file, function)
-        if self.offloads(file, one):
+        if self.decorators.offload(file, one):
             return (("K", ()),)
         plain = self._plainly_returned(file, one, callee)
-        names = {tail(decorator) for decorator in one.decorators}
+        names = one.decorator_names
         if "contextmanager" in names:
             return (("S", _elements(plain)),)
         if "asynccontextmanager" in names:
@@ -213,7 +201,7 @@ class Calls(Annotated):
             decorator is not None and decorator[0] in ("g", "if", "a", "c")
             for decorator in one.decorators
         ):
-            wrapper = self.wrapper(file, one)
+            wrapper = self.decorators.wrapper(file, one)
             if (
                 wrapper is not None
                 and self.project.function(*wrapper).is_async
@@ -241,42 +229,6 @@ class Calls(Annotated):
         if "async" in one.traits:
             return (("K", found),)
         return found
-
-    def offloads(self, file: int, one: Function) -> bool:
-        """Whether a decorator makes this function run in a thread."""
-        for decorator in one.decorators:
-            value = decorator[1] if decorator is not None and decorator[0] == "c" else decorator
-            for found in self.evaluate(file, value):
-                if found[0] == "X" and found[1] in OFFLOADING:
-                    return True
-        return False
-
-    def wrapper(self, file: int, one: Function) -> tuple[int, int] | None:
-        """Return the function that a decorator of the project puts in place of this one."""
-        for decorator in one.decorators:
-            if decorator is None:
-                continue
-            value = decorator[1] if decorator[0] == "c" else decorator
-            for found in self.evaluate(file, value):
-                if found[0] not in ("F", "B"):
-                    continue
-                made = self._inner(found[1], found[2])
-                if made is not None and decorator[0] == "c":
-                    made = self._inner(*made)
-                if made is not None:
-                    return made
-        return None
-
-    def _inner(self, file: int, function: int) -> tuple[int, int] | None:
-        """Return the nested function that a function returns."""
-        outer = self.project.function(file, function)
-        for value in outer.returns:
-            for one in value[1] if value is not None and value[0] == "u" else (value,):
-                while one is not None and one[0] == "c" and one[2]:
-                    one = one[2][0][1]  # noqa: PLW2901 - wraps(fn)(wrapper)
-                if one is not None and one[0] == "fn":
-                    return (file, one[1])
-        return None
 
 
 def _args(value: Any) -> tuple[tuple[int | str, Value], ...]:

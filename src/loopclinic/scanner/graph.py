@@ -8,7 +8,7 @@ from loopclinic.scanner.catalogue import Leaf
 from loopclinic.scanner.facts.record import IN_RETRY, Event, Function
 from loopclinic.scanner.facts.values import dotted, tail
 from loopclinic.scanner.findings import Frame
-from loopclinic.scanner.outcomes import RETRIERS, Outcome, Outcomes
+from loopclinic.scanner.outcomes import Outcome, Outcomes
 from loopclinic.scanner.project import Project
 
 __all__ = ["Graph", "Witness"]
@@ -112,16 +112,17 @@ class Graph:
         return [
             (event, kept)
             for event, found in steps
-            if (kept := [one for one in found if one.leaf is None or not _said(one.leaf, begun)])
+            if (
+                kept := [
+                    one for one in found if one.leaf is None or not _already_told(one.leaf, begun)
+                ]
+            )
         ]
 
     def _retrier(self, node: Node) -> Leaf | None:
-        for decorator in self.project.function(*node).decorators:
-            value = decorator[1] if decorator is not None and decorator[0] == "c" else decorator
-            for one in self.outcomes.evaluate(node[0], value):
-                if one[0] == "X" and one[1] in RETRIERS:
-                    return Leaf("blocking-retry", one[1], "likely")
-        return None
+        decorators = self.outcomes.types.decorators
+        path = decorators.retrier(node[0], self.project.function(*node))
+        return Leaf("blocking-retry", path, "likely") if path is not None else None
 
     def chain(self, file: int, function: int, event: Event, outcome: Outcome) -> tuple[Frame, ...]:
         """Return the frames from an event to the leaf that it leads to."""
@@ -153,7 +154,7 @@ class Graph:
             node = witness.to
 
 
-def _said(leaf: Leaf, begun: set[str]) -> bool:
+def _already_told(leaf: Leaf, begun: set[str]) -> bool:
     """Whether a leaf goes on with another one of its function, or runs only where no loop does."""
     if leaf.kind == "nested-loop" and "" in begun:
         return True

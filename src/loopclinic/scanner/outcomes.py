@@ -4,54 +4,11 @@ from typing import NamedTuple
 
 from loopclinic.scanner.catalogue import Leaf
 from loopclinic.scanner.facts.record import AWAITED, Event, Function
-from loopclinic.scanner.facts.values import Value, tail
-from loopclinic.scanner.project import Project, Type, Types
+from loopclinic.scanner.parameters import ASKING, CALLBACKS, CALLING, ON_LOOP, CalledParameters
+from loopclinic.scanner.project import Project, Type
 from loopclinic.scanner.types import Inference
-from loopclinic.scanner.words import words
 
-__all__ = ["RETRIERS", "Outcome", "Outcomes"]
-
-RETRIERS = words(
-    "tenacity.retry backoff.on_exception backoff.on_predicate retrying.retry retry.retry"
-    " stamina.retry retry.api.retry"
-)
-
-"""Decorators that sleep between the attempts of a sync function."""
-
-_CALLING: dict[str, tuple[int | str, ...]] = {
-    "builtins.map": (0,),
-    "builtins.filter": (0,),
-    "functools.reduce": (0,),
-    "builtins.sorted": ("key",),
-    "builtins.min": ("key",),
-    "builtins.max": ("key",),
-}
-"""Functions that call an argument at once."""
-
-_ASKING = {
-    **dict.fromkeys(
-        ("builtins.list", "builtins.sorted", "builtins.sum", "builtins.set"), "__iter__"
-    ),
-    "builtins.len": "__len__",
-    "builtins.str": "__str__",
-    "builtins.bool": "__bool__",
-    "builtins.next": "__next__",
-}
-"""Functions that call a special method of their argument."""
-
-_CALLBACKS = {
-    "call_soon": 0,
-    "call_soon_threadsafe": 0,
-    "call_later": 1,
-    "call_at": 1,
-    "add_done_callback": 0,
-    "add_reader": 1,
-    "add_writer": 1,
-    "add_signal_handler": 1,
-}
-"""Methods of loops, tasks and futures whose argument runs on the loop later."""
-
-_ON_LOOP = frozenset({"asyncio.AbstractEventLoop", "asyncio.Task", "asyncio.Future"})
+__all__ = ["Outcome", "Outcomes"]
 
 
 class Outcome(NamedTuple):
@@ -73,7 +30,7 @@ class Outcomes:
         self.types = types
         self.catalogue = project.catalogue
         self.unresolved = 0
-        self._called: dict[tuple[int, int], frozenset[int]] = {}
+        self.called_parameters = CalledParameters(project, types.evaluate)
 
     def of(self, file: int, event: Event) -> list[Outcome]:
         """Return what one event leads to; empty if nothing that is known to block."""
@@ -112,9 +69,9 @@ class Outcomes:
         if tag == "C":
             return self._constructor(file, one, event)
         if tag == "I":
-            member = self.project.member(one[1], one[2], "__call__")
-            if member is not None and member[0] == "method":
-                bound = ("B", member[1], member[3], one[1], one[2])
+            method = self.project.method(one[1], one[2], "__call__")
+            if method is not None:
+                bound = ("B", *method, one[1], one[2])
                 return self._function(file, bound, event, awaited=awaited)
         if tag == "P":
             return [more for inner in one[1] for more in self._target(file, inner, None)]
@@ -132,13 +89,13 @@ class Outcomes:
             making = entry.leaf("__init__") if "__init__" in entry.blocks else None
             if making is not None:
                 found.append(Outcome(Leaf(making.kind, path, making.confidence, making.source)))
-        if event is not None and path in _ASKING:
+        if event is not None and path in ASKING:
             for at, value in event.args:
                 for asked in self.types.evaluate(file, value) if at == 0 else ():
                     if asked[0] == "I":
-                        found += self._special(asked, (_ASKING[path],))
-        if event is not None and path in _CALLING:
-            for key in _CALLING[path]:
+                        found += self._special(asked, (ASKING[path],))
+        if event is not None and path in CALLING:
+            for key in CALLING[path]:
                 found += self._handed(file, event, key)
         return found
 
@@ -157,15 +114,15 @@ class Outcomes:
     def _method(self, file: int, one: Type, event: Event | None, *, awaited: bool) -> list[Outcome]:
         path, name = one[1], one[2]
         if event is not None:
-            if name in _CALLBACKS and path in _ON_LOOP:
-                return self._handed(file, event, _CALLBACKS[name])
+            if name in CALLBACKS and path in ON_LOOP:
+                return self._handed(file, event, CALLBACKS[name])
             if name == "enter_context" and event.args:
                 return self._with(file, event._replace(value=event.args[0][1]))
         entry = self.catalogue.classes.get(path)
         if entry is None or awaited:
             return []
         leaf = entry.leaf(name)
-        if leaf is None or (name in entry.bounded and not one[2 + 1]):
+        if leaf is None or (name in entry.bounded and not one[3]):
             return []
         if event is not None and _at_once(event):
             return []
@@ -185,20 +142,21 @@ class Outcomes:
     ) -> list[Outcome]:
         where, index = one[1], one[2]
         function = self.project.function(where, index)
+        decorators = self.types.decorators
         found: list[Outcome] = []
         if event is not None:
             shift = 1 if one[0] == "B" else 0
             found += self._parameters_called(file, where, index, event, shift)
-        if self.types.offloads(where, function):
+        if decorators.offload(where, function):
             return found
-        wrapper = self.types.wrapper(where, function) if function.decorators else None
+        wrapper = decorators.wrapper(where, function)
         body = True
         if wrapper is not None:
             made = self.project.function(*wrapper)
             if not made.is_async:
                 found.append(Outcome(None, *wrapper))
-            body = not made.is_async and self._calls_wrapped(made)
-        elif awaited and self._decorated_by_others(where, function):
+            body = not made.is_async and decorators.calls_wrapped(made)
+        elif awaited and decorators.any_unknown(where, function):
             body = False
         if not body or function.is_async or "generator" in function.traits:
             return found
@@ -206,23 +164,6 @@ class Outcomes:
             return found + self._overridden(function, one)
         found.append(Outcome(None, where, index))
         return found
-
-    def _calls_wrapped(self, made: Function) -> bool:
-        return any(
-            event.op == "call" and event.value is not None and event.value[0] == "p"
-            for event in made.events
-        )
-
-    def _decorated_by_others(self, file: int, function: Function) -> bool:
-        """Whether a decorator that is not known may have put something awaitable in its place."""
-        harmless = ("staticmethod", "classmethod", "lru_cache", "cache", "wraps", "override")
-        for decorator in function.decorators:
-            value = decorator[1] if decorator is not None and decorator[0] == "c" else decorator
-            if tail(value) not in harmless:
-                types = self.types.evaluate(file, value)
-                if not types or types[0][0] in ("X", "OM"):
-                    return True
-        return False
 
     def _overridden(self, function: Function, one: Type) -> list[Outcome]:
         found = []
@@ -235,60 +176,24 @@ class Outcomes:
     def _constructor(self, file: int, one: Type, event: Event | None) -> list[Outcome]:
         found = []
         for name in ("__init__", "__post_init__", "__new__"):
-            member = self.project.member(one[1], one[2], name)
-            if member is not None and member[0] == "method":
-                found.append(Outcome(None, member[1], member[3]))
+            method = self.project.method(one[1], one[2], name)
+            if method is not None:
+                found.append(Outcome(None, *method))
                 if event is not None and name == "__init__":
-                    found += self._parameters_called(file, member[1], member[3], event, 1)
+                    found += self._parameters_called(file, *method, event, 1)
         return found
 
     def _parameters_called(
         self, file: int, where: int, index: int, event: Event, shift: int
     ) -> list[Outcome]:
         found: list[Outcome] = []
-        called = self.called_parameters(where, index)
+        called = self.called_parameters.of(where, index)
         if not called:
             return found
         parameters = self.project.function(where, index).parameters
         for position in called:
             for key in (position - shift, parameters[position].name):
                 found += self._handed(file, event, key, (where, index))
-        return found
-
-    def called_parameters(self, file: int, index: int, depth: int = 0) -> frozenset[int]:
-        """Return the positions of the parameters that a function calls, itself or by handing on."""
-        key = (file, index)
-        if key in self._called:
-            return self._called[key]
-        self._called[key] = frozenset()
-        found = set()
-        for event in self.project.function(file, index).events:
-            if event.op != "call" or event.value is None:
-                continue
-            if event.value[0] == "p" and event.value[1] == index:
-                found.add(event.value[2])
-            elif depth < 3:  # noqa: PLR2004 - handing on further than that is rare
-                found |= self._handed_on(file, index, event, depth)
-        self._called[key] = frozenset(found)
-        return self._called[key]
-
-    def _handed_on(self, file: int, index: int, event: Event, depth: int) -> set[int]:
-        passed = [
-            (at, value[2])
-            for at, value in event.args
-            if value is not None and value[0] == "p" and value[1] == index
-        ]
-        found: set[int] = set()
-        for one in self.types.evaluate(file, event.value) if passed else ():
-            if one[0] in ("F", "B"):
-                called = self.called_parameters(one[1], one[2], depth + 1)
-                names = self.project.function(one[1], one[2]).parameters
-                shift = 1 if one[0] == "B" else 0
-                for at, position in passed:
-                    if isinstance(at, int):
-                        found |= {position} if at + shift in called else set()
-                    elif any(names[to].name == at for to in called):
-                        found.add(position)
         return found
 
     def _with(self, file: int, event: Event) -> list[Outcome]:
@@ -298,11 +203,8 @@ class Outcomes:
             return found
         if value[0] == "c":
             for one in self.types.evaluate(file, value[1]):
-                if one[0] in ("F", "B"):
-                    function = self.project.function(one[1], one[2])
-                    if "generator" in function.traits and not function.is_async:
-                        found.append(Outcome(None, one[1], one[2]))
-                elif one[0] == "OM":
+                found += self._generator(one)
+                if one[0] == "OM":
                     entry = self.catalogue.classes.get(one[1])
                     if entry is not None and one[2] in entry.blocking_with:
                         name = f"{entry.path}.{one[2]}"
@@ -318,13 +220,19 @@ class Outcomes:
             return found
         if value[0] == "c":
             for one in self.types.evaluate(file, value[1]):
-                if one[0] in ("F", "B"):
-                    function = self.project.function(one[1], one[2])
-                    if "generator" in function.traits and not function.is_async:
-                        found.append(Outcome(None, one[1], one[2]))
+                found += self._generator(one)
         for one in self.types.evaluate(file, value):
             found += self._special(one, ("__iter__", "__next__"))
         return found
+
+    def _generator(self, one: Type) -> list[Outcome]:
+        """Return the body of a sync generator function, which runs when its result is entered."""
+        if one[0] not in ("F", "B"):
+            return []
+        function = self.project.function(one[1], one[2])
+        if "generator" not in function.traits or function.is_async:
+            return []
+        return [Outcome(None, one[1], one[2])]
 
     def _special(self, one: Type, names: tuple[str, ...]) -> list[Outcome]:
         if one[0] == "O":
@@ -337,9 +245,9 @@ class Outcomes:
         found = []
         if one[0] == "I":
             for name in names:
-                member = self.project.member(one[1], one[2], name)
-                if member is not None and member[0] == "method":
-                    found.append(Outcome(None, member[1], member[3]))
+                method = self.project.method(one[1], one[2], name)
+                if method is not None:
+                    found.append(Outcome(None, *method))
         return found
 
     def _attribute(self, file: int, event: Event) -> list[Outcome]:
@@ -348,16 +256,12 @@ class Outcomes:
         found = []
         for one in self.types.evaluate(file, value[1]):
             if one[0] == "I":
-                member = self.project.member(one[1], one[2], value[2])
-                if member is not None and member[0] == "method":
-                    function = self.project.function(member[1], member[3])
-                    if self.types.is_property(function) and not function.is_async:
-                        found.append(Outcome(None, member[1], member[3]))
+                method = self.project.method(one[1], one[2], value[2])
+                if method is not None:
+                    function = self.project.function(*method)
+                    if function.is_property and not function.is_async:
+                        found.append(Outcome(None, *method))
         return found
-
-    def evaluate(self, file: int, value: Value) -> Types:
-        """Return what a value may be."""
-        return self.types.evaluate(file, value)
 
 
 def _at_once(event: Event) -> bool:

@@ -158,6 +158,11 @@ class Project:
                 return ("attribute", one[1], one[2], owner.attributes[name])
         return None
 
+    def method(self, file: int, cls: int, name: str) -> tuple[int, int] | None:
+        """Return the method of that name of a class."""
+        found = self.member(file, cls, name)
+        return (found[1], found[3]) if found is not None and found[0] == "method" else None
+
     def outside(self, file: int, cls: int) -> tuple[str, ...]:
         """Return the paths of the outside classes that a class inherits from."""
         return tuple(one[1] for one in self.ancestors(file, cls) if one[0] == "X")

@@ -1,7 +1,6 @@
 """A scan from beginning to end: find, read, look, and leave out what is known or ignored."""
 
 import hashlib
-import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -13,6 +12,7 @@ from loopclinic.scanner.baseline import Baseline
 from loopclinic.scanner.cache import Cache
 from loopclinic.scanner.catalogue import catalogue
 from loopclinic.scanner.crew import read_all
+from loopclinic.scanner.depth import deep
 from loopclinic.scanner.findings import CONFIDENCES, Finding, Skipped
 from loopclinic.scanner.kinds import DETECTORS
 from loopclinic.scanner.modules import Modules
@@ -26,8 +26,6 @@ __all__ = ["Progress", "scan_path"]
 
 Progress = Callable[[int, int], None]
 """Told how many files have been read, of how many."""
-
-_DEEP = 20_000
 
 
 def scan_path(
@@ -60,7 +58,7 @@ def scan_path(
         readings = _readings(root, paths, hashes, memory, jobs, progress)
         report = _look(root, paths, readings, skipped, settings)
         memory.keep_result(key, report.as_dict())
-    report = _reduced(report, settings, root)
+    report = _reduced(report, settings)
     return replace(report, seconds=time.perf_counter() - started)
 
 
@@ -135,14 +133,10 @@ def _look(
         sorted(at for at, one in good.items() if one.live),
     )
     entries = catalogue(settings.catalogue)
-    limit = sys.getrecursionlimit()
-    sys.setrecursionlimit(max(limit, _DEEP))
-    try:
+    with deep():
         modules = Modules(paths, discovery.above(root), entries.roots)
         survey = Survey(paths, store, modules, entries)
         found = [one for detect in DETECTORS for one in detect(survey)]
-    finally:
-        sys.setrecursionlimit(limit)
     found = _at_source(root, _unignored(_joined(found), survey, paths))
     summaries = store.summaries.values()
     counts = {
@@ -206,7 +200,7 @@ def _at_source(root: Path, found: list[Finding]) -> list[Finding]:
     return done
 
 
-def _reduced(report: Report, settings: Settings, root: Path) -> Report:
+def _reduced(report: Report, settings: Settings) -> Report:
     least = CONFIDENCES.index(settings.min_confidence)
     found = [
         one
@@ -216,6 +210,6 @@ def _reduced(report: Report, settings: Settings, root: Path) -> Report:
     counts = dict(report.counts)
     if settings.baseline:
         baseline = Baseline.load(Path(settings.baseline))
-        found, known = baseline.without(found, root)
+        found, known = baseline.without(found)
         counts["in_baseline"] = known
     return replace(report, findings=tuple(found), counts=counts)

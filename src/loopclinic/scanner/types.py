@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from loopclinic.scanner.calls import Calls
-from loopclinic.scanner.facts.record import Function
-from loopclinic.scanner.facts.values import FINITE, Value, tail
+from loopclinic.scanner.decorators import Decorators
+from loopclinic.scanner.facts.values import FINITE, Value
 from loopclinic.scanner.project import Project, Type, Types
 
 __all__ = ["Inference"]
@@ -25,6 +25,7 @@ class Inference(Calls):
         project.evaluate = self.evaluate
         self._known: dict[tuple[int, int], Types] = {}
         self._instances = {}
+        self.decorators = Decorators(project, self.evaluate)
         self._depth = 0
         self._tags = {
             "g": lambda file, value: self.project.name(file, value[1]),
@@ -157,18 +158,11 @@ class Inference(Calls):
         if how == "attribute":
             return self._all(where, tuple(found[:FINITE]))
         function = self.project.function(where, found)
-        if self.is_property(function):
+        if function.is_property:
             return self.returned(where, found)
         if "static" in function.traits or (tag == "C" and "class" not in function.traits):
             return (("F", where, found),)
         return (("B", where, found, file, cls),)
-
-    def is_property(self, function: Function) -> bool:
-        """Whether reading this method calls it."""
-        return any(
-            tail(one) in ("property", "cached_property", "hybrid_property", "reify")
-            for one in function.decorators
-        )
 
     def _awaited(self, file: int, value: Any) -> Types:
         found: list[Type] = []
@@ -206,10 +200,8 @@ class Inference(Calls):
         return tuple(found)
 
     def _entering(self, one: Type, name: str) -> Types:
-        member = self.project.member(one[1], one[2], name)
-        if member is None or member[0] != "method":
-            return (one,)
-        return self.returned(member[1], member[3]) or (one,)
+        method = self.project.method(one[1], one[2], name)
+        return (self.returned(*method) if method is not None else ()) or (one,)
 
     def _element(self, file: int, value: Any) -> Types:
         found: list[Type] = []
@@ -295,8 +287,7 @@ class Inference(Calls):
         for one in self.evaluate(where, value):
             if one[0] in ("F", "B") and one[1:3] == (file, function):
                 return True
-            if one[0] == "C":
-                member = self.project.member(one[1], one[2], "__init__")
-                if member is not None and (member[1], member[3]) == (file, function):
-                    return True
+            made = self.project.method(one[1], one[2], "__init__") if one[0] == "C" else None
+            if made == (file, function):
+                return True
         return False

@@ -2,9 +2,9 @@
 
 import ast
 import re
-import sys
 from typing import Any
 
+from loopclinic.scanner.depth import deep
 from loopclinic.scanner.facts.record import IN_RETRY, Class, Facts, Function, Parameter
 from loopclinic.scanner.facts.scope import Scope
 from loopclinic.scanner.facts.shapes.at_once import at_once
@@ -20,7 +20,6 @@ from loopclinic.scanner.facts.values import Value, tail
 __all__ = ["facts_of"]
 
 _IGNORE = re.compile(r"#\s*loopclinic:\s*ignore(?:\[([\w\-, ]*)\])?")
-_DEEP = 20_000
 _RETRIES = re.compile(r"retr(y|i)|backoff", re.IGNORECASE)
 
 
@@ -34,13 +33,8 @@ def facts_of(source: str) -> Facts:
     tree = ast.parse(source)
     one = Pass()
     one.live = "async" in source
-    limit = sys.getrecursionlimit()
-    # Calls of Python by Python take no stack of C, so what could be parsed can be read.
-    sys.setrecursionlimit(max(limit, _DEEP))
-    try:
+    with deep():  # what could be parsed can be read
         one.module(tree)
-    finally:
-        sys.setrecursionlimit(limit)
     facts = one.facts
     facts.lines = source.count("\n") + (not source.endswith("\n"))
     if "loopclinic:" in source:

@@ -4,7 +4,8 @@ import marshal
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from loopclinic.scanner.facts.values import Value, tail
+from loopclinic.scanner.facts.values import Value, tail, uncalled
+from loopclinic.scanner.words import words
 
 __all__ = [
     "AWAITED",
@@ -24,6 +25,8 @@ __all__ = [
     "Pattern",
     "Summary",
 ]
+
+_PROPERTIES = words("property cached_property hybrid_property reify")
 
 VERSION = 1
 """Of the facts' form: a cache written by another one is not read."""
@@ -83,6 +86,16 @@ class Function(NamedTuple):
     def is_async(self) -> bool:
         """Whether calling it gives a coroutine or an async generator."""
         return "async" in self.traits
+
+    @property
+    def is_property(self) -> bool:
+        """Whether reading this method calls it."""
+        return not _PROPERTIES.isdisjoint(self.decorator_names)
+
+    @property
+    def decorator_names(self) -> set[str]:
+        """The last names of its decorators."""
+        return {tail(uncalled(one)) for one in self.decorators}
 
 
 class Class(NamedTuple):

@@ -26,7 +26,7 @@ already replaced by what was assigned to them, so a value reads only module-leve
 
 from typing import Any
 
-__all__ = ["FINITE", "Value", "dotted", "tail"]
+__all__ = ["FINITE", "Value", "dotted", "tail", "uncalled"]
 
 Value = tuple[Any, ...] | None
 
@@ -43,6 +43,11 @@ def tail(value: Value) -> str:
     if value[0] in ("a", "if"):
         return str(value[-1])
     return ""
+
+
+def uncalled(value: Value) -> Value:
+    """Return `retry` for `retry` and for `retry(3)`, which a decorator may be."""
+    return value[1] if value is not None and value[0] == "c" else value
 
 
 def dotted(value: Value) -> str:

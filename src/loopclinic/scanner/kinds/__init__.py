@@ -3,7 +3,16 @@
 from collections.abc import Callable, Iterable
 
 from loopclinic.scanner.findings import Finding
-from loopclinic.scanner.kinds import blocking, cancellation, concurrency, loops, resources, tasks
+from loopclinic.scanner.kinds import (
+    blocking,
+    cancellation,
+    guards,
+    loops,
+    order,
+    resources,
+    tasks,
+    timeouts,
+)
 from loopclinic.scanner.survey import Survey
 
 __all__ = ["DETECTORS"]
@@ -13,6 +22,8 @@ DETECTORS: tuple[Callable[[Survey], Iterable[Finding]], ...] = (
     loops.detect,
     tasks.detect,
     cancellation.detect,
-    concurrency.detect,
+    order.detect,
+    timeouts.detect,
+    guards.detect,
     resources.detect,
 )

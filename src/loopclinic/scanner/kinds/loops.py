@@ -18,7 +18,8 @@ _MAKES = _RUN | {"asyncio.new_event_loop", "asyncio.Runner", "asyncio.events.new
 _ENTRY = re.compile(
     r"^_*(main|cli|test_\w+|handle|run_server|serve|entry_?point|console|\w+_main|main_\w+)$"
 )
-_ENTRY_DECORATORS = words("command group callback task shared_task periodic_task fixture job actor")
+_TASK_DECORATORS = words("task shared_task periodic_task actor job")
+_ENTRY_DECORATORS = _TASK_DECORATORS | words("command group callback fixture")
 
 Node = tuple[int, int]
 
@@ -100,11 +101,7 @@ def _runs_in_thread(survey: Survey, file: int, event: Event) -> bool:
 
 def _is_task(function: Function) -> bool:
     """Whether this is a Celery task or its like: run often, in a process that stays."""
-    return any(
-        tail(one[1] if one is not None and one[0] == "c" else one)
-        in ("task", "shared_task", "periodic_task", "actor", "job")
-        for one in function.decorators
-    )
+    return not _TASK_DECORATORS.isdisjoint(function.decorator_names)
 
 
 def _per_call(
@@ -121,10 +118,7 @@ def _per_call(
         return False
     if _ENTRY.match(function.name) or node in entries:
         return False
-    if any(
-        tail(one[1] if one is not None and one[0] == "c" else one) in _ENTRY_DECORATORS
-        for one in function.decorators
-    ):
+    if not _ENTRY_DECORATORS.isdisjoint(function.decorator_names):
         return False
     return not (node in threads and "closure" not in function.traits)
 

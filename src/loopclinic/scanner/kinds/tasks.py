@@ -8,10 +8,13 @@ from loopclinic.scanner.facts.values import dotted, tail
 from loopclinic.scanner.findings import Finding
 from loopclinic.scanner.project import Type
 from loopclinic.scanner.survey import Survey
+from loopclinic.scanner.words import words
 
 __all__ = ["detect"]
 
 _STARTS = frozenset({"asyncio.create_task", "asyncio.ensure_future", "asyncio.tasks.create_task"})
+_STILL_ASYNC = words("staticmethod classmethod override abstractmethod retry wraps")
+"""Decorators under which a coroutine function remains one."""
 _LOOP_STARTS = frozenset({"asyncio.AbstractEventLoop.create_task"})
 _ENDING = re.compile(r"stop|close|shut|clean|cancel|exit|drain|teardown|dispose", re.IGNORECASE)
 _CALLED_SYNC = {
@@ -85,14 +88,10 @@ def _gives_coroutine(survey: Survey, one: Type) -> bool:
             return False
         if not function.decorators:
             return True
-        wrapper = survey.types.wrapper(one[1], function)
+        wrapper = survey.types.decorators.wrapper(one[1], function)
         if wrapper is not None:
             return survey.project.function(*wrapper).is_async
-        harmless = ("staticmethod", "classmethod", "override", "abstractmethod", "retry", "wraps")
-        return all(
-            tail(value[1] if value is not None and value[0] == "c" else value) in harmless
-            for value in function.decorators
-        )
+        return function.decorator_names <= _STILL_ASYNC
     if one[0] == "X":
         return survey.catalogue.awaited(one[1])
     if one[0] == "OM":

@@ -1,10 +1,10 @@
-"""How awaits stand to each other and to time: in turn, all at once, without end, by a sync guard."""
+"""Sync guards around async code: `with` where `async with` is offered, breakers made for threads."""
 
 import re
 from collections.abc import Iterator
 
-from loopclinic.scanner.facts.record import AWAITED, AWAITS_INSIDE, IN_TIMEOUT, Event, Pattern
-from loopclinic.scanner.facts.values import Value, dotted, tail
+from loopclinic.scanner.facts.record import AWAITS_INSIDE, Event, Pattern
+from loopclinic.scanner.facts.values import Value, dotted
 from loopclinic.scanner.findings import Finding
 from loopclinic.scanner.project import Type
 from loopclinic.scanner.survey import Survey
@@ -12,116 +12,18 @@ from loopclinic.scanner.survey import Survey
 __all__ = ["detect"]
 
 _BREAKER = re.compile("breaker", re.IGNORECASE)
-_LIMITS = re.compile("sem|limit|slots|throttle", re.IGNORECASE)
 
 
 def detect(survey: Survey) -> Iterator[Finding]:
-    """Yield hints on order, number and time, and sync guards around async calls."""
-    for file, one in survey.patterns("lazy-init-race"):
-        message = (
-            f"Two tasks may both find {one.note.removesuffix('[]')} unset, since the await lies "
-            "between the check and the set: hold an asyncio.Lock over both."
-        )
-        yield survey.finding(file, one.function, one, "lazy-init-race", message, "hint")
-    for file, one in survey.patterns("sequential-awaits"):
-        if all(_may_overlap(survey, file, value) for value in one.values):
-            message = (
-                "Each waits for the one before, and none needs it: gather them, or use a TaskGroup."
-            )
-            yield survey.finding(file, one.function, one, "sequential-awaits", message, "hint")
-    for file, one in survey.patterns("unbounded-gather"):
-        if _unbounded(survey, file, one):
-            message = (
-                "As many at once as there are elements: bound them by a semaphore or by workers."
-            )
-            yield survey.finding(file, one.function, one, "unbounded-gather", message, "hint")
+    """Yield guards that are entered, called or put around a function the sync way."""
     for file, one in survey.patterns("decorated"):
         yield from _breaker_decorator(survey, file, one)
     for file, index, function in survey.functions():
         for event in function.events:
-            if event.op == "call":
-                yield from _timeless(survey, file, index, event)
-                if function.is_async:
-                    yield from _breaker_call(survey, file, index, event)
+            if event.op == "call" and function.is_async:
+                yield from _breaker_call(survey, file, index, event)
             elif event.op == "with":
                 yield from _mixed(survey, file, index, event, in_async=function.is_async)
-
-
-def _may_overlap(survey: Survey, file: int, value: Value) -> bool:
-    """Whether calls of this may run at the same time: not on one connection."""
-    for one in survey.evaluate(file, value):
-        if one[0] == "OM" and one[1] not in ("aiohttp.ClientSession", "httpx.AsyncClient"):
-            entry = survey.catalogue.classes.get(one[1])
-            return entry is not None and entry.path.endswith((".Pool", ".Redis", "AsyncClient"))
-        if one[0] in ("F", "B"):
-            return survey.project.function(one[1], one[2]).is_async
-    return True
-
-
-def _unbounded(survey: Survey, file: int, one: Pattern) -> bool:
-    starter, made = one.values
-    paths = survey.outside(file, starter)
-    if not paths & {"asyncio.gather", "asyncio.wait"}:
-        return False
-    if tail(made) in ("run_in_executor", "to_thread", "run_sync"):
-        return False  # its threads bound it
-    for target in survey.evaluate(file, made):
-        if target[0] in ("F", "B"):
-            function = survey.project.function(target[1], target[2])
-            for event in function.events:
-                if event.op == "awith" and _LIMITS.search(dotted(event.value)):
-                    return False
-                if event.op == "awith" and any(
-                    found[0] == "O" and found[1].endswith("Semaphore")
-                    for found in survey.evaluate(target[1], event.value)
-                ):
-                    return False
-        elif target[0] == "OM" and target[2] in ("wait_closed", "close", "stop", "cancel"):
-            return False
-    return True
-
-
-def _timeless(survey: Survey, file: int, index: int, event: Event) -> Iterator[Finding]:
-    endless = any(at in ("timeout", "total") and value is None for at, value in event.consts)
-    if not endless and (not event.flags & AWAITED or event.flags & IN_TIMEOUT):
-        return
-    timed = any(at == "timeout" for at, _ in (*event.args, *event.consts))
-    for one in survey.evaluate(file, event.value):
-        if endless and _takes_timeout(survey, one):
-            message = "The timeout is switched off, so a silent peer is waited for without end."
-            yield survey.finding(file, index, event, "missing-timeout", message, "hint")
-            return
-        if (
-            event.flags & AWAITED
-            and not event.flags & IN_TIMEOUT
-            and not timed
-            and _untimed(survey, one)
-        ):
-            message = f"{dotted(event.value)} waits without end: put `async with asyncio.timeout(...)` around it."
-            yield survey.finding(file, index, event, "missing-timeout", message, "hint")
-            return
-
-
-def _takes_timeout(survey: Survey, one: Type) -> bool:
-    if one[0] == "X":
-        if one[1] in ("aiohttp.ClientTimeout", "httpx.Timeout"):
-            return True
-        entry = survey.catalogue.classes.get(one[1])
-        return entry is not None and bool(entry.timeout)
-    if one[0] == "OM":
-        entry = survey.catalogue.classes.get(one[1])
-        return entry is not None and bool(entry.timeout)
-    return False
-
-
-def _untimed(survey: Survey, one: Type) -> bool:
-    if one[0] == "X":
-        module, _, name = one[1].rpartition(".")
-        return any(name in entry.untimed for entry in survey.catalogue.modules.get(module, ()))
-    if one[0] == "OM":
-        entry = survey.catalogue.classes.get(one[1])
-        return entry is not None and one[2] in entry.untimed
-    return False
 
 
 def _mixed(
@@ -151,13 +53,13 @@ def _mixed(
 def _blocks_on_entry(survey: Survey, one: Type) -> str:
     """Say how sure it is that a class with both forms should be entered by the async one."""
     methods = [
-        member
+        method
         for name in ("__enter__", "__exit__")
-        if (member := survey.project.member(one[1], one[2], name)) is not None
+        if (method := survey.project.method(one[1], one[2], name)) is not None
     ]
     if not methods:
         return "certain"
-    blocks = any((member[1], member[3]) in survey.graph.witnesses for member in methods)
+    blocks = any(method in survey.graph.witnesses for method in methods)
     return "likely" if blocks else "hint"
 
 
@@ -212,15 +114,13 @@ def _breaker_call(survey: Survey, file: int, index: int, event: Event) -> Iterat
             function = survey.project.function(one[1], one[2])
             if not _BREAKER.search(owner.name) or function.is_async:
                 continue
-            if not survey.outcomes.called_parameters(one[1], one[2]):
+            if not survey.outcomes.called_parameters.of(one[1], one[2]):
                 continue
         elif one[0] == "I":
             if not _is_breaker(survey, one):
                 continue
-            member = survey.project.member(one[1], one[2], "__call__")
-            if member is None or member[0] != "method":
-                continue
-            if survey.project.function(member[1], member[3]).is_async:
+            method = survey.project.method(one[1], one[2], "__call__")
+            if method is None or survey.project.function(*method).is_async:
                 continue
         elif not (one[0] == "OM" and one[2] == "call" and _is_breaker(survey, one)):
             continue

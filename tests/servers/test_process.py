@@ -12,6 +12,8 @@ import pytest
 
 from loopclinic.servers import FaultyUpstream, ServerError, ServerProcess
 
+from .conftest import wait_for
+
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and process groups")
 
 
@@ -63,7 +65,7 @@ def test_calls_are_answered_and_errors_come_back(child):
         process.call("raise")
     assert "Traceback" in caught.value.detail
     assert process.call("y") == ["y", "y"]
-    assert "a word on standard output" in process.output
+    wait_for(lambda: "a word on standard output" in process.output)  # read by a thread
 
 
 def test_closing_ends_the_child_its_threads_and_pipes_twice_over(child):

@@ -1,65 +1,16 @@
-"""A scan as a whole: cache, processes, settings, baseline, ignore comments, forms of the report."""
+"""A scan as a whole: cache, processes, settings, baseline, ignore comments."""
 
-import io
 import json
 import subprocess
 import sys
-from html.parser import HTMLParser
 
 import pytest
 
-import loopclinic
 from loopclinic.cli.main import main
 from loopclinic.scanner import crew, scanning
-from loopclinic.scanner.reports.plan import plan
-from loopclinic.scanner.reports.sarif import sarif
-from loopclinic.scanner.reports.text import plain, show
 from loopclinic.scanner.scanning import scan_path
 from loopclinic.scanner.settings import Settings, SettingsError, settings_for
-
-APP = """\
-import asyncio
-import time
-from store import load
-
-
-async def direct():
-    time.sleep(1)
-
-
-async def through():
-    return load()
-
-
-async def hinted(xs):
-    return await asyncio.gather(*[direct() for x in xs])
-"""
-STORE = """\
-import sqlite3
-
-
-def load():
-    return sqlite3.connect("x")
-
-
-def main():
-    asyncio.run(None)
-"""
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("LOOPCLINIC_HOME", str(tmp_path / "home"))
-
-
-@pytest.fixture
-def tree(tmp_path):
-    root = tmp_path / "project"
-    root.mkdir()
-    (root / "app.py").write_text(APP)
-    (root / "store.py").write_text(STORE)
-    (root / "broken.py").write_text("def f(:\n")
-    return root
+from tests.scanner.conftest import APP, STORE
 
 
 def kinds(report):
@@ -229,87 +180,6 @@ def test_processes_find_the_same(tree):
     alone, together = (scan_path(tree, Settings(), jobs=jobs) for jobs in (1, 2))
     assert alone.findings == together.findings
     assert alone.skipped == together.skipped
-
-
-def test_sarif_points_at_the_lines(tree):
-    log = sarif(scan_path(tree, Settings()))
-    (run,) = log["runs"]
-    assert log["version"] == "2.1.0"
-    rules = [rule["id"] for rule in run["tool"]["driver"]["rules"]]
-    results = {one["ruleId"]: one for one in run["results"]}
-    assert set(rules) == set(results)
-    for one in results.values():
-        assert rules[one["ruleIndex"]] == one["ruleId"]
-    place = results["blocking-db"]["locations"][0]["physicalLocation"]
-    assert place["artifactLocation"] == {"uri": "app.py", "uriBaseId": "ROOT"}
-    assert place["region"] == {"startLine": 11, "startColumn": 12}
-    steps = results["blocking-db"]["codeFlows"][0]["threadFlows"][0]["locations"]
-    assert [one["location"]["physicalLocation"]["artifactLocation"]["uri"] for one in steps] == [
-        "app.py",
-        "store.py",
-    ]
-    assert "codeFlows" not in results["blocking-sleep"]
-
-
-def test_the_page_escapes_what_it_shows(tree, capsys):
-    (tree / "app.py").write_text(
-        "import time\nasync def f():\n    time.sleep(1); '<script>x</script>'\n"
-    )
-    target = tree / "page.html"
-    assert main(["scan", str(tree), "--format", "html", "--output", str(target)]) == 0
-    text = target.read_text("utf-8")
-
-    class Tags(HTMLParser):
-        def __init__(self):
-            super().__init__()
-            self.seen = []
-
-        def handle_starttag(self, tag, attrs):
-            self.seen.append(tag)
-
-    tags = Tags()
-    tags.feed(text)
-    assert tags.seen.count("script") == 1
-    assert tags.seen.count("article") == 1
-    assert "http" not in text.replace("http-equiv", "")
-
-
-def test_the_plan_is_a_checklist_worst_first(tree):
-    text = plan(scan_path(tree, Settings()))
-    assert (
-        text.index("Phase 0") < text.index("What blocks everybody") < text.index("Load and speed")
-    )
-    assert text.count("- [ ]") == 4
-    assert "line 7, blocking-sleep, lesson 01_blocking_sleep" in text
-
-
-def test_text_without_rich(tree, monkeypatch, capsys):
-    report = scan_path(tree, Settings())
-    monkeypatch.setitem(sys.modules, "rich.console", None)
-    show(report)
-    printed = capsys.readouterr().out
-    assert printed == plain(report) + "\n"
-    assert "store.py:5 load calls sqlite3.connect" in printed
-
-
-def test_text_in_a_terminal(tree):
-    from rich.console import Console
-
-    console = Console(force_terminal=True, record=True, width=100, file=io.StringIO())
-    show(scan_path(tree, Settings()), console)
-    text = console.export_text()
-    assert "app.py:11" in text
-    assert "broken.py:1" in text
-
-
-def test_the_notebook_shows_a_table_with_links(tree, monkeypatch):
-    monkeypatch.chdir(tree)
-    report = loopclinic.scan(tree, cached=False)
-    shown = report._repr_html_()
-    assert "href='app.py'" in shown
-    assert shown.count("<tr>") == 4
-    assert "store.py:5 load calls sqlite3.connect" in shown
-    assert "syntax error" in shown
 
 
 def test_the_light_install_can_scan(tree):

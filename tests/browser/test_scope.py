@@ -16,7 +16,7 @@ pytestmark = [
 SCOPE = "import time, asyncio, ipywidgets, loopclinic\nscope = loopclinic.Scope()\nscope"
 SLIDER = "slider = ipywidgets.IntSlider(description='move me')\nslider"
 FREEZE = "async def charge():\n    time.sleep(12)\n\nawait charge()"
-HOLD = "async def crunch():\n    sum(range(250_000_000))\n\nawait crunch()"
+HOLD = "async def crunch():\n    sum(range(150_000_000))\n\nawait crunch()"
 
 
 def figure(page, key):

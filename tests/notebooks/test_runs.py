@@ -1,4 +1,7 @@
-"""Every notebook in a real kernel: in order, all at once, twice, interrupted, restarted."""
+"""Every notebook in a real kernel: in order, all at once, twice, interrupted, restarted.
+
+What is tagged `measures` is made shorter; `make prove ARGS="-k full_length"` runs it at full length.
+"""
 
 import os
 import time
@@ -43,26 +46,46 @@ def code(notebook):
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def fine(replies, cells):
-    for reply, cell in zip(replies, cells, strict=True):
-        said = reply.get("evalue", "")
-        assert reply["status"] == "ok", f"{cell.id}: {reply['status']} {said}"
+def failures(replies, cells) -> list[str]:
+    return [
+        f"{cell.id}: {reply['status']} {reply.get('evalue', '')}"
+        for reply, cell in zip(replies, cells, strict=True)
+        if reply["status"] != "ok"
+    ]
 
 
-def test_in_order_at_full_length(notebook, session):
+def in_order(notebook_run, session) -> float:
+    """Run it as a reader does, cell after cell; return the seconds it took."""
     began = time.monotonic()
-    notebook_run = notebook.read()
     with session.lent(notebook_run) as client:
         for index, cell in enumerate(notebook_run.cells):
             client.execute_cell(cell, index)
-        seconds = time.monotonic() - began
+        return time.monotonic() - began
+
+
+def complaints(notebook_run) -> list[str]:
+    return [
+        f"{cell.id}: {output.get('text') or output.get('evalue')}"
+        for cell in code(notebook_run)
+        for output in cell.outputs
+        if output.output_type == "error" or output.get("name") == "stderr"
+    ]
+
+
+def test_in_order(notebook, session):
+    notebook_run = notebook.quick()
+    in_order(notebook_run, session)
+    assert complaints(notebook_run) == []
+
+
+@pytest.mark.prove
+def test_in_order_at_full_length(notebook, session):
+    notebook_run = notebook.read()
+    seconds = in_order(notebook_run, session)
     print(f"{notebook}: {seconds:.1f} s")
+    assert complaints(notebook_run) == []
     if idle_enough():
         assert seconds < LONGEST
-    for cell in code(notebook_run):
-        for output in cell.outputs:
-            assert output.output_type != "error", cell.id
-            assert output.get("name") != "stderr", f"{cell.id}: {output.text}"
 
 
 def up_to_the_block(cells):
@@ -77,13 +100,13 @@ def test_all_at_once_in_the_same_kernel(notebook, session):
     """As "Run All Cells" does: every request is on its way before the first reply."""
     cells = code(notebook.quick())
     requests = [session.send(cell.source) for cell in cells]
-    fine([session.reply(request, 90) for request in requests], cells)
+    assert failures([session.reply(request, 90) for request in requests], cells) == []
 
 
 def test_restarted_and_interrupted_while_it_blocks(notebook, session):
     session.restart()
     *before, blocks = up_to_the_block(code(notebook.quick()))
-    fine([session.run(cell.source) for cell in before], before)
+    assert failures([session.run(cell.source) for cell in before], before) == []
     request = session.send(blocks.source)
     time.sleep(1.0)
     session.manager.interrupt_kernel()
@@ -91,7 +114,7 @@ def test_restarted_and_interrupted_while_it_blocks(notebook, session):
     # its end: so either it ends by error, or it comes to its end.
     reply = session.reply(request, 20)
     assert reply["status"] == "ok" or reply["ename"] in INTERRUPTED
-    fine([session.run(blocks.source)], [blocks])  # as a learner does next
+    assert failures([session.run(blocks.source)], [blocks]) == []  # as a learner does next
 
 
 def test_nothing_is_left_behind(notebook, session):

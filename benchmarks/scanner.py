@@ -23,7 +23,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.scanner.measuring import CORPUS, labels, measure  # noqa: E402 - the repository's own tests
+from tests.scanner.measuring import CORPUS, PARTS, labels, measure  # noqa: E402 - the repository's own tests
 
 _MEASURED = """
 import resource, subprocess, sys
@@ -56,11 +56,11 @@ def main() -> None:
         for linter in linters:
             timed(linter.split()[0].rpartition("/")[2], (*shlex.split(linter), str(tree)), count)
     print()
-    for half in ("own", "blind"):
-        print(f"{half:6} {'loopclinic':12} {measure(CORPUS / half)}")
+    for part in PARTS:
+        print(f"{part:6} {'loopclinic':12} {measure(CORPUS / part)}")
         for linter in linters:
             name = linter.split()[0].rpartition("/")[2]
-            print(f"{half:6} {name:12} {linted(linter, CORPUS / half)}")
+            print(f"{part:6} {name:12} {linted(linter, CORPUS / part)}")
 
 
 def taken(source: Path, target: Path, limit: int) -> int:
@@ -99,10 +99,10 @@ def timed(
     )
 
 
-def linted(linter: str, half: Path) -> str:
+def linted(linter: str, part: Path) -> str:
     """Return a linter's recall and precision: any finding on a labelled line counts as right."""
     done = subprocess.run(
-        [*shlex.split(linter), str(half)], capture_output=True, text=True, check=False
+        [*shlex.split(linter), str(part)], capture_output=True, text=True, check=False
     )
     found = set()
     for line in done.stdout.splitlines():
@@ -111,7 +111,7 @@ def linted(linter: str, half: Path) -> str:
             found.add(((ROOT / match[1]).resolve(), int(match[2])))
     wanted = {
         (case.resolve() / file, line): sort
-        for case in half.iterdir()
+        for case in part.iterdir()
         if case.is_dir()
         for (file, line), (sort, _) in labels(case).items()
         if sort != "clean"

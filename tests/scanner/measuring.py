@@ -10,6 +10,7 @@ from loopclinic.scanner.scanning import scan_path
 from loopclinic.scanner.settings import Settings
 
 CORPUS = Path(__file__).with_name("corpus")
+PARTS = ("own", "blind", "fresh")
 _LABEL = re.compile(r"#\s*(expect|expect-via|clean):\s*(\S+)")
 
 
@@ -50,10 +51,10 @@ def labels(case: Path) -> dict[tuple[str, int], tuple[str, str]]:
     return found
 
 
-def measure(half: Path, min_confidence: str = "hint") -> Measured:
-    """Scan each case of one half of the corpus."""
+def measure(part: Path, min_confidence: str = "hint") -> Measured:
+    """Scan each case of one part of the corpus."""
     total = Measured()
-    for case in sorted(one for one in half.iterdir() if one.is_dir()):
+    for case in sorted(one for one in part.iterdir() if one.is_dir()):
         wanted = labels(case)
         total.labels.update(sort for sort, _ in wanted.values())
         report = scan_path(case, Settings(min_confidence=min_confidence), jobs=1)
@@ -71,7 +72,7 @@ def measure(half: Path, min_confidence: str = "hint") -> Measured:
 
 
 if __name__ == "__main__":
-    for name in sys.argv[1:] or ["own"]:
+    for name in sys.argv[1:] or PARTS:
         result = measure(CORPUS / name)
         print(name, result)
         print("\n".join(f"  missed {one}" for one in result.missed))

@@ -1,21 +1,19 @@
-"""Recall and precision on the labelled corpus, direct and through calls, each half by itself."""
+"""Recall and precision on the labelled corpus, direct and through calls, each part by itself."""
 
 import pytest
 
-from tests.scanner.measuring import CORPUS, measure
-
-HALVES = ("own", "blind")
+from tests.scanner.measuring import CORPUS, PARTS, measure
 
 
 @pytest.fixture(scope="module")
 def measured():
-    return {half: measure(CORPUS / half) for half in HALVES}
+    return {part: measure(CORPUS / part) for part in PARTS}
 
 
-@pytest.mark.parametrize("half", HALVES)
-def test_what_the_scanner_must_reach(measured, half):
-    found = measured[half]
-    print(f"\n{half}: {found}")
+@pytest.mark.parametrize("part", PARTS)
+def test_what_the_scanner_must_reach(measured, part):
+    found = measured[part]
+    print(f"\n{part}: {found}")
     wrong = "\n".join([str(found), "missed:", *found.missed, "false:", *found.false])
     assert found.recall("expect") >= 0.90, wrong
     assert found.recall("expect-via") >= 0.80, wrong

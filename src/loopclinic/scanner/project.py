@@ -32,6 +32,7 @@ Types = tuple[Type, ...]
 Member = tuple[str, int, int, Any]
 """("method", file, class, function) or ("attribute", file, class, values)."""
 
+_PROTOCOLS = frozenset({"typing.Protocol", "typing_extensions.Protocol"})
 _BUILTINS = frozenset(dir(builtins))
 
 
@@ -166,6 +167,13 @@ class Project:
     def outside(self, file: int, cls: int) -> tuple[str, ...]:
         """Return the paths of the outside classes that a class inherits from."""
         return tuple(one[1] for one in self.ancestors(file, cls) if one[0] == "X")
+
+    def any_protocol(self, types: Types) -> bool:
+        """Whether one of these is an instance of a protocol, which others implement unsaid."""
+        return any(
+            one[0] == "I" and not _PROTOCOLS.isdisjoint(self.outside(one[1], one[2]))
+            for one in types
+        )
 
     def children(self, file: int, cls: int) -> list[tuple[int, int]]:
         """Return the classes that inherit from this one, at any distance."""

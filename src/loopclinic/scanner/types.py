@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from loopclinic.scanner.callers import Callers
 from loopclinic.scanner.calls import Calls
 from loopclinic.scanner.decorators import Decorators
 from loopclinic.scanner.facts.values import FINITE, Value
@@ -26,6 +27,7 @@ class Inference(Calls):
         self._known: dict[tuple[int, int], Types] = {}
         self._instances = {}
         self.decorators = Decorators(project, self.evaluate)
+        self.callers = Callers(project, self.evaluate)
         self._depth = 0
         self._tags = {
             "g": lambda file, value: self.project.name(file, value[1]),
@@ -156,7 +158,10 @@ class Inference(Calls):
             return ()
         how, where, _, found = member
         if how == "attribute":
-            return self._all(where, tuple(found[:FINITE]))
+            types = self._all(where, tuple(found[:FINITE]))
+            if self.project.any_protocol(types):
+                types += self.callers.field(file, cls, name)
+            return types
         function = self.project.function(where, found)
         if function.is_property:
             return self.returned(where, found)
@@ -257,37 +262,9 @@ class Inference(Calls):
         parameter = function.parameters[value[2]]
         if parameter.annotation is not None:
             found = self.instance(file, parameter.annotation)
-            if found:
+            if found and not self.project.any_protocol(found):
                 return found
-        return self.evaluate(file, parameter.default) or self.passed(file, value[1], value[2])
-
-    def passed(self, file: int, function: int, position: int) -> Types:
-        """Return what callers in the project pass for a parameter without annotation."""
-        one = self.project.function(file, function)
-        shift = 1 if "method" in one.traits and "static" not in one.traits else 0
-        name = one.name
-        if name == "__init__" and one.owner is not None:
-            name = self.project.cls(file, one.owner).name
-        if position < shift or not name or "lambda" in one.traits:
-            return ()
-        parameter = one.parameters[position].name
-        found: list[Type] = []
-        for where, event in self.project.calls(name):
-            values = [value for at, value in event.args if at in (position - shift, parameter)]
-            if values and self._is_call_of(where, event.value, file, function):
-                # A function that is handed over is looked at where it is handed over.
-                found += [
-                    more
-                    for more in self.evaluate(where, values[0])
-                    if more not in found and more[0] in ("O", "I", "Z", "R", "D", "T")
-                ]
-        return tuple(found[:FINITE])
-
-    def _is_call_of(self, where: int, value: Value, file: int, function: int) -> bool:
-        for one in self.evaluate(where, value):
-            if one[0] in ("F", "B") and one[1:3] == (file, function):
-                return True
-            made = self.project.method(one[1], one[2], "__init__") if one[0] == "C" else None
-            if made == (file, function):
-                return True
-        return False
+            return found + self.callers.passed(file, value[1], value[2])
+        return self.evaluate(file, parameter.default) or self.callers.passed(
+            file, value[1], value[2]
+        )

@@ -35,7 +35,7 @@ class Agent:
 
     def http(self) -> httpx.AsyncClient:
         if self._http is None:
-            self._http = httpx.AsyncClient(timeout=10)  # clean: no await between look and set
+            self._http = httpx.AsyncClient(timeout=10)  # expect: unclosed-resource
         return self._http
 
     async def sources(self) -> list[str]:

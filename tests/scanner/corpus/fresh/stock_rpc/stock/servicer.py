@@ -57,7 +57,7 @@ class StockServicer:
 
 async def serve() -> None:
     server = grpc.aio.server()
-    servicer = StockServicer(PostgresStock(Gateway(DSN)), Levels())
+    servicer = StockServicer(PostgresStock(Gateway(DSN)), Levels())  # expect-via: blocking-db
     server.add_generic_rpc_handlers((servicer,))
     server.add_insecure_port("[::]:50051")
     await server.start()

@@ -35,7 +35,7 @@ def thumbnail(path: Path) -> Path:
 async def store(file: UploadFile, session: DbSession):
     name = PurePosixPath(file.filename or "unnamed").name  # clean: a pure path
     with tempfile.NamedTemporaryFile(dir=ROOT, delete=False) as out:  # expect: blocking-file-io
-        out.write(await file.read())
+        out.write(await file.read())  # expect: blocking-file-io
     session.add(Upload(name=name))  # clean: only noted, not sent
     session.commit()  # expect: blocking-db
     return {"name": name}

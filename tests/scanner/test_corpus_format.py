@@ -26,6 +26,7 @@ MEASURED = {
     "transaction-left-open",
     "retry-storm",
     "missing-deadline",
+    "unisolated-failure",
 }
 
 

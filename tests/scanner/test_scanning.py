@@ -84,6 +84,37 @@ def test_ignore_comments(tree):
     assert kinds(scan_path(tree, Settings(min_confidence="likely"))) == []
 
 
+def test_a_comment_where_it_blocks_holds_for_all_who_call_it(tree):
+    loud = STORE.replace(
+        'connect("x")', 'connect("x")  # loopclinic: ignore[blocking-db] in memory'
+    )
+    (tree / "store.py").write_text(loud)
+    assert kinds(scan_path(tree, Settings(min_confidence="likely"))) == ["blocking-sleep"]
+    (tree / "store.py").write_text(loud.replace("blocking-db", "blocking-http"))
+    assert kinds(scan_path(tree, Settings(min_confidence="likely"))) == [
+        "blocking-sleep",
+        "blocking-db",
+    ]
+
+
+def test_what_runs_once_is_a_hint_and_hides_nothing_surer(tmp_path):
+    (tmp_path / "one.py").write_text(
+        "import functools, time\n"
+        "@functools.cache\ndef options():\n    return open('x').read()\n"
+        "@functools.cache\ndef named(name):\n    return open(name).read()\n"
+        "def slow():\n    slower()\n"
+        "def slower():\n    time.sleep(1)\n"
+        "def both():\n    options()\n    slow()\n"
+        "async def f():\n    options()\n    named('x')\n    both()\n"
+    )
+    found = scan_path(tmp_path, Settings()).findings
+    assert [(one.line, one.kind, one.confidence) for one in found] == [
+        (16, "blocking-file-io", "hint"),
+        (17, "blocking-file-io", "certain"),
+        (18, "blocking-sleep", "certain"),
+    ]
+
+
 def test_a_baseline_leaves_only_what_is_new(tree, capsys):
     baseline = tree / "known.json"
     assert main(["scan", str(tree), "--write-baseline", str(baseline)]) == 0

@@ -23,6 +23,7 @@ _RETRIERS = words(
 )
 """Decorators that sleep between the attempts of a sync function."""
 
+_KEEPERS = words("functools.cache functools.lru_cache")
 _HARMLESS = words("staticmethod classmethod lru_cache cache wraps override")
 
 
@@ -41,6 +42,12 @@ class Decorators:
         """Return the import path of one that sleeps between attempts."""
         paths = (made[1] for made in self._types(file, one) if made[0] == "X")
         return next((path for path in paths if path in _RETRIERS), None)
+
+    def keeps_result(self, file: int, one: Function) -> bool:
+        """Whether the function runs once: its result is kept, and it has no parameters."""
+        return not one.parameters and any(
+            made[0] == "X" and made[1] in _KEEPERS for made in self._types(file, one)
+        )
 
     def wrapper(self, file: int, one: Function) -> tuple[int, int] | None:
         """Return the function that one of the project's puts in place of this one."""

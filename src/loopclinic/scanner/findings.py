@@ -5,10 +5,15 @@ from typing import Any
 
 from loopclinic.conflicts import CONFLICTS
 
-__all__ = ["CONFIDENCES", "Finding", "Frame", "Skipped"]
+__all__ = ["CONFIDENCES", "Finding", "Frame", "Skipped", "weakest"]
 
 CONFIDENCES = ("hint", "likely", "certain")
 """From the least to the most: hints are heuristic and never fail a gate unless asked for."""
+
+
+def weakest(*confidences: str) -> str:
+    """Return the least sure of some confidences."""
+    return min(confidences, key=CONFIDENCES.index)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from loopclinic.conflicts import CONFLICTS
 from loopclinic.scanner.catalogue import Leaf
 from loopclinic.scanner.facts.record import IN_RETRY, Event, Function
 from loopclinic.scanner.facts.values import dotted, tail
-from loopclinic.scanner.findings import Frame
+from loopclinic.scanner.findings import Frame, weakest
 from loopclinic.scanner.outcomes import Outcome, Outcomes
 from loopclinic.scanner.project import Project
 
@@ -24,12 +25,20 @@ class Witness:
     depth: int
     event: Event | None
     to: Node | None
-    likely: bool = False
+    confidence: str = "certain"
 
     @property
     def order(self) -> tuple[int, int]:
         """What is kept: the shortest, and among those the kind that takes precedence."""
         return (self.depth, CONFLICTS[self.leaf.kind].rank)
+
+
+class _Call(NamedTuple):
+    """Where a function is called from."""
+
+    caller: Node
+    event: Event
+    outcome: Outcome
 
 
 class Graph:
@@ -45,7 +54,7 @@ class Graph:
 
     def explore(self, roots: Iterable[Node]) -> None:
         """Follow roots through all sync functions they reach, then find the witnesses."""
-        callers: dict[Node, list[tuple[Node, Event, Outcome]]] = {}
+        callers: dict[Node, list[_Call]] = {}
         level: dict[Node, Witness] = {}
         stack = list(roots)
         while stack:
@@ -59,37 +68,44 @@ class Graph:
                 for one in outcomes:
                     if one.leaf is None:
                         target = (one.file, one.function)
-                        callers.setdefault(target, []).append((node, event, one))
+                        callers.setdefault(target, []).append(_Call(node, event, one))
                         stack.append(target)
                     elif not function.is_async:
-                        found = Witness(colored(one.leaf, event), 1, event, None, one.likely)
+                        found = Witness(colored(one.leaf, event), 1, event, None, one.confidence)
                         _keep(level, node, found)
             retrier = None if function.is_async else self._retrier(node)
             if retrier is not None:
                 _keep(level, node, Witness(retrier, 1, None, None))
-        self._spread(level, callers)
+        # Ways that are only hints come last: a shorter one must not hide a surer one.
+        surely = {
+            target: [call for call in calls if call.outcome.confidence != "hint"]
+            for target, calls in callers.items()
+        }
+        self._spread(level, surely)
+        hinted: dict[Node, Witness] = {}
+        for target in list(self.witnesses):
+            self._lift(hinted, target, callers)
+        self._spread(hinted, callers)
 
-    def _spread(
-        self,
-        level: dict[Node, Witness],
-        callers: dict[Node, list[tuple[Node, Event, Outcome]]],
-    ) -> None:
-        depth = 1
+    def _spread(self, level: dict[Node, Witness], callers: dict[Node, list[_Call]]) -> None:
         while level:
-            depth += 1
             self.witnesses.update(level)
             above: dict[Node, Witness] = {}
-            for node, witness in level.items():
-                for caller, event, outcome in callers.get(node, ()):
-                    if caller in self.witnesses or self.project.function(*caller).is_async:
-                        continue
-                    likely = witness.likely or outcome.likely
-                    _keep(
-                        above,
-                        caller,
-                        Witness(colored(witness.leaf, event), depth, event, node, likely),
-                    )
+            for node in level:
+                self._lift(above, node, callers)
             level = above
+
+    def _lift(
+        self, above: dict[Node, Witness], node: Node, callers: dict[Node, list[_Call]]
+    ) -> None:
+        """Give the sync callers of a function that has a witness one of their own."""
+        witness = self.witnesses[node]
+        for call in callers.get(node, ()):
+            if call.caller in self.witnesses or self.project.function(*call.caller).is_async:
+                continue
+            sure = weakest(witness.confidence, call.outcome.confidence)
+            leaf = colored(witness.leaf, call.event)
+            _keep(above, call.caller, Witness(leaf, witness.depth + 1, call.event, node, sure))
 
     def _steps(self, node: Node) -> list[tuple[Event, list[Outcome]]]:
         function = self.project.function(*node)
@@ -109,15 +125,21 @@ class Graph:
         }
         if not function.is_async and _looks_for_loop(function):
             begun.add("")  # it runs a loop of its own only where none is running
-        return [
-            (event, kept)
-            for event, found in steps
-            if (
-                kept := [
-                    one for one in found if one.leaf is None or not _already_told(one.leaf, begun)
-                ]
-            )
-        ]
+        facts = self.project.of(node[0])
+        kept = []
+        for event, found in steps:
+            left = [
+                one
+                for one in found
+                if one.leaf is None
+                or not (
+                    _already_told(one.leaf, begun)
+                    or facts.ignored(event.line, colored(one.leaf, event).kind)
+                )
+            ]
+            if left:
+                kept.append((event, left))
+        return kept
 
     def _retrier(self, node: Node) -> Leaf | None:
         decorators = self.outcomes.types.decorators

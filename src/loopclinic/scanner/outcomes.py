@@ -17,7 +17,7 @@ class Outcome(NamedTuple):
     leaf: Leaf | None
     file: int = -1
     function: int = -1
-    likely: bool = False
+    confidence: str = "certain"
     through: tuple[int, int] | None = None
     """The function that calls what it is handed."""
 
@@ -162,7 +162,8 @@ class Outcomes:
             return found
         if "stub" in function.traits and one[0] == "B":
             return found + self._overridden(function, one)
-        found.append(Outcome(None, where, index))
+        sure = "hint" if decorators.keeps_result(where, function) else "certain"
+        found.append(Outcome(None, where, index, sure))
         return found
 
     def _overridden(self, function: Function, one: Type) -> list[Outcome]:
@@ -170,7 +171,7 @@ class Outcomes:
         for where, cls in self.project.children(one[3], one[4]):
             index = self.project.cls(where, cls).methods.get(function.name)
             if index is not None and not self.project.function(where, index).is_async:
-                found.append(Outcome(None, where, index, likely=True))
+                found.append(Outcome(None, where, index, "likely"))
         return found
 
     def _constructor(self, file: int, one: Type, event: Event | None) -> list[Outcome]:

@@ -172,12 +172,11 @@ def _joined(found: Iterable[Finding]) -> list[Finding]:
 
 def _unignored(found: list[Finding], survey: Survey, paths: list[str]) -> list[Finding]:
     numbers = {path: number for number, path in enumerate(paths)}
-    kept = []
-    for one in found:
-        ignored = survey.store.facts(numbers[one.file]).ignores.get(one.line)
-        if ignored is None or (ignored and one.kind not in ignored):
-            kept.append(one)
-    return kept
+    return [
+        one
+        for one in found
+        if not survey.store.facts(numbers[one.file]).ignored(one.line, one.kind)
+    ]
 
 
 def _at_source(root: Path, found: list[Finding]) -> list[Finding]:

@@ -151,6 +151,11 @@ class Facts:
     loop_runs: int = 0
     """Calls of asyncio.run."""
 
+    def ignored(self, line: int, kind: str) -> bool:
+        """Whether a comment silences a kind on a line."""
+        kinds = self.ignores.get(line)
+        return kinds is not None and (not kinds or kind in kinds)
+
     @property
     def summary(self) -> Summary:
         """What is kept of every file, also where its facts are not needed."""

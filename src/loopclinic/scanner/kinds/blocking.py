@@ -6,7 +6,7 @@ from loopclinic.conflicts import CONFLICTS
 from loopclinic.scanner.catalogue import Leaf
 from loopclinic.scanner.facts.record import AWAITS_INSIDE, Event
 from loopclinic.scanner.facts.values import dotted
-from loopclinic.scanner.findings import Finding
+from loopclinic.scanner.findings import Finding, weakest
 from loopclinic.scanner.graph import colored
 from loopclinic.scanner.outcomes import Outcome
 from loopclinic.scanner.survey import Survey
@@ -44,21 +44,21 @@ def detect(survey: Survey) -> Iterator[Finding]:
 
 def _best(
     survey: Survey, event: Event, outcomes: list[Outcome]
-) -> tuple[Outcome, Leaf, bool] | None:
-    """Return what the event leads to soonest, its leaf, and whether that is only likely."""
-    best: tuple[tuple[int, int], Outcome, Leaf, bool] | None = None
+) -> tuple[Outcome, Leaf, str] | None:
+    """Return what the event leads to soonest, its leaf, and how sure that is; hints come last."""
+    best: tuple[tuple[bool, int, int], Outcome, Leaf, str] | None = None
     for one in outcomes:
         if one.leaf is not None:
-            leaf, depth, likely = colored(one.leaf, event), 0, one.likely
+            leaf, depth, sure = colored(one.leaf, event), 0, one.confidence
         else:
             witness = survey.graph.witnesses.get((one.file, one.function))
             if witness is None:
                 continue
             leaf, depth = colored(witness.leaf, event), witness.depth
-            likely = one.likely or witness.likely
-        order = (depth, CONFLICTS[leaf.kind].rank)
+            sure = weakest(one.confidence, witness.confidence)
+        order = (sure == "hint", depth, CONFLICTS[leaf.kind].rank)
         if best is None or order < best[0]:
-            best = (order, one, leaf, likely)
+            best = (order, one, leaf, sure)
     return best[1:] if best is not None else None
 
 
@@ -67,16 +67,16 @@ def _finding(
     file: int,
     index: int,
     event: Event,
-    best: tuple[Outcome, Leaf, bool],
+    best: tuple[Outcome, Leaf, str],
 ) -> Finding:
-    outcome, leaf, likely = best
+    outcome, leaf, sure = best
     chain = survey.graph.chain(file, index, event, outcome)
     instead = _INSTEAD.get(leaf.kind, "keep it off the loop")
     if len(chain) == 1:
         message = f"{leaf.name} blocks the loop: {instead}."
     else:
         message = f"{dotted(event.value)} leads to {leaf.name}, which blocks the loop: {instead}."
-    confidence = "likely" if likely and leaf.confidence == "certain" else leaf.confidence
+    confidence = weakest(sure, leaf.confidence)
     return survey.finding(file, index, event, leaf.kind, message, confidence, chain)
 
 

@@ -3,14 +3,18 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import yaml
 
 from loopclinic.cli.main import main
 from loopclinic.scanner import crew, scanning
 from loopclinic.scanner.scanning import scan_path
 from loopclinic.scanner.settings import Settings, SettingsError, settings_for
 from tests.scanner.conftest import APP, STORE
+
+ROOT = Path(__file__).parents[2]
 
 
 def kinds(report):
@@ -53,6 +57,32 @@ def test_gates(tree, capsys):
     assert status("--fail-on", "unbounded-gather", "--min-confidence", "hint") == 1
     assert status("--fail-on", "any", "--ignore", "blocking-sleep,blocking-db") == 0
     assert status("--fail-on", "no-such-kind") == 2
+
+
+def test_the_hook_fails_on_what_is_likely(tree, monkeypatch):
+    (hook,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
+    command = [sys.executable, "-P", "-m", *hook["entry"].split(), *hook["args"]]
+
+    def run():
+        return subprocess.run(command, cwd=tree, capture_output=True, text=True, check=False)
+
+    done = run()
+    assert done.returncode == 1, done.stderr
+    assert "app.py:11:12  certain" in done.stdout
+    assert "unbounded-gather" not in done.stdout  # a hint
+    (tree / "app.py").write_text("async def f():\n    pass\n")
+    assert run().returncode == 0
+
+
+def test_several_paths_are_not_mixed_in_one_file(tree, tmp_path, capsys):
+    target = tmp_path / "x.json"
+    for more in (["--output", str(target)], ["--format", "json"], ["--plan"]):
+        assert main(["scan", str(tree / "app.py"), str(tree / "store.py"), *more]) == 2
+        assert "give one" in capsys.readouterr().err
+    assert not target.exists()
+    assert main(["scan", str(tree / "app.py"), str(tree / "store.py")]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("1 files\n") == 2
 
 
 def test_nothing_readable_is_status_2(tmp_path, capsys):

@@ -20,10 +20,16 @@ from loopclinic.scanner.settings import Settings, SettingsError, settings_for
 __all__ = ["configure", "run"]
 
 _STEP = 50
+_EPILOG = (
+    "A comment `# loopclinic: ignore[KIND] reason` silences a line; where something blocks, it "
+    "silences all who call it. Options for good stand in pyproject.toml, below "
+    "[tool.loopclinic.scan]. Nothing of the scanned code is imported or run."
+)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
+    parser.epilog = _EPILOG
     add = parser.add_argument
     add("paths", nargs="+", type=Path, metavar="PATH", help="a folder or a file")
     add("--format", choices=("text", "json", "sarif", "html"), default="text")
@@ -51,6 +57,10 @@ def _words(text: str) -> tuple[str, ...]:
 def run(args: argparse.Namespace) -> int:
     """Print the report; 0 nothing that fails, 1 a finding of --fail-on, 2 nothing could be read."""
     status = 0
+    alone = args.output or args.write_baseline or args.plan or args.format != "text"
+    if len(args.paths) > 1 and alone:
+        print("loopclinic: several PATHs only print as text; give one.", file=sys.stderr)
+        return 2
     for path in args.paths:
         try:
             status = max(status, _one(path, args))

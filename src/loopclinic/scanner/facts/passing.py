@@ -36,7 +36,7 @@ def facts_of(source: str) -> Facts:
     with deep():  # what could be parsed can be read
         one.module(tree)
     facts = one.facts
-    facts.lines = source.count("\n") + (not source.endswith("\n"))
+    facts.lines = source.count("\n") + (source[-1:] not in ("", "\n"))
     if "loopclinic:" in source:
         facts.ignores = _ignores(source)
     return facts

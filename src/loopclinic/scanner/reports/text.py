@@ -77,7 +77,9 @@ def _verdict(report: Report) -> str:
     if not count:
         return f"No conflict found, in {report.seconds:.1f} s."
     files = len({one.file for one in report.findings})
-    return f"{count:,} findings in {files:,} files, in {report.seconds:.1f} s."
+    found = "1 finding" if count == 1 else f"{count:,} findings"
+    where = "1 file" if files == 1 else f"{files:,} files"
+    return f"{found} in {where}, in {report.seconds:.1f} s."
 
 
 def show(report: Report, console: "Console | None" = None) -> None:

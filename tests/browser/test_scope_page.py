@@ -321,7 +321,7 @@ def test_picture_and_figures_can_be_taken_away(page, tmp_path):
 
 def test_a_line_in_a_file_opens_where_the_lab_can_reach_it(page):
     page.start()
-    inside = {"file": "/kit/labs/app.py", "where": "app.py:7"}
+    inside = {"file": "/kit/labs/app.py", "where": "app.py:7", "line": 7}
     outside = {"file": "/usr/src/far.py", "where": "far.py:9"}
     page.tell(
         tick(9.0, ended=[stall(1.0, 1.0, **inside), stall(3.0, 1.0, **outside), stall(5.0, 1.0)])
@@ -329,7 +329,7 @@ def test_a_line_in_a_file_opens_where_the_lab_can_reach_it(page):
     links = page.page.locator("a.lc-where")
     assert links.all_text_contents() == ["app.py:7"]
     arguments = json.loads(links.get_attribute("data-commandlinker-args"))
-    assert arguments == {"path": "labs/app.py", "factory": "Editor"}
+    assert arguments == {"path": "labs/app.py", "id": "#line=6"}, "counted from 0"
 
 
 def test_a_line_in_a_cell_shows_the_cell(page):

@@ -45,6 +45,7 @@ async def test_prometheus(registry):
         assert total - short >= 0.19, "of 0.3 s stuck, 0.2 would have made an event wait over 0.1"
         assert value("event_loop_lag_seconds_bucket", le="+Inf") >= total
         assert value("event_loop_tasks") >= 1
+        assert value("event_loop_heartbeat_seconds") >= 0.3
         end()
     assert "# TYPE event_loop_lag_seconds histogram" in text
     assert generate_latest(registry).decode() == "", "nothing is left once it is ended"
@@ -90,6 +91,7 @@ async def test_opentelemetry():
         assert not any(collected().values())
     provider.shutdown()
     assert found["event_loop.lag.max"][0].value >= 0.3
+    assert found["event_loop.heartbeat"][0].value >= 0.3
     assert found["event_loop.lag.max"][0].attributes == {"event_loop.name": "api"}
     conflicts = {one.attributes["conflict"]: one.value for one in found["event_loop.stalls"]}
     assert conflicts["blocking-sleep"] >= 1

@@ -86,6 +86,19 @@ def test_lag_looks_back_over_a_minute_only(loop):
     assert within(reading, 1.0) == pytest.approx(156 - 4, rel=0.01)
 
 
+def test_a_timers_lateness_looks_back_over_a_minute_too(loop):
+    with loop.probe(threshold=0.05) as probe:
+        reader = Reader(probe)
+        loop.idle(1.0)
+        loop.busy(2.0)
+        loop.busy(1.0)
+        assert reader.read().heartbeat == pytest.approx(3.0)
+        for _ in range(150):
+            loop.idle(1.0)
+            probe.tick(loop.now)
+        assert reader.read().heartbeat < 0.01
+
+
 def test_a_stopped_probe_keeps_its_last_figures(loop):
     probe = loop.probe().start()
     reader = Reader(probe)

@@ -71,7 +71,19 @@ def test_the_share_of_work_is_that_between_the_samples():
 
 def test_one_sample_is_compared_with_a_calm_moment_before():
     for work, computes in ((1.001, False), (1.09, True)):
-        case = Case(0.0, before=(-0.01, 1.0))
+        case = Case(0.0, before=(1.0, 1.0))
+        case.add(seen(), 0.1)
+        case.work(0.1, work)
+        assert case.computes is computes
+
+
+def test_what_was_busy_before_it_leaves_open_whether_one_sample_shows_work():
+    for most, work, computes in (
+        (1.05, 1.15, True),  # 0.15 s of work since then, of which 0.05 at most were before
+        (1.05, 1.05, None),  # either all of it was before, or half of this was work
+        (1.05, 1.01, False),
+    ):
+        case = Case(0.0, before=(1.0, most))
         case.add(seen(), 0.1)
         case.work(0.1, work)
         assert case.computes is computes

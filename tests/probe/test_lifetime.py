@@ -232,23 +232,6 @@ async def test_a_report_may_be_had_and_the_probe_stopped_on_its_own_thread():
     assert reports[0][1] is probe.report()
 
 
-async def test_the_default_executor_is_counted():
-    release = threading.Event()
-    with Probe() as probe:
-        loop = asyncio.get_running_loop()
-        waits = [loop.run_in_executor(None, release.wait) for _ in range(40)]
-        await asyncio.sleep(0.05)
-        busy = probe.census()
-        release.set()
-        await asyncio.gather(*waits)
-        await asyncio.sleep(0.05)
-        calm = probe.census()
-    workers = busy.executor_workers
-    assert busy.executor_busy == busy.executor_threads == workers
-    assert busy.executor_queued == 40 - workers
-    assert (calm.executor_busy, calm.executor_queued) == (0, 0)
-
-
 def test_the_watchdog_outlives_an_error_and_says_so(caplog):
     async def main():
         with Probe(threshold=0.05) as probe:

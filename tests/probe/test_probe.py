@@ -248,6 +248,68 @@ def test_subscribers_are_called_at_their_pace_and_dropped_when_they_raise(loop, 
     assert "callback of a probe raised" in caplog.text
 
 
+def test_a_loop_that_is_well_is_looked_at_as_rarely_as_will_do(loop):
+    with loop.probe(threshold=0.08) as probe:
+        pause = probe._meter.watchdog._pause
+        loop.idle(1.0)
+        assert pause(loop.now) == pytest.approx(0.04), (
+            "what begins now is seen at half the threshold"
+        )
+        loop.now += 0.015
+        assert pause(loop.now) == pytest.approx(0.025)
+        loop.now += 0.03
+        assert pause(loop.now) == pytest.approx(0.01), "a stall in the making"
+        loop.busy(0)
+        loop.idle(1.0)
+        stop = probe.subscribe(lambda: None, every=0.02)
+        assert pause(loop.now) == pytest.approx(0.02), "a subscriber wants it"
+        stop()
+        assert pause(loop.now) == pytest.approx(0.04)
+
+
+def test_whenever_a_stall_begins_its_line_is_known_before_it_is_one(loop):
+    with loop.probe(threshold=0.05) as probe:
+        watchdog = probe._meter.watchdog
+        for step in range(30):
+            loop.idle(0.1)
+            watchdog.look()
+            pause = watchdog._pause(loop.now)
+            loop.idle(pause * step / 30)
+            began = loop.now
+            loop.now += pause * (1 - step / 30)
+            while loop.now < began + 0.05:
+                watchdog.look()
+                loop.now += watchdog._pause(loop.now)
+            loop.busy(0)
+    stalls = probe.report().stalls
+    assert len(stalls) == 30
+    assert all(stall.first_seen is not None for stall in stalls)
+
+
+def test_a_timer_waits_for_up_to_three_busy_iterations_on_end(loop):
+    with loop.probe(threshold=0.05) as probe:
+        loop.idle(1.0)
+        for seconds in (0.2, 0.6, 0.7, 0.1):
+            loop.busy(seconds)
+        loop.idle(1.0)
+        loop.busy(0.3)
+    report = probe.report()
+    late = [round(stall.heartbeat, 3) for stall in report.stalls]
+    assert late == [0.2, 0.8, 1.5, 1.4, 0.3]
+    assert report.heartbeat == pytest.approx(1.5)
+    assert report.lag.max == pytest.approx(0.7)
+
+
+def test_what_was_busy_before_the_probe_began_makes_no_timer_late(loop):
+    with loop.probe() as outer:
+        loop.idle(1.0)
+        loop.busy(5.0)
+        with loop.probe() as inner:
+            loop.busy(0.2)
+    assert inner.report().heartbeat == pytest.approx(0.2)
+    assert outer.report().heartbeat == pytest.approx(5.2)
+
+
 def test_a_restarted_probe_begins_from_zero(loop):
     probe = loop.probe()
     with probe:
@@ -328,20 +390,25 @@ def test_an_idle_probe_hears_of_nothing(loop):
 def test_places_add_up_what_stands_at_one_line(loop):
     stall = {"file": "/home/ada/app.py", "code": "f()", "conflict": "cpu-bound"}
     stalls = (
-        Stall(0.0, 0.1, line=7, **stall),
-        Stall(1.0, 0.5, line=9, **stall),
-        Stall(2.0, 0.6, line=7, **stall),
+        Stall(0.0, 0.1, line=7, callback="charge in app.py", **stall),
+        Stall(1.0, 0.5, line=9, callback="refund in app.py", **stall),
+        Stall(2.0, 0.6, line=7, callback="refund in app.py", **stall),
         Stall(3.0, 0.1, burst=True, callbacks=100),
         Stall(4.0, 0.2, burst=True, callbacks=300),
     )
     with loop.probe() as probe:
         loop.busy(0.01)
+    report = replace(probe.report(), stalls=stalls)
     found = [
         (place.where, place.count, round(place.seconds, 3), place.longest)
-        for place in replace(probe.report(), stalls=stalls).places
+        for place in report.places
     ]
     assert found == [
         ("app.py:7", 2, 0.7, 0.6),
         ("app.py:9", 1, 0.5, 0.5),
         ("bursts of callbacks", 2, 0.3, 0.2),
+    ]
+    assert [(one.name, one.count, one.longest) for one in report.callbacks] == [
+        ("refund in app.py", 2, 0.6),
+        ("charge in app.py", 1, 0.1),
     ]

@@ -75,6 +75,32 @@ async def test_thousands_of_gathered_tasks_are_a_burst_and_no_line():
     assert re.match(r"Too much work in one iteration: 5,\d+ callbacks in ", burst.diagnosis)
 
 
+async def test_how_late_a_timer_is_in_a_burst_of_several_iterations():
+    late = 0.0
+
+    async def heartbeat():
+        nonlocal late
+        while True:
+            due = time.perf_counter() + 0.01
+            await asyncio.sleep(0.01)
+            late = max(late, time.perf_counter() - due)
+
+    async def one():
+        for _ in range(3):
+            await asyncio.sleep(0)
+            spin(0.0001)
+
+    with Probe() as probe:
+        beating = asyncio.create_task(heartbeat())
+        await asyncio.sleep(0.05)
+        await asyncio.gather(*[one() for _ in range(2000)])
+        await asyncio.sleep(0.05)
+        beating.cancel()
+    report = probe.report()
+    assert late > 1.5 * report.lag.max, "it waited for more than one iteration"
+    assert late / 1.1 < report.heartbeat < 2 * late
+
+
 async def test_a_long_collection_is_named_and_no_line_is_blamed():
     gc.disable()  # what is made here must be there when it is collected
     try:
@@ -104,6 +130,7 @@ async def test_a_stall_carries_its_task_and_who_awaits_whom():
         await asyncio.create_task(order(), name="order 7")
         await asyncio.sleep(0.01)
     (stall,) = [stall for stall in probe.report().stalls if stall.function == "charge"]
+    assert stall.callback == "order in test_real_loops.py"
     assert stall.task == "order 7"
     assert [frame.function for frame in stall.chain] == ["order", "charge"]
     assert "held the loop for 1" in stall.diagnosis

@@ -212,6 +212,13 @@ def test_what_faulthandler_writes_is_read_outermost_first():
     assert of_frames(frames_of(dump)).guilty == 2
 
 
+def test_the_rest_of_a_dump_that_came_late_is_no_part_of_the_next():
+    rest = '  File "/usr/lib/python3.11/asyncio/runners.py", line 118 in run\n'
+    dump = 'Stack (most recent call first):\n  File "/home/ada/app.py", line 12 in work\n'
+    assert frames_of(rest + dump) == [("/home/ada/app.py", 12, "work")]
+    assert frames_of(rest) == []
+
+
 @pytest.mark.parametrize("text", ["", "Fatal error", "  File broken", "<timeout>"])
 def test_other_text_holds_no_frames(text):
     assert frames_of(text) == []

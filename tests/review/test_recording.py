@@ -2,7 +2,6 @@
 
 import json
 import re
-from html.parser import HTMLParser
 from itertools import pairwise
 
 import pytest
@@ -13,6 +12,7 @@ from loopclinic.review.drawing import lag_strip
 from loopclinic.review.program import Ending, Target
 from loopclinic.review.recording import Recording, Series
 from loopclinic.review.review import Review
+from tests.review.outline import Outline
 
 CODE = 'time.sleep(1) if a < b & c else "<script>"'
 REPORT = {
@@ -49,18 +49,11 @@ def begin(recording, number=1):
     recording.hear(message)
 
 
+TICK = {"kind": "tick", "id": 1, "lag": 0.001, "utilization": 0.1, "tasks": 3, "stall": None}
+
+
 def tick(recording, at, lag=0.001, now=None, number=1):
-    recording.hear(
-        {
-            "kind": "tick",
-            "id": number,
-            "at": at,
-            "lag": lag,
-            "utilization": 0.1,
-            "tasks": 3,
-            "stall": now,
-        }
-    )
+    recording.hear(TICK | {"id": number, "at": at, "lag": lag, "stall": now})
 
 
 def end(recording, number=1):
@@ -95,6 +88,27 @@ def test_the_text_names_line_conflict_and_lesson(review):
     assert f"2 x 800 ms, worst 500 ms at /srv/app.py:7  {CODE}" in text
     assert f"-> lesson 01 {treatments()['blocking-sleep'][1]}" in text
     assert "utilization 25.0%, lag p50" in text
+
+
+def test_what_a_loop_had_to_do_at_most_and_its_slowest_callbacks_are_told(recording):
+    begin(recording)
+    for number, (tasks, requests, queued) in enumerate([(3, 1, 0), (4120, 40, 12), (7, 2, 0)]):
+        more = {"tasks": tasks, "requests": requests, "queued": queued}
+        recording.hear(TICK | {"at": 0.1 * number} | more)
+    for at, seconds, callback in ((1, 0.5, "pay"), (2, 0.3, "ship"), (3, 0.9, "pay"), (4, 2, None)):
+        one = stall(at, seconds, callback=callback and f"{callback} in app.py")
+        recording.hear({"kind": "stall", "id": 1, "stall": one})
+    recording.hear({"kind": "report", "id": 1, "report": REPORT | {"heartbeat": 1.5}, "over": True})
+    review = review_of(recording)
+    text = str(review)
+    assert "at most 4,120 tasks, 40 requests in work, 12 calls waiting for a thread" in text
+    assert "in bursts a timer came up to 1.50 s late" in text
+    assert "slowest callbacks: pay in app.py 900 ms, ship in app.py 300 ms\n" in text
+    (loop,) = json.loads(review.to_json())["loops"]
+    assert loop["peaks"] == {"tasks": 4120, "requests": 40, "queued": 12}
+    assert loop["callbacks"][0] == {
+        "name": "pay in app.py", "count": 2, "seconds": 1.4, "longest": 0.9,
+    }  # fmt: skip
 
 
 def test_json_holds_it_all(review):
@@ -168,29 +182,6 @@ def test_a_series_keeps_its_worst_and_its_order_in_few_points():
     assert points[-1][0] > 9_900
     ((at, _),) = [point for point in points if point[1] == 9.0]
     assert abs(at - 5432.1) < 60
-
-
-class Outline(HTMLParser):
-    """Collects tags and checks that they are closed in order."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.tags, self.text = [], [], []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
-        if tag not in ("meta", "path", "wbr"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_startendtag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
-
-    def handle_data(self, data):
-        self.text.append(data)
 
 
 def test_the_page_needs_nothing_but_itself(review):

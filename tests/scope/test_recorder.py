@@ -176,7 +176,7 @@ def test_a_synchronous_cell_is_marked():
     probe = SimpleNamespace(
         snapshot=lambda: nothing,
         census=lambda: SimpleNamespace(
-            tasks=1, executor_busy=0, executor_workers=6, executor_queued=0
+            tasks=1, requests=None, executor_busy=0, executor_workers=6, executor_queued=0
         ),
         current=lambda: None,
         stalls=(stall,),

@@ -18,8 +18,8 @@ def to_opentelemetry(
     """Export a running probe's figures, with the attribute `event_loop.name`.
 
     Named after OpenTelemetry's own for Node.js (`nodejs.eventloop.delay.p99`,
-    `nodejs.eventloop.utilization`; its semantic conventions have none for Python). Lag and
-    utilization look back over the last minute, the rest are totals. `meter` is that of the global
+    `nodejs.eventloop.utilization`; its semantic conventions have none for Python). Lag,
+    heartbeat and utilization look back over the last minute, the rest are totals. `meter` is that of the global
     provider unless given.
 
     Returns:
@@ -72,12 +72,24 @@ _GAUGES: tuple[tuple[str, str, str, _Observe], ...] = (
     ("event_loop.lag.p95", "s", "95th percentile of the wait.", _one(lambda r: r.lag.p95)),
     ("event_loop.lag.p99", "s", "99th percentile of the wait.", _one(lambda r: r.lag.p99)),
     ("event_loop.lag.max", "s", "The longest wait.", _one(lambda r: r.lag.max)),
+    (
+        "event_loop.heartbeat",
+        "s",
+        "The latest that a coroutine which waits for a timer went on.",
+        _one(lambda r: r.heartbeat),
+    ),
     ("event_loop.utilization", "1", "Busy share of loop time.", _one(lambda r: r.utilization)),
     (
         "event_loop.tasks",
         "{task}",
         "Tasks that are not done.",
         _one(lambda r: r.census.tasks if r.census is not None else None),
+    ),
+    (
+        "event_loop.requests",
+        "{request}",
+        "Requests in work, of aiohttp and uvicorn.",
+        _one(lambda r: r.census.requests if r.census is not None else None),
     ),
     (
         "event_loop.executor.queued",

@@ -103,6 +103,14 @@ def _families(readings: list[tuple[str, Reading]]) -> list[Metric]:
     queued = GaugeMetricFamily(
         "event_loop_executor_queued", "Calls that wait for such a thread.", labels=["loop"]
     )
+    requests = GaugeMetricFamily(
+        "event_loop_requests", "Requests in work, of aiohttp and uvicorn.", labels=["loop"]
+    )
+    heartbeat = GaugeMetricFamily(
+        "event_loop_heartbeat_seconds",
+        "The latest that a coroutine which waits for a timer went on, in the last minute.",
+        labels=["loop"],
+    )
     for name, reading in readings:
         buckets = [(f"{edge:g}", value) for edge, value in zip(EDGES, reading.within, strict=True)]
         lag.add_metric([name], [*buckets, ("+Inf", reading.seconds)], sum_value=reading.waited)
@@ -116,4 +124,7 @@ def _families(readings: list[tuple[str, Reading]]) -> list[Metric]:
             tasks.add_metric([name], reading.census.tasks)
             threads.add_metric([name], reading.census.executor_busy)
             queued.add_metric([name], reading.census.executor_queued)
-    return [lag, busy, iterations, stalls, stalled, tasks, threads, queued]
+            if reading.census.requests is not None:
+                requests.add_metric([name], reading.census.requests)
+        heartbeat.add_metric([name], reading.heartbeat)
+    return [lag, heartbeat, busy, iterations, stalls, stalled, tasks, requests, threads, queued]

@@ -37,6 +37,8 @@ class Reading:
     stalled: float = 0.0
     """Seconds of stalls."""
     census: Census | None = None
+    heartbeat: float = 0.0
+    """How late a timer's coroutine ran at the worst, of the last minute."""
 
 
 class Reader:
@@ -71,6 +73,8 @@ class Reader:
                 within = tuple(map(max, within, self._last.within))
                 waited = max(waited, self._last.waited)
             span = snapshot.since(self._past[0])
+            since = snapshot.at - span.seconds
+            late = (s.heartbeat for s in self._probe.stalls if s.started + s.seconds > since)
             self._last = Reading(
                 seconds=snapshot.at,
                 busy=snapshot.at - snapshot.idle if span.utilization is not None else None,
@@ -82,6 +86,7 @@ class Reader:
                 stalls=dict(self._stalls),
                 stalled=self._stalled,
                 census=census,
+                heartbeat=max([span.lag.max, *late]),
             )
             return self._last
 

@@ -32,9 +32,11 @@ def attach(loop: asyncio.AbstractEventLoop, sink: Sink, clock: Clock | None = No
             meter.install()
             _meters[loop] = meter
             garbage.listen()
+            meter.join(sink)
             if clock is None:
                 meter.watchdog.start(abandon)
-        meter.join(sink)
+        else:
+            meter.join(sink)
         return meter
 
 

@@ -42,7 +42,7 @@ class Case:
         self, began: float, pace: float = _PACE, before: tuple[float, float] | None = None
     ) -> None:
         self.began = began
-        self._before = before  # a moment before it began, and the thread's work until then
+        self._before = before  # the thread's work until it began: at least, and at most
         self._pace = pace
         self.ended = inf
         self.noticed = inf
@@ -119,11 +119,13 @@ class Case:
         if self._work is None or self._worked is None:
             return None
         (began, before), (ended, after) = self._work, self._worked
-        if ended == began:  # one sample: from a moment before it began, then
-            if self._before is None:
-                return None
-            began, before = self.began, self._before[1]
-        return min(1.0, max(0.0, (after - before) / (ended - began)))
+        if ended > began:
+            return _share(after - before, ended - began)
+        if self._before is None:
+            return None
+        # One sample: since it began, then.
+        most, least = (_share(after - work, ended - self.began) for work in self._before)
+        return least if (least > COMPUTES) == (most > COMPUTES) else None
 
     @property
     def computes(self) -> bool | None:
@@ -149,3 +151,7 @@ class Case:
         if self.seen < _ENOUGH or self.callbacks < _MANY:
             return False
         return self.longest(ended) < min(threshold, share)
+
+
+def _share(work: float, seconds: float) -> float:
+    return min(1.0, max(0.0, work / seconds))

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 import threading
 from dataclasses import dataclass
 
@@ -24,6 +25,16 @@ class Census:
     executor_workers: int
     """The most threads it will start."""
     threads: int
+    requests: int | None = None
+    """Requests in work, where aiohttp or uvicorn serves them: each has a task of its own there. None
+    where neither does, and above 2,000 tasks."""
+
+
+# By the module that is loaded where the server is: the coroutine that becomes a request's task.
+_SERVERS = {
+    "aiohttp.web_protocol": "RequestHandler._handle_request",
+    "uvicorn": "RequestResponseCycle.run_asgi",
+}
 
 
 def census_of(loop: asyncio.AbstractEventLoop | None) -> Census:
@@ -33,22 +44,31 @@ def census_of(loop: asyncio.AbstractEventLoop | None) -> Census:
     started = len(getattr(executor, "_threads", ()))
     idle = getattr(getattr(executor, "_idle_semaphore", None), "_value", 0)
     queue = getattr(executor, "_work_queue", None)
+    tasks, requests = _count_tasks(loop)
     return Census(
-        tasks=_count_tasks(loop),
+        tasks=tasks,
         executor_threads=started,
         executor_busy=max(0, started - idle),
         executor_queued=queue.qsize() if queue is not None else 0,
         executor_workers=getattr(executor, "_max_workers", min(32, (os.cpu_count() or 1) + 4)),
         threads=threading.active_count(),
+        requests=requests,
     )
 
 
-def _count_tasks(loop: asyncio.AbstractEventLoop | None) -> int:
+def _count_tasks(loop: asyncio.AbstractEventLoop | None) -> tuple[int, int | None]:
+    """Return how many tasks there are, and how many of them are requests in work."""
     # CPython up to 3.13 keeps tasks in a WeakSet whose length is free; all_tasks() walks it.
     known = getattr(asyncio.tasks, "_scheduled_tasks", getattr(asyncio.tasks, "_all_tasks", ()))
     if len(known) > _MANY_TASKS:
-        return len(known)
+        return len(known), None
     try:
-        return len(asyncio.all_tasks(loop)) if loop is not None else 0
+        tasks = asyncio.all_tasks(loop) if loop is not None else set()
     except RuntimeError:  # the set changed under us too often
-        return len(known)
+        return len(known), None
+    serving = {name for module, name in _SERVERS.items() if module in sys.modules}
+    if not serving:
+        return len(tasks), None
+    # A task that was done at once, eagerly, has no coroutine left.
+    names = (getattr(task.get_coro(), "__qualname__", "") for task in tasks)
+    return len(tasks), sum(name in serving for name in names)

@@ -1,17 +1,20 @@
 """What a stall looks like: the conflict's name, and one sentence that holds the number."""
 
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 from loopclinic.probe import garbage
 from loopclinic.probe.case import Case
 from loopclinic.probe.detectors import DETECTORS, IMPORT, Detector, Evidence
+from loopclinic.probe.report import Frame
 from loopclinic.probe.stack import Sample, cell_label
 from loopclinic.units import duration
 
 __all__ = ["Diagnosis", "detect", "diagnose", "findings"]
 
 _CHIEFLY = 0.5  # share of a stall from which on a garbage collection is what it was
+_MORE = 1.2  # times as late as the iteration was long, from which on a heartbeat is worth a word
 _COMPUTING = "move it to a process, or let others in between"
 
 
@@ -52,8 +55,13 @@ def diagnose(evidence: Evidence, seconds: float, share: float | None = None) -> 
     return None
 
 
-def findings(case: Case | None, began: float, ended: float, threshold: float) -> dict[str, Any]:
-    """Return the fields of a stall that its samples and the garbage collector tell."""
+def findings(
+    case: Case | None, began: float, ended: float, threshold: float, heartbeat: float = 0.0
+) -> dict[str, Any]:
+    """Return the fields of a stall that its samples and the garbage collector tell.
+
+    `heartbeat` is how late a timer's coroutine ran.
+    """
     seconds = ended - began
     fields: dict[str, Any] = {}
     held = False
@@ -75,6 +83,10 @@ def findings(case: Case | None, began: float, ended: float, threshold: float) ->
     evidence = Evidence(found.stack(), found.guilty, case.computes, held)
     if case.burst(ended, threshold) and detect(evidence) is None:
         sentence = _burst(case, found, ended, seconds)
+        if heartbeat > _MORE * seconds:
+            sentence += (
+                f" With the work right before it, a timer came up to {duration(heartbeat)} late."
+            )
         return fields | {"burst": True, "diagnosis": sentence, "gil_held": False}
     told = diagnose(evidence, seconds, case.computing)
     return fields | _named(found) | _words(told)
@@ -93,7 +105,16 @@ def _named(found: Sample) -> dict[str, Any]:
         "cell": cell_label(frame.file),
         "synchronous_cell": found.synchronous_cell,
         "task": found.task,
+        "callback": _callback(stack, found),
     }
+
+
+def _callback(stack: tuple[Frame, ...], found: Sample) -> str | None:
+    """Return the name of the handler, job or callback that the loop ran, and the file it is in."""
+    if found.entry is None:
+        return None
+    frame = stack[found.entry]
+    return f"{frame.function} in {cell_label(frame.file) or PurePath(frame.file).name}"
 
 
 def _words(told: Diagnosis | None) -> dict[str, Any]:

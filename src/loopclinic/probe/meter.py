@@ -30,11 +30,18 @@ class Sink(Protocol):
     witness: bool
     """Whether stacks are wanted also while the GIL is held."""
 
+    @property
+    def pace(self) -> float:
+        """How often it wants a tick at least, in seconds."""
+
     def amend(self, case: Case) -> None:
         """Take what was found of an iteration that has ended since."""
 
-    def hear(self, began: float, ended: float, case: Case | None) -> None:
-        """Take an iteration that was busy from `began` to `ended`, on the loop's thread."""
+    def hear(self, began: float, ended: float, case: Case | None, since: float) -> None:
+        """Take an iteration that was busy from `began` to `ended`, on the loop's thread.
+
+        The loop has not rested `since` then, as far as a timer's coroutine is concerned.
+        """
 
     def tick(self, now: float) -> None:
         """Do what is due, on the watchdog's thread."""
@@ -49,10 +56,12 @@ class Meter:
 
     __slots__ = (
         "__weakref__",
+        "_ended",
         "_found",
         "_ours",
         "_retire",
         "_selector",
+        "_starts",
         "began",
         "case",
         "clock",
@@ -91,6 +100,8 @@ class Meter:
         self.halted = inf
         """When the loop was seen not to run at all: nothing waits for a loop that was stopped."""
         self.case: Case | None = None
+        self._ended = -inf  # the last iteration that was not a short one
+        self._starts = (inf, inf)  # and when it began, after the one right before it
         self.thread_id = threading.get_ident()
         self.watchdog = Watchdog(self)
 
@@ -143,6 +154,9 @@ class Meter:
             index = bucket(busy)
             self.counts[index] += 1
             self.sums[index] += busy
+        since = self.since(began)
+        self._starts = (began if since == began else self._starts[1], began)
+        self._ended = ended
         if busy <= self.level:
             return
         case = self.case
@@ -153,8 +167,16 @@ class Meter:
                 case = None
         for sink in self.sinks:
             if busy > sink.level:
-                sink.hear(began, ended, case)
+                sink.hear(began, ended, case, since)
         self.relevel()
+
+    def since(self, began: float) -> float:
+        """Return since when the loop has not rested before an iteration that began then.
+
+        Three iterations are counted at most: a timer that falls due in the first has its callback in
+        the second, and the coroutine that waits for it goes on in the third.
+        """
+        return self._starts[0] if began - self._ended < SHORT else began
 
     def age(self, now: float) -> float:
         """Return how long the iteration in progress has lasted, 0 while the loop waits."""

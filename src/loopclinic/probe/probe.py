@@ -132,7 +132,8 @@ class Probe:
                 # The iteration in which the probe is stopped: `with Probe(): time.sleep(1)`.
                 began, case = meter.began, meter.case
                 ended = min(now, meter.halted)  # a loop that had stopped kept nobody waiting since
-                self.hear(began, ended, case if case is not None and case.began == began else None)
+                mine = case if case is not None and case.began == began else None
+                self.hear(began, ended, mine, meter.since(began))
             self._report = report = self._reported(meter, now)
             self._meter = None
         self._subscribers.clear()
@@ -176,7 +177,8 @@ class Probe:
         now = min(meter.clock(), meter.halted)
         if began == inf or now - began < self.threshold:
             return None
-        return self._stall(began, now, case if case and case.began == meter.began else None)
+        mine = case if case and case.began == meter.began else None
+        return self._stall(began, now, mine, meter.since(began))
 
     def snapshot(self) -> Snapshot:
         """Return the running totals; cheap, from any thread.
@@ -226,15 +228,23 @@ class Probe:
 
     # What the meter asks of a sink.
 
-    def hear(self, began: float, ended: float, case: Case | None) -> None:
-        """Take an iteration that was busy from `began` to `ended` (on the meter's clock)."""
+    @property
+    def pace(self) -> float:
+        """How often a subscriber wants to be called at least, in seconds."""
+        return min((entry[1] for entry in list(self._subscribers.values())), default=inf)
+
+    def hear(self, began: float, ended: float, case: Case | None, since: float) -> None:
+        """Take an iteration that was busy from `began` to `ended` (on the meter's clock).
+
+        The loop has not rested `since` then.
+        """
         began = max(began, self._began)
         busy = ended - began
         self._worst = max(self._worst, busy)
         self.level = min(max(self._worst, SHORT), self.threshold)
         if busy < self.threshold:
             return
-        stall = self._stall(began, ended, case)
+        stall = self._stall(began, ended, case, since)
         self._stalls.append(stall)
         if self.budget is not None and busy >= self.budget and began > self._told + _SAME:
             self._told = began
@@ -249,7 +259,8 @@ class Probe:
                 began = self._began + stall.started
                 whole = case.began <= began + _SAME  # and not one stack by itself
                 if whole or (stall.file is None and stall.diagnosis is None):
-                    found = findings(case, began, began + stall.seconds, self.threshold)
+                    ended = began + stall.seconds
+                    found = findings(case, began, ended, self.threshold, stall.heartbeat)
                     self._stalls[index] = replace(stall, **found)
                 return
 
@@ -284,9 +295,10 @@ class Probe:
             return False
         return True
 
-    def _stall(self, began: float, ended: float, case: Case | None) -> Stall:
-        found = findings(case, began, ended, self.threshold)
-        return Stall(began - self._began, ended - began, **found)
+    def _stall(self, began: float, ended: float, case: Case | None, since: float) -> Stall:
+        heartbeat = ended - min(began, max(since, self._began))
+        found = findings(case, began, ended, self.threshold, heartbeat)
+        return Stall(began - self._began, ended - began, heartbeat=heartbeat, **found)
 
     def _reported(self, meter: Meter, now: float) -> Report:
         seconds = max(now - self._began, 1e-9)

@@ -1,5 +1,6 @@
 """What a probe found: immutable, free of the loop it came from."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from loopclinic.probe.histogram import Lag
 from loopclinic.units import duration
 
-__all__ = ["Frame", "Lag", "Place", "Report", "Span", "Stall"]
+__all__ = ["Callback", "Frame", "Lag", "Place", "Report", "Span", "Stall", "slowest"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,12 @@ class Stall:
     """Many short callbacks made up the iteration, and no one line is to blame."""
     garbage: float = 0.0
     """Seconds of it that garbage collections took."""
+    heartbeat: float = 0.0
+    """How late it made a coroutine that waits for a timer, in seconds, with what was busy right before
+    it: such a coroutine may wait for three iterations."""
+    callback: str | None = None
+    """The handler, job or callback that the loop ran, `charge in app.py`: where the user's own code
+    begins below the loop. None for a burst, and where that does not show."""
 
     @property
     def chain(self) -> tuple[Frame, ...]:
@@ -106,6 +113,27 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class Callback:
+    """One handler, job or callback that stalled the loop. Times in seconds."""
+
+    name: str
+    count: int
+    """Of stalls."""
+    seconds: float
+    longest: float
+
+
+def slowest(held: Iterable[tuple[str | None, float]]) -> tuple[Callback, ...]:
+    """Add up (callback, seconds of one stall), the callback with the longest stall first."""
+    groups: dict[str, list[float]] = {}
+    for name, seconds in held:
+        if name is not None:
+            groups.setdefault(name, []).append(seconds)
+    found = [Callback(name, len(all_), sum(all_), max(all_)) for name, all_ in groups.items()]
+    return tuple(sorted(found, key=lambda one: -one.longest))
+
+
+@dataclass(frozen=True, slots=True)
 class Span:
     """What happened between two snapshots of one probe.
 
@@ -140,6 +168,19 @@ class Report:
         found = [Place(*key, len(all_), sum(all_), max(all_)) for key, all_ in groups.items()]
         return tuple(sorted(found, key=lambda place: -place.seconds))
 
+    @property
+    def callbacks(self) -> tuple[Callback, ...]:
+        """The slowest handlers, jobs and callbacks: those that were seen to stall the loop."""
+        return slowest((stall.callback, stall.seconds) for stall in self.stalls)
+
+    @property
+    def heartbeat(self) -> float:
+        """How late a coroutine that waits for a timer may have gone on, in seconds, at the worst.
+
+        More than `lag.max` where busy iterations came one right after another.
+        """
+        return max([self.lag.max, *(stall.heartbeat for stall in self.stalls)])
+
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON values."""
         return {
@@ -147,6 +188,7 @@ class Report:
             "iterations": self.iterations,
             "utilization": self.utilization,
             "lag": self.lag.to_dict(),
+            "heartbeat": self.heartbeat,
             "stalls": [stall.to_dict() for stall in self.stalls],
         }
 

@@ -23,19 +23,26 @@ import socket
 import struct
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 
 BEAT = struct.Struct("dq")  # time on the monotonic clock, native id of the loop's thread
 PERIOD = 0.006  # seconds between looks while all is well
 STARVED = 0.25  # seconds: longer than a busy machine keeps a thread from its processors
 REPEAT = 0.1  # seconds between dumps of one and the same stall
 TGKILL = {"x86_64": 234, "aarch64": 131}  # system call numbers; the os module has no tgkill
+_HEADER = "(most recent call first):"
 _FRAME = re.compile(r'  File "(.*)", line (\d+|\?\?\?) in (.*)')
 
 
 def frames_of(dump: str) -> list[tuple[str, int, str]]:
-    """Return (file, line, function), outermost first, from what faulthandler wrote."""
+    """Return (file, line, function), outermost first, from what faulthandler wrote.
+
+    Of several dumps the last one; of one whose beginning was read with the dump before, nothing.
+    """
+    _, header, stack = dump.rpartition(_HEADER)
     found = []
-    for line in dump.splitlines():
+    for line in stack.splitlines() if header else ():
         match = _FRAME.match(line)
         if match:
             file, number, function = match.groups()
@@ -154,6 +161,7 @@ def watch(arguments: list[str]) -> None:
 
     if not report({"port": audience.port}):
         return
+    tgkill = signaller()  # not when it is needed: that is when milliseconds count
     asked = 0.0
     while os.getppid() == pid:
         now = time.perf_counter()
@@ -170,8 +178,8 @@ def watch(arguments: list[str]) -> None:
             audience.welcome(PERIOD)
             continue
         asked = now
-        if gone(dumps) or not send(pid, thread, number):
-            return
+        if gone(dumps) or tgkill(pid, thread, number) != 0:
+            return  # it has become another program, or has no such thread any more
         dump = answer(dumps)
         frames = frames_of(dump)[-60:]
         if not frames:
@@ -199,12 +207,12 @@ def gone(dumps: int) -> bool:
     return any(happened & select.POLLHUP for _, happened in door.poll(0))
 
 
-def send(pid: int, thread: int, number: int) -> bool:
-    """Signal one thread of another process; False if it is gone."""
-    import ctypes  # noqa: PLC0415 - only once there is something to ask
+def signaller() -> Callable[[int, int, int], int]:
+    """Return what sends a signal to one thread of another process, and gives 0 if it did."""
+    import ctypes  # noqa: PLC0415 - takes longer than all the rest
 
     libc = ctypes.CDLL(None, use_errno=True)
-    return bool(libc.syscall(TGKILL[os.uname().machine], pid, thread, number) == 0)
+    return partial(libc.syscall, TGKILL[os.uname().machine])
 
 
 def answer(dumps: int, wait: float = 0.05) -> str:

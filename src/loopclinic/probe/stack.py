@@ -26,6 +26,8 @@ LIBRARY = tuple(
         if (path := sysconfig.get_path(name))
     }
 )
+# What calls callbacks: asyncio's handles, and for other loops whatever ran the loop as a whole.
+_LOOPS = {"_run": ("asyncio/events.py",), "run": ("asyncio/runners.py", "uvloop/__init__.py")}
 _COROUTINE = inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR | inspect.CO_ITERABLE_COROUTINE
 
 
@@ -39,6 +41,8 @@ def user_code(file: str) -> bool:
         return file in ("<stdin>", "<string>") or file.startswith(("<ipython-input", "<console"))
     if file.startswith(PACKAGE):
         return file.startswith(_LESSONS)
+    if file.endswith(".pyx"):  # an installed driver's, named relative to where it was built
+        return False
     path = file.replace("\\", "/")
     if "/site-packages/" in path or "/dist-packages/" in path:
         return False
@@ -64,6 +68,18 @@ class Sample(NamedTuple):
         """What makes two samples the same place."""
         file, line, _ = self.frames[self.guilty]
         return file, line
+
+    @property
+    def entry(self) -> int | None:
+        """Where the user's own code begins below the loop, None if that does not show."""
+        loop = -1
+        for index, (file, _, name) in enumerate(self.frames):
+            if name in _LOOPS and file.endswith(_LOOPS[name]):
+                loop = index
+        if loop < 0:
+            return None
+        inside = range(loop + 1, len(self.frames))
+        return next((index for index in inside if user_code(self.frames[index][0])), None)
 
     def stack(self) -> tuple[Frame, ...]:
         """Return the frames with their source lines."""

@@ -24,8 +24,9 @@ _log = logging.getLogger("loopclinic")
 
 _SETTLE = 0.2  # seconds that a report waits for a look in progress, on a machine too busy for it
 _LISTEN = 0.25  # seconds after this thread was late in which word from the witness may come
-_REFRESH = 0.05  # seconds: reading a file at every look would double what looking costs
-_INTERVAL = 0.01  # seconds between looks, unless a threshold is so low that it takes more of them
+_REFRESH = 0.1  # seconds: reading a file lets go of the GIL, and to get it again is what costs
+_LONGEST = 0.1  # seconds between looks at a loop that is well
+_INTERVAL = 0.01  # seconds between looks at a stall, unless a threshold is so low as to need more
 
 
 class Watchdog:
@@ -40,6 +41,7 @@ class Watchdog:
         self.interval = _INTERVAL
         self._looked = inf
         self._threshold = inf
+        self._wait = _INTERVAL  # until the next look
         self._waited = self._due = 0.0  # for a processor until now; when to read it again
         self._looking = threading.Lock()
         self._own = Schedule()
@@ -47,14 +49,14 @@ class Watchdog:
         self._witness: Witness | None = None
         self._listen = 0.0
         self._refused = False  # a witness was wanted, and could not be had
-        self._thread_known = self._native = 0
-        self._before: tuple[float, float] | None = None
+        self._ident = self._native = 0  # the loop's thread, as Python and as the kernel know it
+        self._before: tuple[float, float, float] | None = None  # when, work and idle until then
         self._starved = (inf, inf)  # from when to when the GIL was last not to be had
         self._surely = False  # the GIL, and no processor, was what lacked then
 
     def start(self, closed: "Callable[[Meter], None]") -> None:
         """Start the thread; `closed` hears on it when the loop was closed, and the thread ends."""
-        self._closed = closed
+        self._closed, self._wait = closed, self.interval
         self._thread = threading.Thread(target=self._run, name="loopclinic-watchdog", daemon=True)
         self._thread.start()
 
@@ -93,18 +95,27 @@ class Watchdog:
                 witness.close()
 
     def _watch(self) -> None:
-        while not self._ended.acquire(timeout=self.interval):
+        while not self._ended.acquire(timeout=self._wait):
             try:
                 self.look()  # at once: every step before it is a chance to lose the GIL again
                 self._staff()
                 now = self._meter.clock()
                 for sink in self._meter.sinks:
                     sink.tick(now)
+                self._wait = self._pause(now)
                 if self._meter.loop.is_closed():
                     self._closed(self._meter)  # it never runs again
                     return
             except Exception:  # a probe must never be what breaks a program, nor go blind
                 _log.exception("loopclinic: the watchdog met an error and goes on")
+
+    def _pause(self, now: float) -> float:
+        """Return for how long nothing passes unseen: to look is to wrest the GIL from the loop."""
+        if self._witness is not None:
+            return self.interval  # the beat that it listens for
+        left = self._threshold / 2 - self._meter.age(now)
+        pace = min((sink.pace for sink in self._meter.sinks), default=inf)
+        return max(self.interval, min(left, pace, _LONGEST))
 
     def _staff(self) -> None:
         """Have a witness while a probe wants one and the machine lets us."""
@@ -132,7 +143,7 @@ class Watchdog:
             if self._witness is not None:
                 now = self._meter.clock()
                 self._lateness(now)
-                self._amend(self._hear(self._witness, now, None))
+                self._amend(self._hear(self._witness, now))
         finally:
             self._looking.release()
 
@@ -144,29 +155,28 @@ class Watchdog:
     def _look(self) -> None:
         meter = self._meter
         now = meter.clock()
-        # First of all: whatever lets go of the GIL, as reading a file does, lets the iteration end.
+        self._follow()
+        # Before whatever lets go of the GIL, as reading a file does, and lets the iteration end.
         case = self._catch(now)
         late = self._lateness(now)
-        work = self._work(meter.loop)
         cases = [] if case is None else [case]
         if case is not None:
             if self._starved[1] == now and late > (now - case.began) / 2:
                 self._blame(case)
-            if work is not None:
-                case.work(now, work)
+            case.work(now, self._work())
+        elif meter.age(now) < self._threshold / 2:
+            self._remember(now)
         if self._witness is not None:
             self._witness.beat(now, self._native)
             if late > self.interval or self._witness.url is None:
                 self._listen = now + _LISTEN
             if now < self._listen:
-                cases += self._hear(self._witness, now, work)
+                cases += self._hear(self._witness, now)
         self._amend(cases)
-        if meter.age(now) < self._threshold / 2:
-            self._before = (now, work) if work is not None else None
 
     def _lateness(self, now: float) -> float:
         """Return by how much this look comes too late, and note whether the GIL may be why."""
-        late, self._looked = now - self._looked - self.interval, now
+        late, self._looked = now - self._looked - self._wait, now
         if late > 4 * self.interval or now > self._due:
             waited = self._own.read().waited
             free, self._waited, self._due = waited - self._waited, waited, now + _REFRESH
@@ -203,29 +213,47 @@ class Watchdog:
             return None
         case = meter.case
         if case is None or case.began != began:
-            case = Case(began, self.interval, self._before)
+            case = Case(began, self.interval, self._calm(began))
         elif now < case.due:
             return None
-        thread_id = getattr(meter.loop, "_thread_id", None) or meter.thread_id
-        found = sample(sys._current_frames().get(thread_id), meter.loop)  # noqa: SLF001 - the documented way
+        found = sample(sys._current_frames().get(self._ident), meter.loop)  # noqa: SLF001 - the documented way
         if found is None or meter.began != began:
             return None  # the iteration ended meanwhile: what was read may belong to the next
         case.add(found, now)
         meter.case = case
         return case
 
-    def _work(self, loop: object) -> float | None:
+    def _remember(self, now: float) -> None:
+        """Keep the work of the loop's thread so far, unless to read it would hold up a busy loop."""
+        meter = self._meter
+        if meter.exact and meter.began < inf and self._before and now < self._before[0] + _REFRESH:
+            return
+        work = self._work()
+        self._before = (now, work, meter.idle_at(now)) if work is not None else None
+
+    def _calm(self, began: float) -> tuple[float, float] | None:
+        """Return the work of the loop's thread until `began`: at least, and at most."""
+        if self._before is None:
+            return None
+        at, work, idle = self._before
+        # What was busy since may have been work or not.
+        return work, work + max(0.0, began - at - (self._meter.idle_at(began) - idle))
+
+    def _follow(self) -> None:
+        """Learn which thread runs the loop now."""
+        ident = getattr(self._meter.loop, "_thread_id", None) or self._meter.thread_id
+        if ident != self._ident:
+            self._ident, self._native, self._before = ident, native_id(ident), None
+
+    def _work(self) -> float | None:
         """Return the seconds that the loop's thread has run or wanted to."""
-        thread_id = getattr(loop, "_thread_id", None) or self._meter.thread_id
-        if thread_id != self._thread_known:
-            self._thread_known, self._native = thread_id, native_id(thread_id)
         with contextlib.suppress(OSError):  # the thread is gone
             self._loops.follow(self._native)
             times = self._loops.read()
             return times.ran + times.waited if self._loops.known else None
         return None
 
-    def _hear(self, witness: Witness, now: float, work: float | None) -> list[Case]:
+    def _hear(self, witness: Witness, now: float) -> list[Case]:
         """Return what was seen while this thread could not look."""
         meter = self._meter
         heard: list[Case] = []
@@ -233,16 +261,20 @@ class Watchdog:
             case, began = meter.case, meter.began
             if case is None or not case.began <= at <= case.ended:
                 if began <= at:
-                    case = meter.case = Case(began, self.interval, self._before)
+                    case = meter.case = Case(began, self.interval, self._calm(began))
                 else:  # nobody within has seen it, and it is over
                     case = Case(at)
                     if self._before is not None:
-                        case.work(*self._before)
+                        # Without the idle time since, which has no part in it.
+                        before, done, idle = self._before
+                        case.work(before + meter.idle_at(now) - idle, done)
             if self._starved[0] <= at <= self._starved[1]:
                 self._blame(case)
             case.add(of_frames(frames), at)
-            if work is not None:
-                case.work(now, work)
             if case not in heard:
                 heard.append(case)
+        if heard:
+            work = self._work()
+            for case in heard:
+                case.work(now, work)
         return heard

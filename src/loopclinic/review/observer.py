@@ -122,7 +122,7 @@ class _Watch:
         self._ticked = now
         with self._lock:
             current, snapshot = self._probe.current(), self._probe.snapshot()
-            span = snapshot.since(self._last)
+            span, census = snapshot.since(self._last), self._probe.census()
             self._last = snapshot
             self._tell_stalls(self._probe.stalls, snapshot.at)
             self._send(
@@ -132,7 +132,9 @@ class _Watch:
                     "at": self._began + snapshot.at,
                     "lag": max(span.lag.max, current.seconds if current is not None else 0.0),
                     "utilization": span.utilization,
-                    "tasks": self._probe.census().tasks,
+                    "tasks": census.tasks,
+                    "requests": census.requests,
+                    "queued": census.executor_queued,
                     "stall": self._stall(current) if current is not None else None,
                 }
             )

@@ -1,13 +1,16 @@
 """What was heard of a watched program: its loops, their stalls, the places these stood at."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from loopclinic.probe.report import Callback, slowest
 
 __all__ = ["Loop", "Place", "Recording", "Series"]
 
 _POINTS = 600
 _STALLS = 5000  # kept of one loop
+_PEAKS = ("tasks", "requests", "queued")
 _LOOPS = 200  # kept in full; of more, only the stalls are kept
 
 
@@ -50,8 +53,24 @@ class Loop:
     series: Series = field(default_factory=Series)
     now: dict[str, Any] = field(default_factory=dict)
     """The last tick."""
+    peaks: dict[str, int] = field(default_factory=dict)
+    """The most `tasks`, `requests` in work and `queued` calls for a thread that a tick saw; no
+    `requests` where nothing is known to serve them."""
     over: bool = False
     """It was closed, or the program ended in good order."""
+
+    @property
+    def callbacks(self) -> tuple[Callback, ...]:
+        """The slowest handlers, jobs and callbacks: those that were seen to stall the loop."""
+        return slowest((stall.get("callback"), stall["seconds"]) for stall in self.stalls)
+
+    def tick(self, message: Mapping[str, Any]) -> None:
+        """Take what is so at one moment."""
+        self.now = dict(message)
+        self.series.add(message["at"], message["lag"])
+        for name in _PEAKS:
+            if (value := message.get(name)) is not None:
+                self.peaks[name] = max(value, self.peaks.get(name, 0))
 
     def add(self, stall: dict[str, Any]) -> None:
         """Take one more stall; of very many keep the longest."""
@@ -75,6 +94,8 @@ class Loop:
             "began": self.began,
             "unwatched": self.unwatched,
             **self.report,
+            "peaks": self.peaks,
+            "callbacks": [asdict(callback) for callback in self.callbacks],
             "stalls": self.stalls,
             "stalls_dropped": self.dropped,
             "series": [[round(at, 3), round(lag, 6)] for at, lag in self.series.points],
@@ -158,8 +179,7 @@ class Recording:
     def _of_loop(self, kind: str, loop: Loop, message: Mapping[str, Any]) -> None:
         match kind:
             case "tick":
-                loop.now = dict(message)
-                loop.series.add(message["at"], message["lag"])
+                loop.tick(message)
             case "stall":
                 loop.add(message["stall"])
             case "report":

@@ -11,7 +11,7 @@ import loopclinic
 from loopclinic.conflicts import CONFLICTS
 from loopclinic.review.program import Ending, Target
 from loopclinic.review.recording import Loop, Place, Recording
-from loopclinic.review.wording import diagnosis, figures, lesson_of, where
+from loopclinic.review.wording import diagnosis, figures, lesson_of, slow, where
 from loopclinic.units import duration
 
 __all__ = ["Review"]
@@ -86,7 +86,10 @@ class Review:
             f"  {self.headline}",
         ]
         shown = sorted(self.loops, key=lambda loop: loop.cost, reverse=True)[:_LOOPS]
-        lines += [f"  loop {loop.number}, {loop.thread}: {figures(loop)}" for loop in shown]
+        for loop in shown:
+            lines.append(f"  loop {loop.number}, {loop.thread}: {figures(loop)}")
+            if callbacks := slow(loop):
+                lines.append(f"{'':6} slowest callbacks: {callbacks}")
         more = len(self.loops) + self.more_loops - len(shown)
         if more:
             lines.append(f"  and {more} more loop{'s' * (more != 1)}")

@@ -8,7 +8,11 @@ from loopclinic.lessons import treatments
 from loopclinic.review.recording import Loop, Place
 from loopclinic.units import duration
 
-__all__ = ["diagnosis", "figures", "lesson_of", "shown", "where"]
+__all__ = ["diagnosis", "figures", "lesson_of", "shown", "slow", "where"]
+
+_CALLBACKS = 3
+_MORE = 1.2  # times the worst lag, from which on a timer's lateness is worth a word
+_PEAKS = {"tasks": "tasks", "requests": "requests in work", "queued": "calls waiting for a thread"}
 
 _LIBRARY = tuple(
     Path(path) for name in ("stdlib", "platstdlib") if (path := sysconfig.get_path(name))
@@ -16,15 +20,28 @@ _LIBRARY = tuple(
 
 
 def figures(loop: Loop) -> str:
-    """Return a loop's utilization and lag in one line."""
+    """Return what is known of a loop in one line: utilization, lag, the most of what it had to do."""
     if loop.unwatched is not None:
         return f"not watched: {loop.unwatched}"
     if not loop.report:
         return "it was cut off before it could report"
-    lag = ", ".join(f"{name} {duration(x)}" for name, x in loop.report["lag"].items())
+    lag = loop.report["lag"]
+    each = ", ".join(f"{name} {duration(x)}" for name, x in lag.items())
     busy = loop.report["utilization"]
-    share = "unknown" if busy is None else f"{busy:.1%}"
-    return f"utilization {share}, lag {lag}"
+    said = [f"utilization {'unknown' if busy is None else f'{busy:.1%}'}, lag {each}"]
+    heartbeat = loop.report.get("heartbeat", 0.0)
+    if heartbeat > _MORE * lag["max"]:
+        said.append(f"in bursts a timer came up to {duration(heartbeat)} late")
+    most = [f"{loop.peaks[name]:,} {what}" for name, what in _PEAKS.items() if loop.peaks.get(name)]
+    if most:
+        said.append(f"at most {', '.join(most)}")
+    return "; ".join(said)
+
+
+def slow(loop: Loop) -> str:
+    """Return a loop's slowest callbacks in one line, or nothing where none stalled it."""
+    shown = (f"{one.name} {duration(one.longest)}" for one in loop.callbacks[:_CALLBACKS])
+    return ", ".join(shown)
 
 
 def lesson_of(conflict: str | None) -> tuple[str, str] | None:

@@ -102,13 +102,14 @@ def _numbers(axes: Axes, theme: _Theme, now: Any) -> None:
     _bare(axes)
     busy = now["utilization"] if now else None
     tasks = str(now["tasks"]) if now else _NONE
+    requests = now["requests"] if now else None
     threads = f"{now['threads']} of {now['workers']}" if now else _NONE
     figures = (
         ("lag now", duration(now["lag"] if now else None), "wait for the loop"),
         ("p99", duration(now["p99"] if now else None), "last 60 s"),
         ("worst", duration(now["worst"] if now else None), "last 60 s"),
         ("utilization", _NONE if busy is None else f"{busy:.0%}" if busy > 0.0995 else f"{busy:.1%}", "busy, last 5 s"),  # noqa: PLR2004
-        ("tasks", tasks, "on this loop"),
+        ("tasks", tasks, f"{requests} are requests" if requests else "on this loop"),
         ("threads", threads, "busy in executor"),
     )  # fmt: skip
     axes.axhline(0, color=theme.border, linewidth=1)

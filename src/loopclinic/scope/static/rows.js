@@ -10,10 +10,12 @@ function labPath(...candidates) {
   return found ? found.slice(root.length + 1) : null;
 }
 
-/** A link that JupyterLab's own command opens in a tab beside this one. */
-function opens(path, name, label, options = {}) {
-  const args = JSON.stringify({ path, ...options });
-  return make("a", { class: name, href: "#", "data-commandlinker-command": "docmanager:open", "data-commandlinker-args": args }, label);
+/** A link that JupyterLab's own command opens in a tab beside this one, at a line if one is given. */
+function opens(path, name, label, line) {
+  // Its links to local files know fragments: RFC 5147, lines counted from 0.
+  const command = line ? "rendermime:handle-local-link" : "docmanager:open";
+  const args = JSON.stringify(line ? { path, id: `#line=${line - 1}` } : { path });
+  return make("a", { class: name, href: "#", "data-commandlinker-command": command, "data-commandlinker-args": args }, label);
 }
 
 class Rows {
@@ -69,7 +71,7 @@ class Rows {
       return link;
     }
     const path = labPath(stall.file, stall.fileFromHome);
-    return path === null ? make("span", { class: name }, stall.where) : opens(path, name, stall.where, { factory: "Editor" });
+    return path === null ? make("span", { class: name }, stall.where) : opens(path, name, stall.where, stall.line);
   }
 
   show(prompt) {

@@ -95,6 +95,8 @@ class View {
       write(this.figures[key][1], unit);
     }
     const waiting = track.now?.waiting ?? 0;
+    const requests = track.now?.requests ?? 0;
+    write(this.note.tasks, requests ? `${requests} are requests` : FIGURES[4][2]);
     write(this.note.threads, waiting ? `busy, ${waiting} calls queue` : FIGURES[5][2]);
     write(this.note.lag, silent ? "by this browser’s clock" : FIGURES[0][2]);
     write(this.legend, `stall, over ${duration(track.settings.threshold)[0].replace(/\.?0+$/, "")}\u00a0${duration(track.settings.threshold)[1]}`);

@@ -1,0 +1,100 @@
+"""What lives beside a loop, counted on real ones."""
+
+import asyncio
+import subprocess
+import sys
+import threading
+
+import aiohttp
+import uvicorn
+from aiohttp import web
+
+from loopclinic.probe import Probe
+
+
+async def test_the_default_executor_is_counted():
+    release = threading.Event()
+    with Probe() as probe:
+        loop = asyncio.get_running_loop()
+        waits = [loop.run_in_executor(None, release.wait) for _ in range(40)]
+        await asyncio.sleep(0.05)
+        busy = probe.census()
+        release.set()
+        await asyncio.gather(*waits)
+        await asyncio.sleep(0.05)
+        calm = probe.census()
+    workers = busy.executor_workers
+    assert busy.executor_busy == busy.executor_threads == workers
+    assert busy.executor_queued == 40 - workers
+    assert (calm.executor_busy, calm.executor_queued) == (0, 0)
+
+
+async def test_requests_in_work_are_counted_where_aiohttp_serves_them():
+    release = asyncio.Event()
+
+    async def answer(_):
+        await release.wait()
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_get("/", answer)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}/"
+    with Probe() as probe:
+        await held(url, release, probe)
+    await runner.cleanup()
+
+
+async def test_requests_in_work_are_counted_where_uvicorn_serves_them():
+    release = asyncio.Event()
+
+    async def app(scope, receive, send):
+        await release.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body"})
+
+    server = uvicorn.Server(uvicorn.Config(app, port=0, lifespan="off", log_level="critical"))
+    serving = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    with Probe() as probe:
+        await held(f"http://127.0.0.1:{port}/", release, probe)
+    server.should_exit = True
+    await serving
+
+
+async def held(url, release, probe):
+    """Send seven requests that wait, and count them before and after."""
+
+    async def ask(session):
+        async with session.get(url) as response:
+            return response.status
+
+    async with aiohttp.ClientSession() as session:
+        asked = [asyncio.create_task(ask(session)) for _ in range(7)]
+        for _ in range(500):
+            if probe.census().requests == 7:
+                break
+            await asyncio.sleep(0.01)
+        assert probe.census().requests == 7
+        assert probe.census().tasks > 14
+        release.set()
+        assert await asyncio.gather(*asked) == [200] * 7
+        assert probe.census().requests == 0
+
+
+def test_where_nothing_is_known_to_serve_requests_their_number_is_unknown():
+    code = (
+        "import asyncio, loopclinic\n"
+        "async def main():\n"
+        "    with loopclinic.Probe() as probe:\n"
+        "        print(probe.census().requests, probe.census().tasks)\n"
+        "asyncio.run(main())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == "None 1\n"

@@ -54,6 +54,11 @@ def test_html_escapes_what_a_learner_wrote():
     assert "&lt;here&gt;" in verdict()._repr_html_()
 
 
+def test_html_sets_code_as_code():
+    told = Verdict("01", "not-yet", (Reason("`time.sleep(a < b)` waits.", "blocking-sleep"),))
+    assert "<code>time.sleep(a &lt; b)</code> waits." in told._repr_html_()
+
+
 def test_a_conflict_that_is_not_in_the_list_is_refused():
     with pytest.raises(ValueError, match=r"not in loopclinic\.conflicts"):
         Reason("x", "blocking-everything")

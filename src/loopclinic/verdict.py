@@ -2,6 +2,7 @@
 
 import html
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
@@ -136,25 +137,8 @@ class Verdict:
 
     def _repr_html_(self) -> str:
         color = {"passed": "#009E73", "not-yet": "#D55E00", "could-not-run": "#777777"}[self.status]
-        rows = []
-        for reason in self.reasons:
-            name = f"<b>{html.escape(reason.conflict)}</b> " if reason.conflict else ""
-            place = f"<div><code>{html.escape(reason.where)}</code></div>" if reason.where else ""
-            number = ""
-            if reason.measured is not None:
-                bound = (
-                    f", budget {html.escape(reason.budget)}" if reason.budget is not None else ""
-                )
-                number = f"<div>measured {html.escape(reason.measured)}{bound}</div>"
-            sentence, _, code = reason.sentence.partition("\n")
-            code = f"<pre style='margin:.2em 0'>{html.escape(code)}</pre>" if code else ""
-            step = f"<div>Next: {html.escape(reason.next_step)}</div>" if reason.next_step else ""
-            rows.append(
-                f"<li style='margin:.4em 0'>{name}{html.escape(sentence)}{code}{place}{number}{step}</li>"
-            )
-        reasons = (
-            f"<ul style='margin:.3em 0 0;padding-left:1.2em'>{''.join(rows)}</ul>" if rows else ""
-        )
+        rows = "".join(map(_row, self.reasons))
+        reasons = f"<ul style='margin:.3em 0 0;padding-left:1.2em'>{rows}</ul>" if rows else ""
         return (
             f"<div role='status' style='border-left:4px solid {color};padding:.3em .8em'>"
             f"<b style='color:{color}'>{html.escape(_WORDS[self.status])}</b> "
@@ -162,6 +146,26 @@ class Verdict:
             f"<span style='opacity:.7'> lesson {html.escape(self.lesson)}, {self.seconds:.1f} s, "
             f"seed {self.seed}</span>{reasons}</div>"
         )
+
+
+def _row(reason: Reason) -> str:
+    sentence, _, code = reason.sentence.partition("\n")
+    name = f"<b>{html.escape(reason.conflict)}</b> " if reason.conflict else ""
+    lines = [name + _prose(sentence)]
+    if code:
+        lines.append(f"<pre style='margin:.2em 0'>{html.escape(code)}</pre>")
+    if reason.where:
+        lines.append(f"<div><code>{html.escape(reason.where)}</code></div>")
+    if reason.measured is not None:
+        bound = f", budget {html.escape(reason.budget)}" if reason.budget is not None else ""
+        lines.append(f"<div>measured {html.escape(reason.measured)}{bound}</div>")
+    if reason.next_step:
+        lines.append(f"<div>Next: {_prose(reason.next_step)}</div>")
+    return f"<li style='margin:.4em 0'>{''.join(lines)}</li>"
+
+
+def _prose(sentence: str) -> str:
+    return re.sub("`([^`]+)`", r"<code>\1</code>", html.escape(sentence))
 
 
 _WORDS: dict[str, str] = {

@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from loopclinic.load import Load as Load
     from loopclinic.load import Variant as Variant
     from loopclinic.load import Vitals as Vitals
-    from loopclinic.load import compare as compare
     from loopclinic.load import drive as drive
     from loopclinic.probe import Probe as Probe
     from loopclinic.probe import Report as Report
     from loopclinic.probe import Stall as Stall
+    from loopclinic.review.design import DesignReview as DesignReview
+    from loopclinic.review.design import compare as compare
+    from loopclinic.review.watched import run as run
     from loopclinic.scanner import scan as scan
     from loopclinic.scope import Scope as Scope
     from loopclinic.verdict import Verdict as Verdict
@@ -26,6 +28,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Comparison": "load",
+    "DesignReview": "review.design",
     "Load": "load",
     "Probe": "probe",
     "Report": "probe",
@@ -35,8 +38,9 @@ _HOMES = {
     "Verdict": "verdict",
     "Vitals": "load",
     "check": "checks",
-    "compare": "load",
+    "compare": "review.design",
     "drive": "load",
+    "run": "review.watched",
     "scan": "scanner",
     "watch": "checks",
 }

@@ -193,7 +193,7 @@ async def test_nothing_is_left_behind_also_when_it_is_cancelled():
         (3, "is no target"),
         ("nowhere.py:handler", "there is no file"),
         ("handler", "'FILE.py:name'"),
-        (lambda a, b: None, "takes no request"),
+        (lambda a, b, c, d: None, "takes no request"),
     ],
 )
 def test_what_is_no_target_is_refused_with_the_repair(target, words):

@@ -24,6 +24,7 @@ COMMANDS = {
     "demo": ("demo", "a lesson's before and after, live in the terminal"),
     "run": ("run", "any asyncio program under the probe, then its report"),
     "scan": ("scan", "find conflicts in a code base, without running it"),
+    "compare": ("compare", "two designs or more under the same load, as one page"),
     "progress": (
         "progress",
         "what you have passed so far; a file of it to hand in; a whole room's",

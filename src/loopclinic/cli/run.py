@@ -13,7 +13,7 @@ from loopclinic.review.program import run as run_program
 from loopclinic.review.recording import Recording
 from loopclinic.review.review import Review
 
-__all__ = ["configure", "run"]
+__all__ = ["configure", "run", "unwritable", "write"]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +53,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the program and return its exit status; 2 if it can't be run."""
     target = Target(args.target, tuple(args.arguments), module=args.module)
-    for complaint in (target.complaint, _unwritable(args.html), _unwritable(args.json)):
+    for complaint in (target.complaint, unwritable(args.html), unwritable(args.json)):
         if complaint is not None:
             print(f"loopclinic: {complaint}", file=sys.stderr)
             return 2
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
     print(review, file=sys.stderr)
     for path, text in ((args.html, review.to_html), (args.json, review.to_json)):
         if path is not None:
-            _write(path, text())
+            write(path, text())
     _end_alike(ending)
     # Only process 1 of a container outlives that; a shell would say the same.
     return ending.status if ending.status >= 0 else 128 - ending.status
@@ -86,19 +86,22 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _unwritable(path: Path | None) -> str | None:
+def unwritable(path: Path | None) -> str | None:
+    """Return a sentence where a report can't be written, or None: asked before anything runs."""
     if path is None or (path.parent.is_dir() and not path.is_dir()):
         return None
     return f"{path} can't be written: name a file in a folder that exists."
 
 
-def _write(path: Path, text: str) -> None:
+def write(path: Path, text: str) -> bool:
+    """Write a report and say so on standard error; False where it can't be."""
     try:
         path.write_text(text, "utf-8")
     except OSError as error:
         print(f"loopclinic: {path} can't be written ({error.strerror}).", file=sys.stderr)
-    else:
-        print(f"  written to {path}", file=sys.stderr)
+        return False
+    print(f"  written to {path}", file=sys.stderr)
+    return True
 
 
 def _end_alike(ending: Ending) -> None:

@@ -33,6 +33,10 @@ class Comparison:
     rounds: tuple[tuple[Vitals, ...], ...]
     load: Load
     bound: float | None = None
+    served: tuple[str, ...] = ()
+    """What each variant turned out to be, such as `ASGI application`."""
+    notes: tuple[str, ...] = ()
+    """What is to be known of how it was measured, a sentence each."""
 
     def __getitem__(self, variant: str) -> tuple[Vitals, ...]:
         """Return the rounds of a variant.
@@ -58,7 +62,7 @@ class Comparison:
             failed = max(runs, key=lambda v: sum(v.errors.values()))
             if failed.failure_warning:
                 found.append(f"{name}: {failed.failure_warning}")
-        return tuple(found)
+        return (*found, *self.notes)
 
     def values(self, figure: str, variant: str, *, group: str | None = None) -> tuple[float, ...]:
         """Return a figure of each round; of one group's latency, if named (p50, p95, p99, max).
@@ -158,6 +162,8 @@ class Comparison:
             "variants": list(self.variants),
             "load": asdict(self.load),
             "bound": self.bound,
+            "served": list(self.served),
+            "notes": list(self.notes),
             "medians": medians,
             "rounds": [[vitals.to_dict() for vitals in runs] for runs in self.rounds],
         }
@@ -182,6 +188,8 @@ class Comparison:
             rounds=tuple(tuple(map(Vitals.from_dict, runs)) for runs in values["rounds"]),
             load=Load(**values["load"]),
             bound=values["bound"],
+            served=tuple(values.get("served", ())),
+            notes=tuple(values.get("notes", ())),
         )
 
 

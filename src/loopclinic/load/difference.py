@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-__all__ = ["RULE", "Difference", "difference"]
+__all__ = ["ENOUGH", "RULE", "Difference", "difference"]
 
-_ENOUGH = 3
+ENOUGH = 3
+"""Rounds from which on a difference is told."""
 _SMALLEST = 0.05
 
 RULE = (
@@ -58,7 +59,7 @@ def difference(
         return Difference(math.nan, math.nan, math.nan, one_sided if pairs else None)
     middle = median(ratios)
     apart = one_sided and (middle == 0 or abs(math.log(middle)) > math.log1p(_SMALLEST))
-    found = apart if len(pairs) >= _ENOUGH else None
+    found = apart if len(pairs) >= ENOUGH else None
     return Difference(middle, min(ratios), max(ratios), found)
 
 

@@ -73,6 +73,7 @@ class Gauge:
             # A stall is timed exactly, a snapshot's maximum to about 6 %.
             lag["max"] = max(whole[0], lag["p99"])
         return {
+            "seconds": span.seconds,
             "lag": lag,
             "utilization": span.utilization,
             "tasks": max(0, window.tasks - self._tasks),

@@ -9,13 +9,16 @@ from loopclinic.load.comparison import Comparison
 from loopclinic.load.own_loop import generator, patience
 from loopclinic.load.progress import Progress
 from loopclinic.load.schedule import Load
-from loopclinic.load.travel import pack
 from loopclinic.load.variant import LoadError, Target, Variant
 from loopclinic.load.vitals import Vitals
 from loopclinic.servers import ServerError, ServerProcess
 from loopclinic.units import duration
 
 __all__ = ["compare", "order"]
+
+_FLOOD = 1_000_000
+"""Bytes printed from which on it is worth a word."""
+_WRONG_DOOR = {"HTTP 404", "HTTP 405"}
 
 
 def compare(
@@ -53,7 +56,7 @@ def compare(
         raise ValueError(f"compare(warmup={warmup}): seconds, 0 or more.")
     load = load or Load()
     named = _named(variants)
-    specs = [pack(variant) for variant in named]
+    specs = [variant.packed() for variant in named]
     found: list[list[Vitals]] = [[] for _ in named]
     with contextlib.ExitStack() as stack, Progress(shown=progress) as shown:
         shown.say(f"Starting {len(named)} server processes...")
@@ -83,6 +86,8 @@ def compare(
         rounds=tuple(tuple(vitals) for vitals in found),
         load=load,
         bound=bound,
+        served=tuple(server.served for server in servers),
+        notes=tuple(note for server in servers for note in server.notes),
     )
 
 
@@ -104,17 +109,42 @@ class _Server:
         self.name = variant.name
         self.load = load
         self.source = source
-        self.process = ServerProcess(
-            "loopclinic.load.variant_server", spec, label=f"the process of '{variant.name}'"
-        )
+        self.process = ServerProcess(variant.host, spec, label=f"the process of '{variant.name}'")
         self._overrun = False
+        self._notes: dict[str, None] = {}
+        self._printed = 0
+
+    @property
+    def served(self) -> str:
+        """What it turned out to be."""
+        return str(self.process.address["served"])
+
+    @property
+    def notes(self) -> list[str]:
+        """What is to be known of it, a sentence each."""
+        notes = list(self._notes)
+        if self._printed > _FLOOD:
+            notes.append(
+                f"it printed {self._printed / 1e6:,.0f} MB meanwhile, which takes its own time"
+            )
+        return [f"{self.name}: {note}." for note in notes]
 
     def start(self) -> None:
+        before = self.process.printed
         try:
             self.process.start()
         except ServerError as error:
+            printed = self.process.printed - before
+            flood = f" It printed {printed / 1e6:,.0f} MB meanwhile." if printed > _FLOOD else ""
+            hint = ""
+            if "was not ready" in str(error):
+                hint = (
+                    " If it serves or waits as it is imported, put that under "
+                    "'if __name__ == \"__main__\":'."
+                )
             raise LoadError(
-                f"'{self.name}' did not start: {error} Mend that, and compare again.",
+                f"'{self.name}' did not start: {_sentence(error)}{flood}{hint} "
+                "Mend that, and compare again.",
                 error.detail,
             ) from None
 
@@ -150,6 +180,7 @@ class _Server:
         self.warm_up(warmup)
 
     def _play(self, load: Load, number: int) -> Vitals:
+        printed = self.process.printed
         try:
             self.process.call("begin")
             played = self.source.call(
@@ -159,11 +190,14 @@ class _Server:
         except ServerError as error:
             if self.source.pid is None or "load generator" in str(error):
                 raise
+            how = "stopped answering" if "did not answer" in str(error) else "died"
             raise LoadError(
-                f"'{self.name}' died under load: {error} "
-                "Run it alone with 'await drive(...)' to see how.",
+                f"'{self.name}' {how} under load: {_sentence(error)} "
+                "Run it alone to see how, then compare again.",
                 error.detail,
             ) from None
+        self._notes |= dict.fromkeys(measured.get("notes", ()))
+        self._printed += self.process.printed - printed
         return Vitals.of(load, played, measured)
 
     def _silent(self, vitals: Vitals) -> str:
@@ -177,7 +211,17 @@ class _Server:
             )
         kind = next(iter(vitals.errors))
         cause = vitals.first_errors.get(kind, kind)
+        if kind in _WRONG_DOOR:
+            return (
+                f"{said}, the first failed by {kind} to {self.load.method} {self.load.path}: name "
+                "what it serves, as Load(path='/orders', method='GET')."
+            )
         return f"{said}, the first failed by {cause}. Mend that, and compare again."
+
+
+def _sentence(error: ServerError) -> str:
+    said = str(error)
+    return said if said.endswith((".", "!", "?")) else f"{said}."
 
 
 def _named(variants: Sequence[Variant | Target]) -> list[Variant]:

@@ -6,6 +6,7 @@ one of them.
 """
 
 import io
+import math
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 from typing import Any
@@ -47,7 +48,8 @@ class Picture(Figure):
         import matplotlib as mpl  # noqa: PLC0415 - for its settings alone
 
         buffer = io.StringIO()
-        with mpl.rc_context({"svg.hashsalt": self.alt}):
+        # Text as text: it can be read out, found and copied, and takes a tenth of the space.
+        with mpl.rc_context({"svg.hashsalt": self.alt, "svg.fonttype": "none"}):
             nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
             self.savefig(buffer, format="svg", transparent=True, metadata=nothing)
         svg = buffer.getvalue()
@@ -133,7 +135,7 @@ def lag_plot(series: Mapping[str, Vitals], *, dark: bool | None = None) -> Pictu
     figure = Picture(figsize=(7.2, 1.1 + 1.75 * rows), layout="constrained")
     strips = figure.subplots(rows, 1, sharex=True, sharey=True, squeeze=False)[:, 0]
     line = dict(zip(_COLORS, _colors(dark), strict=False))["#0072B2"]
-    worst = max([0.1, *(v.lag.max for v in series.values())])
+    worst = max([0.1, *(v.lag.max for v in series.values() if not math.isnan(v.lag.max))])
     words = []
     for axes, (name, vitals) in zip(strips, series.items(), strict=False):
         _dress(axes, ink)
@@ -160,6 +162,7 @@ def lag_plot(series: Mapping[str, Vitals], *, dark: bool | None = None) -> Pictu
         )
         count = f"{len(stalls)} stall" + "s" * (len(stalls) != 1)
         found = f"{count}, worst {duration(vitals.lag.max)}" if stalls else "no stall"
+        found = "not watched" if math.isnan(vitals.lag.max) else found
         axes.set_title(f"{name}   {found}", loc="left", color=ink, fontsize=10)
         axes.set_ylim(_FLOOR * 0.9, worst * 2.2)
         _ticks(axes.yaxis, _FLOOR, worst * 2)

@@ -5,12 +5,16 @@ import contextlib
 import inspect
 import json
 import traceback
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from aiohttp import web
 
-from loopclinic.load.variant import LoadError, Request, Variant, is_application
+from loopclinic.load.asgi import AsgiHost
+from loopclinic.load.forms import FORMS, form_of
+from loopclinic.load.variant import LoadError, Request, Variant
+from loopclinic.load.wsgi import WsgiHost
 from loopclinic.probe import user_code
 
 if TYPE_CHECKING:
@@ -18,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Station"]
 
+_Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 _BACKLOG = 4096
 """Connections the kernel keeps for a loop that is too stuck to accept them."""
 
@@ -32,6 +37,7 @@ class Station:
     def __init__(self, variant: Variant) -> None:
         self.variant = variant
         self.port = 0
+        self.form = ""
         self.gauge: Gauge | None = None
         self._runner: web.BaseRunner | None = None
         self._stack = contextlib.AsyncExitStack()
@@ -49,7 +55,7 @@ class Station:
                         "async context manager: decorate it with @contextlib.asynccontextmanager."
                     )
                 self._state = await stack.enter_async_context(manager)
-            runner = self._runner = await self._make_runner()
+            runner = self._runner = await self._make_runner(stack)
             stack.push_async_callback(runner.cleanup)
             await runner.setup()
             site = web.TCPSite(runner, "127.0.0.1", 0, backlog=_BACKLOG)
@@ -72,40 +78,68 @@ class Station:
     ) -> None:
         await self._stack.__aexit__(kind, error, trace)
 
-    async def _make_runner(self) -> web.BaseRunner:
+    async def _make_runner(self, stack: contextlib.AsyncExitStack) -> web.BaseRunner:
         options: dict[str, Any] = {
             "handler_cancellation": True,
             "access_log": None,
             "keepalive_timeout": 3600.0,
         }
-        target = self._target
-        if not is_application(target):
-            return web.ServerRunner(web.Server(self._handle, **options), shutdown_timeout=0.5)
-        if not isinstance(target, web.Application):
-            target = target()
-            if inspect.isawaitable(target):
-                target = await target
-        if not isinstance(target, web.Application):
+        form = form_of(self._target)
+        if form == "factory":
+            self._target = self._target()
+            if inspect.isawaitable(self._target):
+                self._target = await self._target
+            form = form_of(self._target)
+            if form not in ("aiohttp", "asgi", "wsgi"):
+                raise LoadError(
+                    f"'{self.variant.name}' takes no request and makes no application: "
+                    "write it as 'async def handler(request)'."
+                )
+        if form is None:
             raise LoadError(
-                f"'{self.variant.name}' takes no request and makes no web.Application: "
-                "write it as 'async def handler(request)'."
+                f"'{self.variant.name}' is {type(self._target).__name__}: give an async function "
+                "(request) -> response, or an ASGI, WSGI or aiohttp application."
             )
-        return web.AppRunner(target, shutdown_timeout=0.5, **options)
+        self.form = FORMS[form]
+        if form == "aiohttp":
+            return web.AppRunner(self._target, shutdown_timeout=0.5, **options)
+        answer = await self._answer_of(form, stack)
+        return web.ServerRunner(web.Server(answer, **options), shutdown_timeout=0.5)
 
-    async def _handle(self, incoming: web.BaseRequest) -> web.StreamResponse:
+    async def _answer_of(self, form: str, stack: contextlib.AsyncExitStack) -> _Answer:
+        if form == "asgi":
+            host = await stack.enter_async_context(AsgiHost(self._target, self._note))
+            return host.answer
+        if form == "wsgi":
+            threads = stack.enter_context(contextlib.closing(WsgiHost(self._target)))
+            return self._guarded(threads.answer)
+        return self._guarded(self._call)
+
+    async def _call(self, incoming: web.BaseRequest) -> web.StreamResponse:
         body = await incoming.content.read()
         number = int(incoming.headers.get("X-Loopclinic-Number", 0))
         request = Request(number, json.loads(body) if body else None, self._state)
-        try:
-            answer = await self._target(request)
-            return answer if isinstance(answer, web.StreamResponse) else _response(answer)
-        except asyncio.CancelledError:
-            raise
-        except Exception as error:
-            kind = type(error).__name__
-            if self.gauge is not None and kind not in self.gauge.first_errors:
-                self.gauge.first_errors[kind] = _in_words(error)
-            return web.Response(status=500, headers={"X-Loopclinic-Error": kind})
+        answer = await self._target(request)
+        return answer if isinstance(answer, web.StreamResponse) else _response(answer)
+
+    def _guarded(self, answer: _Answer) -> _Answer:
+        async def guarded(incoming: web.BaseRequest) -> web.StreamResponse:
+            try:
+                return await answer(incoming)
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:
+                self._note(error)
+                headers = {"X-Loopclinic-Error": type(error).__name__}
+                return web.Response(status=500, headers=headers)
+
+        return guarded
+
+    def _note(self, error: Exception, status: int = 0) -> None:
+        """Remember the first error of each kind, under the name that the load will count it by."""
+        kind = f"HTTP {status}" if status else type(error).__name__
+        if self.gauge is not None and kind not in self.gauge.first_errors:
+            self.gauge.first_errors[kind] = _in_words(error)
 
 
 def _response(answer: Any) -> web.Response:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from loopclinic.load.comparison import Comparison
 
-__all__ = ["html_table", "rich_table", "text_table"]
+__all__ = ["caption", "html_table", "ratio_words", "rich_table", "spread_words", "text_table"]
 
 _INK = "var(--jp-content-font-color1, var(--ink, inherit))"
 _FAINT = "var(--jp-content-font-color2, var(--faint, #767676))"
@@ -64,10 +64,10 @@ def caption(comparison: "Comparison") -> str:
 def _html_cell(comparison: "Comparison", figure: Figure, name: str) -> str:
     small = f"color:{_FAINT};font-size:11px;line-height:1.35"
     lines = [f"<div>{escape(figure.show(comparison.median(figure.name, name)))}</div>"]
-    spread = _spread(comparison, figure, name)
+    spread = spread_words(comparison, figure, name)
     lines.append(f"<div style='{small}'>{escape(spread) or '&nbsp;'}</div>")
     if name != comparison.variants[0]:
-        words = _ratio(comparison.ratio(figure.name, name))
+        words = ratio_words(comparison.ratio(figure.name, name))
         strong = ";font-weight:600" if words[:1] in {"x", "÷"} else ""
         lines.append(f"<div style='{small}{strong}'>{escape(words)}</div>")
     return f"<td style='{_CELL}'>{''.join(lines)}</td>"
@@ -88,14 +88,15 @@ def _html_group(
     )
 
 
-def _spread(comparison: "Comparison", figure: Figure, name: str) -> str:
+def spread_words(comparison: "Comparison", figure: Figure, name: str) -> str:
+    """Return the smallest and the largest over the rounds, or nothing where they look alike."""
     low, high = comparison.spread(figure.name, name)
     if isnan(low) or figure.show(low) == figure.show(high):
         return ""
     return f"{figure.show(low)} to {figure.show(high)}"
 
 
-def _ratio(found: Difference) -> str:
+def ratio_words(found: Difference) -> str:
     """Return the ratio in a word or two, as a cell has room for."""
     if found.found is False:
         return "no difference"
@@ -112,7 +113,7 @@ def text_table(comparison: "Comparison") -> str:
         row = [figure.title]
         for name in comparison.variants:
             words = figure.show(comparison.median(figure.name, name))
-            ratio = _ratio(comparison.ratio(figure.name, name))
+            ratio = ratio_words(comparison.ratio(figure.name, name))
             if name != comparison.variants[0] and ratio:
                 words += f"  {ratio}"
             row.append(words)
@@ -145,10 +146,10 @@ def rich_table(comparison: "Comparison") -> "Table":
         cells = []
         for name in comparison.variants:
             cell = Text(figure.show(comparison.median(figure.name, name)))
-            spread = _spread(comparison, figure, name)
+            spread = spread_words(comparison, figure, name)
             if spread:
                 cell.append(f"\n{spread}", style="dim")
-            ratio = _ratio(comparison.ratio(figure.name, name))
+            ratio = ratio_words(comparison.ratio(figure.name, name))
             if name != comparison.variants[0] and ratio:
                 cell.append(f"\n{ratio}", style="bold" if ratio[:1] in {"x", "÷"} else "dim")
             cells.append(cell)

@@ -21,7 +21,7 @@ from typing import Any
 
 import cloudpickle
 
-from loopclinic.load.variant import LoadError, Variant
+from loopclinic.load.variant import LoadError, Reference, Variant
 from loopclinic.probe import user_code
 
 __all__ = ["pack", "unpack"]
@@ -65,8 +65,10 @@ def pack(variant: Variant) -> dict[str, Any]:
     by_file = False
     if isinstance(variant.target, str):
         by_file = True
-        file, _, name = variant.target.rpartition(":")
-        variant = replace(variant, target=f"{Path(file).resolve()}:{name}")
+        place = Reference.of(variant.target)
+        if place.file is not None:
+            place = place._replace(file=place.file.resolve())
+        variant = replace(variant, target=str(place))
     roots = {"setup": variant.setup} if by_file else _roots(variant)
     with _local_modules_by_value():
         try:

@@ -1,18 +1,32 @@
 """One way to do a job: what is served, and what it needs set up."""
 
-import inspect
+import importlib
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from importlib.util import module_from_spec, spec_from_file_location
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
-__all__ = ["LoadError", "Request", "Setup", "Target", "Variant"]
+from loopclinic.load.forms import form_of
+
+__all__ = [
+    "USUAL_NAMES",
+    "LoadError",
+    "Reference",
+    "Request",
+    "Setup",
+    "Target",
+    "Variant",
+    "name_of",
+]
 
 Target = Callable[["Request"], Awaitable[Any]] | str | Any
 Setup = Callable[[], AbstractAsyncContextManager[Any]]
+
+USUAL_NAMES = ("handler", "app", "application", "make_app", "create_app")
+"""What is looked for in a file that is given without a name."""
 
 
 class LoadError(Exception):
@@ -37,13 +51,73 @@ class Request(NamedTuple):
     """What the variant's `setup` gave."""
 
 
+class Reference(NamedTuple):
+    """A target in words: a file or a module, and a name in it (empty: a usual one)."""
+
+    file: Path | None
+    module: str
+    name: str
+
+    @classmethod
+    def of(cls, words: str) -> "Reference":
+        """Read `FILE.py:name`, `FILE.py`, or `package.module:name`.
+
+        Raises:
+            LoadError: it is none of these, or there is no such file or package.
+        """
+        place, _, name = words.rpartition(":")
+        if words.endswith(".py"):
+            place, name = words, ""
+        elif not name.isidentifier() or not place:
+            raise LoadError(f"{words!r} is no target: write it as 'FILE.py:name'.")
+        if place.endswith(".py"):
+            if not Path(place).is_file():
+                raise LoadError(f"{words!r}: there is no file {Path(place).absolute()}.")
+            return cls(Path(place), "", name)
+        if not all(part.isidentifier() for part in place.split(".")):
+            raise LoadError(f"{words!r} is no target: write it as 'FILE.py:name'.")
+        if find_spec(place.partition(".")[0]) is None:
+            raise LoadError(
+                f"{words!r}: there is no module {place.partition('.')[0]!r} on this Python's path. "
+                "Install it, or write 'FILE.py:name'."
+            )
+        return cls(None, place, name)
+
+    def load(self) -> Any:
+        """Return what stands there: the file or module is run now.
+
+        Raises:
+            LoadError: it doesn't define that name. What it raises passes through.
+        """
+        if self.file is not None:
+            module, said = _run_file(self.file.resolve()), str(self.file)
+        else:
+            module, said = importlib.import_module(self.module), self.module
+        if not self.name:
+            for name in USUAL_NAMES:
+                if hasattr(module, name):
+                    return getattr(module, name)
+            raise LoadError(
+                f"{said} defines none of {', '.join(USUAL_NAMES)}: write it as '{said}:name'."
+            )
+        try:
+            return getattr(module, self.name)
+        except AttributeError:
+            raise LoadError(f"{said} defines no {self.name!r}: name what it does define.") from None
+
+    def __str__(self) -> str:
+        place = str(self.file) if self.file is not None else self.module
+        return f"{place}:{self.name}" if self.name else place
+
+
 @dataclass(frozen=True)
 class Variant:
     """One way to do a job, to be put under load.
 
     Args:
-        target: an async callable `(request) -> response`; or `"FILE.py:name"` of one; or an
-            aiohttp `web.Application` (or a function without arguments that makes one).
+        target: an async callable `(request) -> response`; or an ASGI, WSGI or aiohttp application;
+            or a function without arguments that makes one; or, in words, `"FILE.py:name"` or
+            `"package.module:name"` of any of these.
         name: what tables and plots call it; the target's own name unless given.
         setup: a function without arguments that returns an async context manager; its value
             becomes `request.state`, once per server. Make sessions, pools and locks there.
@@ -52,6 +126,9 @@ class Variant:
         LoadError: the target is none of these.
     """
 
+    host: ClassVar[str] = "loopclinic.load.variant_server"
+    """What its process runs."""
+
     target: Target
     name: str = field(default="", kw_only=True)
     setup: Setup | None = field(default=None, kw_only=True)
@@ -59,20 +136,16 @@ class Variant:
     def __post_init__(self) -> None:
         target = self.target
         if isinstance(target, str):
-            file, _, name = target.rpartition(":")
-            if not file.endswith(".py") or not name.isidentifier():
-                raise LoadError(f"{target!r} is no target: write it as 'FILE.py:name'.")
-            if not Path(file).is_file():
-                raise LoadError(f"{target!r}: there is no file {Path(file).absolute()}.")
+            Reference.of(target)
         elif not callable(target):
             raise LoadError(
-                f"{target!r} is no target: give an async function (request) -> response, "
-                "'FILE.py:name', or an aiohttp web.Application."
+                f"{target!r} is no target: give an async function (request) -> response, an ASGI, "
+                "WSGI or aiohttp application, or 'FILE.py:name' of one."
             )
-        elif not is_application(target) and not _takes_request(target):
+        elif form_of(target) is None:
             raise LoadError(
-                f"{_name_of(target)} takes no request: write it as "
-                f"'async def {_name_of(target)}(request)'."
+                f"{name_of(target)} takes no request: write it as "
+                f"'async def {name_of(target)}(request)'."
             )
         if self.setup is not None and not callable(self.setup):
             raise LoadError(
@@ -80,56 +153,40 @@ class Variant:
                 "with @contextlib.asynccontextmanager."
             )
         if not self.name:
-            object.__setattr__(self, "name", _name_of(target))
+            object.__setattr__(self, "name", name_of(target))
 
     def load(self) -> Any:
-        """Return the target itself: of `FILE.py:name`, the file is run now.
+        """Return the target itself: of one in words, the file is run now.
 
         Raises:
             LoadError: the file doesn't define that name. What the file raises passes through.
         """
-        if not isinstance(self.target, str):
-            return self.target
-        file, _, name = self.target.rpartition(":")
-        module = _run_file(Path(file).resolve())
-        try:
-            return getattr(module, name)
-        except AttributeError:
-            raise LoadError(f"{file} defines no {name!r}: name what it does define.") from None
+        return Reference.of(self.target).load() if isinstance(self.target, str) else self.target
+
+    def packed(self) -> dict[str, Any]:
+        """Return it as a JSON value for its process.
+
+        Raises:
+            LoadError: it refers to something that lives in this process only; it is named.
+        """
+        from loopclinic.load.travel import pack  # noqa: PLC0415 - which imports this module
+
+        return pack(self)
 
 
-def is_application(target: Any) -> bool:
-    """Whether this is an aiohttp `web.Application`, or a function without arguments."""
-    web = sys.modules.get("aiohttp.web_app")
-    if web is not None and isinstance(target, web.Application):
-        return True
-    if inspect.iscoroutinefunction(target):
-        return False
-    try:
-        return not inspect.signature(target).parameters
-    except (TypeError, ValueError):
-        return False
-
-
-def _takes_request(target: Callable[..., Any]) -> bool:
-    try:
-        inspect.signature(target).bind(None)
-    except TypeError:
-        return False
-    except ValueError:  # a C function keeps its signature to itself
-        return True
-    return True
-
-
-def _name_of(target: Any) -> str:
+def name_of(target: Any) -> str:
+    """Return what a target is called where nobody names it."""
     if isinstance(target, str):
-        file, _, name = target.rpartition(":")
-        return f"{Path(file).stem}:{name}"
+        place = Reference.of(target)
+        home = place.file.stem if place.file is not None else place.module
+        return f"{home}:{place.name}" if place.name else home
     inner = getattr(target, "func", target)  # of a partial
     return str(getattr(inner, "__name__", type(inner).__name__))
 
 
 def _run_file(file: Path) -> Any:
+    if (file.parent / "__init__.py").is_file() and file.stem.isidentifier():
+        return _import_member(file)
     spec = spec_from_file_location(f"_loopclinic_{abs(hash(file))}_{file.stem}", file)
     assert spec is not None
     assert spec.loader is not None
@@ -144,3 +201,13 @@ def _run_file(file: Path) -> Any:
     finally:
         sys.path.remove(str(file.parent))
     return module
+
+
+def _import_member(file: Path) -> Any:
+    """Import a file of a package by its own name, so that its relative imports work."""
+    names, folder = [file.stem], file.parent
+    while (folder / "__init__.py").is_file() and folder.parent != folder:
+        names.insert(0, folder.name)
+        folder = folder.parent
+    sys.path.insert(0, str(folder))
+    return importlib.import_module(".".join(names))

@@ -33,7 +33,7 @@ async def _serve(link: ParentLink) -> None:
     link.listen(answer, on_end=leave)
     async with Station(unpack(link.spec)) as station, Probe() as probe:
         station.gauge = gauge = Gauge(probe, lambda: station.connections)
-        link.ready({"port": station.port})
+        link.ready({"port": station.port, "served": station.form})
         await gone.wait()
 
 

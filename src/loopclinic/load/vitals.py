@@ -50,8 +50,7 @@ class Latency:
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values, the samples included; null where there are none."""
         named = {name: getattr(self, name) for name in ("p50", "p95", "p99", "max")}
-        clean = {name: None if math.isnan(value) else value for name, value in named.items()}
-        return {**clean, "samples": list(self.samples)}
+        return {**_plain(named), "samples": list(self.samples)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,8 @@ class Vitals:
     """What one run under load showed. Times in seconds.
 
     `throughput` is answers a second until the last one came (`makespan`). `lag`, `utilization`
-    (0 to 1, or None) and `stalls` are the loop's, from the first due time to the last answer.
+    (0 to 1, or None) and `stalls` are the loop's, from the first due time to the last answer; lag is
+    nan where no loop could be watched.
     `peak_in_flight` counts requests sent and not yet answered; `tasks` (one a request being
     handled, and what the variant makes) and `threads` are peaks beyond what there was before. `errors` counts failed requests by exception,
     `HTTP status`, or `timeout`.
@@ -151,7 +151,7 @@ class Vitals:
         return values | {
             "latency": self.latency.to_dict(),
             "groups": {name: latency.to_dict() for name, latency in self.groups.items()},
-            "lag": self.lag.to_dict(),
+            "lag": _plain(self.lag.to_dict()),
             "generator_lag": self.generator_lag.to_dict(),
             "errors": dict(self.errors),
             "first_errors": dict(self.first_errors),
@@ -192,7 +192,7 @@ class Vitals:
 def _measured(values: Mapping[str, Any]) -> dict[str, Any]:
     """Rebuild what a gauge reported from its JSON."""
     return {
-        "lag": Lag(**values["lag"]),
+        "lag": Lag(**{name: _figure(value) for name, value in values["lag"].items()}),
         "utilization": values["utilization"],
         "tasks": values["tasks"],
         "threads": values["threads"],
@@ -200,6 +200,14 @@ def _measured(values: Mapping[str, Any]) -> dict[str, Any]:
         "stalls": tuple(_stall(stall) for stall in values["stalls"]),
         "lag_series": tuple((at, lag) for at, lag in values["lag_series"]),
     }
+
+
+def _plain(figures: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: None if math.isnan(value) else value for name, value in figures.items()}
+
+
+def _figure(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 def _stall(values: Mapping[str, Any]) -> Stall:

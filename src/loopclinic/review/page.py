@@ -14,7 +14,7 @@ from loopclinic.units import duration
 if TYPE_CHECKING:
     from loopclinic.review.review import Review
 
-__all__ = ["document", "page"]
+__all__ = ["breakable", "document", "facts", "page", "place_section", "place_table"]
 
 _PLACES = 30
 _LOOPS = 12
@@ -26,7 +26,7 @@ def page(review: "Review") -> str:
     sections = [
         f"<h1>{escape(review.target)}</h1>",
         f'<p class="headline {"bad" if review.places else "good"}">{escape(review.headline)}</p>',
-        _facts(
+        facts(
             {
                 "ending": f"{review.ending}, after {duration(review.seconds)}",
                 "stall": f"one iteration of a loop that is busy for over {duration(review.threshold)}",
@@ -35,9 +35,13 @@ def page(review: "Review") -> str:
             }
         ),
         *(f'<p class="note">Note: {escape(note)}</p>' for note in review.notes),
-        _table(review.places),
+        "<h2>Lines that stalled</h2>" if review.places else "",
+        place_table(review.places),
         *_loops(review),
-        *(_place(number, one) for number, one in enumerate(review.places[:_PLACES], start=1)),
+        *(
+            place_section(number, one)
+            for number, one in enumerate(review.places[:_PLACES], start=1)
+        ),
         _WORDS,
     ]
     return document(f"{review.target}: its event loops", sections)
@@ -54,21 +58,23 @@ def document(title: str, sections: Iterable[str]) -> str:
     )
 
 
-def _facts(facts: Mapping[str, str]) -> str:
+def facts(known: Mapping[str, str]) -> str:
+    """Return what is known as a list of terms, in plain words."""
     rows = "".join(
-        f"<dt>{escape(key)}</dt><dd>{escape(value)}</dd>" for key, value in facts.items()
+        f"<dt>{escape(key)}</dt><dd>{escape(value)}</dd>" for key, value in known.items()
     )
     return f"<dl>{rows}</dl>"
 
 
-def _table(places: tuple[Place, ...]) -> str:
+def place_table(places: Sequence[Place], prefix: str = "place") -> str:
+    """Return the lines that stalled, costliest first, with links to their sections."""
     if not places:
         return ""
     rows = []
     for number, place in enumerate(places[:_PLACES], start=1):
         held = " (GIL held)" if place.worst["gil_held"] else ""
         rows.append(
-            f'<tr><td><a href="#place-{number}">{_breakable(where(place))}</a></td>'
+            f'<tr><td><a href="#{prefix}-{number}">{breakable(where(place))}</a></td>'
             f"<td><code>{escape(place.code)}</code></td>"
             f'<td class="number">{len(place.stalls)}</td>'
             f'<td class="number">{duration(place.seconds)}</td>'
@@ -78,7 +84,7 @@ def _table(places: tuple[Place, ...]) -> str:
     more = len(places) - _PLACES
     rest = f'<p class="note">And {more} more places, in the JSON.</p>' if more > 0 else ""
     return (
-        "<h2>Lines that stalled</h2>\n<div class='wide'><table><thead><tr><th>line</th><th>code</th>"
+        "<div class='wide'><table><thead><tr><th>line</th><th>code</th>"
         '<th class="number">times</th><th class="number">in all</th><th class="number">worst</th>'
         f"<th>looks like</th></tr></thead>\n<tbody>{''.join(rows)}</tbody></table></div>{rest}"
     )
@@ -104,7 +110,8 @@ def _loop(loop: Loop, threshold: float) -> str:
     return f"<figure>{picture}<figcaption>{escape(caption)}</figcaption></figure>"
 
 
-def _place(number: int, place: Place) -> str:
+def place_section(number: int, place: Place, prefix: str = "place") -> str:
+    """Return all that is known of one line: how long, why, the stack, the lesson."""
     worst = place.worst
     times = f"{len(place.stalls)} stalls" if len(place.stalls) > 1 else "1 stall"
     told = f"{times}, {duration(place.seconds)} in all, the worst {duration(worst['seconds'])}."
@@ -113,7 +120,7 @@ def _place(number: int, place: Place) -> str:
     if worst["gil_held"]:
         told += " The call kept the GIL: no thread of the program could run meanwhile."
     parts = [
-        f'<section id="place-{number}"><h2>{escape(where(place))}</h2>',
+        f'<section id="{prefix}-{number}"><h2>{escape(where(place))}</h2>',
         f"<pre><code>{escape(place.code)}</code></pre>" if place.code else "",
         f"<p>{told}</p>",
         *_treatment(place),
@@ -144,7 +151,7 @@ def _stack(stall: Mapping[str, Any]) -> str:
         blamed = frame["file"] == stall["file"] and frame["line"] == stall["line"]
         place = f"{shown(frame['file'])}:{frame['line']}"
         rows.append(
-            f"<tr{' class=blamed' if blamed else ''}><td>{_breakable(place)}</td>"
+            f"<tr{' class=blamed' if blamed else ''}><td>{breakable(place)}</td>"
             f"<td>{escape(frame['function'])}</td><td><code>{escape(frame['code'])}</code></td></tr>"
         )
     if not rows:
@@ -156,7 +163,7 @@ def _stack(stall: Mapping[str, Any]) -> str:
     )
 
 
-def _breakable(path: str) -> str:
+def breakable(path: str) -> str:
     """Return a path as HTML that may be broken after a slash, and nowhere else."""
     return escape(path).replace("/", "/<wbr>")
 

@@ -147,7 +147,13 @@ def _start(
         options["pass_fds"] = (channel,)
         options["process_group"] = 0 if own_group else None
     path = os.environ.get("PYTHONPATH")
-    settings = {"channel": channel, "threshold": threshold, "witness": witness, "path": path}
+    settings = {
+        "observer": "loopclinic.review.observer",
+        "channel": channel,
+        "threshold": threshold,
+        "witness": witness,
+        "path": path,
+    }
     door = str(Path(startup.__file__).parent)
     env = {
         **os.environ,

@@ -12,6 +12,7 @@ STYLE = """\
 body { margin: 2.5rem auto; max-width: 62rem; padding: 0 1.5rem; color: var(--ink);
   background: var(--page); font: 15px/1.5 system-ui, sans-serif }
 h1 { font-size: 1.4rem; font-weight: 600; overflow-wrap: anywhere }
+h3 { font-size: 1rem; font-weight: 600; margin: 1.4rem 0 .3rem; overflow-wrap: anywhere }
 h2 { font-size: 1.1rem; font-weight: 600; margin: 2.2rem 0 .6rem; overflow-wrap: anywhere }
 code, pre { font: 13px/1.5 ui-monospace, "DejaVu Sans Mono", monospace }
 pre { margin: .4rem 0; padding: .5rem .8rem; background: var(--soft); white-space: pre-wrap;
@@ -33,6 +34,16 @@ caption { text-align: left; padding: .3rem 0 }
 .stack td { font-size: 13px }
 .blamed td { background: color-mix(in srgb, var(--stall) 14%, transparent); font-weight: 600 }
 a { color: inherit }
+.figures { width: auto; min-width: 55% }
+.figures td, .figures thead th { text-align: right; padding-left: 1.4rem;
+  font-variant-numeric: tabular-nums; white-space: nowrap }
+.figures th[scope=row], .figures thead th:first-child { text-align: left; padding-left: 0 }
+.figures .group { font-weight: 400; padding-left: 1.2rem !important }
+.figures small, .faint { color: var(--faint) }
+.figures small { display: block; font-size: 12px }
+.figures .apart { color: var(--ink); font-weight: 600 }
+ol.chain { margin: .3rem 0; padding-left: 1.6rem }
+section.finding p { margin: .3rem 0 }
 figure { margin: 1rem 0 0 }
 svg { width: 100%; height: auto; display: block }
 svg text { fill: var(--faint); font: 11px system-ui, sans-serif }
@@ -47,6 +58,7 @@ svg .stall .block { fill-opacity: .28 }
     --stall: #d55e00; --good: #00795a }
   body { margin: 0; max-width: none; font-size: 10.5pt }
   section, figure, tr { break-inside: avoid }
+  h2, h3 { break-after: avoid }
   svg, .blamed td, pre { print-color-adjust: exact; -webkit-print-color-adjust: exact }
 }
 """

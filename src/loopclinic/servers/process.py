@@ -64,6 +64,8 @@ class ServerProcess:
         self._pending: dict[int, Future[Any]] = {}
         self._ids = itertools.count()
         self._lock = threading.Lock()
+        self.printed = 0
+        """How many bytes it has printed so far; the last of them are `output`."""
         self._output: deque[bytes] = deque()
         self._threads: list[threading.Thread] = []
 
@@ -234,6 +236,7 @@ class ServerProcess:
             with self._lock:
                 self._output.append(chunk)
                 size += len(chunk)
+                self.printed += len(chunk)
                 while size > _OUTPUT_KEPT + len(self._output[0]):
                     size -= len(self._output.popleft())
 

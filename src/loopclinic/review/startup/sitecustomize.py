@@ -22,9 +22,8 @@ def _begin(settings: dict[str, Any]) -> None:
     else:
         os.environ["PYTHONPATH"] = str(path)
     try:
-        from loopclinic.review.observer import observe  # noqa: PLC0415 - after the path is mended
-
-        observe(**settings)
+        observer = importlib.import_module(settings.pop("observer"))  # after the path is mended
+        observer.observe(**settings)
     except Exception as error:  # the program is run all the same
         complaint = {"kind": "blind", "reason": f"{type(error).__name__}: {error}"}
         os.write(settings["channel"], json.dumps(complaint).encode() + b"\n")

@@ -1,0 +1,87 @@
+"""A variant that is a command: any program that listens on the port it is given."""
+
+import os
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from loopclinic.load import LoadError, Variant
+
+__all__ = ["LISTENS", "Command", "is_command", "words_of"]
+
+LISTENS = 15.0
+"""Seconds that a command has until it listens."""
+_PORT = "{port}"
+_PYTHONS = {"python", "python3"}
+
+
+@dataclass(frozen=True)
+class Command(Variant):
+    """A command with `{port}` where its port goes, such as `python app.py --port {port}`.
+
+    `python` is the Python of this process. The command runs in this working folder, with this
+    environment, in a session of its own, and has to listen on 127.0.0.1.
+
+    Raises:
+        LoadError: it has no `{port}`, or no shell would understand it.
+    """
+
+    host: ClassVar[str] = "loopclinic.review.command_server"
+
+    target: str
+    folder: str = ""
+
+    def __post_init__(self) -> None:
+        if self.setup is not None:
+            raise LoadError(f"{self.target!r} is a command: it sets itself up, without setup=.")
+        if not is_command(self.target):
+            raise LoadError(
+                f"{self.target!r} names no port: write {{port}} where the command takes it."
+            )
+        words = words_of(self.target)
+        if not self.name:
+            object.__setattr__(self, "name", _name_of(words))
+        if not self.folder:
+            object.__setattr__(self, "folder", str(Path.cwd()))
+
+    def packed(self) -> dict[str, Any]:
+        """Return it as a JSON value for its process."""
+        return {
+            "name": self.name,
+            "words": words_of(self.target),
+            "folder": self.folder,
+            "environ": dict(os.environ),
+            "patience": LISTENS,
+        }
+
+
+def is_command(target: Any) -> bool:
+    """Whether a target is a command."""
+    return isinstance(target, str) and _PORT in target
+
+
+def words_of(command: str) -> list[str]:
+    """Return the words of a command, with this Python for `python`.
+
+    Raises:
+        LoadError: a quote is left open, or there is no word.
+    """
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise LoadError(f"{command!r} can't be split into words: {error}.") from None
+    if words[0] in _PYTHONS:
+        words[0] = sys.executable
+    return words
+
+
+def _name_of(words: list[str]) -> str:
+    """Return the first word that says what is run: a file, a module, an application."""
+    said = [word for word in words[1:] if not word.startswith("-") and _PORT not in word]
+    if "-m" in words and said:
+        said = said[1:] or said
+    telling = [word for word in said if ":" in word or "." in word] or said
+    name = telling[0] if telling else Path(words[0]).name
+    return Path(name).stem if name.endswith(".py") else name

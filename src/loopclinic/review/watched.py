@@ -1,0 +1,207 @@
+"""`loopclinic run` for a notebook: a program watched from its beginning to its end, and its report."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from collections import deque
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import psutil
+
+from loopclinic.lessons.drawing import Drawing
+from loopclinic.units import duration
+
+if TYPE_CHECKING:
+    from loopclinic.review.inline import InlinePage
+
+__all__ = ["RunError", "Watched", "run"]
+
+_KEPT = 16_384
+_FLOOD = 1_000_000
+_FAREWELL = 5.0
+_SHOWN = 8
+
+
+class RunError(Exception):
+    """A program can't be run; the message names the repair."""
+
+
+@dataclass(frozen=True, repr=False)
+class Watched:
+    """What a program's event loops did, as `loopclinic run --json` says it, and its page."""
+
+    report: dict[str, Any]
+    html: str
+    output: str
+    """The last 16 kB that it printed."""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def headline(self) -> str:
+        """The whole in one sentence."""
+        return str(self.report["headline"])
+
+    @property
+    def places(self) -> list[dict[str, Any]]:
+        """The lines that stalled, the costliest first."""
+        return list(self.report["places"])
+
+    def to_html(self) -> str:
+        """Return the report as one page that needs nothing else."""
+        return self.html
+
+    def page(self, height: int = 700) -> "InlinePage":
+        """Return the page as the last expression of a cell shows it, so many pixels high."""
+        from loopclinic.review.inline import InlinePage  # noqa: PLC0415 - in notebooks
+
+        return InlinePage(self.html, height)
+
+    def _repr_html_(self) -> str:
+        return Drawing(self._table(), str(self))._repr_html_()
+
+    def _table(self) -> str:
+        rows = "".join(
+            f"<tr><td>{escape(one['where'])}</td><td><code>{escape(one['code'])}</code></td>"
+            f"<td>{one['stalls']}</td><td>{duration(one['worst'])}</td>"
+            f"<td>{escape(one['conflict'] or '')}</td><td>{escape(one['lesson'] or '')}</td></tr>"
+            for one in self.places[:_SHOWN]
+        )
+        heads = "".join(
+            f"<th>{name}</th>"
+            for name in ("line", "code", "stalls", "worst", "looks like", "lesson")
+        )
+        table = f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
+        notes = "".join(f"<p class='lc-muted'>{escape(note)}</p>" for note in self._notes)
+        return f"<p><b>{escape(self._title)}</b></p>{table if rows else ''}{notes}"
+
+    @property
+    def _title(self) -> str:
+        ending = self.report["ending"]["sentence"]
+        return f"{self.report['target']} {ending}. {self.headline}"
+
+    @property
+    def _notes(self) -> list[str]:
+        return [*self.report["notes"], *self.notes]
+
+    def __str__(self) -> str:
+        lines = [self._title]
+        for one in self.places[:_SHOWN]:
+            lesson = f"  lesson {one['lesson']}" if one["lesson"] else ""
+            lines.append(f"  {duration(one['worst'])} at {one['where']}  {one['code']}{lesson}")
+        return "\n".join([*lines, *self._notes])
+
+    __repr__ = __str__
+
+
+def run(
+    target: str | Path,
+    *arguments: object,
+    module: bool = False,
+    threshold: float = 0.05,
+    witness: bool = False,
+    seconds: float = 60.0,
+) -> Watched:
+    """Run an asyncio program under the probe, as `loopclinic run` does, and return its report.
+
+    The program is an ordinary process of yours, with all your rights. After `seconds` it is asked to
+    end, as a server has to be, and ended five seconds later if it does not.
+
+    Args:
+        target: a file, or a module with `module=True`.
+        arguments: what it is given.
+        module: whether `target` is a module, as with `-m`.
+        threshold: seconds of one busy iteration from which on it is a stall.
+        witness: name the line also while a call keeps the GIL (Linux).
+        seconds: the most it may take.
+
+    Raises:
+        RunError: there is no such program, or its report was not to be had.
+        KeyboardInterrupt: at an interrupt, with every process ended.
+    """
+    with tempfile.TemporaryDirectory(prefix="loopclinic-") as folder:
+        report, page = Path(folder, "report.json"), Path(folder, "report.html")
+        words = ["--quiet", "--threshold", f"{threshold:g}", "--json", str(report)]
+        words += ["--html", str(page), *(["--witness"] if witness else [])]
+        words += [*(["-m"] if module else []), str(target), *map(str, arguments)]
+        printed, said, notes = _run(words, seconds)
+        if not report.is_file():
+            last = said.strip().rpartition("\n")[2].removeprefix("loopclinic: ")
+            raise RunError(" ".join(notes) or last or f"{target} was not run: no word of it came.")
+        return Watched(
+            report=json.loads(report.read_text("utf-8")),
+            html=page.read_text("utf-8"),
+            output=printed + said.rpartition("\nloopclinic: ")[0],
+            notes=notes,
+        )
+
+
+def _run(words: list[str], seconds: float) -> tuple[str, str, tuple[str, ...]]:
+    """Return what was printed to standard output and to standard error, and notes."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "loopclinic", "run", *words],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    notes = []
+    tails = [_Tail(process.stdout), _Tail(process.stderr)]
+    try:
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            notes.append(f"It was asked to end after {duration(seconds)}.")
+            process.terminate()
+            try:
+                process.wait(_FAREWELL)
+            except subprocess.TimeoutExpired:
+                notes.append(f"It did not within {duration(_FAREWELL)}, and was killed.")
+    finally:
+        _kill(process)
+        texts = [tail.close() for tail in tails]
+    printed = sum(tail.size for tail in tails)
+    if printed > _FLOOD:
+        notes.append(f"It printed {printed / 1e6:,.0f} MB; the last 16 kB of it are kept.")
+    return texts[0], texts[1], tuple(notes)
+
+
+class _Tail:
+    """Reads a stream to its end on a thread, and keeps the last of it."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self.size = 0
+        self._stream = stream
+        self._kept: deque[bytes] = deque(maxlen=_KEPT // 1024 + 1)
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            while chunk := os.read(self._stream.fileno(), 1024):
+                self.size += len(chunk)
+                self._kept.append(chunk)
+
+    def close(self) -> str:
+        """Return the last 16 kB."""
+        self._thread.join(2.0)
+        self._stream.close()
+        return b"".join(self._kept)[-_KEPT:].decode(errors="replace")
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        # The program stands in a group of its own, as under any shell.
+        watcher = psutil.Process(process.pid)
+        for one in [*watcher.children(recursive=True), watcher]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.kill()
+    process.wait()

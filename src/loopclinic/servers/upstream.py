@@ -24,6 +24,8 @@ __all__ = [
 
 CONTROL = "/-/"
 """Paths below this one are the upstream's own: dials, counts, reset."""
+SECONDS = "X-Loopclinic-Seconds"
+"""The header by which a request asks for an answer that takes so many seconds more."""
 
 _WORDS = (
     *("amber", "basin", "cedar", "delta", "ember", "fjord", "grove", "haven"),

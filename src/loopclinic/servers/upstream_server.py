@@ -15,6 +15,7 @@ from aiohttp import web
 from loopclinic.servers.lifeline import ParentLink
 from loopclinic.servers.upstream import (
     CONTROL,
+    SECONDS,
     Dials,
     digest_of,
     is_flaky,
@@ -101,7 +102,7 @@ class FaultyServer:
                 await self._reset(request)
             wait = f"{dials.retry_after:g}"
             return _said(429, {"error": "at capacity", "digest": digest}, {"Retry-After": wait})
-        delay = dials.latency + spread * dials.jitter
+        delay = dials.latency + spread * dials.jitter + float(request.headers.get(SECONDS, 0))
         if dials.slow_for.encode() in body:
             delay += dials.slow
         await self._enter()

@@ -1,0 +1,98 @@
+"""What callers wait, live on the page, and the service's own scope."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import traitlets
+
+from loopclinic import scope
+from loopclinic.lessons.playground.recording import Recording
+from loopclinic.scope.widget import page_source
+
+__all__ = ["Chart", "FarScope"]
+
+_HERE = Path(__file__).parent
+_SCOPE = Path(scope.__file__).parent / "static"
+_TICKS, _STALLS = 900, 50
+
+
+class Chart(anywidget.AnyWidget):
+    """Draws what `Pulse` tells. Whoever hears a page's signs of life is `on_page(kind)`."""
+
+    _esm = "\n".join(
+        file.read_text("utf-8")
+        for file in (_SCOPE / "words.js", _SCOPE / "elements.js", _HERE / "chart.js")
+    )
+    _css = _HERE / "playground.css"
+    # Asked for afresh whenever a page is (re)loaded; never pushed.
+    past = traitlets.Any(None).tag(sync=True, to_json=lambda _, chart: chart.all_known())
+
+    def __init__(
+        self, on_page: Callable[[str], None], known: Callable[[], Mapping[str, Any]]
+    ) -> None:
+        self._known = known
+        self._over: dict[str, Any] | None = None
+        super().__init__()
+        self.on_msg(lambda _widget, message, _buffers: on_page(message["kind"]))
+
+    def lay_under(self, recording: Recording | None) -> None:
+        """Draw a recording faintly under the live lines, or none."""
+        self._over = None
+        if recording is not None:
+            points = [point.to_list() for point in recording.points]
+            self._over = {"name": recording.name, "points": points}
+        self.send({"kind": "over", "over": self._over})
+
+    def hand_out(self, name: str, kind: str, data: bytes) -> None:
+        """Have the page save a file; `kind` is its media type."""
+        self.send({"kind": "file", "name": name, "type": kind}, [data])
+
+    def all_known(self) -> dict[str, Any]:
+        """Return all that a page needs which was not there before."""
+        return {**self._known(), "over": self._over}
+
+
+class FarScope(anywidget.AnyWidget):
+    """The scope's page, fed by ticks that come from another process."""
+
+    _esm = page_source()
+    _css = _SCOPE / "scope.css"
+    history = traitlets.Any(None).tag(sync=True, to_json=lambda _, far: far.known())
+
+    def __init__(self) -> None:
+        self._settings: dict[str, Any] = {"threshold": 0.05, "lessons": {}, "notebooks": None}
+        self.begin({})
+        super().__init__()
+
+    def begin(self, history: Mapping[str, Any]) -> None:
+        """Forget what was: another service is heard from now on."""
+        self._settings |= history.get("settings", {})
+        self._now: Mapping[str, Any] | None = None
+        self._ticks: list[list[Any]] = []
+        self._stalls: list[Any] = []
+        self._stopped = False
+
+    def hear(self, tick: Mapping[str, Any]) -> None:
+        """Take a tick of a `Recorder` and show it."""
+        self._now = tick
+        self._ticks = [*self._ticks[1 - _TICKS :], [tick["at"], tick["strip"]]]
+        if tick["ended"]:
+            self._stalls = [*self._stalls, *tick["ended"]][-_STALLS:]
+        self.send(tick)
+
+    def stop(self) -> None:
+        """Say that nothing is heard any more."""
+        self._stopped = True
+        self.send({"kind": "stopped"})
+
+    def known(self) -> dict[str, Any]:
+        """Return all that a page needs which was not there before."""
+        return {
+            "now": {**self._now, "ended": []} if self._now is not None else None,
+            "ticks": self._ticks,
+            "stalls": self._stalls,
+            "stopped": self._stopped,
+            "settings": self._settings,
+        }

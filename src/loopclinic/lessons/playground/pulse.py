@@ -1,0 +1,330 @@
+"""The thread that keeps the playground going: turns the rig, reads it, and tells what it read."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from loopclinic.lessons.playground.beside import rows
+from loopclinic.lessons.playground.forecast import Forecast, forecast
+from loopclinic.lessons.playground.recording import Change, Point
+from loopclinic.lessons.playground.rig import Rig
+from loopclinic.lessons.playground.settings import KINDS, Settings, in_words
+from loopclinic.lessons.playground.window import Moment, Window
+from loopclinic.servers import ServerError
+
+__all__ = ["Pulse", "Seen", "Step"]
+
+_BEAT = 0.1
+_POINT = 0.25
+_LIVE = 2.0  # seconds that a point of the chart looks back
+_STEADY = 30.0  # seconds that the figures beside theory look back
+_SETTLE = 1.0  # seconds after a change that don't count among these
+_FORECAST = 1.0  # seconds between two forecasts: what a request costs the loop is learned meanwhile
+_KEPT = 260  # points: a minute and a bit
+_ENOUGH = 20  # requests from which on their cost to the loop can be told
+_SAME = 2.0  # seconds in which one control turned on is one change
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One position of the controls, held for so many seconds, and a sentence about it."""
+
+    settings: Settings
+    seconds: float
+    sentence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What one step showed. `lag` is the loop's worst, in seconds."""
+
+    step: Step
+    moment: Moment | None
+    expected: Forecast
+    lag: float
+    points: tuple[Point, ...] = ()
+
+
+class Pulse:
+    """Runs the rig in a thread until `stop()`. `tell(message)` is called on that thread.
+
+    Messages: `tick` (for a scope), `point`, `mark`, `beside`, `step`, `state`; see the chart.
+    """
+
+    def __init__(self, settings: Settings, tell: Callable[[dict[str, Any]], None]) -> None:
+        self.settings = settings
+        self.points: deque[Point] = deque(maxlen=_KEPT)
+        self.changes: deque[Change] = deque(maxlen=_KEPT)
+        self.first = settings
+        """Before the earliest of `changes`."""
+        self.rig: Rig | None = None
+        self.running = False
+        self._tell = tell
+        self._wanted: Settings | None = None
+        self._wake = threading.Event()
+        self._stopped = threading.Event()
+        self._lock = threading.Lock()
+        self._steps: deque[Step] = deque()
+        self._seen: list[Seen] = []
+        self._played: Future[list[Seen]] | None = None
+        self._step_until = 0.0
+        self._step_lag = 0.0
+        self._live, self._steady = Window(_LIVE), Window(_STEADY)
+        self._settled = False
+        self._changed = 0.0
+        self._lag = 0.0
+        self._busy: float | None = None
+        self._place: float | None = None
+        self._handling = 0.001
+        self._totals: deque[dict[str, Any]] = deque(maxlen=60)
+        self._expected = forecast(settings)
+        self._offset: float | None = None
+        self._next_point = 0.0
+        self._forecast_at = 0.0
+        self._playing_step: Step | None = None
+        self._thread = threading.Thread(target=self._run, name="playground", daemon=True)
+
+    def start(self) -> None:
+        """Start the processes and the load, in the background."""
+        self.running = True
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the processes; returns when they are gone. Idempotent."""
+        self._stopped.set()
+        self._wake.set()
+        if self._thread.ident is not None and self._thread is not threading.current_thread():
+            self._thread.join(15)
+
+    def turn(self, settings: Settings) -> None:
+        """Bring settings into force soon; of several within a tenth of a second only the last."""
+        with self._lock:
+            self._wanted = settings
+        self._wake.set()
+
+    def play(self, steps: Sequence[Step]) -> "Future[list[Seen]]":
+        """Turn the controls step by step; the future gives what each one showed.
+
+        It is cancelled by another call, by `leave()` and at the end.
+        """
+        self.leave()
+        future: Future[list[Seen]] = Future()
+        with self._lock:
+            self._steps = deque(steps)
+            self._seen = []
+            self._played = future
+            self._step_until = 0.0
+        self._wake.set()
+        return future
+
+    def leave(self) -> None:
+        """End what `play` began; the controls stay where they are."""
+        with self._lock:
+            played, self._played = self._played, None
+            self._steps.clear()
+        if played is not None:
+            played.cancel()
+
+    @property
+    def playing(self) -> bool:
+        """Whether steps are played."""
+        return self._played is not None
+
+    # On the thread.
+
+    def _run(self) -> None:
+        self._tell(
+            {
+                "kind": "state",
+                "state": "starting",
+                "sentence": "Starting a service, its upstream and its callers.",
+            }
+        )
+        sentence = ""
+        try:
+            with Rig(self.settings.but(remedy="none", share=0.0)) as self.rig:
+                self._turn(self.settings, first=True)
+                self._tell({"kind": "state", "state": "running", "sentence": ""})
+                self._tell({"kind": "history", "history": self.rig.history})
+                while not self._stopped.is_set():
+                    self._beat(self.rig)
+                    self._wake.wait(_BEAT)
+                    self._wake.clear()
+        except ServerError as error:
+            sentence = f"It has ended: {error}"
+        finally:
+            self.running = False
+            self.rig = None
+            self.leave()
+            self._tell({"kind": "state", "state": "stopped", "sentence": sentence})
+
+    def _beat(self, rig: Rig) -> None:
+        with self._lock:
+            wanted, self._wanted = self._wanted, None
+        if wanted is not None and wanted != self.settings:
+            self._turn(wanted)
+        self._advance()
+        now = time.monotonic()
+        due = now >= self._next_point
+        news = rig.poll(callers=due)
+        if due:
+            self._next_point = now + _POINT
+        if news.tick is not None:
+            self._lag = max(self._lag, news.tick["lag"])
+            self._step_lag = max(self._step_lag, news.tick["lag"])
+            self._tell(news.tick)
+        if news.service is not None:
+            self._measure(news.service)
+        if news.stream is not None:
+            self._hear(news.stream)
+
+    def _turn(self, settings: Settings, *, first: bool = False) -> None:
+        assert self.rig is not None
+        if settings.share and settings.how == "query":
+            self._tell({"kind": "state", "state": "waiting", "sentence": "Asking for PostgreSQL."})
+        try:
+            self.rig.turn(settings)
+        except ServerError as error:
+            said = f"{KINDS['query']} needs PostgreSQL: {error}"
+            self._tell({"kind": "state", "state": "refused", "sentence": said})
+            settings = settings.but(share=0.0)
+            self.rig.turn(settings)
+        else:
+            self._tell({"kind": "state", "state": "running", "sentence": ""})
+        before, self.settings = self.settings, settings
+        self._changed = time.monotonic()
+        self._settled = False
+        self._steady.clear()
+        self._totals.clear()
+        self._expected = forecast(settings, handling=self._handling)
+        if not first:
+            self._mark(before, settings)
+
+    def _mark(self, before: Settings, after: Settings) -> None:
+        changed = before.changes(after)
+        if not changed:
+            return
+        at = self.points[-1].at if self.points else 0.0
+        last = self.changes[-1] if self.changes else None
+        same = last is not None and set(last.changed) == set(changed) and at - last.at < _SAME
+        if last is not None and same:
+            at = last.at
+            self.changes[-1] = Change(at, changed)
+        else:
+            if len(self.changes) == self.changes.maxlen:
+                self.first = self.first.but(**self.changes[0].changed)
+            self.changes.append(Change(at, changed))
+        self._tell({"kind": "mark", "at": at, "words": in_words(changed), "same": same})
+
+    def _advance(self) -> None:
+        """Go to the next step if it is due, and book what the one before showed."""
+        with self._lock:
+            played = self._played
+            if played is None or time.monotonic() < self._step_until:
+                return
+            before = self._playing_step if self._step_until else None
+            step = self._steps.popleft() if self._steps else None
+            self._playing_step = step
+        if before is not None:
+            self._seen.append(
+                Seen(
+                    before,
+                    self._steady.figures(),
+                    self._expected,
+                    self._step_lag,
+                    tuple(self.points),
+                )
+            )
+        if step is None:
+            with self._lock:
+                self._played = None
+            self._tell({"kind": "step", "sentence": "", "last": True})
+            with suppress(Exception):  # whoever waited for it has left
+                played.set_result(self._seen)
+            return
+        self._tell(
+            {"kind": "step", "sentence": step.sentence, "settings": step.settings, "last": False}
+        )
+        if step.settings != self.settings:
+            self._turn(step.settings)
+        else:
+            self._steady.clear()
+        self._step_lag = 0.0
+        self._step_until = time.monotonic() + step.seconds
+
+    def _measure(self, totals: dict[str, Any]) -> None:
+        self._totals.append(totals)
+        first = self._totals[0]
+        seconds = totals["at"] - first["at"]
+        if totals["failed"]:
+            self._tell({"kind": "state", "state": "refused", "sentence": totals["failed"]})
+        if seconds <= 0 or totals["idle"] is None:
+            return
+        busy = max(0.0, seconds - (totals["idle"] - first["idle"]))
+        self._busy = min(1.0, busy / seconds)
+        place = self._expected.place
+        size = self._expected.places
+        if place in ("pool", "upstream", "limit"):
+            name = "limit" if place == "limit" else "pool"
+            held = totals[name]["busy_seconds"] - first[name]["busy_seconds"]
+            self._place = min(1.0, held / seconds / size)
+        elif place == "loop":
+            self._place = self._busy
+        else:
+            self._place = min(1.0, totals["threads_busy"] / size)
+        handled = totals["handled"] - first["handled"]
+        computes = self.settings.share and self.settings.how in ("cpu", "gil")
+        if handled >= _ENOUGH and not computes:
+            cost = (busy - (totals["on_loop"] - first["on_loop"])) / handled
+            self._handling += 0.05 * (min(max(cost, 0.0), 0.01) - self._handling)
+
+    def _hear(self, taken: dict[str, Any]) -> None:
+        self._live.add(taken)
+        if not self._settled and time.monotonic() - self._changed > self._settle:
+            self._settled = True
+            self._steady.clear()
+            self._totals.clear()
+        self._steady.add(taken)
+        moment = self._live.figures()
+        if moment is None:
+            return
+        if self._offset is None:
+            self._offset = taken["at"]
+        seen = self._expected
+        point = Point(
+            at=round(taken["at"] - self._offset, 3),
+            p50=_finite(moment.p50),
+            p99=_finite(moment.p99),
+            answered=moment.answered,
+            failed=moment.failed,
+            attempts=moment.attempts,
+            in_flight=moment.in_flight,
+            lag=self._lag,
+            busy=self._busy,
+            expected=seen.p99 if seen.stable else None,
+        )
+        self._lag = 0.0
+        self.points.append(point)
+        if time.monotonic() - self._forecast_at > _FORECAST:
+            self._forecast_at = time.monotonic()
+            self._expected = seen = forecast(self.settings, handling=self._handling)
+        found = rows(self._steady.figures(), seen, loop=self._busy, place=self._place)
+        self._tell({"kind": "point", "point": point.to_list(), "stable": seen.stable})
+        self._tell(
+            {"kind": "beside", "rows": [row.to_list() for row in found], "broken": seen.broken}
+        )
+
+    @property
+    def _settle(self) -> float:
+        """Seconds after a change that don't count: a short step has not a second to lose."""
+        step = self._playing_step if self.playing else None
+        return min(_SETTLE, 0.3 * step.seconds) if step is not None else _SETTLE
+
+
+def _finite(value: float) -> float | None:
+    return value if value == value else None  # noqa: PLR0124 - nan is the one that differs

@@ -1,0 +1,140 @@
+"""What the playground's controls say: the load, the work, the remedy and the limits."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Self
+
+from loopclinic.units import duration
+
+__all__ = ["KINDS", "REMEDIES", "Settings", "in_words"]
+
+KINDS: dict[str, str] = {
+    "sleep": "sleep",
+    "query": "sync query",
+    "cpu": "Python at work",
+    "gil": "C call that keeps the GIL",
+}
+"""How a request blocks: the name, and the words on the control."""
+REMEDIES: dict[str, str] = {
+    "none": "none",
+    "thread": "default thread pool",
+    "sized": "sized executor",
+    "process": "process pool",
+    "native": "native async",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One position of all controls. Times in seconds, shares from 0 to 1.
+
+    Raises:
+        ValueError: a value makes no sense; the message names it.
+    """
+
+    rate: float = 100.0
+    """Requests a second."""
+    bursts: int = 1
+    """Variance over mean of the arrivals' counts: 0 evenly spaced, 1 Poisson, n bursts of n."""
+    service: float = 0.02
+    """Mean of what a request needs of the upstream."""
+    spread: float = 0.3
+    """Standard deviation over mean of that: 0 always the same, 1 exponential."""
+    share: float = 0.0
+    """Of the requests, how many also block."""
+    block: float = 0.1
+    """How long one of them blocks."""
+    how: str = "sleep"
+    remedy: str = "none"
+    threads: int = 8
+    """Of the sized executor, or processes of the process pool."""
+    limit: int | None = None
+    """Requests that the service works on at once; the others wait in order."""
+    pool: int = 32
+    """Connections to the upstream."""
+    capacity: int = 32
+    """Requests that the upstream works on at once. As many again may wait there; more are refused."""
+    timeout: float = 2.0
+    """After which a caller gives an attempt up; the service does not notice that it left."""
+    retries: int = 0
+    """Further attempts of a request that failed, each made at once."""
+
+    def __post_init__(self) -> None:
+        for name in ("rate", "service", "block", "timeout", "threads", "pool", "capacity"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"Settings({name}={getattr(self, name)!r}): must be above zero.")
+        for name in ("bursts", "spread", "retries"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"Settings({name}={getattr(self, name)!r}): 0 or more.")
+        if not 0 <= self.share <= 1:
+            raise ValueError(f"Settings(share={self.share!r}): a share lies between 0 and 1.")
+        if self.limit is not None and self.limit < 1:
+            raise ValueError(f"Settings(limit={self.limit!r}): one or more, or None for no limit.")
+        for name, known in (("how", KINDS), ("remedy", REMEDIES)):
+            if getattr(self, name) not in known:
+                raise ValueError(
+                    f"Settings({name}={getattr(self, name)!r}): one of {', '.join(known)}."
+                )
+
+    @property
+    def places(self) -> int:
+        """Requests that can be worked on at once: the narrowest of limit, pool and upstream."""
+        return min(self.pool, self.capacity, self.limit or self.pool)
+
+    def but(self, **changes: Any) -> Self:
+        """Return these settings with some changed."""
+        return replace(self, **changes)
+
+    def changes(self, later: "Settings") -> dict[str, Any]:
+        """Return what `later` has changed, by name."""
+        return {
+            one.name: getattr(later, one.name)
+            for one in fields(self)
+            if getattr(later, one.name) != getattr(self, one.name)
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        """Build settings from JSON values.
+
+        Raises:
+            ValueError: a name or a value that no control has.
+        """
+        known = {one.name for one in fields(cls)}
+        if unknown := set(values) - known:
+            raise ValueError(f"no control named {', '.join(sorted(unknown))}.")
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise ValueError(f"not the values of controls: {error}.") from None
+
+
+def in_words(changes: Mapping[str, Any]) -> str:
+    """Return changed settings in words, short enough to stand in a plot."""
+    return ", ".join(_said(name, value) for name, value in changes.items())
+
+
+def _said(name: str, value: Any) -> str:
+    match name:
+        case "rate":
+            return f"{value:g}/s"
+        case "bursts":
+            return {0: "evenly spaced", 1: "Poisson"}.get(value, f"bursts of {value}")
+        case "service" | "block" | "timeout":
+            words = {"service": "service", "block": "blocks", "timeout": "timeout"}[name]
+            return f"{words} {duration(value)}"
+        case "spread":
+            return f"spread {value:g}"
+        case "share":
+            return f"{100 * value:.3g} % block"
+        case "how":
+            return KINDS[value]
+        case "remedy":
+            return "no remedy" if value == "none" else REMEDIES[value]
+        case "limit":
+            return "no limit" if value is None else f"limit {value}"
+    return f"{name} {value}"

@@ -40,6 +40,8 @@ def test_facts_of_a_lesson(one):
     assert set(one.requires) <= {other.number for other in lessons() if other.number < one.number}
     assert set(one.services) <= set(SERVICES)
     assert set(one.conflicts) <= set(treatments())
+    if one.conflicts:
+        assert treatments()[one.conflicts[0]] == (one.name, one.title)
 
 
 @LABS

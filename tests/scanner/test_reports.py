@@ -115,7 +115,7 @@ def test_the_notebook_shows_a_table_with_links(tree, monkeypatch):
     monkeypatch.chdir(tree)
     report = loopclinic.scan(tree, cached=False)
     shown = report._repr_html_()
-    assert "href='app.py'" in shown
+    assert "href='app.py#line=6'" in shown
     assert shown.count("<tr>") == 4
     assert "store.py:5 load calls sqlite3.connect" in shown
     assert "syntax error" in shown

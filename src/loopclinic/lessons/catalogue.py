@@ -42,9 +42,13 @@ def lesson(key: str | int) -> Lesson:
 
 
 def treatments() -> dict[str, tuple[str, str]]:
-    """Return conflict name -> (lesson name, title): the first lesson that treats it."""
+    """Return conflict name -> (lesson name, title): the lesson that names it soonest, of those the first."""
+    named = sorted(
+        (place, order, conflict, one)
+        for order, one in enumerate(lessons())
+        for place, conflict in enumerate(one.conflicts)
+    )
     found: dict[str, tuple[str, str]] = {}
-    for one in lessons():
-        for conflict in one.conflicts:
-            found.setdefault(conflict, (one.name, one.title))
+    for _, _, conflict, one in named:
+        found.setdefault(conflict, (one.name, one.title))
     return found

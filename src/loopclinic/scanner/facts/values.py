@@ -62,7 +62,8 @@ def dotted(value: Value) -> str:
     if tag == "if":
         return str(value[3])
     if tag == "a":
-        return f"{dotted(value[1])}.{value[2]}"
+        base = dotted(value[1])
+        return str(value[2]) if base in ("?", "…") else f"{base}.{value[2]}"
     if tag == "c":
         return f"{dotted(value[1])}()"
     if tag == "self":

@@ -71,11 +71,13 @@ def _finding(
 ) -> Finding:
     outcome, leaf, sure = best
     chain = survey.graph.chain(file, index, event, outcome)
-    instead = _INSTEAD.get(leaf.kind, "keep it off the loop")
+    what, instead = "blocks the loop", _INSTEAD.get(leaf.kind, "keep it off the loop")
+    if leaf.kind == "nested-loop":
+        what, instead = "fails where a loop runs", "await what it runs"
     if len(chain) == 1:
-        message = f"{leaf.name} blocks the loop: {instead}."
+        message = f"{leaf.name} {what}: {instead}."
     else:
-        message = f"{dotted(event.value)} leads to {leaf.name}, which blocks the loop: {instead}."
+        message = f"{dotted(event.value)} leads to {leaf.name}, which {what}: {instead}."
     confidence = weakest(sure, leaf.confidence)
     return survey.finding(file, index, event, leaf.kind, message, confidence, chain)
 

@@ -5,8 +5,9 @@ import os
 from pathlib import Path
 from urllib.parse import quote
 
-from loopclinic.scanner.findings import Finding
+from loopclinic.scanner.findings import CONFIDENCES, Finding
 from loopclinic.scanner.report import Report
+from loopclinic.scanner.reports.page import marked
 
 __all__ = ["table"]
 
@@ -20,9 +21,9 @@ _SHOWN = 500
 
 
 def table(report: Report) -> str:
-    """Return the table; a link opens the file in JupyterLab where it lies below its root."""
+    """Return the table; a link opens the file in JupyterLab at its line where it lies below its root."""
     heads = "".join(
-        f"<th style='cursor:pointer;text-align:left' onclick=\"{_SORT}\">{name}</th>"
+        f"<th style='cursor:pointer;text-align:left' title='sort' onclick=\"{_SORT}\">{name}</th>"
         for name in ("line", "conflict", "sure", "what", "lesson")
     )
     rows = "".join(_row(one, report) for one in report.findings[:_SHOWN])
@@ -44,32 +45,37 @@ def table(report: Report) -> str:
 
 
 def _row(one: Finding, report: Report) -> str:
-    place = f"{one.file}:{one.line}"
-    root = Path(report.root)
-    path = (root if root.is_dir() else root.parent) / one.file
-    try:
-        near = quote(Path(os.path.relpath(path)).as_posix())
-    except ValueError:  # another drive on Windows
-        near = path.as_uri()
-    what = html.escape(one.message)
+    what = marked(one.message)
     if one.through_calls:
         steps = "<br>".join(
             html.escape(f"{frame.file}:{frame.line} {frame.function} calls {frame.call}")
             for frame in one.chain
         )
         what = f"<details><summary>{what}</summary>{steps}</details>"
+    place = f"<a href='{_link(one, report)}' target=_blank>{html.escape(one.file)}:{one.line}</a>"
+    lesson = html.escape(one.lesson or "")
     cells = (
-        (f"{one.file}:{one.line:06}", f"<a href='{near}' target=_blank>{html.escape(place)}</a>"),
-        (one.kind, html.escape(one.kind)),
-        (one.confidence, one.confidence),
-        (one.message, what),
-        (one.lesson or "", html.escape(one.lesson or "")),
+        (f"{one.file}:{one.line:06}", place, "overflow-wrap:anywhere;min-width:9em"),
+        (one.kind, html.escape(one.kind), ""),
+        (str(CONFIDENCES[::-1].index(one.confidence)), one.confidence, ""),
+        (one.message, what, ""),
+        (lesson, f"<span title='{lesson}'>{lesson.partition('_')[0]}</span>", ""),
     )
     return (
         "<tr>"
         + "".join(
-            f"<td style='text-align:left' data-k=\"{html.escape(key)}\">{shown}</td>"
-            for key, shown in cells
+            f"<td style='text-align:left;{style}' data-k=\"{html.escape(key)}\">{shown}</td>"
+            for key, shown, style in cells
         )
         + "</tr>"
     )
+
+
+def _link(one: Finding, report: Report) -> str:
+    root = Path(report.root)
+    path = (root if root.is_dir() else root.parent) / one.file
+    try:
+        near = quote(Path(os.path.relpath(path)).as_posix())
+    except ValueError:  # another drive on Windows
+        near = path.as_uri()
+    return f"{near}#line={one.line - 1}"  # counted from 0 (RFC 5147), as JupyterLab's editor does

@@ -55,6 +55,10 @@ _ORDERED: tuple[tuple[str, str], ...] = (
     ("swallowed-cancellation", "Cancellation is caught and not raised again."),
     ("unbounded-gather", "Everything is started at once, without a limit."),
     ("sequential-awaits", "Independent work is awaited one piece after another."),
+    (
+        "unisolated-failure",
+        "One piece of work fails, and others that have nothing to do with it are cancelled.",
+    ),
     ("dropped-gather-results", "Errors returned by gather are never looked at."),
     (
         "lazy-init-race",

@@ -1,13 +1,18 @@
 """Right answers and half-fixes of every lesson: `fixes/NN/right_*.py`, `half_*__<conflict>.py`.
 
+Of a lab that is a folder each is a folder, too, and holds what differs from the solution, or from the
+right answer that its `base.txt` names.
+
 `make test` takes the verdict of each; of those in `fixes/NN/more/`, only `make prove` does.
 """
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from loopclinic.checks.checking import check_lesson
 from loopclinic.lessons import Lesson, lessons
 
 FIXES = Path(__file__).parent / "fixes"
@@ -30,15 +35,34 @@ class Case:
     def name(self) -> str:
         return f"{self.lesson.number}-{self.file.stem}"
 
+    def laid_out(self, room: Path) -> Path:
+        """The file to check: of a folder, one put together in `room`."""
+        return laid_out(self.file, self.lesson, room) if self.file.is_dir() else self.file
 
-def cases(number: str | None = None, *, more: bool = False) -> list[Case]:
+
+def laid_out(fix: Path, one: Lesson, room: Path) -> Path:
+    assert one.shipped is not None
+    solution, whole = ROOT / "solutions" / one.shipped.name, room / fix.name
+    layers = [solution] if fix == solution else [solution, fix]
+    base = fix / "base.txt"
+    if base.exists():
+        layers.insert(1, FIXES / one.number / base.read_text().strip())
+    for layer in layers:
+        left_out = shutil.ignore_patterns("__pycache__", "base.txt")
+        shutil.copytree(layer, whole, dirs_exist_ok=True, ignore=left_out)
+    return whole
+
+
+def cases(*, more: bool = False) -> list[Case]:
     found = []
     for one in lessons():
-        if one.shipped is None or number not in (None, one.number):
+        if one.shipped is None:
             continue
         found.append(Case(one, ROOT / "solutions" / one.shipped.name, passes=True, conflict=None))
         folder = FIXES / one.number
-        for path in sorted(folder.rglob("*.py") if more else folder.glob("*.py")):
+        pattern = "[!_]*_*" if one.shipped.is_dir() else "*.py"
+        rooms = (folder, folder / "more") if more else (folder,)
+        for path in sorted(path for room in rooms for path in room.glob(pattern)):
             kind, _, rest = path.stem.partition("_")
             if kind == "right":
                 found.append(Case(one, path, passes=True, conflict=None))
@@ -53,5 +77,12 @@ def cases(number: str | None = None, *, more: bool = False) -> list[Case]:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "case" in metafunc.fixturenames:
         more = metafunc.definition.get_closest_marker("prove") is not None
-        found = cases(getattr(metafunc.module, "NUMBER", None), more=more)
+        found = cases(more=more)
         metafunc.parametrize("case", found, ids=[case.name for case in found])
+
+
+@pytest.fixture(scope="module")
+def as_shipped(request):
+    """The verdict of the lab that ships with the module's LESSON."""
+    one = request.module.LESSON
+    return check_lesson(one, file=one.shipped, seed=1)

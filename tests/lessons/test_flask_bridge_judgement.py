@@ -1,12 +1,12 @@
 """The judgement of lab 03, on facts made up: which conflict is named, and which is not."""
 
-import copy
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 
+from loopclinic.lessons.flask_bridge import LESSON
 from loopclinic.lessons.flask_bridge.judgement import judge, praise
-from loopclinic.lessons.lesson import Trial
+from tests.lessons.trials import trial
 
 PLACE = {"file": "lab.py", "line": 7, "code": "future.result()"}
 
@@ -63,14 +63,7 @@ FACTS = {
 
 
 def _trial(**changes):
-    facts = copy.deepcopy(FACTS)
-    for path, value in changes.items():
-        *steps, last = path.split("__")
-        where = facts
-        for step in steps:
-            where = where[step]
-        where[last] = value
-    return Trial(lesson="03_flask_bridge", seed=1, facts=facts, lab=Path("lab.py"))
+    return trial(LESSON, FACTS, **changes)
 
 
 def _judged(**changes):
@@ -167,7 +160,7 @@ def test_what_does_not_open_is_the_only_reason():
 
 
 def test_a_lab_that_stores_nothing_is_judged_by_its_load_alone():
-    trial = _trial(load__refused={"500": 8}, load__errors=[_error("ValueError: what")])
-    facts = {name: trial.facts[name] for name in ("opening", "load")}
-    (reason,) = judge(Trial(lesson=trial.lesson, seed=1, facts=facts, lab=trial.lab))
+    whole = _trial(load__refused={"500": 8}, load__errors=[_error("ValueError: what")])
+    facts = {name: whole.facts[name] for name in ("opening", "load")}
+    (reason,) = judge(replace(whole, facts=facts))
     assert "ValueError: what" in reason.sentence

@@ -1,12 +1,10 @@
 """The judgement of lab 02, on facts made up: which conflict is named, and which is not."""
 
-import copy
-from pathlib import Path
-
 import pytest
 
-from loopclinic.lessons.lesson import Trial
+from loopclinic.lessons.sync_database import LESSON
 from loopclinic.lessons.sync_database.judgement import judge, praise
+from tests.lessons.trials import trial
 
 PLACE = {"file": "lab.py", "line": 7, "code": "do()"}
 FINE = {"opening": None, "closing": None, "stuck": None, "left": []}
@@ -65,14 +63,7 @@ def _facts():
 
 
 def _judged(**changes):
-    facts = copy.deepcopy(_facts())
-    for path, value in changes.items():
-        *steps, last = path.split("__")
-        where = facts
-        for step in steps:
-            where = where[step]
-        where[last] = value
-    return judge(Trial(lesson="02_sync_database", seed=1, facts=facts, lab=Path("lab.py")))
+    return judge(trial(LESSON, _facts(), **changes))
 
 
 def _stall(seconds, conflict="blocking-db"):
@@ -81,8 +72,7 @@ def _stall(seconds, conflict="blocking-db"):
 
 def test_a_lab_that_keeps_its_contract_has_no_reasons():
     assert _judged() == []
-    trial = Trial(lesson="02_sync_database", seed=1, facts=_facts(), lab=Path("lab.py"))
-    assert "10 audits shared 6 connections" in praise(trial)
+    assert "10 audits shared 6 connections" in praise(trial(LESSON, _facts()))
 
 
 @pytest.mark.parametrize(

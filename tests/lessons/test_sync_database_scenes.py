@@ -16,19 +16,18 @@ from loopclinic.lessons.sync_database.cancels import cancelled
 from loopclinic.lessons.sync_database.hangs import hang
 from loopclinic.lessons.sync_database.observer import Observer
 from loopclinic.lessons.sync_database.pools import opened
-from loopclinic.lessons.sync_database.race import order, race
+from loopclinic.lessons.sync_database.race import race
 from loopclinic.lessons.sync_database.records import (
     answer_to,
     companies,
     draw,
     enter,
     lay_out,
-    mine,
-    named,
 )
 from loopclinic.lessons.sync_database.scenes import patient
 from loopclinic.lessons.sync_database.slow_line import SlowLine
 from loopclinic.servers.postgres import postgres
+from loopclinic.servers.postgres_monitor import mine, named
 
 
 @pytest.fixture
@@ -67,7 +66,7 @@ def test_no_two_queries_share_a_text():
 
 @pytest.mark.parametrize("dsn_", ["postgresql://h/d", "postgresql://h/d?sslmode=disable"])
 def test_a_name_is_added_to_an_address(dsn_):
-    assert psycopg.conninfo.conninfo_to_dict(named(dsn_, "a b"))["application_name"] == "a b"
+    assert psycopg.conninfo.conninfo_to_dict(named(dsn_, "a b"))["application_name"] == mine("a b")
 
 
 # The observer.
@@ -147,7 +146,7 @@ async def test_a_hang_is_named_within_a_tenth_of_a_second(dsn, observer, wanted,
     assert found.end.startswith(error)
     assert error in str(found)
     assert error in found._repr_html_()
-    assert observer.sessions(mine("hang")) == []
+    assert observer.sessions("hang") == []
 
 
 @pytest.mark.slow
@@ -168,7 +167,7 @@ async def test_interrupted_in_a_transaction_a_cell_leaves_nothing(dsn, observer)
             raise asyncio.CancelledError  # what an interrupted cell's await raises
 
     await hang(interrupted, dsn, [1], connections=1, title="it", patience=1.0)
-    assert observer.sessions(mine("hang")) == []
+    assert observer.sessions("hang") == []
     assert observer.rows("select mentions from companies where id = 1") == [(0,)]
 
 
@@ -205,7 +204,3 @@ def test_race_tells_the_blocking_one_from_the_native_one(dsn):
     assert found["native"].typical("rate") <= 1.1 * found.bound
     with pytest.raises(KeyError, match="there are blocking, native"):
         found["asyncpg"]
-
-
-def test_everybody_is_first_now_and_then():
-    assert [order(number, 3) for number in range(3)] == [[0, 1, 2], [1, 2, 0], [2, 0, 1]]

@@ -7,12 +7,12 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping
-from types import TracebackType
 from typing import Any, ClassVar, Self
 
 import cloudpickle
 
 from loopclinic.servers.process import ServerError, ServerProcess
+from loopclinic.servers.twin import Twin
 
 __all__ = ["ServerError", "WsgiServer"]
 
@@ -20,7 +20,7 @@ _ASK = 5.0
 _PERIOD = 0.02
 
 
-class WsgiServer:
+class WsgiServer(Twin["WsgiServer"]):
     """Serves what `target(**options)` returns: `with` and `async with` start it, `url` is where.
 
     That is a WSGI application, or an object with one as `app`, and, where it has them, `close()`,
@@ -155,27 +155,9 @@ class WsgiServer:
         """Do as `close` does, without blocking the loop."""
         await self._process.close_async()
 
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return await self.start_async()
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close_async()
+    def given(self) -> Self:
+        """Return itself."""
+        return self
 
 
 def packed(target: Callable[..., Any]) -> str:

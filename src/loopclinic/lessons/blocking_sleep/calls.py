@@ -2,10 +2,8 @@
 
 import asyncio
 import inspect
-import linecache
 import sys
 import threading
-import traceback
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -15,7 +13,7 @@ from typing import Any, Self
 
 from aiohttp import ClientSession
 
-from loopclinic.probe import user_code
+from loopclinic.lessons.whereabouts import Place, line_at, raised_at, waits_at
 
 __all__ = ["Call", "Ending", "Watch", "settle"]
 
@@ -37,7 +35,7 @@ class Ending:
     error: str = ""
     """The exception's class, and its base classes' names, separated by blanks."""
     message: str = ""
-    place: dict[str, Any] | None = None
+    place: Place | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values."""
@@ -82,27 +80,13 @@ class Call:
             plain = value if isinstance(value, str) else repr(value)[:200]
             return Ending("returned", seconds, value=plain)
         names = " ".join(kind.__name__ for kind in type(error).__mro__)
-        steps = traceback.walk_tb(error.__traceback__)
-        return Ending("raised", seconds, error=names, message=str(error)[:300], place=_place(steps))
+        return Ending(
+            "raised", seconds, error=names, message=str(error)[:300], place=raised_at(error)
+        )
 
-    def place(self) -> dict[str, Any] | None:
+    def place(self) -> Place | None:
         """Return the learner's innermost line that this call waits at, or None."""
-        steps: list[tuple[FrameType, int]] = []
-        coro: Any = self.task.get_coro()
-        while coro is not None and len(steps) < 1000:  # noqa: PLR2004 - a recursion has an end
-            for kind in ("cr", "gi", "ag"):
-                frame = getattr(coro, f"{kind}_frame", None)
-                if frame is not None:
-                    steps.append((frame, frame.f_lineno or 0))
-            coro = next(
-                (
-                    inner
-                    for name in ("cr_await", "gi_yieldfrom", "ag_await")
-                    if (inner := getattr(coro, name, None)) is not None
-                ),
-                None,
-            )
-        return _place(steps)
+        return waits_at(self.task)
 
 
 async def settle(calls: Iterable[Call], cap: float) -> dict[Call, Ending]:
@@ -145,12 +129,12 @@ class Watch:
             await _wait([self._task])
 
     @property
-    def place(self) -> dict[str, Any] | None:
+    def place(self) -> Place | None:
         """The learner's line at which most of the waiting was done, or None."""
         if not self.places:
             return None
         (file, line), _ = self.places.most_common(1)[0]
-        return {"file": file, "line": line, "code": linecache.getline(file, line).strip()}
+        return line_at(file, line)
 
     async def _look(self) -> None:
         while True:
@@ -168,15 +152,3 @@ def _nested(frame: FrameType | None) -> bool:
         depth += frame.f_code.co_name == "_run_once"
         frame = frame.f_back
     return depth > 1
-
-
-def _place(steps: Iterable[tuple[FrameType, int]]) -> dict[str, Any] | None:
-    found = None
-    for frame, line in steps:
-        file = frame.f_code.co_filename
-        if user_code(file) and file != __file__:
-            found = (file, line)
-    if found is None:
-        return None
-    file, line = found
-    return {"file": file, "line": line, "code": linecache.getline(file, line).strip()}

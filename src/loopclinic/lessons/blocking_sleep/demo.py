@@ -6,6 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from loopclinic.lessons.blocking_sleep import LESSON, ladder
+from loopclinic.lessons.terminal import begin, end
 from loopclinic.load import Load, Variant, Vitals, drive
 from loopclinic.load.variant import Target
 from loopclinic.probe import Probe
@@ -20,11 +21,11 @@ LOAD = Load(rate=30, seconds=4, payloads=ladder.PAYLOADS, seed=1)
 
 async def demo(console: Console) -> None:
     """Drive the blocking retry and the mended one on this process's own loop, and show both."""
-    console.print()
-    console.print(Text(f"{LESSON.number}  {LESSON.title}", style="bold"))
-    console.print(
+    begin(
+        console,
+        LESSON,
         f"{LOAD.rate:g} callers a second for {LOAD.seconds:g} s, all on one event loop. "
-        "One in ten has to try again, twice;\nthe other nine should never notice.\n"
+        "One in ten has to try again, twice;\nthe other nine should never notice.",
     )
     async with FaultyUpstream(**ladder.DIALS) as upstream:
         setup = ladder.upstream_session(upstream.url)
@@ -43,11 +44,7 @@ async def demo(console: Console) -> None:
     if worst is not None and worst.line is not None:
         console.print(f"The line that everybody waited for: {worst.where}", highlight=False)
         console.print(Text(f"    {(worst.code or '').partition('  #')[0]}", style="italic"))
-    console.print(
-        f"\nMend it yourself: labs/{LESSON.name}.py, judged by "
-        f"[bold]loopclinic check {LESSON.number}[/bold].\n",
-        highlight=False,
-    )
+    end(console, LESSON)
 
 
 async def _act(

@@ -31,17 +31,17 @@ class _Run(NamedTuple):
         return max((later.count(column) for column in set(later)), default=0)
 
 
-async def herd(*ways: Transcribe, capacity: int = 4, latency: float = 0.02) -> Drawing:
+async def herd(*ways: Transcribe) -> Drawing:
     """Let 40 callers fail together, each way, and draw when they come back, as the service saw it.
 
-    The service sends everybody away once; then it serves `capacity` requests at a time, `latency`
-    seconds each, and answers one more by 429.
+    The service sends everybody away once; then it serves four requests at a time, 20 ms each, and
+    answers one more by 429.
     """
     runs = []
     async with FaultyUpstream() as upstream:
         for way in ways:
             await upstream.reset()
-            await upstream.set(capacity=capacity, latency=latency, fail_first=1, retry_after=0)
+            await upstream.set(capacity=4, latency=0.02, fail_first=1, retry_after=0)
             connector = aiohttp.TCPConnector(limit=0)
             async with aiohttp.ClientSession(upstream.url, connector=connector) as session:
                 clips = [f"{way.__name__} {number}".encode() for number in range(CALLERS)]

@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from loopclinic.conflicts import CONFLICTS
 from loopclinic.lessons.blocking_sleep import LESSON
 from loopclinic.lessons.blocking_sleep.promises import cancellation, deadlines, refusals, results
-from loopclinic.lessons.blocking_sleep.wording import at, raised, span
+from loopclinic.lessons.blocking_sleep.wording import raised
 from loopclinic.lessons.lesson import Trial
+from loopclinic.lessons.ranking import ranked
+from loopclinic.lessons.wording import at, span
 from loopclinic.verdict import Reason
 
 __all__ = ["judge", "praise"]
@@ -42,8 +43,7 @@ def judge(trial: Trial) -> list[Reason]:
     if any(reason.conflict == "swallowed-cancellation" for reason in reasons):
         # A deadline ends a call by cancelling what it waits for: it can't work before that does.
         reasons = [reason for reason in reasons if reason.conflict != "missing-deadline"]
-    order = {reason: number for number, reason in enumerate(reasons)}
-    return sorted(order, key=lambda reason: (_rank(reason), order[reason]))
+    return ranked(reasons)
 
 
 def praise(trial: Trial) -> str:
@@ -55,13 +55,6 @@ def praise(trial: Trial) -> str:
         f"Callers who never had to retry took {span(crowd['healthy_p90'])} "
         f"(p90; as shipped {span(shipped['healthy_p90'])})."
     )
-
-
-def _rank(reason: Reason) -> int:
-    # A wrong result comes before every conflict but those that keep the loop itself.
-    if reason.conflict is None:
-        return CONFLICTS["missing-deadline"].rank
-    return CONFLICTS[reason.conflict].rank
 
 
 # The loop itself.

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from loopclinic.lessons.blocking_sleep import LESSON
-from loopclinic.lessons.blocking_sleep.wording import at, count, ended, is_error, raised, span
+from loopclinic.lessons.blocking_sleep.wording import ended, is_error, raised
+from loopclinic.lessons.wording import at, count, span
 from loopclinic.verdict import Reason
 
 __all__ = ["cancellation", "deadlines", "refusals", "results"]

@@ -14,8 +14,9 @@ import aiohttp
 
 from loopclinic.lessons.blocking_sleep import LESSON
 from loopclinic.lessons.blocking_sleep.calls import Call, Ending, Watch, settle
-from loopclinic.lessons.blocking_sleep.crowd import Crowd, mean_waits
+from loopclinic.lessons.blocking_sleep.crowd import mean_waits
 from loopclinic.lessons.blocking_sleep.stalls import told
+from loopclinic.lessons.blocking_sleep.surroundings import Surroundings
 from loopclinic.lessons.lesson import Stage
 from loopclinic.probe import Probe
 from loopclinic.servers import Upstream, transcript_of
@@ -31,9 +32,6 @@ _STALL = 0.02
 _BUSY = LESSON.budgets["busy"].limit
 """Share of the time: from here on, what can only be shown on a free loop is left out."""
 _LAG, _CANCEL, _DEADLINE = (LESSON.budgets[name].limit for name in ("lag", "cancel", "deadline"))
-_IN_TIME = 6.0
-"""Seconds after which nothing is measured twice, or at length: a verdict takes 15 s at most."""
-
 _CROWD, _HEALTHY = 100, 30
 _FEW = [False, False, True, False, False, False, True, False, False, False]
 """Whether each of ten callers has to try again: those that come after pay for it."""
@@ -57,24 +55,7 @@ async def rehearse(lab: ModuleType, stage: Stage) -> None:
         executor.shutdown(wait=False, cancel_futures=True)
 
 
-class _Rehearsal:
-    def __init__(
-        self,
-        lab: ModuleType,
-        stage: Stage,
-        upstream: Upstream,
-        session: aiohttp.ClientSession,
-        probe: Probe,
-    ) -> None:
-        self.lab = lab
-        self.stage = stage
-        self.upstream = upstream
-        self.session = session
-        self.probe = probe
-        self.began = _perf_counter()
-        self.nested = False
-        self.crowd = Crowd(stage.rng, upstream, session, probe)
-
+class _Rehearsal(Surroundings):
     async def run(self) -> None:
         await self.warm_up()
         plain = await self.plain()
@@ -89,27 +70,6 @@ class _Rehearsal:
         if not blocked:
             await self.endless()
         await self.crowds(blocked=blocked)
-
-    # What a call is made of.
-
-    def clips(self, count: int) -> list[bytes]:
-        """Return clips never seen before."""
-        rng = self.stage.rng
-        return [rng.randbytes(rng.randrange(200, 2000)) for _ in range(count)]
-
-    def call(self, clip: bytes, **options: float) -> Call:
-        return Call(self.lab, self.session, clip, **options)
-
-    async def dials(self, **dials: Any) -> None:
-        await self.upstream.reset()
-        await self.upstream.set(**dials)
-
-    async def warm_up(self) -> None:
-        """Make what is made once: connections, codecs, lazy imports of the client."""
-        await self.dials()
-        self.stage.step("the first connection")
-        async with self.session.get("/warm-up") as answer:
-            await answer.read()
 
     # Behavior, one call or a few at a time.
 
@@ -225,9 +185,6 @@ class _Rehearsal:
         await self.cancel("cancelled_wait", doomed)
         await self.deadlines("endless", bounded, 0.4)
 
-    def calls(self, count: int, **options: float) -> list[Call]:
-        return [self.call(clip, **options) for clip in self.clips(count)]
-
     async def deadlines(self, name: str, calls: Sequence[Call], deadline: float) -> None:
         """Wait for calls that should be over after `deadline` seconds, and no longer than is allowed."""
         left = max(0.0, _DEADLINE * deadline - (_perf_counter() - calls[0].began))
@@ -317,10 +274,6 @@ class _Rehearsal:
                 "new_threads": yours["threads"],
             },
         )
-
-    def in_time(self) -> bool:
-        """Whether there is time left for more than the least."""
-        return _perf_counter() - self.began < _IN_TIME
 
 
 def _rank(ending: Ending) -> tuple[bool, bool, float]:

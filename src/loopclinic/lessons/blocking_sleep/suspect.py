@@ -10,13 +10,13 @@ import json
 import logging
 import sys
 import time
-from importlib.util import module_from_spec, spec_from_file_location
 from types import ModuleType, TracebackType
 from typing import Any, Self
 
 import aiohttp
 
 from loopclinic.lessons.blocking_sleep import LESSON
+from loopclinic.lessons.opinions import load_shipped
 
 BACKOFF = 0.3
 DUMP_AFTER = 0.15
@@ -53,19 +53,8 @@ class _Session:
         return _Answer()
 
 
-def _lab() -> ModuleType:
-    assert LESSON.shipped is not None
-    spec = spec_from_file_location("lab", LESSON.shipped)
-    assert spec is not None
-    assert spec.loader is not None
-    lab = module_from_spec(spec)
-    spec.loader.exec_module(lab)
-    return lab
-
-
-async def main() -> None:
+async def main(lab: ModuleType) -> None:
     """Transcribe one clip, with one retry."""
-    lab = _lab()
     faulthandler.dump_traceback_later(DUMP_AFTER)
     began, busy = time.perf_counter(), time.process_time()
     await lab.transcribe(_Session(), b"clip", backoff=BACKOFF)
@@ -76,4 +65,4 @@ async def main() -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(format="%(name)s: %(message)s", stream=sys.stdout)
-    asyncio.run(main())
+    asyncio.run(main(load_shipped(LESSON)))

@@ -1,16 +1,11 @@
-"""Numbers, places and endings, as a reason says them."""
+"""Endings, as a reason says them."""
 
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["at", "count", "ended", "is_error", "raised", "span"]
+from loopclinic.lessons.wording import span
 
-
-def at(place: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the fields `file` and `line` of a reason; none if the place is unknown."""
-    if place is None:
-        return {}
-    return {"file": place["file"], "line": place["line"]}
+__all__ = ["ended", "is_error", "raised"]
 
 
 def is_error(ending: Mapping[str, Any], error: str) -> bool:
@@ -35,13 +30,3 @@ def ended(ending: Mapping[str, Any]) -> str:
             return "was cancelled"
         case _:
             return f"was not over after {span(ending['seconds'])}"
-
-
-def span(seconds: float) -> str:
-    """Return seconds in words: `1.2 s`, `340 ms`."""
-    return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms"
-
-
-def count(number: int, one: str) -> str:
-    """Return `1 request`, `2 requests`."""
-    return f"{number} {one}{'s' * (number != 1)}"

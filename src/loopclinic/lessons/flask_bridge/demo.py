@@ -11,19 +11,18 @@ from loopclinic.lessons.flask_bridge import LESSON, ladder
 from loopclinic.lessons.flask_bridge.deploy import RATE, Deploy, deploy
 from loopclinic.lessons.flask_bridge.race import Race, race
 from loopclinic.lessons.flask_bridge.scenes import deliveries
+from loopclinic.lessons.terminal import BAD, GOOD, begin, end
 
 __all__ = ["demo"]
-
-_STUCK, _FREE = "bold #D55E00", "bold #009E73"  # Okabe-Ito: told apart by everybody
 
 
 async def demo(console: Console) -> None:
     """Deploy two ways under load and count what is lost; then measure two ways to wait."""
-    console.print()
-    console.print(Text(f"{LESSON.number}  {LESSON.title}", style="bold"))
-    console.print(
+    begin(
+        console,
+        LESSON,
         f"Delivery statuses arrive at Flask, {RATE:.0f} a second; the code that stores them is\n"
-        "asynchronous. In the middle of the load comes SIGTERM.\n"
+        "asynchronous. In the middle of the load comes SIGTERM.",
     )
     dsn = await deliveries()
     for way, what in (
@@ -36,18 +35,14 @@ async def demo(console: Console) -> None:
     found = await asyncio.to_thread(race, dsn, *ways, rounds=2, seconds=0.6)
     console.print(_table(found))
     console.print(found.sentence, highlight=False)
-    console.print(
-        f"\nMend it yourself: labs/{LESSON.name}.py, judged by "
-        f"[bold]loopclinic check {LESSON.number}[/bold].\n",
-        highlight=False,
-    )
+    end(console, LESSON)
 
 
 def _show(console: Console, run: Deploy) -> None:
     console.print(
         Text(
             f"    {run.promised} answered 204, {run.lost} of them lost",
-            style=_STUCK if run.lost else _FREE,
+            style=BAD if run.lost else GOOD,
         )
     )
     console.print(

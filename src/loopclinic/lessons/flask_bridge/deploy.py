@@ -11,13 +11,15 @@ from typing import Any
 
 from loopclinic.lessons.drawing import Drawing, span
 from loopclinic.lessons.flask_bridge.ladder import COSTS
-from loopclinic.lessons.flask_bridge.ledger import Ledger, named
+from loopclinic.lessons.flask_bridge.ledger import Ledger
 from loopclinic.lessons.flask_bridge.provider import Delivery, Provider
-from loopclinic.lessons.flask_bridge.serving import Way, name_of, served
+from loopclinic.lessons.flask_bridge.serving import Way, served
 from loopclinic.lessons.flask_bridge.timeline import timeline
 from loopclinic.lessons.flask_bridge.updates import DEMO_SECRET, draw
 from loopclinic.lessons.flask_bridge.watching import Sample, Watch
 from loopclinic.lessons.prediction import Prediction
+from loopclinic.lessons.rounds import name_of
+from loopclinic.servers.postgres_monitor import named
 from loopclinic.servers.wsgi import WsgiServer
 
 __all__ = ["RATE", "Deploy", "deploy", "deploys", "score"]

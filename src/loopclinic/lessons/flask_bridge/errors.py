@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from loopclinic.lessons.flask_bridge.wording import at
+from loopclinic.lessons.wording import at
 from loopclinic.verdict import Reason
 
 __all__ = ["failed", "root"]

@@ -3,13 +3,14 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from loopclinic.conflicts import CONFLICTS
 from loopclinic.lessons.flask_bridge import LESSON
 from loopclinic.lessons.flask_bridge.errors import failed, root
 from loopclinic.lessons.flask_bridge.promises import FEW, standstill
 from loopclinic.lessons.flask_bridge.promises import end as at_end
-from loopclinic.lessons.flask_bridge.wording import at, count, refusals, span
+from loopclinic.lessons.flask_bridge.wording import refusals
 from loopclinic.lessons.lesson import Trial
+from loopclinic.lessons.ranking import ranked
+from loopclinic.lessons.wording import at, count, span
 from loopclinic.verdict import Reason
 
 __all__ = ["LEFTOVERS_JUDGED", "judge", "praise"]
@@ -35,8 +36,7 @@ def judge(trial: Trial) -> list[Reason]:
         still, end = facts["standstill"], facts["end"]
         reasons += standstill(still) if not broken else ()
         reasons += at_end(end, still, blocked=bool(broken))
-    order = {reason: number for number, reason in enumerate(reasons)}
-    return sorted(order, key=lambda reason: (_rank(reason), order[reason]))
+    return ranked(reasons)
 
 
 def praise(trial: Trial) -> str:
@@ -47,13 +47,6 @@ def praise(trial: Trial) -> str:
         f"standstill, {still['sessions']} connections waited, and 503 came after "
         f"{span(still['seconds'])}. Of {end['promised']} webhooks under way at SIGTERM none was lost."
     )
-
-
-def _rank(reason: Reason) -> int:
-    # What is wrong in the tables comes before every conflict but those of the loop itself.
-    if reason.conflict is None:
-        return CONFLICTS["missing-deadline"].rank
-    return CONFLICTS[reason.conflict].rank
 
 
 def _opening(trouble: Facts | None) -> Iterator[Reason]:

@@ -5,7 +5,8 @@ from typing import Any
 
 from loopclinic.lessons.flask_bridge import LESSON
 from loopclinic.lessons.flask_bridge.errors import failed, root
-from loopclinic.lessons.flask_bridge.wording import at, count, refusals, span
+from loopclinic.lessons.flask_bridge.wording import refusals
+from loopclinic.lessons.wording import at, count, span
 from loopclinic.verdict import Reason
 
 __all__ = ["FEW", "end", "standstill"]

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 from loopclinic.lessons.drawing import Drawing, span
 from loopclinic.lessons.flask_bridge.ladder import COSTS
-from loopclinic.lessons.flask_bridge.ledger import named
-from loopclinic.lessons.flask_bridge.serving import THREADS, Way, name_of, served
+from loopclinic.lessons.flask_bridge.serving import THREADS, Way, served
 from loopclinic.lessons.flask_bridge.watching import Watch
+from loopclinic.lessons.rounds import Rounds, called, name_of
+from loopclinic.load.interleave import order
 from loopclinic.load.progress import Progress
+from loopclinic.servers.postgres_monitor import named
 from loopclinic.servers.process import ServerProcess
 
 if TYPE_CHECKING:
@@ -23,20 +25,8 @@ BOUND = "record, no web"
 
 
 @dataclass(frozen=True)
-class Runner:
+class Runner(Rounds):
     """One way's rounds: `rate` (webhooks a second), `p50` and `p99` (s), `failed`, threads, connections."""
-
-    name: str
-    rounds: tuple[dict[str, float], ...]
-
-    def typical(self, figure: str) -> float:
-        """Return the median of a figure."""
-        return median(one[figure] for one in self.rounds)
-
-    def spread(self, figure: str) -> tuple[float, float]:
-        """Return the least and the most of a figure."""
-        values = [one[figure] for one in self.rounds]
-        return min(values), max(values)
 
     def __str__(self) -> str:
         least, most = self.spread("rate")
@@ -62,10 +52,7 @@ class Race:
         Raises:
             KeyError: there is none; the message lists those there are.
         """
-        for one in self.runners:
-            if one.name == name:
-                return one
-        raise KeyError(f"no {name!r}: there are {', '.join(one.name for one in self.runners)}.")
+        return called(name, self.runners)
 
     def times(self, figure: str, name: str, against: str) -> tuple[float, ...]:
         """Return, round by round, how many times `against`'s figure this one's is."""
@@ -142,16 +129,16 @@ def race(
         for process in processes:
             process.start()
         for number in range(rounds):
-            for place, index in enumerate(_order(number, len(ways))):
+            for place, index in enumerate(order(number, len(ways))):
                 name = name_of(ways[index])
                 shown.say(f"Round {number + 1} of {rounds}, {place + 1} of {len(ways)}: {name}")
-                order = {
+                message = {
                     "url": servers[index].url,
                     "at_once": THREADS,
                     "seconds": seconds,
                     "label": f"{name}-{number}",
                 }
-                pending = provider.submit(order)
+                pending = provider.submit(message)
                 with Watch(servers[index].pid, dsn, name) as watch:
                     row = pending.result(30 + seconds)
                 most = {kind: float(watch.most(kind)) for kind in ("threads", "connections")}
@@ -172,9 +159,3 @@ def race(
         Runner(name_of(way), tuple(rows)) for way, rows in zip(ways, found, strict=True)
     )
     return Race(runners, Runner(BOUND, tuple(bounds)))
-
-
-def _order(number: int, count: int) -> list[int]:
-    """Return whose turn it is in a round: everybody is first now and then."""
-    turn = number % count
-    return [*range(turn, count), *range(turn)]

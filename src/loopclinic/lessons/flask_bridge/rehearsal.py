@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -14,7 +15,6 @@ from loopclinic.lessons.flask_bridge.provider import Delivery, Provider
 from loopclinic.lessons.flask_bridge.surroundings import GRACE, SIZE, THREADS, Surroundings
 from loopclinic.lessons.flask_bridge.updates import forge, lay_out
 from loopclinic.lessons.lesson import Stage
-from loopclinic.servers.process import ServerError
 from loopclinic.servers.wsgi import WsgiServer
 
 __all__ = ["rehearse"]
@@ -52,18 +52,13 @@ async def rehearse(lab: ModuleType, stage: Stage) -> None:
 class _Rehearsal(Surroundings):
     async def run(self) -> None:
         self.stage.step("starting the server")
-        opening: dict[str, Any] | None = None
         async with AsyncExitStack() as stack:
             serving = self.server("serving", _TIMEOUT)
             ending = self.server("ending", _PATIENT)
             for one in (serving, ending):
                 stack.push_async_callback(one.close_async)
                 one.launch()
-            try:
-                await serving.start_async()
-                await ending.start_async()
-            except ServerError as error:
-                opening = self.of_start(error)
+            opening = await self.start(serving, ending)
             self.stage.fact("opening", opening)
             if opening is not None:
                 return
@@ -203,7 +198,7 @@ class _Rehearsal(Surroundings):
                 # carried out all the same, since PostgreSQL does not look whether anybody still
                 # listens: that would be luck, not care.
                 await server.close_async()
-                await self.outside(self.ledger.end, "ending")
+                await self.outside(partial(self.ledger.end, within=1.0), "ending")
         if phase != "closed":
             state = await self._closed(server)
         found["seconds"] = _perf_counter() - terminated

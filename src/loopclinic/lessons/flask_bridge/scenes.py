@@ -1,8 +1,5 @@
 """Everything that the notebook shows, under one name, and the database it needs."""
 
-import asyncio
-import atexit
-
 from loopclinic.lessons.drawing import Drawing
 from loopclinic.lessons.flask_bridge.deploy import deploy, score
 from loopclinic.lessons.flask_bridge.diagnosis import diagnose
@@ -12,8 +9,8 @@ from loopclinic.lessons.flask_bridge.patched import patched
 from loopclinic.lessons.flask_bridge.race import race
 from loopclinic.lessons.flask_bridge.standstill import standstill
 from loopclinic.lessons.flask_bridge.updates import lay_out
+from loopclinic.lessons.kernel_database import KernelDatabase
 from loopclinic.lessons.prediction import Prediction
-from loopclinic.servers.postgres import Database, database
 
 __all__ = [
     "Drawing",
@@ -30,19 +27,9 @@ __all__ = [
     "two_loops",
 ]
 
-_running: list[Database] = []
+_DELIVERIES = KernelDatabase("deliveries", lay_out)
 
 
 async def deliveries() -> str:
     """Return the address of a database with messages and updates; it ends with the kernel."""
-    if not _running:
-        one = database("deliveries")
-        await one.start_async()
-        try:
-            await asyncio.to_thread(lay_out, one.dsn)
-        except BaseException:
-            await one.close_async()
-            raise
-        atexit.register(one.close)
-        _running.append(one)
-    return _running[0].dsn
+    return await _DELIVERIES.address()

@@ -8,9 +8,10 @@ from typing import Any
 from flask import Flask, request
 
 from loopclinic.lessons.flask_bridge.updates import DEMO_SECRET, PATH, SIGNATURE, genuine
+from loopclinic.lessons.rounds import name_of
 from loopclinic.servers.wsgi import WsgiServer
 
-__all__ = ["THREADS", "FrameworkServer", "Receiving", "Way", "name_of", "served"]
+__all__ = ["THREADS", "FrameworkServer", "Receiving", "Way", "served"]
 
 Way = Callable[[str], Any]
 """`way(dsn)` returns an object with `store(update)`, and `close()` if it is to be closed."""
@@ -85,8 +86,3 @@ def served(way: Way, dsn: str, *, grace: float = 5.0) -> WsgiServer:
     return server(
         target, {"dsn": dsn}, threads=THREADS, grace=grace, label=f"the server of {name_of(way)}"
     )
-
-
-def name_of(way: Way) -> str:
-    """Return what tables call a way."""
-    return str(getattr(way, "__name__", type(way).__name__))

@@ -9,10 +9,13 @@ from typing import NamedTuple
 import aiohttp
 
 from loopclinic.lessons.drawing import Drawing, span
-from loopclinic.lessons.flask_bridge.ledger import Ledger, named
+from loopclinic.lessons.flask_bridge.ledger import Ledger
 from loopclinic.lessons.flask_bridge.provider import Provider
-from loopclinic.lessons.flask_bridge.serving import THREADS, Way, name_of, served
+from loopclinic.lessons.flask_bridge.serving import THREADS, Way, served
 from loopclinic.lessons.flask_bridge.updates import DEMO_SECRET, draw
+from loopclinic.lessons.offload import entered
+from loopclinic.lessons.rounds import name_of
+from loopclinic.servers.postgres_monitor import named
 
 __all__ = ["standstill"]
 
@@ -40,15 +43,11 @@ async def standstill(*ways: Way, dsn: str, seconds: float = 1.5) -> Drawing:
                 first = draw(rng, THREADS, secret=DEMO_SECRET, label=f"before {name_of(way)}")
                 await provider.many(first, at_once=THREADS)
                 due = draw(rng, THREADS, secret=DEMO_SECRET, label=f"still {name_of(way)}")
-                hold = ledger.hold()
-                await asyncio.to_thread(hold.__enter__)
-                try:
+                async with entered(ledger.hold()):
                     sent = [asyncio.create_task(provider.one(one)) for one in due]
                     await asyncio.sleep(0.1)
                     healthy = asyncio.create_task(_health(server.url))
                     await asyncio.sleep(seconds - 0.1)
-                finally:
-                    await asyncio.to_thread(hold.__exit__, None, None, None)
                 answers = await asyncio.gather(*sent)
                 health = await healthy
             counts: dict[int, int] = {}

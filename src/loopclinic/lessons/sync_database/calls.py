@@ -2,24 +2,16 @@
 
 import asyncio
 import inspect
-import linecache
-import traceback
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from time import perf_counter
-from types import FrameType
 from typing import Any
 
 from loopclinic.lessons.sync_database.records import Audit, answer_to
 from loopclinic.lessons.sync_database.rescue import BrokenOff
-from loopclinic.probe import user_code
+from loopclinic.lessons.whereabouts import Place, raised_at, waits_at
 
-__all__ = ["AuditCall", "Model", "ModelError", "Place", "attempt", "learners", "place_of"]
+__all__ = ["AuditCall", "Model", "ModelError", "attempt"]
 
-Place = dict[str, Any]
-
-_HERE = Path(__file__).parent
-_DEEPEST = 1000
 _sleep, _wait = asyncio.sleep, asyncio.wait
 
 
@@ -93,27 +85,12 @@ class AuditCall:
             "error": [kind.__name__ for kind in type(error).__mro__],
             "message": f"{type(error).__name__}: {error}"[:300],
             "model": _is_model(error),
-            "place": place_of(traceback.walk_tb(error.__traceback__)),
+            "place": raised_at(error),
         }
 
     def place(self) -> Place | None:
         """Return the learner's innermost line that this call waits at, or None."""
-        steps: list[tuple[FrameType, int]] = []
-        coro: Any = self.task.get_coro()
-        while coro is not None and len(steps) < _DEEPEST:
-            for kind in ("cr", "gi", "ag"):
-                frame = getattr(coro, f"{kind}_frame", None)
-                if frame is not None:
-                    steps.append((frame, frame.f_lineno or 0))
-            coro = next(
-                (
-                    inner
-                    for name in ("cr_await", "gi_yieldfrom", "ag_await")
-                    if (inner := getattr(coro, name, None)) is not None
-                ),
-                None,
-            )
-        return place_of(steps)
+        return waits_at(self.task)
 
     @staticmethod
     async def end(calls: Sequence["AuditCall"], patience: float) -> list[dict[str, Any]]:
@@ -149,22 +126,5 @@ async def attempt(step: Any, patience: float) -> dict[str, Any] | None:
         "how": "broken-off" if isinstance(error, BrokenOff) else "raised",
         "seconds": 0.0,
         "message": f"{type(error).__name__}: {error}"[:300],
-        "place": place_of(traceback.walk_tb(error.__traceback__)),
+        "place": raised_at(error),
     }
-
-
-def learners(file: str) -> bool:
-    """Whether code in this file is the learner's."""
-    return user_code(file) and Path(file).parent != _HERE
-
-
-def place_of(steps: Iterable[tuple[FrameType, int]]) -> Place | None:
-    """Return the innermost of these places that is the learner's, or None."""
-    found = None
-    for frame, line in steps:
-        if learners(frame.f_code.co_filename):
-            found = (frame.f_code.co_filename, line)
-    if found is None:
-        return None
-    file, line = found
-    return {"file": file, "line": line, "code": linecache.getline(file, line).strip()}

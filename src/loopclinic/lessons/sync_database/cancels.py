@@ -7,8 +7,8 @@ from typing import NamedTuple
 from loopclinic.lessons.drawing import Drawing, span
 from loopclinic.lessons.sync_database.observer import Observer
 from loopclinic.lessons.sync_database.pools import Rung, opened
-from loopclinic.lessons.sync_database.records import mine, named
 from loopclinic.probe import Probe
+from loopclinic.servers.postgres_monitor import named
 
 __all__ = ["cancelled"]
 
@@ -30,7 +30,7 @@ async def cancelled(dsn: str, *rungs: Rung, look_after: float = 0.3) -> Drawing:
     found = []
     with Observer(dsn) as observer, Probe() as probe:
         for rung in rungs:
-            name = mine(f"cancel {rung.__name__}"[:50])
+            name = f"cancel {rung.__name__}"
             loop = asyncio.get_running_loop()
             async with opened(rung, named(dsn, name), 1) as pool:
                 mark = probe.snapshot()

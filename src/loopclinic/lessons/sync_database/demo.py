@@ -11,20 +11,19 @@ from loopclinic.lessons.sync_database import LESSON, ladder
 from loopclinic.lessons.sync_database.hangs import Hang, hang
 from loopclinic.lessons.sync_database.race import Race, race
 from loopclinic.lessons.sync_database.scenes import brand_audits, patient
+from loopclinic.lessons.terminal import BAD, GOOD, begin, end
 from loopclinic.units import duration
 
 __all__ = ["demo"]
 
-_STUCK, _FREE = "bold #D55E00", "bold #009E73"  # Okabe-Ito: told apart by everybody
-
 
 async def demo(console: Console) -> None:
     """Hang this process's own loop in two ways, with a deadline; then measure three ways to query."""
-    console.print()
-    console.print(Text(f"{LESSON.number}  {LESSON.title}", style="bold"))
-    console.print(
+    begin(
+        console,
+        LESSON,
         "Audits of brands, on one event loop, with a driver that blocks.\n"
-        "An audit keeps its connection while it asks a language model.\n"
+        "An audit keeps its connection while it asks a language model.",
     )
     dsn = await brand_audits()
     for title, companies, what in (
@@ -37,11 +36,7 @@ async def demo(console: Console) -> None:
     found = await asyncio.to_thread(race, dsn, *ways, rounds=2, seconds=0.8)
     console.print(_table(found))
     console.print(found.sentence, highlight=False)
-    console.print(
-        f"\nMend it yourself: labs/{LESSON.name}.py, judged by "
-        f"[bold]loopclinic check {LESSON.number}[/bold].\n",
-        highlight=False,
-    )
+    end(console, LESSON)
 
 
 def _show(console: Console, found: Hang) -> None:
@@ -49,7 +44,7 @@ def _show(console: Console, found: Hang) -> None:
     if stall is None:
         console.print(str(found))
         return
-    console.print(Text(f"{found.title}: STUCK for {duration(stall.seconds)}", style=_STUCK))
+    console.print(Text(f"{found.title}: STUCK for {duration(stall.seconds)}", style=BAD))
     console.print(Text(f"    {stall.where}  {stall.code}", style="italic"))
     for session in found.sessions:
         console.print(f"    PostgreSQL session {session.pid}: {session.says}", highlight=False)
@@ -62,7 +57,7 @@ def _table(found: Race) -> Table:
         table.add_column(name, justify="left" if name.startswith("ten") else "right")
     for one in found.runners:
         rate, lag = one.typical("rate"), one.typical("lag")
-        style = _FREE if lag < 0.1 else _STUCK  # noqa: PLR2004 - what a caller notices
+        style = GOOD if lag < 0.1 else BAD  # noqa: PLR2004 - what a caller notices
         table.add_row(
             one.name,
             f"{rate:.0f}",

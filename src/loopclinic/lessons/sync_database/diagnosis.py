@@ -2,34 +2,26 @@
 
 import asyncio
 import json
-import os
 import re
-import shutil
-import sys
-import sysconfig
-from html import escape
 from pathlib import Path
 from random import Random
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 from loopclinic.lessons.drawing import Drawing, span
+from loopclinic.lessons.opinions import Opinion, lint_shipped, said, suspect, table
 from loopclinic.lessons.sync_database import LESSON
 from loopclinic.lessons.sync_database.hangs import Hang
-from loopclinic.lessons.sync_database.observer import Observer, Session
-from loopclinic.lessons.sync_database.records import companies, draw, enter, mine, named
+from loopclinic.lessons.sync_database.observer import Observer
+from loopclinic.lessons.sync_database.records import companies, draw, enter
 from loopclinic.lessons.sync_database.wording import meanwhile
+from loopclinic.servers.postgres_monitor import named
+
+if TYPE_CHECKING:
+    from loopclinic.servers.postgres_sessions import Session
 
 __all__ = ["diagnose"]
 
 _SUSPECT = "loopclinic.lessons.sync_database.suspect"
-
-
-class _Finding(NamedTuple):
-    tool: str
-    how: str
-    says: str
-    sees: str
-    misses: str
 
 
 async def diagnose(dsn: str, hang: Hang | None = None) -> Drawing:
@@ -37,13 +29,17 @@ async def diagnose(dsn: str, hang: Hang | None = None) -> Drawing:
 
     `hang` is one that the scope saw, for the last line. Takes about three seconds.
     """
-    suspect, linter = await asyncio.gather(_suspect(dsn), _lint())
+    program, linter = await asyncio.gather(_suspect(dsn), lint_shipped(LESSON))
     findings = [
-        *suspect[:2],
-        _Finding(
-            "ruff, the lab file", "ruff check --select ASYNC", linter, "-", "that it is a driver"
+        *program[:2],
+        Opinion(
+            "ruff, the lab file",
+            "ruff check --select ASYNC",
+            said(linter),
+            "-",
+            "that it is a driver",
         ),
-        *suspect[2:],
+        *program[2:],
     ]
     if hang is not None and hang.stall is not None:
         stall = hang.stall
@@ -52,27 +48,21 @@ async def diagnose(dsn: str, hang: Hang | None = None) -> Drawing:
             seen += f": after {span(stall.first_seen)}"
         says = f"{stall.where}  {stall.code or ''}".rstrip()
         findings.append(
-            _Finding("the scope", "loopclinic.Scope()", says, seen, "who has the connections")
+            Opinion("the scope", "loopclinic.Scope()", says, seen, "who has the connections")
         )
-    return _table(findings)
+    return table(findings)
 
 
-async def _suspect(dsn: str) -> list[_Finding]:
+async def _suspect(dsn: str) -> list[Opinion]:
     """Run the lab as shipped until it hangs, and read what was said meanwhile."""
-    name = mine("suspect")
+    name = "suspect"
     with Observer(dsn) as observer:
         first = 1 + int(observer.rows("select coalesce(max(id), 0) from audits")[0][0])
         audits = draw(Random(first), companies()[:3], first=first, queries=1)  # noqa: S311 - no secret
         await asyncio.to_thread(enter, observer.connection, audits)
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-X", "dev", "-m", _SUSPECT),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env={**os.environ, "PYTHONWARNINGS": "ignore"},
-        )
         order = {"dsn": named(dsn, name), "audits": [one.id for one in audits]}
-        talk = asyncio.ensure_future(process.communicate(json.dumps(order).encode() + b"\n"))
+        heard = json.dumps(order).encode() + b"\n"
+        talk = asyncio.ensure_future(suspect(_SUSPECT, heard=heard))
         try:
             sessions: list[Session] = []
             while not talk.done():
@@ -80,85 +70,41 @@ async def _suspect(dsn: str) -> list[_Finding]:
                 # At its end they close one after another: the hang is when there are most.
                 sessions = max(now, sessions, key=len)
                 await asyncio.wait([talk], timeout=0.1)
-            out, err = await talk
+            out, dump = await talk
         finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
+            talk.cancel()
         deadlocks = observer.rows(
             "select deadlocks from pg_stat_database where datname = current_database()"
         )[0][0]
-    said, dump = out.decode(), err.decode()
-    if process.returncode:
-        raise RuntimeError(f"{_SUSPECT} ended with status {process.returncode}: {dump[-500:]}")
-    facts = next(json.loads(line) for line in said.splitlines() if line.startswith("{"))
-    slow = [line for line in said.splitlines() if line.startswith("asyncio: Exec")]
+    facts = next(json.loads(line) for line in out.splitlines() if line.startswith("{"))
+    slow = [line for line in out.splitlines() if line.startswith("asyncio: Exec")]
     frame = re.search(r'File "([^"]*02_sync_database\.py)", line (\d+) in (\w+)', dump)
     place = f"{Path(frame[1]).name}:{frame[2]} in {frame[3]}" if frame else "no frame"
     seen = meanwhile([one.to_dict() for one in sessions]).strip(" .") or "no session"
     return [
-        _Finding(
+        Opinion(
             "a CPU graph",
             "time.process_time()",
             f"{facts['cpu']:.1%} of a core",
             "an idle service",
             "that it will be idle for good",
         ),
-        _Finding(
+        Opinion(
             "debug mode",
             "python -X dev",
             slow[-1].removeprefix("asyncio: ") if slow else "nothing",
             "-",
             "a callback that never ends: it speaks afterwards",
         ),
-        _Finding("a stack dump", "faulthandler", place, "the line", "why it waits"),
-        _Finding(
+        Opinion("a stack dump", "faulthandler", place, "the line", "why it waits"),
+        Opinion(
             "deadlock detector",
             "pg_stat_database",
             f"{deadlocks} deadlocks",
             "-",
             "a wait that goes through your loop",
         ),
-        _Finding(
+        Opinion(
             "PostgreSQL's sessions", "pg_stat_activity", seen, "who has what", "that it is one loop"
         ),
     ]
-
-
-async def _lint() -> str:
-    """Return what the linter finds in the lab as shipped."""
-    assert LESSON.shipped is not None
-    ruff = shutil.which("ruff", path=sysconfig.get_path("scripts")) or shutil.which("ruff")
-    if ruff is None:
-        return "not installed here: pip install ruff"
-    options = ("check", "--isolated", "--no-cache", "--select", "ASYNC", "--output-format", "json")
-    process = await asyncio.create_subprocess_exec(
-        *(ruff, *options, str(LESSON.shipped)),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, _ = await asyncio.wait_for(process.communicate(), 30)
-    found = json.loads(out or b"[]")
-    lines = [f"line {one['location']['row']}: {one['code']} {one['message']}" for one in found]
-    return "\n".join(lines) or "nothing"
-
-
-def _table(findings: list[_Finding]) -> Drawing:
-    rows, texts = [], []
-    for one in findings:
-        says = "<br>".join(escape(line) for line in one.says.splitlines())
-        rows.append(
-            f"<tr><td><b>{escape(one.tool)}</b><br><span class='lc-muted'>{escape(one.how)}</span>"
-            f"</td><td><code>{says}</code></td><td>{_words(one.sees)}</td>"
-            f"<td>{_words(one.misses)}</td></tr>"
-        )
-        says = "; ".join(one.says.splitlines())
-        texts.append(f"{one.tool}: {says}. Sees: {one.sees}. Misses: {one.misses}.")
-    head = "<tr><th>Ask</th><th>It answers</th><th>It sees</th><th>It misses</th></tr>"
-    return Drawing(
-        f"<table><thead>{head}</thead><tbody>{''.join(rows)}</tbody></table>", "\n".join(texts)
-    )
-
-
-def _words(text: str) -> str:
-    return "<span class='lc-muted'>&ndash;</span>" if text == "-" else escape(text)

@@ -12,9 +12,10 @@ from psycopg import Connection
 from psycopg_pool import ConnectionPool
 
 from loopclinic.lessons.drawing import Drawing, span
-from loopclinic.lessons.sync_database.observer import Observer, Session
-from loopclinic.lessons.sync_database.records import mine, named
+from loopclinic.lessons.sync_database.observer import Observer
 from loopclinic.probe import Probe, Stall
+from loopclinic.servers.postgres_monitor import named
+from loopclinic.servers.postgres_sessions import Session
 
 __all__ = ["Hang", "hang"]
 
@@ -87,7 +88,7 @@ async def hang(
     Whoever waits for a connection or a lock gives up after `patience` seconds; without that, a
     hang would last for good. PostgreSQL is asked meanwhile, from another thread.
     """
-    address = named(dsn, mine("hang"))
+    address = named(dsn, "hang")
 
     def bound(connection: Connection[Any]) -> None:
         connection.execute("select set_config('lock_timeout', %s, false)", [f"{patience}s"])
@@ -111,7 +112,7 @@ async def hang(
                 while not over.wait(0.02):
                     stall = probe.current()
                     if stall is not None and stall.seconds > _ASK_AFTER:
-                        seen.extend(observer.sessions(mine("hang")))
+                        seen.extend(observer.sessions("hang"))
                         return
 
             asker = threading.Thread(target=look, name="asks-postgresql", daemon=True)

@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from loopclinic.conflicts import CONFLICTS
 from loopclinic.lessons.lesson import Trial
+from loopclinic.lessons.ranking import ranked
 from loopclinic.lessons.sync_database import LESSON
 from loopclinic.lessons.sync_database.promises import endings, leftovers, openings, results
-from loopclinic.lessons.sync_database.wording import at, code_of, count, meanwhile, span
+from loopclinic.lessons.sync_database.wording import code_of, meanwhile
+from loopclinic.lessons.wording import at, count, span
 from loopclinic.verdict import Reason
 
 __all__ = ["LEFTOVERS_JUDGED", "judge", "praise"]
@@ -41,8 +42,7 @@ def judge(trial: Trial) -> list[Reason]:
     ]
     if not any(one.conflict == "unclosed-resource" for one in reasons):
         reasons += leftovers(facts)
-    order = {reason: number for number, reason in enumerate(reasons)}
-    return sorted(order, key=lambda reason: (_rank(reason), order[reason]))
+    return ranked(reasons)
 
 
 def praise(trial: Trial) -> str:
@@ -54,13 +54,6 @@ def praise(trial: Trial) -> str:
         f"database held up, others had a thread within {span(crowd['thread'])}. Cancelled while it "
         f"stored, an audit ended within {span(slowest)} and left nothing at PostgreSQL."
     )
-
-
-def _rank(reason: Reason) -> int:
-    # What is wrong in the tables comes before every conflict but those that keep loop, pool or threads.
-    if reason.conflict is None:
-        return CONFLICTS["missing-deadline"].rank
-    return CONFLICTS[reason.conflict].rank
 
 
 # The loop itself.

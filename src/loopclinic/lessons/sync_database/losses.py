@@ -17,11 +17,11 @@ __all__ = ["losses"]
 _TIMES = 25
 
 
-async def losses(dsn: str, *, connections: int = CONNECTIONS) -> Drawing:
+async def losses(dsn: str) -> Drawing:
     """Measure what a unit of work takes beyond PostgreSQL's own time. About two seconds."""
     query = f"select pg_sleep({LATENCY})"
 
-    async with asyncpg.create_pool(dsn, min_size=connections, max_size=connections) as pool:
+    async with asyncpg.create_pool(dsn, min_size=CONNECTIONS, max_size=CONNECTIONS) as pool:
 
         async def whole() -> None:
             async with pool.acquire() as connection:
@@ -43,13 +43,13 @@ async def losses(dsn: str, *, connections: int = CONNECTIONS) -> Drawing:
                 await whole()
                 together.append(time.perf_counter() - began)
 
-        await asyncio.gather(*(work() for _ in range(connections)))
+        await asyncio.gather(*(work() for _ in range(CONNECTIONS)))
     at_once = median(together)
     parts = [
         ("PostgreSQL asleep, as asked", LATENCY),
         ("its timer, and the way there and back", max(0.0, alone - LATENCY)),
         ("taking the connection and giving it back, with its reset query", hand_over),
-        (f"taking turns: {connections} at once, one loop", max(0.0, at_once - alone - hand_over)),
+        (f"taking turns: {CONNECTIONS} at once, one loop", max(0.0, at_once - alone - hand_over)),
     ]
     rows = "".join(
         f"<tr><td>{name}</td><td>{span(seconds)}</td><td style='min-width:240px'><div style='height:12px;"

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from loopclinic.lessons.sync_database import LESSON
-from loopclinic.lessons.sync_database.wording import at, code_of, count, ended, meanwhile, span
+from loopclinic.lessons.sync_database.wording import code_of, ended, meanwhile
+from loopclinic.lessons.wording import at, count, span
 from loopclinic.verdict import Reason
 
 __all__ = ["endings", "leftovers", "openings", "results"]

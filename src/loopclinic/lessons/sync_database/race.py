@@ -1,59 +1,39 @@
 """Rungs side by side: the same query, the same number of connections, in turns."""
 
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from html import escape
-from statistics import median
 
 from loopclinic.lessons.drawing import Drawing, span
+from loopclinic.lessons.rounds import Rounds, called, name_of
 from loopclinic.lessons.sync_database.ladder import COSTS
 from loopclinic.lessons.sync_database.lap import packed
 from loopclinic.lessons.sync_database.pools import CONNECTIONS, Rung
+from loopclinic.load.interleave import order
 from loopclinic.load.progress import Progress
 from loopclinic.servers import ServerProcess
 
-__all__ = ["LATENCY", "Race", "Runner", "race"]
+__all__ = ["LATENCY", "Race", "race"]
 
 LATENCY = 0.02
 """Seconds that PostgreSQL takes for the query."""
 _STALL = 0.05
 
 
-@dataclass(frozen=True)
-class Runner:
-    """One rung's rounds."""
-
-    name: str
-    rounds: tuple[dict[str, float], ...]
-
-    def typical(self, figure: str) -> float:
-        """Return the median of a figure: `rate`, `lag`, `stall`, `busy`, `threads`."""
-        return median(one[figure] for one in self.rounds)
-
-    def spread(self, figure: str) -> tuple[float, float]:
-        """Return the least and the most of a figure."""
-        values = [one[figure] for one in self.rounds]
-        return min(values), max(values)
-
-
 @dataclass(frozen=True, repr=False)
 class Race:
     """Rounds of several rungs, interleaved. `bound` is in queries a second."""
 
-    runners: tuple[Runner, ...]
+    runners: tuple[Rounds, ...]
     bound: float
 
-    def __getitem__(self, name: str) -> Runner:
+    def __getitem__(self, name: str) -> Rounds:
         """Return the runner of this name.
 
         Raises:
             KeyError: there is none; the message lists those there are.
         """
-        for one in self.runners:
-            if one.name == name:
-                return one
-        raise KeyError(f"no {name!r}: there are {', '.join(one.name for one in self.runners)}.")
+        return called(name, self.runners)
 
     def __str__(self) -> str:
         lines = []
@@ -150,16 +130,5 @@ def race(
                 message = {"query": query, "seconds": seconds}
                 found[index].append(processes[index].call(message, timeout=30 + seconds))
         shown.done(f"Ran {len(rungs)} rungs, {rounds} rounds.")
-    runners = [Runner(name_of(rung), tuple(rows)) for rung, rows in zip(rungs, found, strict=True)]
+    runners = [Rounds(name_of(rung), tuple(rows)) for rung, rows in zip(rungs, found, strict=True)]
     return Race(tuple(runners), size / LATENCY)
-
-
-def order(number: int, count: int) -> Sequence[int]:
-    """Return who is when in this round: everybody is first now and then."""
-    turn = number % count
-    return [*range(turn, count), *range(turn)]
-
-
-def name_of(rung: Rung) -> str:
-    """Return what a table calls a rung."""
-    return str(getattr(rung, "__name__", type(rung).__name__))

@@ -4,12 +4,10 @@ Schema and seed rows lie in `data/sync_database`, where a learner finds them.
 """
 
 import csv
-import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from urllib.parse import quote
 
 import psycopg
 
@@ -23,11 +21,7 @@ __all__ = [
     "draw",
     "enter",
     "lay_out",
-    "mine",
-    "named",
 ]
-
-_TOKEN = secrets.token_hex(3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,14 +123,3 @@ def answer_to(audit: Audit, text: str) -> str:
             brand = audit.company.name.upper() if mentioned else "no brand in particular"
             return f"Most people I hear of would name {brand}."
     raise LookupError(f"{text!r} is no query of audit {audit.id}.")
-
-
-def named(dsn: str, name: str) -> str:
-    """Return this address with a name by which PostgreSQL tells its sessions apart."""
-    joint = "&" if "?" in dsn else "?"
-    return f"{dsn}{joint}application_name={quote(name)}"
-
-
-def mine(name: str) -> str:
-    """Return this name made unlike that of any other process: a database may be shared."""
-    return f"{name} {_TOKEN}"

@@ -12,19 +12,20 @@ import asyncpg  # noqa: F401
 import psycopg_pool  # noqa: F401
 
 from loopclinic.lessons.lesson import Stage
+from loopclinic.lessons.offload import slowest_thread
 from loopclinic.lessons.sync_database import LESSON
-from loopclinic.lessons.sync_database.calls import AuditCall, learners
+from loopclinic.lessons.sync_database.calls import AuditCall
 from loopclinic.lessons.sync_database.observer import Observer
-from loopclinic.lessons.sync_database.records import Audit, lay_out, mine
+from loopclinic.lessons.sync_database.records import Audit, lay_out
 from loopclinic.lessons.sync_database.rescue import on_the_loop
 from loopclinic.lessons.sync_database.slow_line import SlowLine
 from loopclinic.lessons.sync_database.surroundings import CROWD, Surroundings, told
+from loopclinic.lessons.whereabouts import learners
 from loopclinic.probe import Probe, Stall
 
 __all__ = ["rehearse"]
 
-_sleep, _wait, _to_thread = asyncio.sleep, asyncio.wait, asyncio.to_thread
-_perf_counter = time.perf_counter
+_sleep, _wait, _perf_counter = asyncio.sleep, asyncio.wait, time.perf_counter
 
 _SMALL_MACHINE = 6
 """Threads of the default executor: the standard library's min(32, cores + 4) for two cores. Set,
@@ -103,7 +104,7 @@ class _Rehearsal(Surroundings):
         self.stage.step(f"{CROWD} audits at once, with {_SIZE} connections")
         found: dict[str, Any] = {"size": _SIZE, "audits": CROWD}
         audits = self.due["crowd"]
-        async with self.at_work(self.observer.watch(mine("crowd"))) as sighting:
+        async with self.at_work(self.observer.watch("crowd")) as sighting:
             async with self.served("crowd", found, size=_SIZE) as service:
                 if found["opening"] is None:
                     await self._crowd(service, audits, found)
@@ -115,21 +116,13 @@ class _Rehearsal(Surroundings):
     async def _crowd(self, service: Any, audits: list[Audit], found: dict[str, Any]) -> None:
         gate = asyncio.Event()
         calls = [AuditCall(service, audit, gate=gate) for audit in audits]
-        ends = _perf_counter() + _GATHER
-        while not all(call.model.asked or call.task.done() for call in calls):
-            if _perf_counter() > ends:
-                break
-            await _sleep(0.01)
-        found["asking"] = sum(bool(call.model.asked) for call in calls)
-        found["waits_at"] = next(
-            (place for call in calls if not call.model.asked and (place := call.place())), None
-        )
-        holding = await self.outside(self.observer.sessions, mine("crowd"))
+        await _until_all_ask(calls, found)
+        holding = await self.outside(self.observer.sessions, "crowd")
         found["holding"] = [one.to_dict() for one in holding if one.in_transaction]
         if found["asking"] == len(calls):
             async with self.at_work(self.observer.hold()):
                 gate.set()
-                found["thread"] = await self._slowest_thread(_HELD)
+                found["thread"] = await slowest_thread(_HELD)
                 found["storing_at"] = next((p for call in calls if (p := call.place())), None)
                 found["early"] = (await self.stored(audits))["touched"]
         gate.set()
@@ -142,21 +135,6 @@ class _Rehearsal(Surroundings):
         ]
         found["stored"] = await self.stored(audits)
 
-    async def _slowest_thread(self, seconds: float) -> float:
-        """Return how long `asyncio.to_thread` had to wait for a thread, at worst, in that time."""
-        ends, worst = _perf_counter() + seconds, 0.0
-        while _perf_counter() < ends:
-            began = _perf_counter()
-            # Waited for from afar: were it cancelled, it would not count as waiting any more.
-            asked = asyncio.ensure_future(_to_thread(_perf_counter))
-            await _wait([asked], timeout=max(0.0, ends - _perf_counter()))
-            worst = max(worst, _perf_counter() - began)
-            if not asked.done():
-                asked.cancel()
-                break
-            await _sleep(0.03)
-        return worst
-
     async def family(self) -> None:
         """Two audits of one company: a row that both want."""
         self.stage.step("two audits of one company at once")
@@ -167,15 +145,7 @@ class _Rehearsal(Surroundings):
                 return
             gate = asyncio.Event()
             calls = [AuditCall(service, audit, gate=gate) for audit in audits]
-            ends = _perf_counter() + _GATHER
-            while not all(call.model.asked or call.task.done() for call in calls):
-                if _perf_counter() > ends:
-                    break
-                await _sleep(0.01)
-            found["asking"] = sum(bool(call.model.asked) for call in calls)
-            found["waits_at"] = next(
-                (place for call in calls if not call.model.asked and (place := call.place())), None
-            )
+            await _until_all_ask(calls, found)
             if found["asking"] == len(calls):
                 # Held up until all want the row: who read its sums before would write them now.
                 async with self.at_work(self.observer.hold()):
@@ -191,7 +161,7 @@ class _Rehearsal(Surroundings):
         """Wait until so many sessions want a row that is held, for `patience` seconds at most."""
         ends = _perf_counter() + patience
         while _perf_counter() < ends:
-            sessions = await self.outside(self.observer.sessions, mine(name))
+            sessions = await self.outside(self.observer.sessions, name)
             if sum(one.waits_for_lock for one in sessions) >= count:
                 break
             await _sleep(0.01)
@@ -239,7 +209,7 @@ class _Rehearsal(Surroundings):
         places = [call.place() for call in calls]
         running = [call for call in calls if not call.task.done()]
         endings = await AuditCall.end(running, _CANCEL)
-        seconds, left = await self.outside(self.observer.forgotten, mine("cancelled"), _CANCEL)
+        seconds, left = await self.outside(self.observer.forgotten, "cancelled", _CANCEL)
         gate.set()
         return {
             "endings": endings,
@@ -262,10 +232,23 @@ class _Rehearsal(Surroundings):
             await _wait([call.task for call in calls], timeout=1.0)
             found["ending"] = calls[0].ending()
             await AuditCall.end(calls, 0.3)
-            _, left = await self.outside(self.observer.forgotten, mine("failing"), _CANCEL)
+            _, left = await self.outside(self.observer.forgotten, "failing", _CANCEL)
             found["open"] = [one.to_dict() for one in left]
             found["touched"] = (await self.stored(audits))["touched"]
 
 
 def _of_the_lab(stalls: Sequence[Stall]) -> list[dict[str, Any]]:
     return [told(one) for one in stalls if any(learners(frame.file) for frame in on_the_loop(one))]
+
+
+async def _until_all_ask(calls: Sequence[AuditCall], found: dict[str, Any]) -> None:
+    """Wait until all ask or have ended; note how many ask, and where one that does not waits."""
+    ends = _perf_counter() + _GATHER
+    while not all(call.model.asked or call.task.done() for call in calls):
+        if _perf_counter() > ends:
+            break
+        await _sleep(0.01)
+    found["asking"] = sum(bool(call.model.asked) for call in calls)
+    found["waits_at"] = next(
+        (place for call in calls if not call.model.asked and (place := call.place())), None
+    )

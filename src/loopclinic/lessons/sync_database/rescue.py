@@ -14,6 +14,8 @@ __all__ = ["BrokenOff", "Rescue", "Rescued", "on_the_loop"]
 
 _LOOK = 0.01
 _HEED = 0.15
+_AGAIN = 0.06
+"""Seconds that a call gets once it is known what kind of lab this is."""
 _LOOP = "_run_once"
 """The loop's own function, which calls all others that run on it."""
 
@@ -35,7 +37,7 @@ class Rescue:
     """While it is open, raises `BrokenOff` in a lab's call that keeps the loop for `patience` seconds.
 
     A blocking wait for something that only the loop can give would outlive the check. The first one
-    gets `patience`; once one was found, later ones get `again`. Only the main thread can be rescued,
+    gets `patience`; once one was found, later ones are broken off at once. Only the main thread can be rescued,
     and only where there are signals: elsewhere the check's deadline ends the trial.
     """
 
@@ -46,13 +48,12 @@ class Rescue:
         *,
         ask: Callable[[], Any],
         patience: float = 1.0,
-        again: float = 0.06,
     ) -> None:
         self.found: list[Rescued] = []
         self._probe = probe
         self._owns = owns
         self._ask = ask
-        self._patience, self._again = patience, again
+        self._patience = patience
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="rescue", daemon=True)
         self._signal = getattr(signal, "SIGUSR2", None)
@@ -81,7 +82,7 @@ class Rescue:
         assert self._signal is not None
         while not self._over.wait(_LOOK):
             stall = self._probe.current()
-            patience = self._again if self.found else self._patience
+            patience = _AGAIN if self.found else self._patience
             if stall is None or stall.seconds < patience:
                 continue
             if not any(self._owns(frame.file) for frame in on_the_loop(stall)):

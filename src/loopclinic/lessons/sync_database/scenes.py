@@ -1,7 +1,6 @@
 """What the notebook needs: the database, the audits that arrive, and what their stalls looked like."""
 
 import asyncio
-import atexit
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 from psycopg_pool import ConnectionPool
 
 from loopclinic.lessons.drawing import Drawing, span
+from loopclinic.lessons.kernel_database import KernelDatabase
 from loopclinic.lessons.sync_database import pools
 from loopclinic.lessons.sync_database.cancels import cancelled
 from loopclinic.lessons.sync_database.hangs import hang
@@ -16,7 +16,6 @@ from loopclinic.lessons.sync_database.pools import opened
 from loopclinic.lessons.sync_database.race import LATENCY
 from loopclinic.lessons.sync_database.records import lay_out
 from loopclinic.load import Request, Variant, Vitals
-from loopclinic.servers.postgres import Database, database
 
 __all__ = [
     "COUNT",
@@ -36,22 +35,12 @@ COUNT = "update companies set mentions = mentions + 1 where id = %s"
 SLOW = f"select pg_sleep({LATENCY})"
 """A query that takes PostgreSQL 20 ms."""
 
-_running: list[Database] = []
+_AUDITS = KernelDatabase("brand audits", lay_out)
 
 
 async def brand_audits() -> str:
     """Return the address of a database with the audit's tables; it ends with the kernel."""
-    if not _running:
-        one = database("brand audits")
-        await one.start_async()
-        try:
-            await asyncio.to_thread(lay_out, one.dsn)
-        except BaseException:
-            await one.close_async()
-            raise
-        atexit.register(one.close)
-        _running.append(one)
-    return _running[0].dsn
+    return await _AUDITS.address()
 
 
 async def model() -> None:

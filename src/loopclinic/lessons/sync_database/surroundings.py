@@ -2,24 +2,26 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any
 
 from loopclinic.lessons.lesson import Stage
+from loopclinic.lessons.offload import Offload
 from loopclinic.lessons.sync_database import LESSON
-from loopclinic.lessons.sync_database.calls import attempt, learners
+from loopclinic.lessons.sync_database.calls import attempt
 from loopclinic.lessons.sync_database.observer import Observer
-from loopclinic.lessons.sync_database.records import Audit, companies, draw, enter, mine, named
+from loopclinic.lessons.sync_database.records import Audit, companies, draw, enter
 from loopclinic.lessons.sync_database.rescue import Rescue, on_the_loop
+from loopclinic.lessons.whereabouts import learners
 from loopclinic.probe import Probe, Stall
+from loopclinic.servers.postgres_monitor import named
 
 __all__ = ["CROWD", "Surroundings", "told"]
 
 _sleep, _perf_counter = asyncio.sleep, time.perf_counter
-_T = TypeVar("_T")
 
 CROWD = 10
 """Audits at once."""
@@ -29,7 +31,7 @@ _FORGET = LESSON.budgets["cancel"].limit
 _OPEN, _CLOSE = 4.0, 1.5
 
 
-class Surroundings:
+class Surroundings(Offload):
     """A lab, a stage, an observer and a probe; what every step of a rehearsal needs of them."""
 
     def __init__(
@@ -40,28 +42,15 @@ class Surroundings:
         probe: Probe,
         own: ThreadPoolExecutor,
     ) -> None:
+        super().__init__(own)
         self.lab = lab
         self.stage = stage
         self.dsn = stage.services["postgres"]
         self.observer = observer
         self.probe = probe
-        self.own = own
         self.due: dict[str, list[Audit]] = {}
         self.stuck = False
         """Whether a call had to be broken off: what needs a free loop is left out from there on."""
-
-    async def outside(self, work: Callable[..., _T], *values: Any) -> _T:
-        """Do blocking work of the rehearsal's own on a thread of its own."""
-        return await asyncio.get_running_loop().run_in_executor(self.own, work, *values)
-
-    @asynccontextmanager
-    async def at_work(self, manager: AbstractContextManager[_T]) -> AsyncIterator[_T]:
-        """Enter and leave a blocking context manager on a thread."""
-        value = await self.outside(manager.__enter__)
-        try:
-            yield value
-        finally:
-            await self.outside(manager.__exit__, None, None, None)
 
     async def enter(self) -> None:
         """Enter the audits of all steps: later, a lab's locks could be in the way."""
@@ -87,7 +76,7 @@ class Surroundings:
         """Return a rescue that asks PostgreSQL for the sessions of this step."""
 
         def ask() -> list[dict[str, Any]]:
-            return [one.to_dict() for one in self.observer.sessions(mine(name))]
+            return [one.to_dict() for one in self.observer.sessions(name)]
 
         return Rescue(self.probe, learners, ask=ask, patience=patience)
 
@@ -102,7 +91,7 @@ class Surroundings:
         patience: float = _PATIENCE,
     ) -> AsyncIterator[Any]:
         """Open the lab's `Audits` for one step, close it, and note what it left at PostgreSQL."""
-        address = named(dsn or self.dsn, mine(name))
+        address = named(dsn or self.dsn, name)
         with self.rescue(name, patience) as rescue:
             audits = self.lab.Audits(address, size=size)
             given: list[Any] = []
@@ -115,13 +104,11 @@ class Surroundings:
             found["stuck"] = self._told_of(rescue)
         self.stuck = self.stuck or found["stuck"] is not None
         ends = _perf_counter() + _FORGET
-        while (
-            left := await self.outside(self.observer.sessions, mine(name))
-        ) and _perf_counter() < ends:
+        while (left := await self.outside(self.observer.sessions, name)) and _perf_counter() < ends:
             await _sleep(0.02)
         found["left"] = [one.to_dict() for one in left]
         if left:
-            await self.outside(self.observer.end, mine(name))
+            await self.outside(self.observer.end, name)
         self.stage.fact(name, found)
 
     @staticmethod

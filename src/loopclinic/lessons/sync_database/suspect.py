@@ -13,24 +13,14 @@ import os
 import sys
 import threading
 import time
-from importlib.util import module_from_spec, spec_from_file_location
 from types import ModuleType
 
+from loopclinic.lessons.opinions import load_shipped
 from loopclinic.lessons.sync_database import LESSON
 
 DUMP_AFTER = 0.6
 ENDS_AFTER = 1.2
 """Seconds, both; the hang begins within the first few hundredths."""
-
-
-def _lab() -> ModuleType:
-    assert LESSON.shipped is not None
-    spec = spec_from_file_location("lab", LESSON.shipped)
-    assert spec is not None
-    assert spec.loader is not None
-    lab = module_from_spec(spec)
-    spec.loader.exec_module(lab)
-    return lab
 
 
 async def _ask(text: str) -> str:
@@ -56,7 +46,7 @@ def _end() -> None:
 if __name__ == "__main__":
     logging.basicConfig(format="%(name)s: %(message)s", stream=sys.stdout)
     order = json.loads(sys.stdin.readline())
-    found = _lab()
+    found = load_shipped(LESSON)
     threading.Thread(target=_end, daemon=True).start()
     faulthandler.dump_traceback_later(DUMP_AFTER)
     asyncio.run(main(found, order["dsn"], order["audits"]))

@@ -1,31 +1,16 @@
-"""Numbers, places and PostgreSQL's sessions, as a reason says them."""
+"""Code, endings and PostgreSQL's sessions, as a reason says them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["at", "code_of", "count", "ended", "meanwhile", "span"]
+from loopclinic.lessons.wording import count, span
 
-
-def at(place: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the fields `file` and `line` of a reason; none if the place is unknown."""
-    if place is None or place["file"] is None:
-        return {}
-    return {"file": place["file"], "line": place["line"]}
+__all__ = ["code_of", "ended", "meanwhile"]
 
 
 def code_of(place: Mapping[str, Any] | None) -> str:
     """Return the line of code at a place, quoted, or words for one that is unknown."""
     return f"`{place['code']}`" if place and place["code"] else "something"
-
-
-def span(seconds: float) -> str:
-    """Return seconds in words: `1.2 s`, `340 ms`."""
-    return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms"
-
-
-def count(number: int, one: str, many: str | None = None) -> str:
-    """Return `1 session`, `2 sessions`."""
-    return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def ended(ending: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ LESSON = Lesson(
     minutes=35,
     conflicts=(
         "unbounded-gather",
+        "unisolated-failure",
         "dropped-gather-results",
         "retry-storm",
         "sequential-awaits",

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from loopclinic.lessons.drawing import Drawing
+from loopclinic.lessons.rounds import name_of
 from loopclinic.lessons.unbounded_gather.charts import COLORS, Series, Strip, strips
 from loopclinic.lessons.unbounded_gather.publisher import publisher
-from loopclinic.lessons.unbounded_gather.service import CAPACITY, SERVICE, Publisher, name_of
+from loopclinic.lessons.unbounded_gather.service import CAPACITY, SERVICE, Publisher
 from loopclinic.load.progress import Progress
 from loopclinic.servers import FaultyUpstream
 

@@ -10,6 +10,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from loopclinic.lessons.terminal import BAD, GOOD, begin, end
 from loopclinic.lessons.unbounded_gather import LESSON, ladder
 from loopclinic.lessons.unbounded_gather.posts import due
 from loopclinic.lessons.unbounded_gather.service import (
@@ -25,18 +26,17 @@ from loopclinic.servers import Counts
 __all__ = ["demo"]
 
 POSTS = 600
-_GONE, _FINE = "bold #D55E00", "bold #009E73"  # Okabe-Ito: told apart by everybody
 _TICK = 0.1
 
 
 async def demo(console: Console) -> None:
     """Publish the same posts all at once, then at the service's own pace, and show both."""
-    console.print()
-    console.print(Text(f"{LESSON.number}  {LESSON.title}", style="bold"))
-    console.print(
+    begin(
+        console,
+        LESSON,
         f"{POSTS} posts are due. The service works on {CAPACITY} at a time, {LATENCY * 1000:.0f} ms "
         "each, and has a short queue.\nWhat comes beyond that is answered 429; who does not hear it "
-        "is cut off.\n"
+        "is cut off.",
     )
     before = await _act(console, "Before", "gather(*all)", ladder.publish_all)
     after = await _act(console, "After", f"{CAPACITY} workers on one queue", ladder.polite)
@@ -46,11 +46,7 @@ async def demo(console: Console) -> None:
         f"{before.ended}.",
         highlight=False,
     )
-    console.print(
-        f"\nMend it yourself: labs/{LESSON.name}.py, judged by "
-        f"[bold]loopclinic check {LESSON.number}[/bold].\n",
-        highlight=False,
-    )
+    end(console, LESSON)
 
 
 async def _act(console: Console, title: str, code: str, publish: Publisher) -> Run:
@@ -96,9 +92,9 @@ class _Tally:
         del console
         width = max(10, min(options.max_width - 34, 60))
         lines = [
-            self._line("published", self._accepted, _FINE, "█", width),
-            self._line("refused", self._refused, _GONE, "▒", width),
-            self._line("reset", self._reset, _GONE, "░", width),
+            self._line("published", self._accepted, GOOD, "█", width),
+            self._line("refused", self._refused, BAD, "▒", width),
+            self._line("reset", self._reset, BAD, "░", width),
             Text(f"{self._seconds:.1f} s", style="dim"),
         ]
         yield Panel(

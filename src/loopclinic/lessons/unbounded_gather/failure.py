@@ -6,9 +6,10 @@ from html import escape
 from typing import Any, NamedTuple
 
 from loopclinic.lessons.drawing import Drawing
+from loopclinic.lessons.rounds import name_of
 from loopclinic.lessons.unbounded_gather.ladder import publish_one
 from loopclinic.lessons.unbounded_gather.posts import DuePost, text_of
-from loopclinic.lessons.unbounded_gather.service import CAPACITY, connected, name_of
+from loopclinic.lessons.unbounded_gather.service import CAPACITY, connected
 
 __all__ = ["one_failure"]
 

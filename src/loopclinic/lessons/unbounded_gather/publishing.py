@@ -2,26 +2,19 @@
 
 import asyncio
 import inspect
-import linecache
-import traceback
-from collections.abc import Iterable
-from pathlib import Path
 from time import perf_counter
-from types import FrameType, ModuleType
+from types import ModuleType
 from typing import Any, Self
 
 from aiohttp import ClientSession
 
 from loopclinic.lessons.unbounded_gather.posts import Source
-from loopclinic.probe import user_code
+from loopclinic.lessons.whereabouts import Place, innermost, raised_at, related, waits_at
 
-__all__ = ["Place", "Publishing", "end_leftovers"]
-
-Place = dict[str, Any]
+__all__ = ["Publishing", "end_leftovers"]
 
 _POLL = 0.02
 _NAMED = 100_000
-_HERE = Path(__file__).parent
 _sleep, _wait, _all_tasks = asyncio.sleep, asyncio.wait, asyncio.all_tasks
 
 
@@ -69,7 +62,7 @@ class Publishing:
     async def _look(self) -> None:
         while True:
             self.count()
-            place = self._waits_at()
+            place = waits_at(self.task)
             # The first places are those of the start; it is the long wait that tells.
             self.place = place or self.place
             await _sleep(_POLL)
@@ -86,12 +79,12 @@ class Publishing:
         await _wait([self.task], timeout=cap)
         if self.task.done():
             return self.ending()
-        place, seconds = self._waits_at() or self.place, perf_counter() - self._began
+        place, seconds = waits_at(self.task) or self.place, perf_counter() - self._began
         return {"how": "unfinished", "seconds": seconds, "place": place}
 
     async def cancelled(self, patience: float) -> dict[str, Any]:
         """Cancel the call and say how it ended, with the seconds that this took."""
-        place = self._waits_at() or self.place
+        place = waits_at(self.task) or self.place
         since = perf_counter()
         self.task.cancel()
         await _wait([self.task], timeout=patience)
@@ -110,36 +103,15 @@ class Publishing:
         if error is None:
             found = {"unfinished": self.unfinished, **_summary(task.result())}
             return {**common, "how": "returned", **found}
-        related = list(_related(error))
-        first = next((one for one in related if not isinstance(one, BaseExceptionGroup)), error)
-        steps = [
-            (frame, line) for one in related for frame, line in traceback.walk_tb(one.__traceback__)
-        ]
+        errors = list(related(error))
+        first = next((one for one in errors if not isinstance(one, BaseExceptionGroup)), error)
         return {
             **common,
             "how": "raised",
-            "errors": sorted({kind.__name__ for one in related for kind in type(one).__mro__}),
+            "errors": sorted({kind.__name__ for one in errors for kind in type(one).__mro__}),
             "message": f"{type(first).__name__}: {first}"[:300],
-            "place": _place(steps) or self.place,
+            "place": raised_at(*errors) or self.place,
         }
-
-    def _waits_at(self) -> Place | None:
-        steps: list[tuple[FrameType, int]] = []
-        coro: Any = self.task.get_coro()
-        while coro is not None and len(steps) < 1000:  # noqa: PLR2004 - a recursion has an end
-            for kind in ("cr", "gi", "ag"):
-                frame = getattr(coro, f"{kind}_frame", None)
-                if frame is not None:
-                    steps.append((frame, frame.f_lineno or 0))
-            coro = next(
-                (
-                    inner
-                    for name in ("cr_await", "gi_yieldfrom", "ag_await")
-                    if (inner := getattr(coro, name, None)) is not None
-                ),
-                None,
-            )
-        return _place(steps)
 
 
 async def end_leftovers(before: set[asyncio.Task[Any]]) -> dict[str, Any]:
@@ -150,7 +122,7 @@ async def end_leftovers(before: set[asyncio.Task[Any]]) -> dict[str, Any]:
     place = None
     for task in left:
         stack = task.get_stack()
-        place = place or _place([(frame, frame.f_lineno or 0) for frame in stack])
+        place = place or innermost([(frame, frame.f_lineno or 0) for frame in stack])
         task.cancel()
     if left:
         await _wait(left, timeout=0.3)
@@ -165,30 +137,3 @@ def _summary(value: Any) -> dict[str, Any]:
         assert isinstance(failed, dict)
         found |= {"published": published, "failed": {str(k): str(v) for k, v in failed.items()}}
     return found
-
-
-def _related(error: BaseException) -> Iterable[BaseException]:
-    seen: set[int] = set()
-    queue: list[BaseException] = [error]
-    while queue:
-        one = queue.pop(0)
-        if id(one) in seen:
-            continue
-        seen.add(id(one))
-        yield one
-        if isinstance(one, BaseExceptionGroup):
-            queue.extend(one.exceptions)
-        if one.__cause__ is not None:
-            queue.append(one.__cause__)
-
-
-def _place(steps: Iterable[tuple[FrameType, int]]) -> Place | None:
-    found = None
-    for frame, line in steps:
-        file = frame.f_code.co_filename
-        if user_code(file) and Path(file).parent != _HERE:
-            found = (file, line)
-    if found is None:
-        return None
-    file, line = found
-    return {"file": file, "line": line, "code": linecache.getline(file, line).strip()}

@@ -8,6 +8,7 @@ from statistics import median
 from typing import Any
 
 from loopclinic.lessons.drawing import Drawing
+from loopclinic.lessons.rounds import name_of
 from loopclinic.lessons.unbounded_gather.charts import COLORS, bars
 from loopclinic.lessons.unbounded_gather.ladder import COSTS
 from loopclinic.lessons.unbounded_gather.publisher import publisher
@@ -17,8 +18,8 @@ from loopclinic.lessons.unbounded_gather.service import (
     SERVICE,
     Publisher,
     Run,
-    name_of,
 )
+from loopclinic.load.interleave import order
 from loopclinic.load.progress import Progress
 from loopclinic.servers import FaultyUpstream
 
@@ -158,19 +159,13 @@ def race(
         for index in range(len(processes)):
             play(index, limit)  # connections, lazy imports
         for number in range(rounds):
-            for place, index in enumerate(_order(number, len(processes))):
+            for place, index in enumerate(order(number, len(processes))):
                 shown.say(
                     f"Round {number + 1} of {rounds}, {place + 1} of {len(names)}: {names[index]}"
                 )
                 found[index].append(play(index, posts))
         shown.done(f"Published {posts} posts in {len(names)} ways, {rounds} rounds.")
     return Race(_runners(names, found), posts)
-
-
-def _order(number: int, count: int) -> list[int]:
-    """Return whose turn it is in a round: rotating back and forth."""
-    turned = [(number // 2 + place) % count for place in range(count)]
-    return turned if number % 2 == 0 else turned[::-1]
 
 
 def _runners(names: Sequence[str], found: Sequence[Sequence[Run]]) -> tuple[Runner, ...]:

@@ -77,11 +77,11 @@ class _Rehearsal:
         await self.upstream.reset()
         await self.upstream.set(**dials)
 
-    def posts(self, count: int, kind: str = "note") -> list[DuePost]:
+    def posts(self, count: int) -> list[DuePost]:
         """Return posts never seen before."""
         first = self.number
         self.number += count
-        return [DuePost(n, text_of(n, kind)) for n in range(first, first + count)]
+        return [DuePost(n, text_of(n)) for n in range(first, first + count)]
 
     def call(self, source: Source) -> Publishing:
         return Publishing(self.lab, self.session, source, self.limit)

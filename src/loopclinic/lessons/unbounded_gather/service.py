@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 
 from loopclinic.lessons.drawing import Drawing
+from loopclinic.lessons.rounds import name_of
 from loopclinic.lessons.unbounded_gather.charts import answers
 from loopclinic.lessons.unbounded_gather.posts import due
 from loopclinic.servers import Counts, FaultyUpstream, Upstream
@@ -24,7 +25,6 @@ __all__ = [
     "Publisher",
     "Run",
     "connected",
-    "name_of",
     "publish_here",
 ]
 
@@ -187,11 +187,6 @@ async def _value(census: "asyncio.Task[int]") -> int:
         if (me := asyncio.current_task()) is not None and me.cancelling():
             raise
         return 0
-
-
-def name_of(publish: Callable[..., Any]) -> str:
-    """Return what pictures and tables call a function."""
-    return str(getattr(publish, "__name__", type(publish).__name__))
 
 
 def _shown(value: Any) -> str:

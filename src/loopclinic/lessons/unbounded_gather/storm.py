@@ -7,9 +7,10 @@ from typing import Any
 import aiohttp
 
 from loopclinic.lessons.drawing import Drawing
+from loopclinic.lessons.rounds import name_of
 from loopclinic.lessons.unbounded_gather.charts import answers
 from loopclinic.lessons.unbounded_gather.posts import DuePost
-from loopclinic.lessons.unbounded_gather.service import Run, name_of, publish_here
+from loopclinic.lessons.unbounded_gather.service import Run, publish_here
 from loopclinic.lessons.unbounded_gather.workforce import workforce
 
 __all__ = ["Storm", "retry_storm"]

@@ -152,9 +152,7 @@ class Sweep:
 _LAW = "var(--lc-muted)"
 
 
-def sweep(
-    limits: Sequence[int] = LIMITS, *, rounds: int = 2, progress: bool = True, **dials: Any
-) -> Sweep:
+def sweep(limits: Sequence[int] = LIMITS, *, rounds: int = 2) -> Sweep:
     """Try each limit `rounds` times, in shuffled order, and keep the better round of each.
 
     The client and the service are processes of their own. About half a second a limit and round.
@@ -162,9 +160,9 @@ def sweep(
     found: dict[int, list[dict[str, Any]]] = {limit: [] for limit in limits}
     rng = random.Random(4)  # noqa: S311 - an order, no secret
     with (
-        FaultyUpstream(**{**SERVICE, **dials}) as upstream,
+        FaultyUpstream(**SERVICE) as upstream,
         publisher(None, "the sweep's client") as client,
-        Progress(shown=progress) as shown,
+        Progress(shown=True) as shown,
     ):
         for number in range(rounds):
             order = list(limits)
@@ -174,7 +172,7 @@ def sweep(
                     f"Round {number + 1} of {rounds}, {place + 1} of {len(order)}: limit {limit}"
                 )
                 upstream.reset_now()
-                upstream.set_now(**{**SERVICE, **dials})
+                upstream.set_now(**SERVICE)
                 found[limit].append(
                     client.call(
                         {

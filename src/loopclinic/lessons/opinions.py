@@ -1,0 +1,141 @@
+"""What other tools say about a lesson's code, each run and quoted, as one table."""
+
+import asyncio
+import json
+import os
+import shutil
+import sys
+import sysconfig
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from importlib.util import module_from_spec, spec_from_file_location
+from types import ModuleType
+from typing import NamedTuple
+
+from loopclinic.lessons.drawing import Drawing
+from loopclinic.lessons.lesson import Lesson
+
+__all__ = ["Opinion", "Remark", "lint", "lint_shipped", "load_shipped", "said", "suspect", "table"]
+
+_RUFF = ("check", "--isolated", "--no-cache", "--select", "ASYNC", "--output-format", "json", "-")
+_PATIENCE = 30.0
+
+
+class Opinion(NamedTuple):
+    """One tool: how it is asked, what it says, what it sees and what it misses (`-` for nothing)."""
+
+    tool: str
+    how: str
+    says: str
+    sees: str
+    misses: str
+
+
+class Remark(NamedTuple):
+    """One finding of the linter."""
+
+    line: int
+    code: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"line {self.line}: {self.code} {self.message}"
+
+
+async def lint(source: str) -> list[Remark] | None:
+    """Return what ruff's ASYNC rules find in a piece of source, or None where ruff is not installed."""
+    ruff = await asyncio.to_thread(_ruff)
+    if ruff is None:
+        return None
+    _, out, _ = await _told((ruff, *_RUFF), source.encode())
+    return [
+        Remark(one["location"]["row"], one["code"], one["message"])
+        for one in json.loads(out or b"[]")
+    ]
+
+
+async def lint_shipped(lesson: Lesson) -> list[Remark] | None:
+    """Return what they find in a lesson's lab as it ships, a single file."""
+    return await lint(await asyncio.to_thread(_shipped, lesson))
+
+
+def _shipped(lesson: Lesson) -> str:
+    assert lesson.shipped is not None
+    return lesson.shipped.read_text(encoding="utf-8")
+
+
+def _ruff() -> str | None:
+    beside = shutil.which("ruff", path=sysconfig.get_path("scripts"))
+    return beside or shutil.which("ruff")
+
+
+def said(remarks: Iterable[object] | None) -> str:
+    """Return remarks one a line, or words where there are none, or no linter."""
+    if remarks is None:
+        return "not installed here: pip install ruff"
+    return "\n".join(map(str, remarks)) or "nothing"
+
+
+def load_shipped(lesson: Lesson) -> ModuleType:
+    """Return a lesson's lab as it ships, a single file, imported anew."""
+    assert lesson.shipped is not None
+    spec = spec_from_file_location("lab", lesson.shipped)
+    assert spec is not None
+    assert spec.loader is not None
+    lab = module_from_spec(spec)
+    spec.loader.exec_module(lab)
+    return lab
+
+
+async def suspect(module: str, *arguments: str, heard: bytes | None = None) -> tuple[str, str]:
+    """Run one of the kit's programs in debug mode, to its end; return what it printed, and its errors.
+
+    Raises:
+        RuntimeError: it failed.
+    """
+    command = (sys.executable, "-X", "dev", "-m", module, *arguments)
+    status, out, err = await _told(command, heard, {**os.environ, "PYTHONWARNINGS": "ignore"})
+    if status:
+        raise RuntimeError(f"{module} ended with status {status}: {err.decode()[-500:]}")
+    return out.decode(), err.decode()
+
+
+async def _told(
+    command: Sequence[str], heard: bytes | None, environ: Mapping[str, str] | None = None
+) -> tuple[int | None, bytes, bytes]:
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.DEVNULL if heard is None else asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=environ,
+    )
+    try:
+        out, err = await asyncio.wait_for(process.communicate(heard), _PATIENCE)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return process.returncode, out, err
+
+
+def table(opinions: Iterable[Opinion]) -> Drawing:
+    """Draw them below each other."""
+    rows, texts = [], []
+    for one in opinions:
+        lines = one.says.splitlines()
+        says = "<br>".join(map(escape, lines))
+        rows.append(
+            f"<tr><td><b>{escape(one.tool)}</b><br><span class='lc-muted'>{escape(one.how)}</span>"
+            f"</td><td><code>{says}</code></td><td>{_words(one.sees)}</td>"
+            f"<td>{_words(one.misses)}</td></tr>"
+        )
+        texts.append(f"{one.tool}: {'; '.join(lines)}. Sees: {one.sees}. Misses: {one.misses}.")
+    head = "<tr><th>Ask</th><th>It answers</th><th>It sees</th><th>It misses</th></tr>"
+    return Drawing(
+        f"<table><thead>{head}</thead><tbody>{''.join(rows)}</tbody></table>", "\n".join(texts)
+    )
+
+
+def _words(text: str) -> str:
+    return "<span class='lc-muted'>&ndash;</span>" if text == "-" else escape(text)

@@ -1,0 +1,26 @@
+"""How a lesson's demo begins and ends in the terminal, and its two colors."""
+
+from rich.console import Console
+from rich.text import Text
+
+from loopclinic.lessons.lesson import Lesson
+
+__all__ = ["BAD", "GOOD", "begin", "end"]
+
+BAD, GOOD = "bold #D55E00", "bold #009E73"  # Okabe-Ito: told apart by everybody
+
+
+def begin(console: Console, lesson: Lesson, scene: str) -> None:
+    """Print the lesson's title and the scene."""
+    console.print()
+    console.print(Text(f"{lesson.number}  {lesson.title}", style="bold"))
+    console.print(f"{scene}\n")
+
+
+def end(console: Console, lesson: Lesson) -> None:
+    """Say where the learner goes on."""
+    console.print(
+        f"\nMend it yourself: labs/{lesson.name}.py, judged by "
+        f"[bold]loopclinic check {lesson.number}[/bold].\n",
+        highlight=False,
+    )

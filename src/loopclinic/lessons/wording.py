@@ -1,0 +1,23 @@
+"""Numbers and places, as a reason says them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["at", "count", "span"]
+
+
+def at(place: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the fields `file` and `line` of a reason; none if the place is unknown."""
+    if place is None or place["file"] is None:
+        return {}
+    return {"file": place["file"], "line": place["line"]}
+
+
+def span(seconds: float) -> str:
+    """Return seconds in words: `1.2 s`, `340 ms`."""
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms"
+
+
+def count(number: int, one: str, many: str | None = None) -> str:
+    """Return `1 session`, `2,000 sessions`."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"

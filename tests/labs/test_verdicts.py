@@ -1,0 +1,14 @@
+"""Every lesson's right answers and half-fixes: what passes, what fails, and for which reason."""
+
+import pytest
+
+from loopclinic.checks.checking import check_lesson
+
+
+@pytest.mark.slow
+def test_verdict(case, tmp_path):
+    verdict = check_lesson(case.lesson, file=case.laid_out(tmp_path))
+    assert verdict.status == ("passed" if case.passes else "not-yet"), str(verdict)
+    assert verdict.conflict == case.conflict, str(verdict)
+    assert verdict.seconds < 30, str(verdict)
+    assert all(reason.next_step for reason in verdict.reasons), str(verdict)

@@ -125,3 +125,55 @@ def test_the_same_cell_run_again_leaves_one_scope_measuring(browser, lab):
         notebook.run(0)
         notebook.run(2)
         assert "first False second True" in notebook.cell(2).inner_text()
+
+
+def test_the_link_of_a_stall_opens_its_file_at_the_line(browser, lab):
+    (lab.folder / "labs" / "till.py").write_text(
+        "import time\n" + "# a comment\n" * 200 + "async def charge():\n    time.sleep(0.5)\n",
+        "utf-8",
+    )
+    path = lab.write(
+        "scope-link.ipynb", SCOPE, "import sys\nsys.path.append('../labs')\nimport till\nawait till.charge()"
+    )  # fmt: skip
+    with new_page(browser) as page:
+        notebook = lab.open(page, path)
+        notebook.run(0)
+        page.locator('.lc-scope[data-state="calm"]').wait_for(timeout=30_000)
+        notebook.run(1)
+        page.locator("a.lc-where", has_text="till.py:203").click()
+        page.get_by_text("Ln 203, Col 1").wait_for(timeout=15_000)
+        sleeps = page.locator(".jp-FileEditor .cm-line", has_text="time.sleep(0.5)")
+        assert sleeps.is_visible(), "of 203 lines it is scrolled to this one"
+
+
+def test_it_speaks_too_where_comms_have_no_subshell(browser, lab):
+    settings = lab.folder / "jupyter/lab/user-settings/@jupyterlab/apputils-extension"
+    settings.mkdir(parents=True, exist_ok=True)
+    setting = settings / "kernels-settings.jupyterlab-settings"
+    setting.write_text('{"commsOverSubshells": "disabled"}', "utf-8")
+    hear = (
+        "import threading\nheard = []\n"
+        "slider.observe(lambda _: heard.append(threading.current_thread().name), 'value')"
+    )
+    path = lab.write("scope-comms.ipynb", SCOPE, SLIDER, hear, FREEZE, "print(set(heard))")
+    try:
+        with new_page(browser) as page:
+            notebook = lab.open(page, path)
+            for number in range(3):
+                notebook.run(number)
+            page.locator('.lc-scope[data-state="calm"]').wait_for(timeout=30_000)
+            notebook.start(3)
+            page.locator('.lc-scope[data-state="stalled"]').wait_for(timeout=5_000)
+            thumb = page.locator(".widget-slider .noUi-handle").first
+            thumb.focus()
+            page.keyboard.press("ArrowRight")
+            wait_for(lambda: figure(page, "lag") > 1, 4, lambda: status(page))
+            assert re.match(r"Stalled now for \d\.\d+ s at cell \[4\], line 2", status(page))
+            assert notebook.prompt(3) == "[*]:", "the kernel is still frozen"
+            notebook.wait(3)
+            page.locator('.lc-scope[data-state="calm"]').wait_for(timeout=10_000)
+            assert "blocking-sleep" in page.locator(".lc-row", has_text="cell [4]").inner_text()
+            notebook.run(4)
+            assert "{'MainThread'}" in notebook.cell(4).inner_text(), "the setting was in effect"
+    finally:
+        setting.unlink()

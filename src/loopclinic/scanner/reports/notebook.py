@@ -52,20 +52,21 @@ def _row(one: Finding, report: Report) -> str:
             for frame in one.chain
         )
         what = f"<details><summary>{what}</summary>{steps}</details>"
-    place = f"<a href='{_link(one, report)}' target=_blank>{html.escape(one.file)}:{one.line}</a>"
+    shown = html.escape(one.file).replace("/", "/<wbr>")
+    place = f"<a href='{_link(one, report)}' target=_blank>{shown}:{one.line}</a>"
     lesson = html.escape(one.lesson or "")
     cells = (
-        (f"{one.file}:{one.line:06}", place, "overflow-wrap:anywhere;min-width:9em"),
-        (one.kind, html.escape(one.kind), ""),
-        (str(CONFIDENCES[::-1].index(one.confidence)), one.confidence, ""),
-        (one.message, what, ""),
-        (lesson, f"<span title='{lesson}'>{lesson.partition('_')[0]}</span>", ""),
+        (f"{one.file}:{one.line:06}", place),
+        (one.kind, html.escape(one.kind)),
+        (str(CONFIDENCES[::-1].index(one.confidence)), one.confidence),
+        (one.message, what),
+        (lesson, f"<span title='{lesson}'>{lesson.partition('_')[0]}</span>"),
     )
     return (
         "<tr>"
         + "".join(
-            f"<td style='text-align:left;{style}' data-k=\"{html.escape(key)}\">{shown}</td>"
-            for key, shown, style in cells
+            f"<td style='text-align:left' data-k=\"{html.escape(key)}\">{shown}</td>"
+            for key, shown in cells
         )
         + "</tr>"
     )

@@ -104,6 +104,9 @@ def test_what_a_loop_had_to_do_at_most_and_its_slowest_callbacks_are_told(record
     assert "at most 4,120 tasks, 40 requests in work, 12 calls waiting for a thread" in text
     assert "in bursts a timer came up to 1.50 s late" in text
     assert "slowest callbacks: pay in app.py 900 ms, ship in app.py 300 ms\n" in text
+    page = review.to_html()
+    assert "40 requests in work" in page
+    assert "; slowest callbacks: pay in app.py 900 ms" in page
     (loop,) = json.loads(review.to_json())["loops"]
     assert loop["peaks"] == {"tasks": 4120, "requests": 40, "queued": 12}
     assert loop["callbacks"][0] == {

@@ -8,7 +8,7 @@ from loopclinic.probe import user_code
 from loopclinic.review.drawing import lag_strip
 from loopclinic.review.recording import Loop, Place
 from loopclinic.review.style import STYLE
-from loopclinic.review.wording import diagnosis, figures, lesson_of, shown, where
+from loopclinic.review.wording import diagnosis, figures, lesson_of, shown, slow, where
 from loopclinic.units import duration
 
 if TYPE_CHECKING:
@@ -106,6 +106,8 @@ def _loops(review: "Review") -> list[str]:
 def _loop(loop: Loop, threshold: float) -> str:
     kind = loop.kind.rpartition(".")[2]
     caption = f"Loop {loop.number}, {kind} in {loop.thread}: {figures(loop)}"
+    if callbacks := slow(loop):
+        caption += f"; slowest callbacks: {callbacks}"
     picture = lag_strip(loop, threshold=threshold) if loop.unwatched is None else ""
     return f"<figure>{picture}<figcaption>{escape(caption)}</figcaption></figure>"
 

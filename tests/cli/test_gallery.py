@@ -5,10 +5,21 @@ import re
 import nbformat
 import pytest
 
+from loopclinic.checks import progress
 from loopclinic.cli import gallery
 from loopclinic.cli.main import main
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+
+
+CHECKS = """
+from loopclinic.checks import progress
+from loopclinic.verdict import Verdict
+with progress.change() as kept:
+    kept.note(Verdict("01_blocking_sleep", "not-yet"))
+print(progress.read().of("01_blocking_sleep").attempts, "attempt(s)")
+"""
+"""What a check does of which an attempt is made."""
 
 
 def notebook(*cells):
@@ -62,7 +73,8 @@ def kit(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_notebooks_are_run_where_they_stand_and_failures_are_named(kit, capsys):
     good = notebook(
-        nbformat.v4.new_code_cell("import pathlib; print('in', pathlib.Path.cwd().name)")
+        nbformat.v4.new_code_cell("import pathlib; print('in', pathlib.Path.cwd().name)"),
+        nbformat.v4.new_code_cell(CHECKS),
     )
     bad = notebook(nbformat.v4.new_code_cell("1 / 0"))
     nbformat.write(good, kit / "notebooks" / "00_start_here.ipynb")
@@ -79,3 +91,5 @@ def test_notebooks_are_run_where_they_stand_and_failures_are_named(kit, capsys):
     assert 'href="01_blocking_sleep.html"' in index
     before = nbformat.read(kit / "notebooks" / "00_start_here.ipynb", 4)
     assert before.cells[0].outputs == []  # the repository's notebook stays as it was
+    assert "1 attempt(s)" in (folder / "00_start_here.html").read_text()
+    assert progress.read().of("01_blocking_sleep").attempts == 0  # that was nobody's

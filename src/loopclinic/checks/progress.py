@@ -16,7 +16,18 @@ from filelock import FileLock, Timeout
 from loopclinic.places import state_dir
 from loopclinic.verdict import Verdict
 
-__all__ = ["LessonProgress", "Progress", "ProgressError", "change", "read", "timestamp"]
+__all__ = [
+    "VARIABLE",
+    "LessonProgress",
+    "Progress",
+    "ProgressError",
+    "change",
+    "read",
+    "timestamp",
+]
+
+VARIABLE = "LOOPCLINIC_PROGRESS"
+"""Names a file for the progress of runs that are no learner's, such as the gallery's."""
 
 _SCHEMA = 1
 
@@ -91,8 +102,9 @@ def timestamp() -> str:
 
 
 def path() -> Path:
-    """Return the file that holds the progress."""
-    return state_dir() / "progress.json"
+    """Return the file that holds the progress: `LOOPCLINIC_PROGRESS`, else one in the state folder."""
+    named = os.environ.get(VARIABLE)
+    return Path(named) if named else state_dir() / "progress.json"
 
 
 def read() -> Progress:

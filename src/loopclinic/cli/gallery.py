@@ -2,14 +2,17 @@
 
 import argparse
 import html
+import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from loopclinic.checks import progress
 from loopclinic.lessons import UnknownLessonError, lesson
 from loopclinic.places import kit_root
 
@@ -89,7 +92,8 @@ def chosen(root: Path, keys: Sequence[str]) -> list[Path]:
 def execute(file: Path, *, timeout: int = 300) -> tuple[Any, str]:
     """Run a notebook as Run All would, in its own folder; return it and the error that ended it.
 
-    `timeout` is in seconds, for each cell.
+    `timeout` is in seconds, for each cell. Its checks are nobody's attempts: the learner's progress
+    is neither read nor written.
     """
     import nbformat  # noqa: PLC0415 - slow, and only this command wants it
     from nbclient import NotebookClient  # noqa: PLC0415
@@ -103,12 +107,15 @@ def execute(file: Path, *, timeout: int = 300) -> tuple[Any, str]:
         store_widget_state=False,
         resources={"metadata": {"path": str(file.parent)}},
     )
-    try:
-        client.execute(stderr=subprocess.DEVNULL)  # the kernel warns there that it uses TCP
-    except CellExecutionError as error:
-        return notebook, f"{error.ename}: {error.evalue}"
-    except CellTimeoutError as error:
-        return notebook, str(error).strip().splitlines()[0]
+    with tempfile.TemporaryDirectory(prefix="loopclinic-gallery-") as scratch:
+        environ = {**os.environ, progress.VARIABLE: str(Path(scratch) / "progress.json")}
+        try:
+            # The kernel warns on standard error that it uses TCP.
+            client.execute(stderr=subprocess.DEVNULL, env=environ)
+        except CellExecutionError as error:
+            return notebook, f"{error.ename}: {error.evalue}"
+        except CellTimeoutError as error:
+            return notebook, str(error).strip().splitlines()[0]
     return notebook, ""
 
 

@@ -121,7 +121,8 @@ def test_missing_file(tmp_path):
 
 def test_folder_instead_of_a_file(tmp_path):
     (tmp_path / "77_tiny.py").mkdir()
-    only_reason(check_lesson(LESSON, file=tmp_path / "77_tiny.py"), "is a folder")
+    reason = only_reason(check_lesson(LESSON, file=tmp_path / "77_tiny.py"))
+    assert "is a folder" in reason.sentence
 
 
 def test_not_utf_8(judge):
@@ -182,7 +183,9 @@ def test_exception_in_the_lab(judge):
 
 def test_useless_return_value(judge):
     text = SOLVED.replace("self.value += amount", "self.value = None")
-    only_reason(judge(text), "could not be used", "TypeError")
+    reason = only_reason(judge(text))
+    assert "could not be used" in reason.sentence
+    assert "TypeError" in reason.sentence
 
 
 @pytest.mark.slow
@@ -338,7 +341,7 @@ def test_detached_grandchild_without_the_mark(judge):
         "await asyncio.sleep(0.1)\n"
         "return 2 * number"
     )
-    only_reason(judge(lab(body)), "1 child process")
+    assert "1 child process" in only_reason(judge(lab(body))).sentence
     commands = [process.info["cmdline"] for process in psutil.process_iter(["cmdline"])]
     assert ["sleep", name] not in commands
 
@@ -374,12 +377,14 @@ def test_deleting_its_own_file(judge):
 
 
 def test_cutting_the_line_to_the_supervisor(judge):
-    only_reason(judge(lab("os.closerange(3, 4096)\nreturn 2 * number")))
+    reason = only_reason(judge(lab("os.closerange(3, 4096)\nreturn 2 * number")))
+    assert "ended the whole process" in reason.sentence
 
 
 def test_stopping_the_loop(judge):
     body = "asyncio.get_running_loop().stop()\nawait asyncio.sleep(1)"
-    only_reason(judge(lab(body)), "stopped the event loop")
+    reason = only_reason(judge(lab(body)))
+    assert "stopped the event loop" in reason.sentence
 
 
 def test_canceling_every_task(judge):

@@ -15,8 +15,9 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
+
+from loopclinic.servers.twin import Twin
 
 __all__ = ["ServerError", "ServerProcess"]
 
@@ -44,7 +45,7 @@ class ServerError(Exception):
         self.detail = detail
 
 
-class ServerProcess:
+class ServerProcess(Twin["ServerProcess"]):
     """Runs `module.main(link)` in a child process; see `loopclinic.servers.lifeline`.
 
     `spec` is a JSON value handed to the child. Usable with `with` and with `async with`; `address`
@@ -171,27 +172,9 @@ class ServerProcess:
             self._kill(process)
             self.close()
 
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return await self.start_async()
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close_async()
+    def given(self) -> Self:
+        """Return itself."""
+        return self
 
     def launch(self) -> Self:
         """Start the child and don't wait: `start()` waits. So several can start side by side."""

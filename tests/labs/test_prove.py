@@ -37,12 +37,11 @@ def idle_core():
 @pytest.mark.prove
 @pytest.mark.timeout(40 * REPEATS)
 @pytest.mark.parametrize("machine", [idle_core, busy_core], ids=["idle", "busy"])
-def test_every_verdict_holds(case, machine):
+def test_every_verdict_holds(case, machine, tmp_path):
     wanted = ("passed" if case.passes else "not-yet", case.conflict)
     repeats = RARER if case.file.parent.name == "more" else REPEATS
+    file = case.laid_out(tmp_path)
     with machine():
-        verdicts = [
-            check_lesson(case.lesson, file=case.file, seed=repeat) for repeat in range(repeats)
-        ]
+        verdicts = [check_lesson(case.lesson, file=file, seed=repeat) for repeat in range(repeats)]
     wrong = [one for one in verdicts if (one.status, one.conflict) != wanted]
     assert not wrong, f"{len(wrong)} of {repeats}:\n" + "\n".join(map(str, wrong))

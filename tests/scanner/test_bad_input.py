@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from loopclinic.cli.main import main
+from loopclinic.scanner.reports.sarif import sarif
 from loopclinic.scanner.scanning import scan_path
 from loopclinic.scanner.settings import Settings
 
@@ -46,6 +48,10 @@ def within(seconds, condition):
         (bytes(range(256)) * 20, "null bytes"),
         (b"x = 1\n\0\n", "null bytes"),
         ("x = 1\n".encode("utf-16"), "UTF-16"),
+        ("x = 1\n".encode("utf-32"), "UTF-32"),
+        (b"# coding: undefined\nx = 1\n", "encoding"),
+        (b"# coding: hex\n00\n", "encoding"),
+        ("".join(" " * i + "if x:\n" for i in range(200)).encode(), "nested deeper"),
         ("# coding: utf-8\nx = 'é'\n".encode("latin-1"), "not utf-8"),
         (b"# coding: no-such-thing\nx = 1\n", "encoding"),
         (b"x = '\xff'\n", "not utf-8"),
@@ -128,6 +134,46 @@ def test_a_folder_that_may_not_be_opened(tree):
 def test_a_pipe_is_not_waited_for(tree):
     os.mkfifo(tree / "pipe.py")
     assert "not a regular file" in reasons(tree)["pipe.py"]
+
+
+def test_names_that_no_line_can_hold(tree, capsys):
+    for name in (b"new\nline.py", b"od\xffd.py", b"\x1b[31mred.py"):
+        (tree / os.fsdecode(name)).write_text(GOOD)
+    target = tree / "report"
+    for form in ("text", "json", "sarif", "html"):
+        assert main(["scan", str(tree), "--format", form, "--output", str(target)]) == 0
+        assert "od" in target.read_text("utf-8")
+    uris = {
+        one["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
+        for one in sarif(scanned(tree))["runs"][0]["results"]
+    }
+    assert uris == {"good.py", "new%0Aline.py", "od%FFd.py", "%1B%5B31mred.py"}
+    assert main(["scan", str(tree)]) == 0
+    printed = capsys.readouterr().out
+    assert "new\\nline.py:3:5" in printed
+    assert "\x1b" not in printed
+
+
+def test_paths_that_cannot_be_scanned(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "self.py").symlink_to(tmp_path / "self.py")
+    (tmp_path / "gone.py").symlink_to(tmp_path / "nothing.py")
+    for path in ("nowhere", "self.py", "gone.py", "x" * 5000):
+        assert main(["scan", path]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert path in line
+    with pytest.raises(SystemExit) as ended:
+        main(["scan", ""])
+    assert ended.value.code == 2
+    assert "empty" in capsys.readouterr().err
+
+
+def test_a_folder_with_one_good_file_was_read(tree, capsys):
+    (tree / "gone.py").symlink_to(tree / "nothing.py")
+    assert main(["scan", str(tree)]) == 0
+    (tree / "good.py").write_text("def f(:\n")
+    assert main(["scan", str(tree)]) == 2
+    assert "Nothing was read." in capsys.readouterr().out
 
 
 def test_modules_of_one_name(tmp_path):

@@ -8,6 +8,7 @@ from pathlib import Path
 from loopclinic.scanner.baseline import Baseline, BaselineError
 from loopclinic.scanner.cache import folder
 from loopclinic.scanner.catalogue import CatalogueError
+from loopclinic.scanner.files import existing
 from loopclinic.scanner.findings import CONFIDENCES
 from loopclinic.scanner.report import Report
 from loopclinic.scanner.reports.page import page
@@ -31,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
     parser.epilog = _EPILOG
     add = parser.add_argument
-    add("paths", nargs="+", type=Path, metavar="PATH", help="a folder or a file")
+    add("paths", nargs="+", type=_path, metavar="PATH", help="a folder or a file")
     add("--format", choices=("text", "json", "sarif", "html"), default="text")
     add("--output", type=Path, metavar="FILE", help="write there instead of the terminal")
     add("--plan", action="store_true", help="a migration plan in Markdown instead")
@@ -48,6 +49,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--write-baseline", type=Path, metavar="FILE", help="remember all findings as known")
     add("--no-cache", action="store_true", help="remember nothing, recall nothing")
     add("--jobs", type=int, metavar="N", help="processes to read with")
+
+
+def _path(text: str) -> Path:
+    if not text:  # an unset variable of the shell, rather than the working directory
+        raise argparse.ArgumentTypeError("a PATH is empty: name a folder or a file")
+    return Path(text)
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -67,6 +74,9 @@ def run(args: argparse.Namespace) -> int:
         except FileNotFoundError as error:
             status = 2
             print(f"loopclinic: {error.filename}: no such file or folder.", file=sys.stderr)
+        except OSError as error:
+            status = 2
+            print(f"loopclinic: {error.filename}: {error.strerror}.", file=sys.stderr)
         except (SettingsError, BaselineError, CatalogueError) as error:
             print(f"loopclinic: {error}", file=sys.stderr)
             return 2
@@ -75,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _one(path: Path, args: argparse.Namespace) -> int:
     settings = settings_for(
-        path.resolve(),
+        existing(path),
         fail_on=args.fail_on,
         min_confidence=args.min_confidence,
         ignore=args.ignore,
@@ -90,9 +100,7 @@ def _one(path: Path, args: argparse.Namespace) -> int:
         print(f"{args.write_baseline}: {known} findings are known now.")
         return 0
     _print(report, args)
-    if report.counts["files"] <= sum(
-        1 for one in report.skipped if one.file.endswith((".py", ".pyw"))
-    ):
+    if report.nothing_read:
         if not report.counts["files"]:
             print(f"loopclinic: {path} holds no Python file.", file=sys.stderr)
         return 2
@@ -126,7 +134,7 @@ def _print(report: Report, args: argparse.Namespace) -> None:
     if args.output is None:
         print(text)
     else:
-        args.output.write_text(text + "\n", "utf-8")
+        args.output.write_text(text + "\n", "utf-8", errors="backslashreplace")
 
 
 def _progress() -> Progress | None:

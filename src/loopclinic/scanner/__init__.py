@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from loopclinic.scanner.cache import folder
+from loopclinic.scanner.files import existing
 from loopclinic.scanner.findings import Finding, Frame, Skipped
 from loopclinic.scanner.report import Report
 from loopclinic.scanner.scanning import scan_path
@@ -36,9 +37,9 @@ def scan(
         FileNotFoundError: there is no such path.
         SettingsError: an option can't be used.
     """
-    root = Path(path).expanduser()
+    root = existing(Path(path).expanduser())
     settings = settings_for(
-        root.resolve(),
+        root,
         min_confidence=min_confidence,
         exclude=tuple(exclude) if exclude is not None else None,
     )

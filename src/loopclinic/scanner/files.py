@@ -1,5 +1,6 @@
 """Which files a scan reads: all Python below a path, each once, without environments and caches."""
 
+import errno
 import fnmatch
 import os
 from collections.abc import Sequence
@@ -8,7 +9,7 @@ from pathlib import Path
 from loopclinic.scanner.findings import Skipped
 from loopclinic.scanner.words import words
 
-__all__ = ["LEFT_OUT", "above", "find"]
+__all__ = ["LEFT_OUT", "above", "existing", "find"]
 
 LEFT_OUT = words(
     ".git .hg .svn .venv venv env .env .tox .nox __pycache__ node_modules .mypy_cache .ruff_cache"
@@ -17,6 +18,22 @@ LEFT_OUT = words(
 """Folders that hold no code of the project."""
 
 _SUFFIXES = (".py", ".pyw")
+
+
+def existing(path: Path) -> Path:
+    """Return a path in full.
+
+    Raises:
+        FileNotFoundError: there is no such path.
+        OSError: it can't be looked at.
+    """
+    try:
+        root = path.resolve()
+    except RuntimeError as error:  # Python 3.11 and 3.12 for a symlink to itself
+        raise OSError(errno.ELOOP, "a symlink back to itself", str(path)) from error
+    if not root.exists():
+        raise FileNotFoundError(errno.ENOENT, "no such file or folder", str(path))
+    return root
 
 
 def find(root: Path, exclude: Sequence[str] = ()) -> tuple[list[str], list[Skipped]]:

@@ -1,5 +1,6 @@
 """From the bytes of a file to its facts, or to the reason why not."""
 
+import codecs
 import io
 import sys
 import tokenize
@@ -66,7 +67,7 @@ def reading_of(data: bytes) -> Reading:
 
 def _syntax(error: SyntaxError) -> str:
     message = error.msg or "invalid syntax"
-    if "nested" in message or "indentation levels" in message or "too complex" in message:
+    if "nested" in message or "levels of indentation" in message or "too complex" in message:
         return f"nested deeper than {_VERSION} can read: {message}"
     return f"syntax error for {_VERSION}: {message}"
 
@@ -79,8 +80,15 @@ def decoded(data: bytes) -> str:
     """
     if len(data) > _LARGEST:
         raise _UnreadableError(f"larger than {_LARGEST // 1024 // 1024} MB")
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise _UnreadableError("UTF-16, which Python does not read: save it as UTF-8", 1)
+    for mark in (
+        codecs.BOM_UTF32_LE,
+        codecs.BOM_UTF32_BE,
+        codecs.BOM_UTF16_LE,
+        codecs.BOM_UTF16_BE,
+    ):
+        if data.startswith(mark):
+            name = f"UTF-{8 * len(mark)}"
+            raise _UnreadableError(f"{name}, which Python does not read: save it as UTF-8", 1)
     if b"\0" in data:
         line = data.count(b"\n", 0, data.index(b"\0")) + 1
         raise _UnreadableError("null bytes: a binary file, or damaged", line)
@@ -89,8 +97,8 @@ def decoded(data: bytes) -> str:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
         raise _misread(data, error, "which it claims to be") from error
-    except (SyntaxError, LookupError) as error:
-        message = getattr(error, "msg", str(error))
+    except Exception as error:  # a codec may fail in ways of its own
+        message = getattr(error, "msg", None) or str(error)
         try:
             data.decode("utf-8")
         except UnicodeDecodeError as cause:

@@ -18,8 +18,13 @@ class Report:
     findings: tuple[Finding, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
-    """files, mixed_files, async_functions, sync_functions, asyncio_run_calls, syntax_errors, …"""
+    """files, files_read, mixed_files, async_functions, sync_functions, asyncio_run_calls, syntax_errors, …"""
     seconds: float = 0.0
+
+    @property
+    def nothing_read(self) -> bool:
+        """Whether there was no file that could be read."""
+        return not self.counts.get("files_read")
 
     @property
     def by_kind(self) -> dict[str, int]:

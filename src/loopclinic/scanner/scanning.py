@@ -42,11 +42,10 @@ def scan_path(
 
     Raises:
         FileNotFoundError: there is no such path.
+        OSError: the path can't be looked at.
     """
     started = time.perf_counter()
-    root = root.resolve()
-    if not root.exists():
-        raise FileNotFoundError(2, "No such file or folder", str(root))
+    root = discovery.existing(root)
     paths, skipped = discovery.find(root, settings.exclude)
     hashes = _hashes(root, paths)
     memory = Cache(root, cache)
@@ -141,6 +140,7 @@ def _look(
     summaries = store.summaries.values()
     counts = {
         "files": len(paths),
+        "files_read": len(good),
         "lines": sum(one.lines for one in summaries),
         "mixed_files": sum(1 for one in summaries if one.async_functions and one.sync_functions),
         "async_functions": sum(one.async_functions for one in summaries),

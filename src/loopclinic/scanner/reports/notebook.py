@@ -76,7 +76,7 @@ def _link(one: Finding, report: Report) -> str:
     root = Path(report.root)
     path = (root if root.is_dir() else root.parent) / one.file
     try:
-        near = quote(Path(os.path.relpath(path)).as_posix())
+        near = quote(os.fsencode(Path(os.path.relpath(path)).as_posix()))
     except ValueError:  # another drive on Windows
         near = path.as_uri()
     return f"{near}#line={one.line - 1}"  # counted from 0 (RFC 5147), as JupyterLab's editor does

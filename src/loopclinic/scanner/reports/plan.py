@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from loopclinic.scanner.findings import Finding
 from loopclinic.scanner.report import Report
+from loopclinic.scanner.reports.text import printable
 
 __all__ = ["plan"]
 
@@ -53,7 +54,7 @@ def plan(report: Report) -> str:
         lines += ["## Phase 0: what could not be read", ""]
         for one in report.skipped:
             at = f":{one.line}" if one.line else ""
-            lines.append(f"- [ ] `{one.file}{at}` {one.reason}")
+            lines.append(f"- [ ] `{printable(one.file)}{at}` {one.reason}")
         lines.append("")
     for title, why, kinds in _PHASES:
         found = [one for one in report.findings if one.kind in kinds]
@@ -75,10 +76,10 @@ def _files(found: list[Finding]) -> Iterator[str]:
     for one in found:
         files.setdefault(one.file, []).append(one)
     for file, inside in sorted(files.items(), key=lambda item: (-len(item[1]), item[0])):
-        yield f"### `{file}` ({len(inside)})"
+        yield f"### `{printable(file)}` ({len(inside)})"
         yield ""
         for one in inside:
             lesson = f", lesson {one.lesson}" if one.lesson else ""
             mark = " (hint)" if one.confidence == "hint" else ""
-            yield f"- [ ] line {one.line}, {one.kind}{mark}{lesson}: `{one.source.replace('`', chr(39))}`"
+            yield f"- [ ] line {one.line}, {one.kind}{mark}{lesson}: `{printable(one.source).replace('`', chr(39))}`"
         yield ""

@@ -3,6 +3,7 @@
 Source: https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html
 """
 
+import os
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -87,7 +88,7 @@ def _location(file: str, line: int, column: int | None = None) -> dict[str, Any]
         region["startColumn"] = column
     return {
         "physicalLocation": {
-            "artifactLocation": {"uri": quote(file), "uriBaseId": "ROOT"},
+            "artifactLocation": {"uri": quote(os.fsencode(file)), "uriBaseId": "ROOT"},
             "region": region,
         }
     }

@@ -10,10 +10,11 @@ from loopclinic.scanner.report import Report
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["plain", "show"]
+__all__ = ["plain", "printable", "show"]
 
 _COUNTS = (
     ("files", "files"),
+    ("files_read", "files that could be read"),
     ("lines", "lines"),
     ("mixed_files", "files with sync and async functions"),
     ("async_functions", "async functions"),
@@ -38,19 +39,26 @@ def plain(report: Report) -> str:
     for kind, found in _grouped(report):
         lines += [f"{kind} ({len(found)}): {CONFLICTS[kind].sentence}", ""]
         for one in found:
-            lines.append(f"  {one.file}:{one.line}:{one.column}  {one.confidence}{_lesson(one)}")
-            lines.append(f"      {one.source}")
+            lines.append(
+                f"  {printable(one.file)}:{one.line}:{one.column}  {one.confidence}{_lesson(one)}"
+            )
+            lines.append(f"      {printable(one.source)}")
             lines += [f"      {step}" for step in _steps(one)]
             lines += [f"    {one.message}", ""]
     if report.skipped:
         lines += [f"Skipped ({len(report.skipped)})", ""]
         for skip in report.skipped:
             at = f":{skip.line}" if skip.line else ""
-            lines.append(f"  {skip.file}{at}: {skip.reason}")
+            lines.append(f"  {printable(skip.file)}{at}: {skip.reason}")
         lines.append("")
     lines += [f"{value:>9,} {words}" for value, words in _totals(report)]
     lines.append(_verdict(report))
     return "\n".join(lines)
+
+
+def printable(text: str) -> str:
+    """Return text without what would move the cursor or break the line."""
+    return "".join(one if one.isprintable() or one == "\t" else ascii(one)[1:-1] for one in text)
 
 
 def _lesson(one: Finding) -> str:
@@ -61,7 +69,7 @@ def _steps(one: Finding) -> list[str]:
     if not one.through_calls:
         return []
     return [
-        f"{'  ' * depth}-> {frame.file}:{frame.line} {frame.function} calls {frame.call}"
+        f"{'  ' * depth}-> {printable(frame.file)}:{frame.line} {frame.function} calls {frame.call}"
         for depth, frame in enumerate(one.chain)
     ]
 
@@ -74,6 +82,8 @@ def _totals(report: Report) -> Iterator[tuple[int, str]]:
 
 def _verdict(report: Report) -> str:
     count = len(report.findings)
+    if report.nothing_read:
+        return "Nothing was read."
     if not count:
         return f"No conflict found, in {report.seconds:.1f} s."
     files = len({one.file for one in report.findings})
@@ -99,7 +109,9 @@ def show(report: Report, console: "Console | None" = None) -> None:
         console.rule(f"[bold]skipped[/] {len(report.skipped)}", align="left", style="yellow")
         for skip in report.skipped:
             at = f":{skip.line}" if skip.line else ""
-            console.print(f"  {skip.file}{at}  {skip.reason}", markup=False, highlight=False)
+            console.print(
+                f"  {printable(skip.file)}{at}  {skip.reason}", markup=False, highlight=False
+            )
     console.print()
     for value, words in _totals(report):
         console.print(f"{value:>9,} {words}", highlight=False)
@@ -115,11 +127,11 @@ def _show_group(console: Any, kind: str, found: list[Finding]) -> None:
     console.rule(f"[bold]{kind}[/] {len(found)}", align="left", style="bright_black")
     console.print(f"[dim]{CONFLICTS[kind].sentence}[/]\n")
     for one in found:
-        head = Text(f"  {one.file}:{one.line}", style="bold")
+        head = Text(f"  {printable(one.file)}:{one.line}", style="bold")
         head.append(f"  {one.confidence}", style=_COLORS[one.confidence])
         head.append(_lesson(one), style="dim")
         console.print(head, soft_wrap=True)
-        console.print(Text(f"      {one.source}", style="bright_white"), soft_wrap=True)
+        console.print(Text(f"      {printable(one.source)}", style="bright_white"), soft_wrap=True)
         for step in _steps(one):
             console.print(Text(f"      {step}", style="dim"), soft_wrap=True)
         console.print(Text(f"    {one.message}\n"))

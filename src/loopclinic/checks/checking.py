@@ -14,7 +14,7 @@ from typing import Any
 from loopclinic.checks import ends, labs, notebook, progress
 from loopclinic.checks.limits import MARK, Limits
 from loopclinic.checks.residue import reasons_for_residue
-from loopclinic.checks.source import Unreadable, read_settled
+from loopclinic.checks.source import LEFT_OUT, Unreadable, python_files, read_settled
 from loopclinic.checks.supervisor import Supervisor
 from loopclinic.lessons import Lesson, Trial, lesson
 from loopclinic.places import KitNotFoundError
@@ -22,7 +22,7 @@ from loopclinic.verdict import Reason, Verdict
 
 __all__ = ["RIGHTS", "check", "check_lesson"]
 
-LONGEST = 15.0
+LONGEST = 30.0
 """Seconds that a verdict may take."""
 _AROUND = 3.0
 """Of these, what starting, ending and judging a trial may take; a busy machine may start it later."""
@@ -48,7 +48,7 @@ def check(
     `seed` replays a verdict. Only verdicts on the learner's own lab count as progress.
     `on_step` hears what is tried now, `say` a sentence for the learner; both show it in the notebook
     unless given, `say` on standard error elsewhere. A check ends early when `stop()` is true.
-    Takes 15 s at most.
+    Takes 30 s at most, of most lessons 15.
 
     Raises:
         UnknownLessonError: there is no such lesson.
@@ -131,9 +131,10 @@ def check_lesson(
         )
 
     try:
-        text = _text(file)
+        text = _text(one, file)
     except Unreadable as error:
-        reason = Reason(error.sentence, file=str(file), line=error.line, next_step=error.next_step)
+        place = str(error.path or file)
+        reason = Reason(error.sentence, file=place, line=error.line, next_step=error.next_step)
         return verdict("not-yet", reason, headline="There is nothing to run yet.")
     try:
         with ExitStack() as stack:
@@ -178,10 +179,31 @@ def check_lesson(
     return verdict("passed", headline=f"{praise} Next: loopclinic next.", vitals=vitals)
 
 
-def _text(file: Path) -> str:
-    if file.is_dir() and (file / "__init__.py").is_file():
-        file = file / "__init__.py"
-    return read_settled(file).decode("utf-8", "replace")
+def _text(one: Lesson, file: Path) -> str:
+    """Return a file's text; of a folder none, for a line in it could be any file's."""
+    if not file.is_dir():
+        if file.exists() and labs.shipped_path(one).is_dir():
+            raise Unreadable(
+                f"{file.name} is no folder, and this lab is one.",
+                None,
+                f"Name a folder laid out like labs/{one.name}.",
+            )
+        return read_settled(file).decode("utf-8", "replace")
+    entry = file / _entry(one, file)
+    for path in (entry, *python_files(file)):
+        try:
+            read_settled(path, may_be_empty=path != entry)
+        except Unreadable as error:
+            raise replace(error, path=path) from None
+    return ""
+
+
+def _entry(one: Lesson, file: Path) -> str:
+    """Return what is imported of a folder, relative to it; of a file, nothing."""
+    shipped = labs.shipped_path(one)
+    if shipped.is_dir() and one.contract is not None:
+        return one.contract.relative_to(shipped).as_posix()
+    return "__init__.py" if file.is_dir() else ""
 
 
 def _copy_in(folder: Path, one: Lesson, file: Path) -> Path:
@@ -195,17 +217,20 @@ def _begin(one: Lesson, file: Path, seed: int, limits: Limits, stack: ExitStack)
     copy = _copy_in(supervisor.folder, one, file)
     copy.parent.mkdir()
     if file.is_dir():
-        shutil.copytree(file, copy)
+        shutil.copytree(file, copy, ignore=LEFT_OUT)
     else:
         copy.write_bytes(read_settled(file))
     supervisor.start(one.package)
+    shipped, entry = labs.shipped_path(one), _entry(one, file)
     supervisor.send(
         {
             "package": one.package,
-            "name": one.name,
+            "name": Path(entry).parent.name or one.name,
+            "entry": entry,
+            "shipped_entry": _entry(one, shipped),
             "copy": str(copy),
             "shown": str(file),
-            "shipped": str(labs.shipped_path(one)),
+            "shipped": str(shipped),
             "public": list(one.public),
             "seed": seed,
             "services": _start_services(one, stack),

@@ -102,7 +102,7 @@ class _Trial:
     def __init__(self, channel: Channel, spec: dict[str, Any]) -> None:
         self.channel = channel
         self.spec = spec
-        self.lab = LabSource(Path(spec["copy"]), Path(spec["shown"]))
+        self.lab = LabSource(Path(spec["copy"]), Path(spec["shown"]), spec["entry"])
         self.step = "importing the file"
         self.lookout = Lookout(channel, self.lab, spec["seconds"])
         self.origins = Origins(self.lab)
@@ -117,7 +117,8 @@ class _Trial:
         originals = Originals()
         self.lookout.start()
         kit_threads = set(threading.enumerate())
-        sys.path.append(str(Path(spec["copy"]).parent))
+        copy = Path(spec["copy"])
+        sys.path.append(str(copy if copy.is_dir() else copy.parent))
         self.channel.send("ready")
         self.lookout.begin()
         try:
@@ -128,7 +129,8 @@ class _Trial:
 
         @cache
         def antipattern() -> ModuleType:
-            return LabSource(Path(spec["shipped"]), Path(spec["shipped"])).load("lab_as_shipped")
+            shipped = Path(spec["shipped"])
+            return LabSource(shipped, shipped, spec["shipped_entry"]).load("lab_as_shipped")
 
         broken = broken_contract(module, antipattern(), tuple(spec["public"]))
         if broken is not None:
@@ -203,6 +205,7 @@ class _Trial:
             self.channel.send(
                 "end",
                 how="syntax",
+                file=self.lab.shown_name(error.filename or ""),
                 message=error.msg,
                 line=error.lineno,
                 offset=error.offset,

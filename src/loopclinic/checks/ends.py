@@ -1,8 +1,10 @@
 """How a trial that did not come to its end becomes a sentence."""
 
+import linecache
+import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from loopclinic.checks.limits import Limits
 from loopclinic.checks.supervisor import Outcome
@@ -81,7 +83,7 @@ def reason_of_end(outcome: Outcome, lab: Path, text: str, limits: Limits) -> Rea
             value = "" if end["code"] is None else f" (status {end['code']})"
             return Reason(
                 f"The file left the process by {end['type']}{value} {when}{_at(line, code)}.",
-                file=str(lab),
+                file=_file(end["place"], lab),
                 line=line,
                 next_step="Raise an ordinary exception, or return: a service must not exit on one call.",
             )
@@ -98,7 +100,7 @@ def _of_syntax(end: dict[str, Any], lab: Path) -> Reason:
         pointer = f"\n{text.lstrip()}\n{' ' * min(offset, len(text))}^"
     return Reason(
         f"Python can't read line {end['line']}: {end['message']}.{pointer}",
-        file=str(lab),
+        file=end["file"] if lab.is_dir() else str(lab),
         line=end["line"],
         next_step="Mend this line, or the one above it, and save.",
     )
@@ -139,7 +141,7 @@ def _of_error(end: dict[str, Any], lab: Path, when: str) -> Reason:
     if end["phase"] == "import":
         return Reason(
             f"Importing the file raised {said}{_at(line, code)}.",
-            file=str(lab),
+            file=_file(end["place"], lab),
             line=line,
             next_step=_import_step(end),
         )
@@ -152,7 +154,7 @@ def _of_error(end: dict[str, Any], lab: Path, when: str) -> Reason:
     else:
         sentence = f"What the file returned could not be used {when}: {said}."
         following = "Return what the contract at the top of the file says."
-    return Reason(sentence, file=str(lab), line=line, next_step=following)
+    return Reason(sentence, file=_file(end["place"], lab), line=line, next_step=following)
 
 
 def _import_step(end: dict[str, Any]) -> str:
@@ -170,17 +172,18 @@ def _stopped_loop(end: dict[str, Any]) -> bool:
 
 
 def _of_limit(outcome: Outcome, lab: Path, text: str, limits: Limits, when: str) -> Reason:
-    line, code = _where(outcome, lab, text)
-    at = _at(line, code)
+    place = _where(outcome, lab, text)
+    line, code = _place(place)
+    file, at = _file(place, lab), _at(line, code)
     match outcome.cause:
         case "deadline":
-            return _of_deadline(outcome, lab, limits, when, (line, code))
+            return _of_deadline(outcome, lab, limits, when, place)
         case "memory":
             return Reason(
                 f"The file used more memory than a check allows {when}{at}.",
                 measured=_size(outcome.used),
                 budget=_size(limits.memory),
-                file=str(lab),
+                file=file,
                 line=line,
                 next_step="Keep less at a time: bound what is read, queued or started at once.",
             )
@@ -189,7 +192,7 @@ def _of_limit(outcome: Outcome, lab: Path, text: str, limits: Limits, when: str)
                 f"The file printed without end {when}{at}.",
                 measured=_size(outcome.used),
                 budget=_size(limits.output),
-                file=str(lab),
+                file=file,
                 line=line,
                 next_step="Take the printing out of the loop.",
             )
@@ -198,27 +201,30 @@ def _of_limit(outcome: Outcome, lab: Path, text: str, limits: Limits, when: str)
                 f"The file started processes without end {when}{at}.",
                 measured=f"{outcome.used:.0f} processes",
                 budget=f"{limits.processes} processes",
-                file=str(lab),
+                file=file,
                 line=line,
                 next_step="Start a fixed number of processes and wait for them.",
             )
     line = _search(text, _LEAVING)
+    code = _line(text, line)
     status = outcome.exit_status
     how = f"signal {-status}" if status is not None and status < 0 else f"status {status}"
     if outcome.stack:
-        line, code = _innermost(outcome, lab, text)
+        place = _innermost(outcome, lab, text)
+        line, code = _place(place)
     return Reason(
-        f"The file ended the whole process ({how}) {when}{_at(line, _line(text, line))}.",
-        file=str(lab),
+        f"The file ended the whole process ({how}) {when}{_at(line, code)}.",
+        file=_file(place, lab) if outcome.stack else str(lab),
         line=line,
         next_step="Nothing in a lab may end the process: return or raise instead.",
     )
 
 
 def _of_deadline(
-    outcome: Outcome, lab: Path, limits: Limits, when: str, at: tuple[int | None, str]
+    outcome: Outcome, lab: Path, limits: Limits, when: str, place: dict[str, Any] | None
 ) -> Reason:
-    line, code = at
+    line, code = _place(place)
+    file = _file(place, lab)
     budget = f"{limits.seconds:.0f} s"
     stuck = outcome.stuck
     if stuck is not None and line is not None:
@@ -227,7 +233,7 @@ def _of_deadline(
             f" {when}.",
             measured=f"{stuck['seconds']:.0f} s",
             budget=budget,
-            file=str(lab),
+            file=file,
             line=line,
             next_step="Nothing else could run meanwhile: let this end, or await what it waits for.",
         )
@@ -238,7 +244,7 @@ def _of_deadline(
             f"{_quoted(first['code'])}.",
             measured=f"{outcome.used:.0f} s",
             budget=budget,
-            file=str(lab),
+            file=_file(first, lab),
             line=first["line"],
             next_step="See that what it awaits is always set, or give the wait a timeout.",
         )
@@ -246,28 +252,31 @@ def _of_deadline(
         f"The check was not over after {outcome.used:.0f} s: it hung {when}.",
         measured=f"{outcome.used:.0f} s",
         budget=budget,
-        file=str(lab),
+        file=file,
         line=line,
         next_step="See that every call ends, and soon: the contract names the deadline.",
     )
 
 
-def _where(outcome: Outcome, lab: Path, text: str) -> tuple[int | None, str]:
-    """Return the line it stood at: of the last stack, else of the last report, else of a waiting task."""
-    line, code = _innermost(outcome, lab, text)
-    if line is not None:
-        return line, code
+def _where(outcome: Outcome, lab: Path, text: str) -> dict[str, Any] | None:
+    """Return where it stood: of the last stack, else of the last report, else of a waiting task."""
+    place = _innermost(outcome, lab, text)
+    if place is not None:
+        return place
     if outcome.stuck is not None and outcome.stuck["place"]:
-        return _place(outcome.stuck["place"])
-    return _place(outcome.waits[0]) if outcome.waits else (None, "")
+        return cast("dict[str, Any]", outcome.stuck["place"])
+    return outcome.waits[0] if outcome.waits else None
 
 
-def _innermost(outcome: Outcome, lab: Path, text: str) -> tuple[int | None, str]:
+def _innermost(outcome: Outcome, lab: Path, text: str) -> dict[str, Any] | None:
+    # The stack dump holds names in ASCII with escapes.
+    escaped = str(lab).encode("ascii", "backslashreplace").decode()
     for file, line in outcome.stack:
-        # The stack dump holds names in ASCII with escapes.
-        if file in (str(lab), str(lab).encode("ascii", "backslashreplace").decode()):
-            return line, _line(text, line)
-    return None, ""
+        if file in (str(lab), escaped):
+            return {"file": str(lab), "line": line, "code": _line(text, line)}
+        if file.startswith((f"{lab}{os.sep}", f"{escaped}{os.sep}")):
+            return {"file": file, "line": line, "code": linecache.getline(file, line).strip()}
+    return None
 
 
 _LEAVING = re.compile(r"\b_exit\s*\(|\babort\s*\(|\bkill(pg)?\s*\(|\bexec[lv]\w*\s*\(")
@@ -292,6 +301,11 @@ def _line(text: str, line: int | None) -> str:
 
 def _place(place: dict[str, Any] | None) -> tuple[int | None, str]:
     return (place["line"], place["code"]) if place else (None, "")
+
+
+def _file(place: dict[str, Any] | None, lab: Path) -> str:
+    """Return the file of a place: of a folder, the one that holds the line."""
+    return str(place["file"]) if place and place.get("file") else str(lab)
 
 
 def _at(line: int | None, code: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from loopclinic.checks.source import LEFT_OUT
 from loopclinic.lessons import Lesson
 from loopclinic.places import kit_root, state_dir
 
@@ -73,24 +74,32 @@ def reset(lesson: Lesson, *, now: datetime | None = None) -> Restored:
     if _same(shipped, path):
         return Restored(path, None, changed=False)
     backup = _back_up(path, now or datetime.now().astimezone()) if path.exists() else None
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     if shipped.is_dir():
-        shutil.copytree(shipped, path, ignore=shutil.ignore_patterns("__pycache__"))
+        _swap(path, shipped)
     else:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
         _write(path, shipped.read_bytes())
     return Restored(path, backup, changed=True)
 
 
 def _same(shipped: Path, path: Path) -> bool:
     if shipped.is_dir():
-        files = [one.relative_to(shipped) for one in shipped.rglob("*.py")]
-        theirs = [one.relative_to(path) for one in path.rglob("*.py")] if path.is_dir() else []
-        return sorted(files) == sorted(theirs) and all(
-            (shipped / one).read_bytes() == (path / one).read_bytes() for one in files
-        )
+        return path.is_dir() and _contents(shipped) == _contents(path)
     return path.is_file() and path.read_bytes() == shipped.read_bytes()
+
+
+def _contents(folder: Path) -> dict[Path, bytes]:
+    """Return what a folder holds, caches and hidden files left out."""
+    found = {}
+    for place, inside, names in os.walk(folder):
+        hidden = LEFT_OUT(place, [*inside, *names])
+        inside[:] = set(inside) - hidden
+        for name in set(names) - hidden:
+            file = Path(place, name)
+            found[file.relative_to(folder)] = file.read_bytes()
+    return found
 
 
 def _back_up(path: Path, now: datetime) -> Path:
@@ -102,7 +111,7 @@ def _back_up(path: Path, now: datetime) -> Path:
         backup = folder / f"{stem}{'' if number == 1 else f'-{number}'}{path.suffix}"
         if path.is_dir():
             if not backup.exists():
-                shutil.copytree(path, backup)
+                shutil.copytree(path, backup, ignore=shutil.ignore_patterns("__pycache__"))
                 return backup
         else:
             try:
@@ -114,6 +123,17 @@ def _back_up(path: Path, now: datetime) -> Path:
             else:
                 return backup
         number += 1
+
+
+def _swap(path: Path, shipped: Path) -> None:
+    """Put a copy of a folder where `path` leads; what is there goes when the copy is whole."""
+    target = path.resolve()
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as room:
+        new, old = Path(room, "new"), Path(room, "old")
+        shutil.copytree(shipped, new, ignore=LEFT_OUT)
+        if target.exists():
+            target.rename(old)
+        new.rename(target)
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -6,14 +6,16 @@ import difflib
 import importlib.util
 import inspect
 import linecache
+import os
 import sys
 import threading
 import time
 import traceback
 from asyncio import base_events, events, selector_events, tasks, timeouts
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.machinery import SourceFileLoader
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 from types import CodeType, FrameType, ModuleType, TracebackType
 from typing import Any
@@ -39,32 +41,32 @@ class Broken:
 
 
 class LabSource:
-    """A copy of the learner's file in the child, and the path that stands for it in reports."""
+    """A copy of the learner's file or folder in the child, and the path that stands for it in reports.
 
-    def __init__(self, copy: Path, shown: Path) -> None:
+    `entry` is the file of a folder that is imported, relative to it: `billing/__init__.py`.
+    """
+
+    def __init__(self, copy: Path, shown: Path, entry: str = "") -> None:
         self.copy = copy
         self.shown = shown
-        self._entry = copy / "__init__.py" if copy.is_dir() else copy
-        self._shown_entry = shown / "__init__.py" if copy.is_dir() else shown
+        self._entry = copy / entry
+        self._whole = copy.is_dir()
         self.text = ""
 
     def load(self, name: str) -> ModuleType:
-        """Import the copy as the module `name`; its code carries the shown path.
+        """Import the copy as the module `name`, a package of a folder by its own name as well.
 
-        Raises whatever the file raises.
+        Its code carries the shown path. Raises whatever the file raises.
         """
-        data = self._entry.read_bytes()
-        shown = str(self._shown_entry)
-        self.text = importlib.util.decode_source(data)
-        # A modification time of None keeps linecache from looking at the file on disk again,
-        # where the learner may already have typed on.
-        lines = self.text.splitlines(keepends=True)
-        linecache.cache[shown] = (len(data), None, lines, shown)
+        if self._whole:
+            sys.meta_path.insert(0, _Finder(name, self))
+        entry = str(self._entry)
+        self.text = importlib.util.decode_source(self._entry.read_bytes())
         spec = importlib.util.spec_from_file_location(
             name,
-            self._entry,
-            loader=_Loader(name, str(self._entry), shown),
-            submodule_search_locations=[str(self.copy)] if self.copy.is_dir() else None,
+            entry,
+            loader=_Loader(name, entry, self.shown_name(entry)),
+            submodule_search_locations=[str(self._entry.parent)] if self._whole else None,
         )
         if spec is None or spec.loader is None:
             raise ImportError(f"{self._entry} can't be imported.")
@@ -73,11 +75,21 @@ class LabSource:
         spec.loader.exec_module(module)
         return module
 
+    def shown_name(self, filename: str) -> str:
+        """Return the learner's own path for a file of the copy, and any other as it is."""
+        if filename == str(self.copy):
+            return str(self.shown)
+        if self._whole and filename.startswith(f"{self.copy}{os.sep}"):
+            return str(self.shown / Path(filename).relative_to(self.copy))
+        return filename
+
     def owns(self, filename: str) -> bool:
         """Whether code with this filename is the learner's."""
-        if filename in (str(self._shown_entry), str(self._entry)):
+        if filename in (str(self.shown), str(self.copy)):
             return True
-        return self.copy.is_dir() and filename.startswith((str(self.copy), str(self.shown)))
+        return self._whole and filename.startswith(
+            (f"{self.copy}{os.sep}", f"{self.shown}{os.sep}")
+        )
 
     def place(self, frames: Iterator[tuple[FrameType, int]]) -> dict[str, Any] | None:
         """Return file, line, code and function of the last of `frames` that is the learner's."""
@@ -88,10 +100,11 @@ class LabSource:
         if found is None:
             return None
         frame, line = found
+        file = self.shown_name(frame.f_code.co_filename)
         return {
-            "file": frame.f_code.co_filename,
+            "file": file,
             "line": line,
-            "code": linecache.getline(frame.f_code.co_filename, line).strip(),
+            "code": linecache.getline(file, line).strip(),
             "function": frame.f_code.co_name,
         }
 
@@ -119,9 +132,31 @@ class _Loader(SourceFileLoader):
 
     def source_to_code(self, data: Any, path: Any, **_: Any) -> CodeType:  # type: ignore[override]
         del path
+        # A modification time of None keeps linecache from looking at the file on disk again,
+        # where the learner may already have typed on.
+        lines = importlib.util.decode_source(data).splitlines(keepends=True)
+        linecache.cache[self._shown] = (len(data), None, lines, self._shown)
         code = compile(data, self._shown, "exec", dont_inherit=True)
         assert isinstance(code, CodeType)
         return code
+
+
+class _Finder(MetaPathFinder):
+    """Finds the modules of a lab's package in the copy, and has their code carry the shown path."""
+
+    def __init__(self, name: str, lab: LabSource) -> None:
+        self._inside = f"{name}."
+        self._lab = lab
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if not fullname.startswith(self._inside):
+            return None
+        spec = PathFinder.find_spec(fullname, path, target)
+        if spec is not None and spec.origin and self._lab.owns(spec.origin):
+            spec.loader = _Loader(fullname, spec.origin, self._lab.shown_name(spec.origin))
+        return spec
 
 
 def _walk(tb: TracebackType | None) -> Iterator[tuple[FrameType, int]]:

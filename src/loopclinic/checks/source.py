@@ -1,16 +1,22 @@
 """Reads a learner's file as a whole: waits out a save in progress, refuses what is no Python text."""
 
 import io
+import os
+import shutil
 import time
 import tokenize
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Unreadable", "read_settled"]
+__all__ = ["LEFT_OUT", "Unreadable", "python_files", "read_settled"]
+
+LEFT_OUT = shutil.ignore_patterns("__pycache__", ".*")
+"""What is neither the learner's work nor the lab's, for `shutil.copytree`."""
 
 _QUIET = 0.15
 _PATIENCE = 1.5
 _LARGEST = 1 << 20
+_MOST = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,15 +26,38 @@ class Unreadable(Exception):  # noqa: N818 - a state of a file, caught where it 
     sentence: str
     line: int | None
     next_step: str
+    path: Path | None = None
 
 
-def read_settled(path: Path) -> bytes:
+def python_files(folder: Path) -> list[Path]:
+    """Return the folder's Python files, hidden ones and caches left out, in order.
+
+    Raises:
+        Unreadable: there are more than belong to a lab.
+    """
+    found: list[Path] = []
+    for place, inside, names in os.walk(folder):
+        hidden = LEFT_OUT(place, [*inside, *names])
+        inside[:] = sorted(set(inside) - hidden)
+        found += [Path(place, one) for one in sorted(set(names) - hidden) if one.endswith(".py")]
+        if len(found) > _MOST:
+            raise Unreadable(
+                f"{folder.name} holds more than {_MOST} Python files.",
+                None,
+                "Keep environments and other projects out of the lab's folder.",
+            )
+    return found
+
+
+def read_settled(path: Path, *, may_be_empty: bool = False) -> bytes:
     """Return the bytes of `path` once size and time of change have been still for a moment.
 
     Raises:
         Unreadable: it is missing, empty, too large, or not text in the encoding it claims.
     """
-    data = _settle(path)
+    data = _settle(path, may_be_empty=may_be_empty)
+    if may_be_empty and not data.strip():
+        return data
     if not data.strip():
         raise Unreadable(
             f"{path.name} is empty.", 1, "Save it again, or run loopclinic reset to start over."
@@ -48,7 +77,7 @@ def read_settled(path: Path) -> bytes:
     return data
 
 
-def _settle(path: Path) -> bytes:
+def _settle(path: Path, *, may_be_empty: bool) -> bytes:
     ends = time.monotonic() + _PATIENCE
     before: tuple[int, int] | None = None
     while True:
@@ -60,7 +89,7 @@ def _settle(path: Path) -> bytes:
             now = (state.st_size, state.st_mtime_ns)
             # Only a change within the last moments can be half a save; an old file is taken at once.
             still = now == before or abs(time.time() - state.st_mtime) > 2 * _QUIET
-            if (still and state.st_size) or time.monotonic() > ends:
+            if (still and (state.st_size or may_be_empty)) or time.monotonic() > ends:
                 return _read(path)
             before = now
         elif time.monotonic() > ends - _PATIENCE + 3 * _QUIET:

@@ -5,16 +5,17 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from loopclinic.checks.source import Unreadable, python_files
 from loopclinic.verdict import Verdict
 
 __all__ = ["Watching"]
 
 _PERIOD = 0.2
-_Stamp = tuple[int, int, int] | None
+_Stamp = tuple[tuple[int, int, int], ...] | None
 
 
 class Watching:
-    """Watches one file by looking at it five times a second, so that every editor and disk will do.
+    """Watches one file, or a folder's Python files, by looking at it five times a second, so that every editor and disk will do.
 
     `check(on_step, stop)` gives the verdict; a save while it runs stops it and begins another.
     `on_start()`, `on_step(step)` and `on_verdict(verdict)` are called on the watch's own thread.
@@ -80,7 +81,8 @@ class Watching:
 
 def _stamp(path: Path) -> _Stamp:
     try:
-        state = os.stat(path)  # noqa: PTH116 - called twenty times a second
-    except OSError:
+        files = python_files(path) if os.path.isdir(path) else [path]  # noqa: PTH112 - as below
+        states = [os.stat(file) for file in files]  # noqa: PTH116 - called twenty times a second
+    except (OSError, Unreadable):
         return None
-    return state.st_mtime_ns, state.st_size, state.st_ino
+    return tuple((state.st_mtime_ns, state.st_size, state.st_ino) for state in states)

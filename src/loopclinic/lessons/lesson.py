@@ -67,7 +67,7 @@ class Trial:
     seed: int
     facts: Mapping[str, Any]
     lab: Path
-    """The learner's file; its path stands for the child's copy in every place reported."""
+    """The learner's file or folder; its path stands for the child's copy in every place reported."""
     seconds: float = 0.0
     output: str = ""
     """The first 64 kB of what the lab printed."""
@@ -114,6 +114,18 @@ class Lesson:
             if candidate.exists():
                 return candidate
         return None
+
+    @property
+    def contract(self) -> Path | None:
+        """The file of the lab as it ships that is imported, its docstring the contract.
+
+        That is the lab itself; of a folder its `__init__.py`, or that of the one package in it.
+        """
+        shipped = self.shipped
+        if shipped is None or shipped.is_file():
+            return shipped
+        own = shipped / "__init__.py"
+        return own if own.exists() else next(iter(sorted(shipped.glob("*/__init__.py"))))
 
     @property
     def rehearse(self) -> Callable[[ModuleType, Stage], Awaitable[None]]:

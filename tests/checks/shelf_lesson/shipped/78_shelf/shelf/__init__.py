@@ -1,0 +1,5 @@
+"""Mend `count`."""
+
+from .stock import count
+
+__all__ = ["count"]

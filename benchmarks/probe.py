@@ -12,6 +12,7 @@ import asyncio
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
@@ -21,7 +22,7 @@ from probe_monitors import MONITORS
 from rich.console import Console
 from rich.table import Table
 
-from loopclinic.probe import Probe
+from loopclinic.probe import Probe, Stall
 
 HERE = Path(__file__).parent
 WORKS = {"tasks": "100 tasks", "task": "1 task", "stream": "stream"}
@@ -52,11 +53,15 @@ def main() -> None:
         order = names[number % len(names) :] + names[: number % len(names)]
         rounds.append({name: measured(name, args.scale) for name in order})
         console.print(f"[dim]round {number + 1} of {args.rounds}[/dim]")
-    console.print(table(names, rounds))
-    promises(console, rounds)
+    if rounds:
+        console.print(table(names, rounds))
+        promises(console, rounds)
     if args.idle:
-        idle(console, args.idle)
-    if args.plot:
+        console.print("\nan idle loop")
+        for name, stalls in asyncio.run(idle(args.idle)).items():
+            seen = "".join(f"; {stall}" for stall in stalls)
+            say(console, not stalls, f"{name}: {len(stalls)} stalls in {args.idle:.0f} s{seen}")
+    if args.plot and rounds:
         plot(names, rounds, args.plot)
 
 
@@ -133,12 +138,13 @@ def table(names: list[str], rounds: list[dict[str, dict]]) -> Table:
     return shown
 
 
+def say(console: Console, kept: bool, sentence: str) -> None:
+    word = "[green]as promised[/green]" if kept else "[red]NOT as promised[/red]"
+    console.print(f"  {word}: {sentence}")
+
+
 def promises(console: Console, rounds: list[dict[str, dict]]) -> None:
     """Hold the probe's figures against what is promised of it."""
-
-    def say(kept: bool, sentence: str) -> None:
-        word = "[green]as promised[/green]" if kept else "[red]NOT as promised[/red]"
-        console.print(f"  {word}: {sentence}")
 
     for name, limits in LIMITS.items():
         if name not in rounds[0]:
@@ -147,11 +153,15 @@ def promises(console: Console, rounds: list[dict[str, dict]]) -> None:
         found = blocks(name, rounds)
         for work, limit in limits.items():
             middle = median(ratios(name, rounds, work))
-            say(middle <= limit, f"CPU ratio, {WORKS[work]}: {middle:.3f}, at most {limit:.2f}")
+            say(
+                console,
+                middle <= limit,
+                f"CPU ratio, {WORKS[work]}: {middle:.3f}, at most {limit:.2f}",
+            )
         named = sum(one["named"] for one in found)
-        say(named == len(found), f"the right line: {share(named, len(found))}")
+        say(console, named == len(found), f"the right line: {share(named, len(found))}")
         wrong = errors(found)
-        say(max(wrong) <= ERROR, f"error of a stall's length: median {median(wrong):.2%}, worst {max(wrong):.1%}, at most {ERROR:.0%}")  # fmt: skip
+        say(console, max(wrong) <= ERROR, f"error of a stall's length: median {median(wrong):.2%}, worst {max(wrong):.1%}, at most {ERROR:.0%}")  # fmt: skip
         threshold = rounds[0][name]["threshold"]
         for kind in KINDS if "witness" in name else KINDS[:2]:
             # A block shorter than threshold + 30 ms ends before it has to be told of.
@@ -159,18 +169,38 @@ def promises(console: Console, rounds: list[dict[str, dict]]) -> None:
             past, all_ = delays(long, kind, threshold), sum(one["kind"] == kind for one in long)
             kept = len(past) == all_ and p95(past) <= DELAY
             at = f"p95 {p95(past) * 1000:.0f} ms past the threshold" if past else "never"
-            say(kept, f"told while it lasts, {kind.partition('_')[0]}: {share(len(past), all_)}, {at}, at most {DELAY * 1000:.0f} ms")  # fmt: skip
+            say(console, kept, f"told while it lasts, {kind.partition('_')[0]}: {share(len(past), all_)}, {at}, at most {DELAY * 1000:.0f} ms")  # fmt: skip
         off = [abs(one[name]["share"]["said"] - one[name]["share"]["truth"]) for one in rounds]
-        say(max(off) <= SHARE, f"utilization: off by {median(off):.3f}, at most {max(off):.3f}")
+        say(
+            console,
+            max(off) <= SHARE,
+            f"utilization: off by {median(off):.3f}, at most {max(off):.3f}",
+        )
 
 
-def idle(console: Console, seconds: float) -> None:
-    async def rest() -> int:
-        with Probe() as probe:
+async def idle(seconds: float) -> dict[str, tuple[Stall, ...]]:
+    """Rest on a loop of each kind, in a thread of its own; return the stalls that were seen."""
+    loops = {
+        "probe": (Probe(), asyncio.new_event_loop),
+        "probe with witness": (Probe(witness=True), asyncio.new_event_loop),
+    }
+    if find_spec("uvloop"):
+        import uvloop  # noqa: PLC0415 - where there is one
+
+        # Late beats are all that it has: a machine too busy for the loop looks like a busy loop.
+        loops["probe by heartbeat (uvloop)"] = Probe(), uvloop.new_event_loop
+
+    async def rest(probe: Probe) -> tuple[Stall, ...]:
+        with probe:
             await asyncio.sleep(seconds)
-        return len(probe.report().stalls)
+        return probe.report().stalls
 
-    console.print(f"\nstalls on a loop idle for {seconds:.0f} s: {asyncio.run(rest())}")
+    def run(probe: Probe, factory: Callable[[], asyncio.AbstractEventLoop]) -> tuple[Stall, ...]:
+        with asyncio.Runner(loop_factory=factory) as runner:
+            return runner.run(rest(probe))
+
+    found = [asyncio.to_thread(run, *loop) for loop in loops.values()]
+    return dict(zip(loops, await asyncio.gather(*found), strict=True))
 
 
 def plot(names: list[str], rounds: list[dict[str, dict]], path: Path) -> None:

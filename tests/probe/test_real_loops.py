@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -145,6 +146,31 @@ async def test_utilization_of_a_loop_that_works_half_the_time():
     idle = report.seconds * (1 - report.utilization)
     assert 0.1 < idle / 0.2 < 2, "ten waits of 20 ms were asked for"
     assert 0.25 < report.utilization < 0.75
+
+
+async def test_a_loop_that_never_waits_hears_of_its_sockets_all_the_same():
+    async def turn():
+        while True:
+            await asyncio.sleep(0)
+
+    async def echo():
+        while data := await there.readexactly(4):
+            answer.write(data)
+
+    pair = socket.socketpair()
+    (here, ask), (there, answer) = [await asyncio.open_connection(sock=one) for one in pair]
+    with Probe() as probe:
+        turning, echoing = asyncio.create_task(turn()), asyncio.create_task(echo())
+        for number in range(200):
+            ask.write(b"%04d" % number)
+            assert await here.readexactly(4) == b"%04d" % number
+        turning.cancel()
+        echoing.cancel()
+    for writer in (ask, answer):
+        writer.close()
+        await writer.wait_closed()
+    assert probe.report().iterations > 400
+    assert probe.report().utilization > 0.9
 
 
 def test_a_loop_in_another_thread():

@@ -16,7 +16,7 @@ from loopclinic.checks.checking import check_lesson
 from loopclinic.checks.labs import solution_path
 from loopclinic.checks.limits import Limits
 from loopclinic.lessons import lesson
-from loopclinic.lessons.sync_database.slow_line import SlowLine
+from loopclinic.lessons.slow_line import SlowLine
 from loopclinic.servers.postgres import postgres
 from loopclinic.servers.postgres_monitor import Monitor, named
 from tests.servers.test_postgres_foreign import server, use  # noqa: F401 - fixtures

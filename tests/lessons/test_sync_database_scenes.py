@@ -11,6 +11,7 @@ import asyncpg
 import psycopg
 import pytest
 
+from loopclinic.lessons.slow_line import SlowLine
 from loopclinic.lessons.sync_database import ladder
 from loopclinic.lessons.sync_database.cancels import cancelled
 from loopclinic.lessons.sync_database.hangs import hang
@@ -25,7 +26,6 @@ from loopclinic.lessons.sync_database.records import (
     lay_out,
 )
 from loopclinic.lessons.sync_database.scenes import patient
-from loopclinic.lessons.sync_database.slow_line import SlowLine
 from loopclinic.servers.postgres import postgres
 from loopclinic.servers.postgres_monitor import mine, named
 

@@ -13,12 +13,12 @@ import psycopg_pool  # noqa: F401
 
 from loopclinic.lessons.lesson import Stage
 from loopclinic.lessons.offload import slowest_thread
+from loopclinic.lessons.slow_line import SlowLine
 from loopclinic.lessons.sync_database import LESSON
 from loopclinic.lessons.sync_database.calls import AuditCall
 from loopclinic.lessons.sync_database.observer import Observer
 from loopclinic.lessons.sync_database.records import Audit, lay_out
 from loopclinic.lessons.sync_database.rescue import on_the_loop
-from loopclinic.lessons.sync_database.slow_line import SlowLine
 from loopclinic.lessons.sync_database.surroundings import CROWD, Surroundings, told
 from loopclinic.lessons.whereabouts import learners
 from loopclinic.probe import Probe, Stall

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import psutil
+import psycopg
 import pytest
 
 from loopclinic.servers.postgres import lease
@@ -80,6 +81,15 @@ def wait_for(condition, within: float = 8.0) -> None:
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.02)
     assert condition()
+
+
+def one_query(dsn: str) -> None:
+    with psycopg.connect(dsn) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def port_of(dsn: str) -> int:
+    return int(psycopg.conninfo.conninfo_to_dict(dsn)["port"])
 
 
 def knock(port: int) -> bool:

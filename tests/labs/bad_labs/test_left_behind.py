@@ -1,0 +1,94 @@
+"""Labs that leave tasks, threads, processes or sessions behind: each is told so, and cleaned up after."""
+
+import os
+
+import psutil
+import pytest
+
+from .conftest import lab, only_reason
+
+
+def test_leftover_task(judge):
+    body = "global kept\nkept = asyncio.create_task(asyncio.sleep(60))\nreturn 2 * number"
+    verdict = judge(lab(body))
+    assert only_reason(verdict, "1 task").line == 5
+    assert verdict.conflicts == ("dropped-task",)
+
+
+@pytest.mark.parametrize("daemon", [True, False])
+def test_leftover_thread(judge, daemon):
+    start = f"threading.Thread(target=time.sleep, args=(60,), daemon={daemon}).start()"
+    assert only_reason(judge(lab(f"{start}\nreturn 2 * number")), "1 thread").line == 4
+
+
+def test_busy_thread_of_the_default_executor(judge):
+    body = (
+        "asyncio.get_running_loop().run_in_executor(None, time.sleep, 60)\n"
+        "await asyncio.sleep(0)\nreturn 2 * number"
+    )
+    assert only_reason(judge(lab(body)), "1 thread").line == 4
+
+
+def test_idle_threads_of_executors_are_fine(judge):
+    before = "from concurrent.futures import ThreadPoolExecutor as Pool; own = Pool(3)\n"
+    body = (
+        "await asyncio.to_thread(int)\n"
+        "await asyncio.get_running_loop().run_in_executor(own, int)\nreturn 2 * number"
+    )
+    assert judge(lab(body, before)).passed
+
+
+def test_leftover_process(judge):
+    body = "global kept\nkept = subprocess.Popen(['sleep', '60'])\nreturn 2 * number"
+    # Starting one takes the loop's time, more on a busy machine: that may be a reason of its own.
+    verdict = judge(lab(body))
+    (reason,) = [one for one in verdict.reasons if "1 child process" in one.sentence]
+    assert "sleep" in reason.sentence
+    assert reason.line == 5
+    others = [one for one in verdict.reasons if one is not reason]
+    assert all(one.conflict == "blocking-sleep" for one in others), str(verdict)
+
+
+def test_a_process_that_has_ended_is_fine(judge):
+    body = (
+        "process = await asyncio.create_subprocess_exec('true')\n"
+        "await process.wait()\nreturn 2 * number"
+    )
+    assert judge(lab(body)).passed
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_detached_grandchild_without_the_mark(judge):
+    name = "4711.0815"
+    body = (
+        "if os.fork() == 0:\n"
+        "    os.setsid()\n"
+        "    if os.fork() == 0:\n"
+        f"        os.execve('/bin/sleep', ['sleep', '{name}'], {{}})\n"
+        "    os._exit(0)\n"
+        "await asyncio.sleep(0.1)\n"
+        "return 2 * number"
+    )
+    assert "1 child process" in only_reason(judge(lab(body))).sentence
+    commands = [process.info["cmdline"] for process in psutil.process_iter(["cmdline"])]
+    assert ["sleep", name] not in commands
+
+
+def test_detached_grandchild_of_a_lab_that_exits(judge):
+    body = "subprocess.Popen(['sleep', '60'], start_new_session=True)\nos._exit(1)"
+    assert only_reason(judge(lab(body)), "ended the whole process").line == 5
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_fork_does_not_speak_for_the_trial(judge):
+    before = "os.fork()\n"
+    body = "if os.getpid() != OWN:\n    return 0\nreturn 2 * number"
+    assert judge(lab(body, f"OWN = os.getpid(); {before}")).passed
+
+
+def test_open_session(judge):
+    before = "import aiohttp; kept = []\n"
+    body = "kept.append(aiohttp.ClientSession())\nreturn 2 * number"
+    verdict = judge(lab(body, before))
+    assert only_reason(verdict, "1 aiohttp session").line == 5
+    assert verdict.conflicts == ("unclosed-resource",)

@@ -1,0 +1,86 @@
+"""Lesson 13: a code base half sync, half async, made one of a kind, a package at a time."""
+
+from loopclinic.lessons.lesson import Budget, Lesson
+
+__all__ = ["LESSON"]
+
+LESSON = Lesson(
+    number="13",
+    stem="standardize",
+    title="Half sync, half async, and all checks pass",
+    summary="A code base of two minds: what four searches find in it, and one package migrated whole.",
+    minutes=40,
+    conflicts=(
+        "unawaited-coroutine",
+        "blocking-db",
+        "pool-starvation",
+        "executor-saturation",
+        "loop-per-call",
+        "swallowed-cancellation",
+        "unbounded-gather",
+        "sequential-awaits",
+        "transaction-left-open",
+        "unclosed-resource",
+    ),
+    requires=("02",),
+    services=("postgres",),
+    public=(
+        "open_billing",
+        "BillingError",
+        "InvoiceNotFound",
+        "AlreadyPaid",
+        "Overpaid",
+        "DuplicatePayment",
+        "InvalidInvoice",
+        "BillingUnavailable",
+        "Invoice",
+        "InvoiceLine",
+        "Payment",
+    ),
+    hints=(
+        (
+            "Who decides where a transaction begins and ends: the repository, which knows one "
+            "statement, or the service, which knows what belongs together? Give the service one "
+            "context manager, and the repository a connection instead of a pool."
+        ),
+        (
+            "`async with transaction() as invoices:` takes a connection, commits at the end, rolls "
+            "back on every exception, CancelledError among them, and turns the driver's errors into "
+            "yours. `charge` needs it twice, with the gateway in between. In the tests, hand in a "
+            "fake of the same shape, its methods by create_autospec, and await them."
+        ),
+        (
+            "`async with pool.connection() as connection: yield InvoiceRepository(connection)` in an "
+            "@asynccontextmanager, on psycopg_pool's AsyncConnectionPool, inside `try: ... except "
+            "psycopg.Error as error: raise translated(error) from error`. In record_payment, read "
+            "the invoice `for update`. In issue, next_number and add share one transaction."
+        ),
+    ),
+    budgets={
+        "stall": Budget(
+            0.5,
+            "x the line there and back",
+            "A right answer never stops the loop for the database; one that waits there does so for "
+            "a whole round trip at every statement.",
+        ),
+        "thread": Budget(
+            0.25,
+            "s",
+            "A right answer leaves the default executor alone, where a thread is there in a "
+            "millisecond; one that fills it makes others wait for as long as the database takes.",
+        ),
+        "connections": Budget(1.0, "x size", "A count, at PostgreSQL: sessions at one moment."),
+        "cancel": Budget(
+            0.5,
+            "s",
+            "A right answer takes some milliseconds, PostgreSQL's part included; one that waits for "
+            "its statement takes until the statement is done.",
+        ),
+        "tests": Budget(
+            15.0,
+            "s",
+            "The learner's tests, five times over: the reference's take half a second in all.",
+        ),
+    },
+    deadline=30.0,
+)

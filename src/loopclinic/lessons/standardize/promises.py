@@ -1,0 +1,295 @@
+"""The promises of the contract beside the loop's: what the books hold, what cancels and refusals leave."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from loopclinic.lessons.standardize import LESSON
+from loopclinic.lessons.wording import at, count, span
+from loopclinic.verdict import Reason
+
+__all__ = ["cancels", "closings", "refusals", "results"]
+
+Facts = Mapping[str, Any]
+
+_CANCEL = LESSON.budgets["cancel"].limit
+
+
+def results(facts: Facts, *, blocked: bool, starved: bool) -> Iterator[Reason]:
+    """Judge what the calls gave, and what the books hold of them."""
+    line = facts["line"]
+    bad = next((item for item in line["endings"].items() if item[1]["how"] != "returned"), None)
+    if bad is not None:
+        name, ending = bad
+        yield Reason(
+            f"`{name}` {_ended(ending)}.",
+            **at(ending["place"]),
+            next_step=f"Let `{name}` be async, and give what it gave before.",
+        )
+    elif line.get("wrong"):
+        yield Reason(
+            f"Not so: {line['wrong'][0]}.",
+            next_step="Keep what the methods promise; the contract names it.",
+        )
+    if blocked:
+        return
+    yield from _numbers(facts)
+    crowd = facts.get("crowd", {})
+    wrong = [one for one in crowd.get("endings", ()) if one["how"] != "returned"]
+    if wrong and not starved:
+        yield Reason(
+            f"Of {count(crowd['charges'], 'charge')} at once, {len(wrong)} did not return: one "
+            f"{_ended(wrong[0])}.",
+            **at(wrong[0]["place"]),
+            next_step="Let calls wait for a connection, and share none between two at once.",
+        )
+    elif crowd.get("unpaid") and not starved:
+        yield Reason(
+            f"Of {count(crowd['charges'], 'charge')} that returned, {crowd['unpaid']} are not "
+            "stored as paid in full.",
+            next_step="Book the payment and set the status in one transaction, and commit it.",
+        )
+    race = facts.get("race", {})
+    entry = race.get("entry")
+    if entry and entry["paid"] > entry["total"]:
+        yield Reason(
+            "Two payments of all that was open came at once, and both were booked: "
+            f"{entry['paid']} of {entry['total']} cents.",
+            measured=f"{entry['paid'] / entry['total']:.1f} x the total",
+            budget="1 x the total",
+            next_step="Read the invoice `for update`, in the transaction that books.",
+        )
+    elif entry and entry["paid"] < entry["total"]:
+        yield Reason(
+            "Of two payments at once, none was booked: one "
+            f"{_ended(race['endings'][0])}, the other {_ended(race['endings'][1])}.",
+            **at(race["endings"][0]["place"]),
+            next_step="Let the second wait for the first, and then be refused.",
+        )
+
+
+def _numbers(facts: Facts) -> Iterator[Reason]:
+    cancelled = facts.get("cancelled", {})
+    if cancelled.get("early"):
+        yield Reason(
+            "While an invoice was being stored, others could already see a part of it.",
+            measured=count(cancelled["early"], "row"),
+            budget="0 rows before its commit",
+            next_step="Number, invoice and lines in one transaction, committed once at the end.",
+        )
+        return
+    for gaps in (
+        facts.get("crowd", {}).get("gaps"),
+        facts["refused"].get("gaps"),
+        cancelled.get("gaps"),
+    ):
+        if gaps and (not gaps["right"] or gaps["counted"] != len(gaps["numbers"])):
+            yield Reason(
+                f"The counter came to {gaps['counted']}, for {count(len(gaps['numbers']), 'invoice')} "
+                f"({', '.join(gaps['numbers'][:4]) or 'none'}).",
+                measured=f"{gaps['counted'] - len(gaps['numbers'])} numbers lost",
+                budget="0 numbers",
+                next_step="Count and store in one transaction: what fails gives its number back.",
+            )
+            return
+
+
+def cancels(found: Facts) -> Iterator[Reason]:
+    """Judge what cancelled calls did, and what they left."""
+    for name, doing in (("issue", "an issue that stored"), ("charge", "a charge that asked")):
+        part = found.get(name)
+        if part is None:
+            continue
+        late = [one for one in part["endings"] if one["how"] == "running"]
+        deaf = [one for one in part["endings"] if one["how"] in ("returned", "raised")]
+        if deaf:
+            yield Reason(
+                f"Cancelled, {doing} {_ended(deaf[0])}.",
+                conflict="swallowed-cancellation",
+                **at(part["place"]),
+                next_step="Let CancelledError through: no bare except, no BaseException.",
+            )
+            return
+        if late:
+            yield Reason(
+                f"Cancelled, {doing} was not over after {span(_CANCEL)}.",
+                conflict="swallowed-cancellation",
+                measured=f"over {span(_CANCEL)}",
+                budget=span(_CANCEL),
+                **at(part["place"]),
+                next_step="End the statement at PostgreSQL, then let CancelledError through.",
+            )
+            return
+        if part["open"]:
+            yield Reason(
+                f"Cancelled, {doing} left {count(part['open'], 'transaction')} open at PostgreSQL, "
+                f"{span(_CANCEL)} later.",
+                conflict="transaction-left-open",
+                measured=count(part["open"], "open transaction"),
+                budget="0 open transactions",
+                **at(part["place"]),
+                next_step="Roll back in `finally` or by the driver's own `async with`: "
+                "`except Exception` does not see a cancel.",
+            )
+            return
+    # What was there before its commit was stored before the cancel, too: told elsewhere.
+    if found.get("stored") and not found["early"]:
+        yield Reason(
+            "An issue that was cancelled while it stored went on, and its invoice was stored.",
+            conflict="dropped-task",
+            measured=count(found["stored"], "invoice"),
+            budget="0 invoices",
+            next_step="A thread goes on when its task is cancelled: cancel the connection, too.",
+        )
+    if found.get("booked"):
+        yield Reason(
+            "A charge that was cancelled while it asked was booked all the same.",
+            conflict="dropped-task",
+            measured=f"{found['booked']} cents",
+            budget="0 cents",
+            next_step="Do not book after a cancel: let CancelledError through.",
+        )
+    stuck = [one for one in found.get("after", ()) if one["how"] != "returned"]
+    if stuck and not found.get("stored"):
+        yield Reason(
+            f"After two cancelled calls, the next one {_ended(stuck[0])}.",
+            conflict="unclosed-resource",
+            **at(stuck[0]["place"]),
+            next_step="Give the connection back in `finally`, whatever happened.",
+        )
+
+
+def refusals(facts: Facts) -> Iterator[Reason]:
+    """Judge what must be refused: in the package's own words, and without a trace."""
+    found = facts["refused"]
+    endings: Facts = found["endings"]
+    if found["open"]:
+        name = next(iter(found["open"]))
+        yield Reason(
+            f"A call that failed ({name}) left a transaction open at PostgreSQL.",
+            conflict="transaction-left-open",
+            measured=count(len(found["open"]), "open transaction"),
+            budget="0 open transactions",
+            **at(endings[name].get("place")),
+            next_step="Roll back whatever is raised, the domain's own errors included.",
+        )
+    leaks = list(_leaks(facts))
+    if leaks:
+        ending = leaks[0][1]
+        names = ", ".join(name for name, _ in leaks)
+        yield Reason(
+            f"The driver's own error came out: {ending['message']} ({names}).",
+            measured=count(len(leaks), "leak"),
+            budget="0 leaks",
+            **at(ending["place"]),
+            next_step="Translate in the transaction's context manager: `raise ... from error`.",
+        )
+    yield from _wrong_words(endings, {name for name, _ in leaks})
+    for name, cents in (("declined", "declined_paid"), ("refused", "refused_paid")):
+        if found.get(cents):
+            yield Reason(
+                f"A payment that was to be {name} was booked: {found[cents]} cents.",
+                measured=f"{found[cents]} cents",
+                budget="0 cents",
+                next_step="Look first, then book, in one transaction.",
+            )
+    gone = facts.get("gone", {})
+    after = gone.get("after", ())
+    if after and after[-1]["how"] != "returned":
+        yield Reason(
+            f"After PostgreSQL had ended the connections, no call got through: the last one "
+            f"{_ended(after[-1])}.",
+            **at(after[-1]["place"]),
+            next_step="Take connections from a pool that replaces those that are gone.",
+        )
+
+
+def _leaks(facts: Facts) -> Iterator[tuple[str, Facts]]:
+    candidates = {
+        "a connection that is gone": facts.get("gone", {}).get("ending"),
+        "a line that the tables refuse": facts["refused"]["endings"].get("invalid"),
+        "a reference twice": facts["refused"]["endings"].get("duplicate"),
+    }
+    for name, ending in candidates.items():
+        if ending and ending["how"] == "raised" and not ending["own"]:
+            yield name, ending
+
+
+_WANTED = {
+    "declined": (None, "what the gateway raises"),
+    "invalid": ("InvalidInvoice", "an invoice with a line of quantity 0"),
+    "duplicate": ("DuplicatePayment", "a reference that was booked before"),
+    "overpaid": ("Overpaid", "a payment of more than is open"),
+    "unknown get": ("InvoiceNotFound", "an invoice that is not there"),
+    "unknown charge": ("InvoiceNotFound", "an invoice that is not there"),
+    "unknown record_payment": ("InvoiceNotFound", "an invoice that is not there"),
+}
+_LEAKED = {"invalid": "a line that the tables refuse", "duplicate": "a reference twice"}
+
+
+def _wrong_words(endings: Facts, leaked: set[str]) -> Iterator[Reason]:
+    for name, (wanted, what) in _WANTED.items():
+        ending = endings.get(name)
+        if ending is None or _LEAKED.get(name) in leaked:
+            continue
+        right = ending["how"] == "raised" and (
+            ending["declined"] if wanted is None else wanted in ending["error"]
+        )
+        if not right:
+            yield Reason(
+                f"For {what}, the call {_ended(ending)}.",
+                measured=_ended(ending),
+                budget=wanted or "the gateway's own error",
+                **at(ending.get("place")),
+                next_step="Raise it, and let it through: an answer that hides it is wrong.",
+            )
+            return
+
+
+def closings(facts: Facts, steps: Iterable[str]) -> Iterator[Reason]:
+    """Judge what is left when all is closed; at most one reason."""
+    for name in steps:
+        found = facts.get(name)
+        if found is None or (name == "cancelled" and found.get("issue", {}).get("open")):
+            continue
+        if found["closing"] is not None:
+            yield Reason(
+                f"At the end of `async with open_billing(...)`, it {_ended(found['closing'])}.",
+                conflict="unclosed-resource",
+                **at(found["closing"].get("place")),
+                next_step="Close the pool in open_billing, and await that.",
+            )
+            return
+        if found["left"]:
+            yield Reason(
+                f"At the end of `async with open_billing(...)`, "
+                f"{count(found['left'], 'connection')} stayed open.",
+                conflict="unclosed-resource",
+                measured=count(found["left"], "connection"),
+                budget="0 connections",
+                next_step="Close the pool in open_billing, and await that.",
+            )
+            return
+    tasks = facts.get("leftovers", {}).get("tasks", ())
+    if tasks:
+        first = tasks[0]
+        yield Reason(
+            f"{count(len(tasks), 'task')} still ran when all was closed ({first['coroutine']}).",
+            conflict="dropped-task",
+            measured=count(len(tasks), "task"),
+            budget="0 tasks",
+            **({"file": first["file"], "line": first["line"]} if first.get("file") else {}),
+            next_step="Await every task that you start, or cancel it and await that.",
+        )
+
+
+def _ended(ending: Facts) -> str:
+    """Return how a call ended, as the rest of a sentence whose subject it is."""
+    match ending["how"]:
+        case "returned":
+            return f"returned {ending['value']}"
+        case "raised":
+            return f"raised {ending['message']}"
+        case "cancelled":
+            return "raised CancelledError"
+        case _:
+            return f"was not over after {span(ending['seconds'])}"

@@ -1,0 +1,14 @@
+from contextlib import asynccontextmanager
+
+from .service import BillingService
+from .transactions import Units
+
+
+@asynccontextmanager
+async def open_billing(dsn, gateway, *, size=4):
+    units = Units(dsn, size)
+    await units.open()
+    try:
+        yield BillingService(units, gateway)
+    finally:
+        await units.close()

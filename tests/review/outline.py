@@ -3,8 +3,8 @@
 from html.parser import HTMLParser
 
 VOID = {"meta", "path", "wbr", "br"}
-NO_BLOCKS = {"p", "h1", "h2", "h3", "figcaption", "dt", "code"}
-BLOCKS = {"p", "h1", "h2", "h3", "div", "table", "section", "figure", "dl", "ol", "ul", "pre"}
+NO_BLOCKS = {"p", "h1", "h2", "h3", "h4", "figcaption", "dt", "code"}
+BLOCKS = {"p", "h1", "h2", "h3", "h4", "div", "table", "section", "figure", "dl", "ol", "ul", "pre"}
 
 
 class Outline(HTMLParser):

@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Any
 from loopclinic.cli.run import unwritable, write
 from loopclinic.load import Load, LoadError
 from loopclinic.review.design import DesignReview, compare
+from loopclinic.review.wording import where
 from loopclinic.servers import ServerError
+from loopclinic.units import duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = ["configure", "run"]
+
+_PLACES = 3  # lines of each variant that are told; the page has more
 
 _EPILOG = """\
 A variant is FILE.py:name or package.module:name of an async function (request), of an ASGI, WSGI or
@@ -101,9 +105,10 @@ def _print(review: DesignReview) -> None:
     for note in review.warnings:
         console.print(f"note: {note}", markup=False)
     for name in review.variants:
-        for place in review.places(name)[:3]:
-            said = place.worst["diagnosis"] or place.code
-            console.print(f"{name}: {place.worst['where']}  {said}", markup=False)
+        for place in review.places(name)[:_PLACES]:
+            worst = f"{len(place.stalls)} x, worst {duration(place.worst['seconds'])}"
+            said = f"{name}: {where(place)}  {place.code}".rstrip()
+            console.print(f"{said}  ({worst})", markup=False)
 
 
 def _load(args: argparse.Namespace) -> Load:

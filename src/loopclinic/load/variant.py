@@ -71,7 +71,7 @@ class Reference(NamedTuple):
         elif not name.isidentifier() or not place:
             raise LoadError(f"{words!r} is no target: write it as 'FILE.py:name'.")
         if place.endswith(".py"):
-            if not Path(place).is_file():
+            if not Path(place).is_file():  # loopclinic: ignore[blocking-file-io] before it serves
                 raise LoadError(f"{words!r}: there is no file {Path(place).absolute()}.")
             return cls(Path(place), "", name)
         if not all(part.isidentifier() for part in place.split(".")):
@@ -185,8 +185,9 @@ def name_of(target: Any) -> str:
 
 
 def _run_file(file: Path) -> Any:
-    if (file.parent / "__init__.py").is_file() and file.stem.isidentifier():
-        return _import_member(file)
+    root = import_root(file)
+    if root != file.parent:
+        return _import_member(file, root)
     spec = spec_from_file_location(f"_loopclinic_{abs(hash(file))}_{file.stem}", file)
     assert spec is not None
     assert spec.loader is not None
@@ -203,11 +204,17 @@ def _run_file(file: Path) -> Any:
     return module
 
 
-def _import_member(file: Path) -> Any:
-    """Import a file of a package by its own name, so that its relative imports work."""
-    names, folder = [file.stem], file.parent
-    while (folder / "__init__.py").is_file() and folder.parent != folder:
-        names.insert(0, folder.name)
+def import_root(file: Path) -> Path:
+    """Return the folder that a file's absolute imports begin in: its own, or above its packages."""
+    folder = file.parent
+    while True:
+        package = folder / "__init__.py"
+        if not package.is_file():  # loopclinic: ignore[blocking-file-io] before it serves
+            return folder
         folder = folder.parent
-    sys.path.insert(0, str(folder))
-    return importlib.import_module(".".join(names))
+
+
+def _import_member(file: Path, root: Path) -> Any:
+    """Import a file of a package by its own name, so that its relative imports work."""
+    sys.path.insert(0, str(root))
+    return importlib.import_module(".".join(file.relative_to(root).with_suffix("").parts))

@@ -33,6 +33,7 @@ def markdown(review: "DesignReview") -> str:
         "<details><summary>How it was measured</summary>",
         "",
         *(f"- {term}: {_code(text)}" for term, text in how(review).items()),
+        f"- to repeat it: {_code(review.command)}",
         f"- {RIGHTS}",
         "",
         "</details>",

@@ -44,6 +44,7 @@ def design_page(review: "DesignReview", title: str = "") -> str:
         f"<h1>{escape(title)}</h1>",
         f'<p class="headline {tone}">{escape(review.headline)}</p>',
         facts(how(review)),
+        _command(review.command),
         *(f'<p class="note">Note: {escape(one)}</p>' for one in review.warnings),
         "<h2>Figures</h2>",
         _figures(review),
@@ -59,6 +60,12 @@ def design_page(review: "DesignReview", title: str = "") -> str:
     return document(f"{title}: compared under load", sections)
 
 
+def _command(line: str) -> str:
+    # Nowhere but between words: a browser would break `--rate` after its first hyphen.
+    words = " ".join(f"<span>{escape(word)}</span>" for word in line.split(" "))
+    return f'<p>To repeat it:</p>\n<pre class="command"><code>{words}</code></pre>'
+
+
 def how(review: "DesignReview") -> dict[str, str]:
     """Return how it was measured, by term."""
     rounds = len(review.rounds[0])
@@ -71,7 +78,6 @@ def how(review: "DesignReview") -> dict[str, str]:
         "rounds": f"{rounds}, interleaved, after {duration(review.warmup)} of warm-up; "
         "each variant in a process of its own, the same arrivals for all",
         "run on": str(review.circumstances),
-        "to repeat it": review.command,
     }
 
 
@@ -86,7 +92,8 @@ def _door(review: "DesignReview") -> str:
 
 def _figures(review: "DesignReview") -> str:
     first, *others = review.variants
-    heads = "".join(f'<th scope="col">{escape(name)}</th>' for name in review.variants)
+    ratios = ["ratio"] if len(others) == 1 else [f"{name} to {first}" for name in others]
+    heads = "".join(f'<th scope="col">{escape(name)}</th>' for name in (*review.variants, *ratios))
     rows = []
     for figure in figures_of(review.load.jobs is not None):
         cells = []
@@ -95,19 +102,18 @@ def _figures(review: "DesignReview") -> str:
             spread = spread_words(review, figure, name)
             if spread:
                 words += f"<small>{escape(spread)}</small>"
-            if name in others:
-                ratio = ratio_words(review.ratio(figure.name, name, first))
-                apart = ' class="apart"' if ratio[:1] in ("x", "÷") else ""
-                words += f"<small{apart}>{escape(ratio)}</small>" if ratio else ""
             cells.append(f"<td>{words}</td>")
+        for name in others:
+            ratio = ratio_words(review.ratio(figure.name, name, first))
+            kind = "apart" if ratio[:1] in ("x", "÷") else "faint"
+            cells.append(f'<td class="{kind}">{escape(ratio)}</td>')
         rows.append(f'<tr><th scope="row">{escape(figure.title)}</th>{"".join(cells)}</tr>')
         if figure.name in _GROUPED:
             rows += [_group(review, figure.name, group) for group in review.groups]
-    against = f" Ratios are to {escape(first)}." if others else ""
     return (
         f'<div class="wide"><table class="figures"><thead><tr><th></th>{heads}</tr></thead>\n'
         f"<tbody>{''.join(rows)}</tbody></table></div>\n"
-        f'<p class="note">Medians of the rounds, smallest to largest below.{against} '
+        f'<p class="note">Medians of the rounds, smallest to largest below. '
         f"{escape(RULE)}</p>"
     )
 
@@ -118,6 +124,7 @@ def _group(review: "DesignReview", figure: str, group: str) -> str:
         f'<td class="faint">{escape(show(review.median(figure, name, group=group)))}</td>'
         for name in review.variants
     )
+    cells += "<td></td>" * (len(review.variants) - 1)
     return f'<tr><th scope="row" class="group faint">{escape(group)}</th>{cells}</tr>'
 
 
@@ -160,7 +167,7 @@ def _stalls(review: "DesignReview") -> Iterator[str]:
         prefix = f"place-{number}"
         yield place_table(places[:_TOLD], prefix) + _more(places[_TOLD:])
         for index, place in enumerate(places[:_TOLD], start=1):
-            yield place_section(index, place, prefix)
+            yield place_section(index, place, prefix, level=4)
     if free:
         said = " and ".join(free)
         watched = [name for name in free if review.median("lag_max", name) >= 0]

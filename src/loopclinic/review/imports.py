@@ -4,6 +4,8 @@ import ast
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from loopclinic.load.variant import import_root
+
 __all__ = ["closure"]
 
 _MOST = 400
@@ -30,7 +32,7 @@ def _imported(file: Path) -> Iterator[Path]:
         tree = ast.parse(file.read_bytes())
     except (OSError, SyntaxError, ValueError, RecursionError):
         return
-    root = _root(file)
+    root = import_root(file)
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for one in node.names:
@@ -43,14 +45,6 @@ def _imported(file: Path) -> Iterator[Path]:
             yield from _files(base, parts)
             for one in node.names:
                 yield from _files(base, [*parts, one.name])
-
-
-def _root(file: Path) -> Path:
-    """Return the folder that a file's absolute imports begin in: its own, or above its packages."""
-    folder = file.parent
-    while (folder / "__init__.py").is_file() and folder.parent != folder:
-        folder = folder.parent
-    return folder
 
 
 def _files(base: Path, parts: list[str]) -> Iterator[Path]:

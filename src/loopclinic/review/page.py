@@ -112,7 +112,7 @@ def _loop(loop: Loop, threshold: float) -> str:
     return f"<figure>{picture}<figcaption>{escape(caption)}</figcaption></figure>"
 
 
-def place_section(number: int, place: Place, prefix: str = "place") -> str:
+def place_section(number: int, place: Place, prefix: str = "place", level: int = 2) -> str:
     """Return all that is known of one line: how long, why, the stack, the lesson."""
     worst = place.worst
     times = f"{len(place.stalls)} stalls" if len(place.stalls) > 1 else "1 stall"
@@ -122,7 +122,7 @@ def place_section(number: int, place: Place, prefix: str = "place") -> str:
     if worst["gil_held"]:
         told += " The call kept the GIL: no thread of the program could run meanwhile."
     parts = [
-        f'<section id="{prefix}-{number}"><h2>{escape(where(place))}</h2>',
+        f'<section id="{prefix}-{number}"><h{level}>{escape(where(place))}</h{level}>',
         f"<pre><code>{escape(place.code)}</code></pre>" if place.code else "",
         f"<p>{told}</p>",
         *_treatment(place),
@@ -171,12 +171,14 @@ def breakable(path: str) -> str:
 
 
 def _from_the_loop_on(frames: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
-    """Leave out how the loop was started: it is the same for every stall."""
+    """Leave out how the loop was started, and which libraries led to the reader's own code."""
+    begin = 0
     for index in range(len(frames) - 1, -1, -1):
         if frames[index]["function"] == "_run" and "asyncio" in frames[index]["file"]:
-            return frames[index + 1 :]
-    first = next((i for i, frame in enumerate(frames) if user_code(frame["file"])), 0)
-    return frames[first:]
+            begin = index + 1
+            break
+    own = (i for i in range(begin, len(frames)) if user_code(frames[i]["file"]))
+    return frames[next(own, begin) :]
 
 
 _WORDS = """\

@@ -135,7 +135,7 @@ def _options(text: str, tip: str = "") -> dict[str, Any]:
         "description": text,
         "style": _WIDE,
         "layout": w.Layout(width="auto"),
-        "description_tooltip": tip or text,
+        "tooltip": tip or text,
     }
 
 

@@ -62,7 +62,7 @@ class Places:
         except asyncio.CancelledError:
             if place.done() and not place.cancelled():
                 self._give_back()  # it was given the place in the same breath
-            else:
+            elif place in self._line:
                 self._line.remove(place)
             raise
 

@@ -244,9 +244,9 @@ class Playground(w.VBox):  # type: ignore[misc]  # ipywidgets has no types
             self._far.stop()
             self._run.value = False
             sentence = sentence or "Stopped: nothing runs. “Stopped” above starts it again."
-        elif state == "running" and not (self._pulse is not None and self._pulse.playing):
+        elif state == "running" and self._caption.get("state") != "running":
             sentence = sentence or _START
-        if sentence and not (state == "running" and self._caption.get("state") == "refused"):
+        if sentence:
             self._say("", sentence, state)
 
     def _say(self, title: str, sentence: str, state: str = "running") -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import functools
+import importlib
 import multiprocessing
 import os
 import threading
@@ -12,6 +13,7 @@ from typing import Any
 
 from loopclinic.lessons.playground import blocks
 from loopclinic.lessons.playground.settings import Settings
+from loopclinic.servers.twin import in_thread
 
 __all__ = ["Remedies"]
 
@@ -50,6 +52,9 @@ class Remedies:
 
     async def prepare(self, settings: Settings) -> None:
         """Start the pool that the settings need, and end one that they don't."""
+        if settings.share and settings.how == "query":
+            # Importing the driver takes longer than any query; not on the loop that is watched.
+            await in_thread(functools.partial(importlib.import_module, "psycopg"))
         wanted = {"sized": "threads", "process": "processes"}.get(settings.remedy)
         key = (wanted, settings.threads) if wanted else None
         if key == self._pool_of:

@@ -89,7 +89,7 @@ _ONE_SHORT = Story(
     ),
 )
 
-_STORMY = Settings(rate=100, service=0.05, pool=8, capacity=32, timeout=0.3, retries=3)
+_STORMY = Settings(rate=40, service=0.125, pool=8, capacity=32, timeout=0.75, retries=3)
 
 _STORM = Story(
     "retry-storm",
@@ -98,10 +98,10 @@ _STORM = Story(
         Step(
             _STORMY,
             10,
-            "A healthy service, and callers that try again after 300 ms, up to three times.",
+            "A healthy service, and callers that try again after 0.75 s, up to three times.",
         ),
         Step(
-            _STORMY.but(service=0.15),
+            _STORMY.but(service=0.4),
             7,
             "The upstream hiccups: it takes three times as long for a moment.",
         ),
@@ -110,7 +110,7 @@ _STORM = Story(
             14,
             "The upstream is well again. The load is not: every failure comes back as more.",
         ),
-        Step(_STORMY.but(retries=0), 12, "Callers stop to retry, and it is over at once."),
+        Step(_STORMY.but(retries=0), 12, "Callers stop retrying, and it is over at once."),
     ),
     lambda seen: (
         f"Answered: {_share(seen[0])} before, {_share(seen[1])} during the hiccup, {_share(seen[2])} after "
@@ -147,7 +147,7 @@ _HIDDEN = Story(
 )
 
 _CROWD = Settings(
-    rate=16, bursts=8, service=0.004, spread=0.2, share=1.0, how="cpu", block=0.02, remedy="sized",
+    rate=8, bursts=8, service=0.004, spread=0.2, share=1.0, how="cpu", block=0.02, remedy="sized",
     threads=32, pool=64, capacity=64, timeout=5.0,
 )  # fmt: skip
 
@@ -158,7 +158,7 @@ _LIMIT = Story(
         Step(
             _CROWD,
             14,
-            "Eight callers at once, each with 20 ms of Python, each in its thread: all of them share one "
+            "Eight callers at once, about every second, each with 20 ms of Python, each in its thread: all of them share one "
             "GIL, so all of them are done last.",
         ),
         Step(

@@ -8,6 +8,7 @@ other linter that prints `file:line:column: CODE`, such as `--linter 'flake8 --s
 """
 
 import argparse
+import contextlib
 import os
 import re
 import resource
@@ -20,16 +21,13 @@ import tempfile
 import time
 from pathlib import Path
 
+import psutil
+
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from tests.scanner.measuring import CORPUS, PARTS, labels, measure  # noqa: E402 - the repository's own tests
 
-_MEASURED = """
-import resource, subprocess, sys
-subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL)
-print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
-"""
 PLACE = re.compile(r"^(.+?\.py):(\d+):\d+:? (?:\S+ )?([A-Z]+\d+)")
 
 
@@ -80,23 +78,33 @@ def taken(source: Path, target: Path, limit: int) -> int:
 def timed(
     name: str, command: tuple[str, ...], count: int, environment: dict[str, str] | None = None
 ) -> None:
-    """Print wall and CPU seconds, and the memory of the largest process."""
+    """Print wall and CPU seconds, and the most memory that all its processes held at once."""
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    measured = (
-        sys.executable,
-        "-c",
-        _MEASURED,
-    )
-    done = subprocess.run(
-        [*measured, *command], env=environment, capture_output=True, text=True, check=False
-    )
+    most = largest = 0
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as process:
+        while process.poll() is None:
+            held = memory(process.pid)
+            most, largest = max(most, sum(held)), max(largest, *held, 0)
+            time.sleep(0.05)
     seconds = time.perf_counter() - started
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    memory = int(done.stdout.split()[-1]) / 1024
     print(
-        f"{name:28} {seconds:7.1f} s  {cpu:7.1f} s CPU  {count / seconds:7,.0f} files/s  {memory:5.0f} MB"
+        f"{name:28} {seconds:7.1f} s  {cpu:7.1f} s CPU  {count / seconds:7,.0f} files/s"
+        f"  {most / 2**20:5.0f} MB together, {largest / 2**20:5.0f} MB the largest process"
     )
+
+
+def memory(pid: int) -> list[int]:
+    """Return the bytes each process of a tree holds, shared pages shared out (PSS) where known."""
+    held = []
+    with contextlib.suppress(psutil.Error):
+        parent = psutil.Process(pid)
+        for one in (parent, *parent.children(recursive=True)):
+            with contextlib.suppress(psutil.Error):
+                full = one.memory_full_info()
+                held.append(getattr(full, "pss", full.rss))
+    return held
 
 
 def linted(linter: str, part: Path) -> str:

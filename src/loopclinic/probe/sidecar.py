@@ -4,8 +4,8 @@ Run as a script, without site and without the rest of loopclinic, so that it sta
 
     python -I -S sidecar.py PID SIGNAL BEAT DUMPS REPORTS PATIENCE TOKEN LIBRARY...
 
-BEAT is a descriptor of shared memory in which the watchdog leaves the time and the loop's thread
-every few milliseconds. When that time is older than PATIENCE seconds, nobody got the GIL: the thread
+BEAT is a descriptor of shared memory in which the watchdog leaves the time and both threads every
+few milliseconds. When that time is older than PATIENCE seconds, nobody got the GIL: the thread
 is sent SIGNAL, which faulthandler answers on DUMPS with the thread's stack, without needing the GIL.
 What it said goes to REPORTS, a JSON line each, for the watchdog to read as soon as it can, and
 meanwhile to whoever listens by HTTP (server-sent events), with TOKEN, on the port that the first
@@ -26,7 +26,9 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-BEAT = struct.Struct("dq")  # time on the monotonic clock, native id of the loop's thread
+BEAT = struct.Struct(
+    "dqq"
+)  # time (perf_counter), native ids of the loop's and the watchdog's thread
 PERIOD = 0.006  # seconds between looks while all is well
 STARVED = 0.25  # seconds: longer than a busy machine keeps a thread from its processors
 REPEAT = 0.1  # seconds between dumps of one and the same stall
@@ -165,7 +167,7 @@ def watch(arguments: list[str]) -> None:
     asked = 0.0
     while os.getppid() == pid:
         now = time.perf_counter()
-        last, thread = BEAT.unpack_from(memory)
+        last, thread, watchdog = BEAT.unpack_from(memory)
         silent = now - last
         if last == 0 or silent < patience:
             audience.welcome(PERIOD)
@@ -173,8 +175,9 @@ def watch(arguments: list[str]) -> None:
         if now - asked < REPEAT:
             audience.welcome(0.01)
             continue
-        if silent < STARVED and not computing(pid, thread):
-            # A thread at rest rarely keeps the GIL: the machine may just be too busy for a beat.
+        if silent < STARVED and (not wanting(pid, thread) or wanting(pid, watchdog)):
+            # The loop at rest rarely keeps the GIL, and who waits for the GIL wants no processor: the
+            # machine may just be too busy for a beat.
             audience.welcome(PERIOD)
             continue
         asked = now
@@ -191,7 +194,7 @@ def watch(arguments: list[str]) -> None:
             return
 
 
-def computing(pid: int, thread: int) -> bool:
+def wanting(pid: int, thread: int) -> bool:
     """Whether a thread runs or wants to, and waits for nothing: proc(5), stat, state R."""
     try:
         with open(f"/proc/{pid}/task/{thread}/stat", encoding="utf-8", errors="replace") as file:  # noqa: PTH123

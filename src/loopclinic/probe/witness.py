@@ -91,8 +91,9 @@ class Witness:
         return signal.getsignal(self.signal) is not signal.SIG_DFL
 
     def beat(self, now: float, thread: int) -> None:
-        """Say that the watchdog is alive, and which native thread runs the loop (0: none)."""
-        sidecar.BEAT.pack_into(self._memory, 0, now if thread else 0.0, thread)
+        """Say that this thread is alive, and which native thread runs the loop (0: none)."""
+        own = threading.get_native_id()
+        sidecar.BEAT.pack_into(self._memory, 0, now if thread else 0.0, thread, own)
 
     def collect(self) -> list[tuple[float, list[tuple[str, int, str]]]]:
         """Return what was seen since the last call: (time, frames outermost first)."""

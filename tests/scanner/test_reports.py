@@ -89,7 +89,16 @@ def test_the_plan_is_a_checklist_worst_first(tree):
         text.index("Phase 0") < text.index("What blocks everybody") < text.index("Load and speed")
     )
     assert text.count("- [ ]") == 4
-    assert "line 7, blocking-sleep, lesson 01_blocking_sleep" in text
+    assert "- [ ] line 7, blocking-sleep: `time.sleep(1)`\n" in text
+    assert "line 11, blocking-db: `return load()` leads to sqlite3.connect, `store.py:5`" in text
+    assert "blocking-sleep (1): A blocking sleep runs on the event loop. Lesson 01_" in text
+    assert "Where several lines lead" not in text
+
+
+def test_the_plan_names_what_several_lines_lead_to(tree):
+    (tree / "more.py").write_text("from store import load\nasync def f():\n    load()\n")
+    text = plan(scan_path(tree, Settings()))
+    assert "- `store.py:5` sqlite3.connect, blocking-db: 2 lines\n" in text
 
 
 def test_text_without_rich(tree, monkeypatch, capsys):

@@ -74,6 +74,8 @@ def run(args: argparse.Namespace) -> int:
         except FileNotFoundError as error:
             status = 2
             print(f"loopclinic: {error.filename}: no such file or folder.", file=sys.stderr)
+        except BrokenPipeError:
+            raise  # whoever reads has gone: no fault of the path
         except OSError as error:
             status = 2
             print(f"loopclinic: {error.filename}: {error.strerror}.", file=sys.stderr)

@@ -1,7 +1,10 @@
 """A migration plan in phases, worst first, as a checklist in Markdown."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
+from loopclinic.conflicts import CONFLICTS
 from loopclinic.scanner.findings import Finding
 from loopclinic.scanner.report import Report
 from loopclinic.scanner.reports.text import printable
@@ -41,34 +44,61 @@ _PHASES = (
 )  # fmt: skip
 
 
+_SHARED = 8
+"""So many places that several lines lead to are named at the head."""
+
+
 def plan(report: Report) -> str:
     """Return the plan: syntax errors first, then phases, in each the files with most to do first."""
     counts, total = report.counts, len(report.findings)
-    lines = [f"# Migration plan for {report.root}", ""]
-    lines += [
-        f"{counts.get('files', 0):,} files, {counts.get('mixed_files', 0):,} mixed; {total:,} findings.",
-        "",
-    ]
-    number = 0
+    touched = len({one.file for one in report.findings})
+    found_in = f"{total:,} findings in {touched:,} of {counts.get('files', 0):,} files"
+    mixed = f"{counts.get('mixed_files', 0):,} files mix sync and async functions"
+    lines = [f"# Migration plan for {printable(Path(report.root).name)}", ""]
+    lines += [f"{found_in}; {mixed}.", "", *_shared(report)]
     if report.skipped:
         lines += ["## Phase 0: what could not be read", ""]
         for one in report.skipped:
             at = f":{one.line}" if one.line else ""
             lines.append(f"- [ ] `{printable(one.file)}{at}` {one.reason}")
         lines.append("")
-    for title, why, kinds in _PHASES:
+    rest = set(CONFLICTS) - {kind for _, _, kinds in _PHASES for kind in kinds}
+    number = 0
+    for title, why, kinds in (*_PHASES, ("The rest", "Of no phase above.", tuple(sorted(rest)))):
         found = [one for one in report.findings if one.kind in kinds]
         if found:
             number += 1
             lines += [f"## Phase {number}: {title} ({len(found)})", "", why, ""]
+            lines += _kinds(found, kinds)
             lines += _files(found)
-    rest = {kind for _, _, kinds in _PHASES for kind in kinds}
-    left = [one for one in report.findings if one.kind not in rest]
-    if left:
-        lines += [f"## Phase {number + 1}: The rest ({len(left)})", "", *_files(left)]
     if not report.findings:
         lines += ["Nothing to do.", ""]
     return "\n".join(lines)
+
+
+def _shared(report: Report) -> Iterator[str]:
+    """Name the places that more than one line leads to: mended there, all of those are."""
+    ends = Counter(
+        (one.chain[-1].file, one.chain[-1].line, one.chain[-1].call, one.kind)
+        for one in report.findings
+        if one.through_calls
+    )
+    most = [(place, count) for place, count in ends.most_common(_SHARED) if count > 1]
+    if most:
+        yield "## Where several lines lead"
+        yield ""
+        for (file, line, call, kind), count in most:
+            yield f"- `{printable(file)}:{line}` {call}, {kind}: {count} lines"
+        yield ""
+
+
+def _kinds(found: list[Finding], kinds: Sequence[str]) -> Iterator[str]:
+    for kind in kinds:
+        here = [one for one in found if one.kind == kind]
+        if here:
+            lesson = f" Lesson {here[0].lesson}." if here[0].lesson else ""
+            yield f"- {kind} ({len(here)}): {CONFLICTS[kind].sentence}{lesson}"
+    yield ""
 
 
 def _files(found: list[Finding]) -> Iterator[str]:
@@ -79,7 +109,18 @@ def _files(found: list[Finding]) -> Iterator[str]:
         yield f"### `{printable(file)}` ({len(inside)})"
         yield ""
         for one in inside:
-            lesson = f", lesson {one.lesson}" if one.lesson else ""
             mark = " (hint)" if one.confidence == "hint" else ""
-            yield f"- [ ] line {one.line}, {one.kind}{mark}{lesson}: `{printable(one.source).replace('`', chr(39))}`"
+            source = printable(one.source).replace("`", chr(39))
+            yield f"- [ ] line {one.line}, {one.kind}{mark}: `{source}`{_end(one)}"
         yield ""
+
+
+def _end(one: Finding) -> str:
+    """Say where a chain ends, which is where the work is."""
+    if not one.through_calls:
+        return ""
+    last = one.chain[-1]
+    where = (
+        f"line {last.line}" if last.file == one.file else f"`{printable(last.file)}:{last.line}`"
+    )
+    return f" leads to {last.call}, {where}"

@@ -159,6 +159,14 @@ def test_what_does_not_open_is_the_only_reason():
     assert (reason.file, reason.line) == ("lab.py", 7)
 
 
+def test_a_server_that_died_is_the_only_reason():
+    whole = _trial()
+    died = "the receiver's server ended with exit status 3."
+    (reason,) = judge(replace(whole, facts={"opening": None, "died": died}))
+    assert "ended with exit status 3" in reason.sentence
+    assert reason.next_step
+
+
 def test_a_lab_that_stores_nothing_is_judged_by_its_load_alone():
     whole = _trial(load__refused={"500": 8}, load__errors=[_error("ValueError: what")])
     facts = {name: whole.facts[name] for name in ("opening", "load")}

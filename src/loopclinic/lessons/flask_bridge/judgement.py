@@ -26,9 +26,9 @@ _BUDGETS = LESSON.budgets
 def judge(trial: Trial) -> list[Reason]:
     """Return the reasons, the root first; none means that the lab keeps its contract."""
     facts = trial.facts
-    opening = list(_opening(facts["opening"]))
-    if opening:
-        return opening
+    ended = [*_opening(facts["opening"]), *_died(facts.get("died"))]
+    if ended:
+        return ended
     load = facts["load"]
     broken = list(_load(load))
     reasons = [*_loops(load), *broken, *_forged(load)]
@@ -59,6 +59,14 @@ def _opening(trouble: Facts | None) -> Iterator[Reason]:
         **at(trouble["place"]),
         next_step="Open what webhooks need in __init__, and set `app` to a Flask application.",
     )
+
+
+def _died(message: str | None) -> Iterator[Reason]:
+    if message is not None:
+        yield Reason(
+            f"In the middle of it, {message}",
+            next_step="Nothing in a lab may end the process, or keep it from answering: raise, or return.",
+        )
 
 
 # The load.

@@ -15,6 +15,7 @@ from loopclinic.lessons.flask_bridge.provider import Delivery, Provider
 from loopclinic.lessons.flask_bridge.surroundings import GRACE, SIZE, THREADS, Surroundings
 from loopclinic.lessons.flask_bridge.updates import forge, lay_out
 from loopclinic.lessons.lesson import Stage
+from loopclinic.servers.process import ServerError
 from loopclinic.servers.wsgi import WsgiServer
 
 __all__ = ["rehearse"]
@@ -62,13 +63,20 @@ class _Rehearsal(Surroundings):
             self.stage.fact("opening", opening)
             if opening is not None:
                 return
-            async with Provider(serving.url, timeout=_ANSWER) as provider:
-                if not await self.load(serving, provider):
-                    return  # what stores nothing has nothing to lose at SIGTERM
-                await self.standstill(serving, provider)
-            await serving.close_async()
-            async with Provider(ending.url, timeout=2 * GRACE) as provider:
-                await self.end(ending, provider)
+            try:
+                await self._drive(serving, ending)
+            except ServerError as error:
+                await self.outside(self.ledger.look)  # else it is PostgreSQL that is gone
+                self.stage.fact("died", str(error)[:300])
+
+    async def _drive(self, serving: WsgiServer, ending: WsgiServer) -> None:
+        async with Provider(serving.url, timeout=_ANSWER) as provider:
+            if not await self.load(serving, provider):
+                return  # what stores nothing has nothing to lose at SIGTERM
+            await self.standstill(serving, provider)
+        await serving.close_async()
+        async with Provider(ending.url, timeout=2 * GRACE) as provider:
+            await self.end(ending, provider)
 
     async def load(self, server: WsgiServer, provider: Provider) -> bool:
         """A plain load: what is stored, what is refused, and how many loops it takes.

@@ -1,4 +1,4 @@
-"""A process that is the provider under full load: so many webhooks at once, for so long."""
+"""A process that is the provider: so many webhooks at once, or so many a second, for so long."""
 
 import asyncio
 from random import Random
@@ -9,14 +9,16 @@ import asyncpg
 
 from loopclinic.lessons.flask_bridge.ladder import SIZE, record
 from loopclinic.lessons.flask_bridge.provider import Provider
-from loopclinic.lessons.flask_bridge.updates import DEMO_SECRET, draw
+from loopclinic.lessons.flask_bridge.updates import DEMO_SECRET, Webhook, draw
 from loopclinic.servers.lifeline import ParentLink
 
 __all__ = ["main"]
 
+_WARM = 8
+
 
 def main(link: ParentLink) -> None:
-    """Answer each `{"url" or "dsn", "at_once", "seconds", "label"}` by what was reached."""
+    """Answer each `{"url" or "dsn", "at_once" or "rate", "seconds", "label"}` by what was reached."""
     asyncio.run(_wait(link))
 
 
@@ -24,7 +26,8 @@ async def _wait(link: ParentLink) -> None:
     loop = asyncio.get_running_loop()
 
     def answer(order: dict[str, Any]) -> dict[str, float]:
-        work = _bound(**order) if "dsn" in order else _load(**order)
+        kind = _bound if "dsn" in order else _paced if "rate" in order else _load
+        work = kind(**order)
         return asyncio.run_coroutine_threadsafe(work, loop).result()
 
     link.ready("provider")
@@ -55,6 +58,27 @@ async def _load(url: str, at_once: int, seconds: float, label: str) -> dict[str,
         await asyncio.gather(*(work() for _ in range(at_once)))
         taken = perf_counter() - began
     return {"rate": len(times) / taken, "failed": float(failed), **_percentiles(times)}
+
+
+async def _paced(url: str, rate: float, seconds: float, label: str) -> dict[str, float]:
+    """Send so many a second, whether or not earlier ones were answered; times count from when due."""
+    rng = Random(label)  # noqa: S311 - webhooks, not secrets
+    webhooks = draw(rng, _WARM + round(rate * seconds), secret=DEMO_SECRET, label=label)
+    async with Provider(url) as provider:
+        await provider.many(webhooks[:_WARM], at_once=_WARM)
+        began = perf_counter()
+
+        async def send(number: int, webhook: Webhook) -> tuple[int, float]:
+            due = began + number / rate
+            await asyncio.sleep(due - perf_counter())
+            delivery = await provider.one(webhook)
+            return delivery.status, perf_counter() - due
+
+        found = await asyncio.gather(*(send(*one) for one in enumerate(webhooks[_WARM:])))
+        taken = perf_counter() - began
+    times = [time for status, time in found if status == 204]  # noqa: PLR2004
+    failed = float(len(found) - len(times))
+    return {"rate": len(times) / taken, "failed": failed, **_percentiles(times)}
 
 
 async def _bound(dsn: str, at_once: int, seconds: float, label: str) -> dict[str, float]:

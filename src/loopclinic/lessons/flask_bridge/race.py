@@ -1,5 +1,6 @@
 """Ways side by side: the same webhooks, as many threads, in turns."""
 
+import itertools
 from contextlib import ExitStack
 from dataclasses import dataclass
 from html import escape
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["BOUND", "Race", "Runner", "race"]
 
 BOUND = "record, no web"
+_NUMBERS = itertools.count(1)
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class Race:
 
     runners: tuple[Runner, ...]
     bound: Runner
+    rate: float | None = None
+    """Webhooks a second that were sent on a schedule; None where each thread had one all the time."""
 
     def __getitem__(self, name: str) -> Runner:
         """Return the runner of this name.
@@ -74,6 +78,11 @@ class Race:
             return ""
         rates = sorted(self.times("rate", "DrainedBridge", "LoopPerRequest"))
         tails = sorted(self.times("p99", "DrainedBridge", "LoopPerRequest"))
+        if self.rate is not None:
+            return (
+                f"At {self.rate:.0f} webhooks a second for both, the bridge's p99 is {median(tails):.0%} of "
+                f"the other's ({tails[0]:.0%} to {tails[-1]:.0%})."
+            )
         return (
             f"At equal threads the bridge answers {median(rates):.1f} times as many webhooks a second "
             f"({rates[0]:.1f} to {rates[-1]:.1f}), at {median(tails):.0%} of the p99 "
@@ -100,9 +109,12 @@ class Race:
             "<tr><th>Way</th><th></th><th>Webhooks/s</th><th>p99</th><th>Threads</th>"
             "<th>Connections</th><th>It costs</th></tr>"
         )
+        load = f"{THREADS} webhooks under way at a time"
+        if self.rate is not None:
+            load = f"{self.rate:.0f} webhooks a second, on a schedule"
         note = (
-            f"{THREADS} webhooks under way at a time, medians of {len(self.runners[0].rounds)} rounds, in "
-            "brackets the least and the most; threads beyond those at rest. The bound: "
+            f"{load}, medians of {len(self.runners[0].rounds)} rounds, in brackets the least and the "
+            "most; threads beyond those at rest. The bound: "
             f"<code>record</code> alone, without any web, {self.bound.typical('rate'):.0f} a second."
         )
         return Drawing(
@@ -113,9 +125,20 @@ class Race:
 
 
 def race(
-    dsn: str, *ways: Way, rounds: int = 3, seconds: float = 0.8, progress: bool = True
+    dsn: str,
+    *ways: Way,
+    rounds: int = 3,
+    seconds: float = 0.8,
+    rate: float | None = None,
+    progress: bool = True,
 ) -> Race:
-    """Serve each way in a process of its own, and load them in turns from one more process."""
+    """Serve each way in a process of its own, and load them in turns from one more process.
+
+    Each thread of the server has a webhook all the time; or `rate` of them come a second, whether or
+    not earlier ones were answered.
+    """
+    this = next(_NUMBERS)  # what is stored already costs less: each race brings webhooks of its own
+    load = {"at_once": THREADS} if rate is None else {"rate": rate}
     found: list[list[dict[str, float]]] = [[] for _ in ways]
     bounds: list[dict[str, float]] = []
     with ExitStack() as stack, Progress(shown=progress) as shown:
@@ -134,9 +157,9 @@ def race(
                 shown.say(f"Round {number + 1} of {rounds}, {place + 1} of {len(ways)}: {name}")
                 message = {
                     "url": servers[index].url,
-                    "at_once": THREADS,
                     "seconds": seconds,
-                    "label": f"{name}-{number}",
+                    "label": f"{name}-{number} of race {this}",
+                    **load,
                 }
                 pending = provider.submit(message)
                 with Watch(servers[index].pid, dsn, name) as watch:
@@ -149,7 +172,7 @@ def race(
                         "dsn": dsn,
                         "at_once": THREADS,
                         "seconds": seconds / 2,
-                        "label": f"bound-{number}",
+                        "label": f"bound-{number} of race {this}",
                     },
                     timeout=30 + seconds,
                 )
@@ -158,4 +181,4 @@ def race(
     runners = tuple(
         Runner(name_of(way), tuple(rows)) for way, rows in zip(ways, found, strict=True)
     )
-    return Race(runners, Runner(BOUND, tuple(bounds)))
+    return Race(runners, Runner(BOUND, tuple(bounds)), rate)

@@ -3,11 +3,12 @@
 from rich.console import Console
 from rich.text import Text
 
+from loopclinic.bars import FREE, STUCK
 from loopclinic.lessons.lesson import Lesson
 
 __all__ = ["BAD", "GOOD", "begin", "end"]
 
-BAD, GOOD = "bold #D55E00", "bold #009E73"  # Okabe-Ito: told apart by everybody
+BAD, GOOD = STUCK, FREE
 
 
 def begin(console: Console, lesson: Lesson, scene: str) -> None:

@@ -12,18 +12,15 @@ from typing import Any, Self, TextIO
 from rich.console import Console
 from rich.text import Text
 
+from loopclinic.bars import FREE, STUCK, bar
 from loopclinic.review.recording import Recording
 from loopclinic.units import duration
 
 __all__ = ["Footer"]
 
-# As in the scope's terminal view, which needs more than rich.
-STUCK, FREE = "bold #D55E00", "bold #009E73"  # Okabe and Ito's: told apart by everybody
 _HEIGHT = 3
 _SMALLEST = 8  # lines of a terminal that leave room for a program above
 _SILENCE = 0.6  # seconds without a tick that call for a word
-_BARS = "▁▂▃▄▅▆▇█"
-_EDGES = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 _SAVE, _RESTORE, _CLEAR_LINE = "\x1b7", "\x1b8", "\x1b[2K"
 
 
@@ -98,8 +95,7 @@ class Footer:
         head.append("─" * max(0, width - head.cell_len))
         bars = Text()
         for lag in list(self._bars)[-min(60, width // 2) :]:
-            step = sum(lag >= edge for edge in _EDGES)
-            bars.append(_BARS[step], style=STUCK if lag >= self._threshold else FREE)
+            bars.append(bar(lag), style=STUCK if lag >= self._threshold else FREE)
         bars.append(f"  {self._figures()}", style="dim")
         return [_ansi(line, width) for line in (head, bars, self._words())]
 

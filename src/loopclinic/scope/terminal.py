@@ -9,13 +9,12 @@ from rich.live import Live
 from rich.panel import Panel
 from rich.text import Text
 
+from loopclinic.bars import FREE, STUCK, bar
 from loopclinic.probe import Probe, Stall
 from loopclinic.units import duration
 
-__all__ = ["FREE", "STUCK", "live"]
+__all__ = ["live"]
 
-STUCK, FREE = "bold #D55E00", "bold #009E73"  # Okabe and Ito's: told apart by everybody
-_BARS = " ▁▂▃▄▅▆▇█"
 _TICK = 0.1  # seconds
 _SPAN = 5.5  # seconds of bars at most
 
@@ -70,7 +69,7 @@ class _Pulse:
         width = max(10, min(options.max_width - 4, int(_SPAN / _TICK)))
         bars = Text(no_wrap=True)
         for lag in self._lags[-width:]:
-            bars.append(_bar(lag), style=STUCK if lag >= self._probe.threshold else FREE)
+            bars.append(bar(lag), style=STUCK if lag >= self._probe.threshold else FREE)
         yield Panel(
             Text("\n").join([bars, self._words()]),
             title=self._title,
@@ -93,12 +92,3 @@ class _Pulse:
         where = f" at {stall.where}" if stall.line is not None else ""
         words = Text(f"STUCK for {duration(stall.seconds)}{where}", style=STUCK)
         return words.append(f"  {stall.code}", style="not bold") if stall.code else words
-
-
-def _bar(lag: float) -> str:
-    """Return a bar for 1 ms (lowest) to 1 s (full), by powers of ten."""
-    step = 0
-    for step, limit in enumerate((0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2), start=1):
-        if lag < limit:
-            return _BARS[step]
-    return _BARS[step + 1]

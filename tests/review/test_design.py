@@ -15,6 +15,7 @@ from loopclinic.review.design import DesignReview, compare
 from loopclinic.review.imports import closure
 from loopclinic.review.inline import InlinePage
 from loopclinic.review.subject import Subject
+from loopclinic.review.wording import shown
 from tests.review.outline import Outline
 
 CARRIERS = """
@@ -282,3 +283,12 @@ def test_a_closure_follows_imports_of_the_project_and_no_others(tmp_path):
         (tmp_path / name).write_text(text, "utf-8")
     found = {file.relative_to(tmp_path).as_posix() for file in closure([package / "web.py"])}
     assert found == set(files) - {"shop/unused.py"}
+
+
+def test_a_path_is_told_from_here_or_from_the_project(tmp_path, monkeypatch):
+    (tmp_path / "pyproject.toml").write_text("")
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.chdir(tmp_path / "notebooks")
+    assert shown(str(tmp_path / "notebooks" / "a.py")) == "a.py"
+    assert shown(str(tmp_path / "data" / "a.py")) == "data/a.py"
+    assert shown("/elsewhere/a.py") == "/elsewhere/a.py"

@@ -53,16 +53,24 @@ def lesson_of(conflict: str | None) -> tuple[str, str] | None:
 
 
 def shown(file: str) -> str:
-    """Return a path as a person would write it: from the working folder, a package, or home."""
+    """Return a path as a person would write it: from here, the project, a package, or home."""
     path = Path(file)
     for mark in ("site-packages", "dist-packages"):
         if mark in path.parts:
             return "/".join(path.parts[path.parts.index(mark) + 1 :])
-    bases = [(Path.cwd(), ""), *((folder, "") for folder in _LIBRARY), (Path.home(), "~/")]
+    near = [(Path.cwd(), ""), *((folder, "") for folder in _project())]
+    bases = [*near, *((folder, "") for folder in _LIBRARY), (Path.home(), "~/")]
     for base, prefix in bases:
         if path.is_relative_to(base):
             return prefix + path.relative_to(base).as_posix()
     return file
+
+
+def _project() -> list[Path]:
+    """Return the folder of the project that the working folder belongs to, if it is in one."""
+    here = Path.cwd()
+    marks = ("pyproject.toml", ".git", "setup.py")
+    return [one for one in here.parents if any((one / mark).exists() for mark in marks)][:1]
 
 
 def where(place: Place) -> str:

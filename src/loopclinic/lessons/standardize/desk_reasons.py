@@ -17,11 +17,10 @@ Facts = Mapping[str, Any]
 
 def suite_reasons(suite: Facts) -> Iterator[Reason]:
     """Judge the lab's tests: that they pass, that they await, that they fail where they should."""
-    budget = LESSON.budgets["tests"]
+    budget = LESSON.budgets["test"]
     if suite["hung"] is not None:
         yield Reason(
-            f"The tests were not over after {span(budget.limit)}: the last to begin was "
-            f"{suite['hung'] or 'none'}.",
+            f"Your tests stood still for {span(budget.limit)}, in {suite['hung'] or 'their imports'}.",
             measured=f"over {span(budget.limit)}",
             budget=span(budget.limit),
             next_step="Run pytest in the lab's folder. Tests that need a database wait for it here.",

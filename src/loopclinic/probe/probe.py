@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from math import inf
 from threading import Lock
-from typing import Any, Self
+from typing import Self
 
 from loopclinic.probe.attachment import attach, detach
 from loopclinic.probe.case import Case
@@ -17,6 +17,7 @@ from loopclinic.probe.histogram import SHORT
 from loopclinic.probe.meter import Meter
 from loopclinic.probe.report import Report, Stall
 from loopclinic.probe.snapshot import Snapshot, Totals
+from loopclinic.probe.subscribers import Subscribers, tell
 from loopclinic.probe.witness import Witness
 
 __all__ = ["Probe"]
@@ -83,7 +84,7 @@ class Probe:
         self._report: Report | None = None
         self._over_budget: deque[Stall] = deque(maxlen=_MOST_STALLS)
         self._told = -inf
-        self._subscribers: dict[object, list[Any]] = {}
+        self._subscribers = Subscribers()
 
     @property
     def running(self) -> bool:
@@ -206,13 +207,7 @@ class Probe:
         Returns:
             A function that ends the subscription. One whose callback raises is ended and logged.
         """
-        key = object()
-        self._subscribers[key] = [callback, every, -inf]
-
-        def unsubscribe() -> None:
-            self._subscribers.pop(key, None)
-
-        return unsubscribe
+        return self._subscribers.add(callback, every)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -224,6 +219,7 @@ class Probe:
         return self.start()
 
     async def __aexit__(self, *_: object) -> None:
+        # loopclinic: ignore[blocking-file-io] it reads /proc, not a disk
         self.stop()
 
     # What the meter asks of a sink.
@@ -231,7 +227,7 @@ class Probe:
     @property
     def pace(self) -> float:
         """How often a subscriber wants to be called at least, in seconds."""
-        return min((entry[1] for entry in list(self._subscribers.values())), default=inf)
+        return self._subscribers.pace
 
     def hear(self, began: float, ended: float, case: Case | None, since: float) -> None:
         """Take an iteration that was busy from `began` to `ended` (on the meter's clock).
@@ -278,22 +274,8 @@ class Probe:
             while self._over_budget:
                 stall = self._over_budget.popleft()
                 amended = (one for one in self._stalls if one.started == stall.started)
-                self._call(self._on_budget, next(amended, stall))
-        for key, entry in list(self._subscribers.items()):
-            callback, every, last = entry
-            if now - last >= every:
-                entry[2] = now
-                if not self._call(callback):
-                    self._subscribers.pop(key, None)
-
-    @staticmethod
-    def _call(callback: Callable[..., object], *arguments: object) -> bool:
-        try:
-            callback(*arguments)
-        except Exception:
-            _log.exception("loopclinic: a callback of a probe raised")
-            return False
-        return True
+                tell(self._on_budget, next(amended, stall))
+        self._subscribers.call(now)
 
     def _stall(self, began: float, ended: float, case: Case | None, since: float) -> Stall:
         heartbeat = ended - min(began, max(since, self._began))

@@ -158,9 +158,10 @@ def test_a_command_that_prints_without_end_is_told(command):
 @pytest.mark.parametrize(
     ("line", "name"),
     [
-        ("python shop/serve.py --port {port}", "serve"),
-        ("python -m uvicorn shop.web:app --port {port}", "shop.web:app"),
-        ("gunicorn -w 1 -b 127.0.0.1:{port} shop:app", "shop:app"),
+        ("python shop/serve.py before --port {port}", "serve before"),
+        ("python -m uvicorn shop.web:app --port {port}", "uvicorn shop.web:app"),
+        ("gunicorn -w 1 -b 127.0.0.1:{port} shop:app", "gunicorn shop:app"),
+        ("python -X dev -I serve.py {port}", "serve"),
         ("./serve {port}", "serve"),
     ],
 )

@@ -4,7 +4,6 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from html import escape
 from statistics import median
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -141,16 +140,6 @@ class Comparison:
     def _repr_html_(self) -> str:
         return html_table(self)
 
-    def to_html(self, title: str = "Comparison under load") -> str:
-        """Return one page that needs nothing else: table and plots, no scripts, both themes."""
-        plots = [self.plot(), *(self.plot(group=group) for group in self.groups), self.plot("lag")]
-        pictures = "\n".join(
-            f"<figure role='img' aria-label='{escape(plot.alt, quote=True)}'>{plot.to_svg()}"
-            "</figure>"
-            for plot in plots
-        )
-        return _PAGE.format(title=escape(title), table=html_table(self), pictures=pictures)
-
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values; `from_dict` rebuilds the comparison."""
         medians = {
@@ -201,27 +190,3 @@ def _figure(name: str) -> Figure:
 
 def _number(value: float) -> float | None:
     return None if math.isnan(value) else value
-
-
-_PAGE = """\
-<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>
-:root {{ color-scheme: light dark; --ink: #222; --faint: #666; --line: #ccc; --page: #fff }}
-@media (prefers-color-scheme: dark) {{
-  :root {{ --ink: #e4e4e4; --faint: #a0a0a0; --line: #4a4a4a; --page: #161616 }}
-}}
-body {{ margin: 2.5rem auto; max-width: 84rem; padding: 0 1.5rem; color: var(--ink);
-  background: var(--page); font: 15px/1.5 system-ui, sans-serif }}
-h1 {{ font-size: 1.35rem; font-weight: 600 }}
-figure {{ margin: 2rem 0 0; max-width: 46rem }}
-figure svg {{ width: 100%; height: auto }}
-</style>
-<h1>{title}</h1>
-{table}
-{pictures}
-</html>
-"""

@@ -22,6 +22,11 @@ def _share(value: float) -> str:
     return "unknown" if math.isnan(value) else f"{value:.0%}"
 
 
+def _watched(vitals: Vitals, count: int) -> float:
+    """Return a count of a process that was looked into, or nan."""
+    return math.nan if math.isnan(vitals.lag.max) else count
+
+
 @dataclass(frozen=True, slots=True)
 class Figure:
     """One figure of a run: `read` takes it off vitals (nan: not to be had), `show` adds its unit.
@@ -57,8 +62,8 @@ FIGURES: dict[str, Figure] = {
             resolution=0.01,
         ),
         Figure("peak_in_flight", "peak in flight", lambda v: v.peak_in_flight, _count),
-        Figure("tasks", "tasks", lambda v: v.tasks, _count),
-        Figure("threads", "threads", lambda v: v.threads, _count),
+        Figure("tasks", "tasks", lambda v: _watched(v, v.tasks), _count),
+        Figure("threads", "threads", lambda v: _watched(v, v.threads), _count),
         Figure("errors", "errors", lambda v: sum(v.errors.values()), _count),
     )
 }

@@ -14,6 +14,7 @@ __all__ = ["LISTENS", "Command", "is_command", "words_of"]
 LISTENS = 15.0
 """Seconds that a command has until it listens."""
 _PORT = "{port}"
+_TOLD = 3  # words of a name
 _PYTHONS = {"python", "python3"}
 
 
@@ -78,10 +79,15 @@ def words_of(command: str) -> list[str]:
 
 
 def _name_of(words: list[str]) -> str:
-    """Return the first word that says what is run: a file, a module, an application."""
-    said = [word for word in words[1:] if not word.startswith("-") and _PORT not in word]
-    if "-m" in words and said:
-        said = said[1:] or said
-    telling = [word for word in said if ":" in word or "." in word] or said
-    name = telling[0] if telling else Path(words[0]).name
-    return Path(name).stem if name.endswith(".py") else name
+    """Return what is run, and the words that say which: `uvicorn shop:app`, `serve before`."""
+    said = []
+    before = ""
+    for word in words[1:] if words[0] == sys.executable else words:
+        is_value = before.startswith("-") and before != "-m" and not word.endswith(".py")
+        if not (word.startswith("-") or is_value or _PORT in word):
+            said.append(word)
+        before = word
+    if not said:
+        return Path(words[0]).name
+    program = Path(said[0])
+    return " ".join([program.stem if program.suffix == ".py" else program.name, *said[1:_TOLD]])

@@ -4,6 +4,7 @@ import ast
 import importlib.util
 import inspect
 import linecache
+import tokenize
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -66,8 +67,7 @@ class Subject:
             if cell is not None
             else f"{shown(code.co_filename)}:{code.co_firstlineno}"
         )
-        found = "".join(inspect.getblock(lines)) if lines else ""
-        return cls(name, where, _shortened(found), () if cell else _own(code.co_filename))
+        return cls(name, where, _shortened(_block(lines)), () if cell else _own(code.co_filename))
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values."""
@@ -77,6 +77,14 @@ class Subject:
             "code": self.code,
             "files": [shown(str(file)) for file in self.files],
         }
+
+
+def _block(lines: list[str]) -> str:
+    """Return the lines of the definition that the first line begins, or none that can be told."""
+    try:
+        return "".join(inspect.getblock(lines)) if lines else ""
+    except (SyntaxError, tokenize.TokenError):  # a lambda in the middle of a call
+        return lines[0]
 
 
 def _own(file: str | None) -> tuple[Path, ...]:

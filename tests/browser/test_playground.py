@@ -159,7 +159,7 @@ def test_every_story_is_told(lab, browser):
             ("The pool that is one too small", "The load was the same throughout"),
             ("The retry storm", "for callers that had left"),
             ("The thread pool that hides the block until it is full", "awaited natively"),
-            ("The limit that makes everything faster", "nothing computes faster"),
+            ("The limit that makes everything faster", "Nothing computes faster"),
         ):
             page.get_by_role("button", name=title).click()
             expect(caption.locator("strong")).to_have_text(f"{title}.", timeout=10_000)
@@ -174,7 +174,8 @@ def test_a_page_that_is_loaded_again_shows_what_was(lab, browser):
         plot = started(notebook, page, at["playground"])
         drag(page, "blocking requests", "ArrowRight", 2)
         expect(plot).to_contain_text("1 % block", timeout=15_000)
-        page.keyboard.press("Control+s")
+        page.locator(".jp-Toolbar").get_by_role("button", name="Save").first.click()
+        expect(page.locator(".lm-DockPanel .jp-mod-dirty")).to_have_count(0, timeout=15_000)
         page.reload()
         expect(page.locator(".lc-plot")).to_contain_text("1 % block", timeout=90_000)
         expect(page.locator(".lc-scope")).to_be_visible()

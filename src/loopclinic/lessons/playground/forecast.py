@@ -74,7 +74,8 @@ def forecast(settings: Settings, *, handling: float = 0.001) -> Forecast:
     on_loop = s.share > 0 and s.remedy == "none"
     workers = 0 if on_loop or not s.share else _workers(s)
     squared = s.spread**2
-    dispersion = float(s.bursts)
+    # Of n at once, n - 1 follow without a gap: 2n - 1 for their gaps, n for their counts.
+    dispersion = max(0.0, 2.0 * s.bursts - 1)
     lines = {_narrowest(s): Line(s.places, s.rate, s.service, dispersion, squared)}
     if s.limit is not None and s.limit == s.places and s.share:
         # The block is part of what a place at the limit is held for.
@@ -184,6 +185,10 @@ def _broken(s: Settings, lines: dict[str, Line], loop: float, p99: float, most: 
     busiest = max(line.utilization for line in lines.values())
     if s.pool > 2 * s.capacity and busiest > _CROWDED:
         found.append(f"The upstream refuses whoever comes when {2 * s.capacity} are there already.")
+    if s.bursts > 1:
+        found.append(
+            "Who comes in a burst waits for the rest of it; formulas know only how uneven arrivals are."
+        )
     if (s.bursts != 1 or s.spread != 1) and busiest > _TELLING:
         found.append("Not M/M/c: waits are stretched by Allen and Cunneen's approximation.")
     return found

@@ -24,6 +24,7 @@ _POINT = 0.25
 _LIVE = 2.0  # seconds that a point of the chart looks back
 _STEADY = 30.0  # seconds that the figures beside theory look back
 _SETTLE = 1.0  # seconds after a change that don't count among these
+_SETTLING = 0.4  # share of a step that doesn't: its beginning is what the step before left
 _FORECAST = 1.0  # seconds between two forecasts: what a request costs the loop is learned meanwhile
 _KEPT = 260  # points: a minute and a bit
 _ENOUGH = 20  # requests from which on their cost to the loop can be told
@@ -321,9 +322,9 @@ class Pulse:
 
     @property
     def _settle(self) -> float:
-        """Seconds after a change that don't count: a short step has not a second to lose."""
+        """Seconds after a change that don't count among the figures beside theory."""
         step = self._playing_step if self.playing else None
-        return min(_SETTLE, 0.3 * step.seconds) if step is not None else _SETTLE
+        return _SETTLE if step is None else _SETTLING * step.seconds
 
 
 def _finite(value: float) -> float | None:

@@ -46,7 +46,7 @@ class Line:
     """One line before `places`: M/M/c, stretched to other spreads by Allen and Cunneen.
 
     `rate` in arrivals a second, `service` in seconds; `arrival_spread` and `service_spread` are
-    squared coefficients of variation (1: exponential; for bursts, their index of dispersion).
+    squared coefficients of variation (0: always the same, 1: exponential).
     """
 
     places: int

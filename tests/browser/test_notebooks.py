@@ -142,3 +142,29 @@ def test_blocking_sleep_takes_a_guess_and_holds_it_against_the_measurement(lab, 
         notebook.run(at["watch-lab"])
         expect(output(notebook, at["watch-lab"])).to_contain_text("labs/01_blocking_sleep.py")
         whole_page(page, "01")
+
+
+def test_standardize_holds_four_searches_side_by_side(lab, browser):
+    with new_page(browser, height=1060) as page:
+        notebook, at = opened(lab, page, "13_standardize")
+        for cell in ("antipattern", "guess"):
+            notebook.run(at[cell])
+        guess = output(notebook, at["guess"]).locator(".lc-guess")
+        drag(page, guess.locator("input"), 40, pause=0.005)
+        notebook.start(at["drive"])
+        scope = output(notebook, at["drive"]).locator(".lc-scope")
+        expect(scope).to_have_attribute("data-state", "stalled", timeout=30_000)
+        picture(page, "13-frozen")
+        notebook.wait(at["drive"])
+        for cell in ("search", "gates", "rung-hop", "rung-transaction", "examined", "tests"):
+            notebook.run(at[cell], 90)
+        expect(output(notebook, at["search"])).to_contain_text("your guess")
+        expect(output(notebook, at["search"])).to_contain_text("blocking-db")
+        expect(output(notebook, at["gates"])).to_contain_text("passes, status 0")
+        expect(output(notebook, at["examined"])).to_contain_text("was booked, too")
+        expect(output(notebook, at["tests"])).to_contain_text("never awaited")
+        notebook.run(at["race"], 120)
+        expect(output(notebook, at["race"])).to_contain_text("throughput")
+        notebook.run(at["watch-lab"])
+        expect(output(notebook, at["watch-lab"])).to_contain_text("labs/13_standardize")
+        whole_page(page, "13")

@@ -1,6 +1,7 @@
 """Rungs side by side, beyond speed: two payments at once, and the words in which a refusal comes out."""
 
 import asyncio
+from collections.abc import Sequence
 from html import escape
 from typing import Any
 from uuid import uuid4
@@ -13,6 +14,7 @@ from loopclinic.probe import Probe
 __all__ = ["examined"]
 
 _CENTS = 3800
+_MOSTLY = 0.5
 
 
 async def examined(*ways: Any, dsn: str, opened: Any) -> Drawing:
@@ -20,18 +22,19 @@ async def examined(*ways: Any, dsn: str, opened: Any) -> Drawing:
 
     `opened(way, dsn)` gives what is examined, as an async context manager.
     """
-    rows, texts = [], []
+    rows, texts, totals = [], [], []
     for way in ways:
         async with opened(way, dsn) as billing:
             booked, second, busy = await _at_once(billing, dsn)
             refusal = await _refused(billing, dsn)
+        totals.append((way.__name__, booked, busy))
         bad = booked > _CENTS
         foreign = not refusal.startswith("Billing")
         cells = (
             (f"{booked / _CENTS:.0f} x", bad),
-            (second, False),
+            (second, bad),
             (refusal, foreign),
-            (f"{busy:.0%}", busy > 0.5),  # noqa: PLR2004 - more of it than not
+            (f"{busy:.0%}", busy > _MOSTLY),
         )
         rows.append(
             f"<tr><td><code>{escape(way.__name__)}</code></td>"
@@ -49,8 +52,22 @@ async def examined(*ways: Any, dsn: str, opened: Any) -> Drawing:
         "<tr><th>Way</th><th>Booked of what was open</th><th>The second payment</th>"
         "<th>A reference twice raises</th><th>Loop busy</th></tr>"
     )
+    moral = _moral(totals)
     return Drawing(
-        f"<table><thead>{head}</thead><tbody>{''.join(rows)}</tbody></table>", "\n".join(texts)
+        f"<table><thead>{head}</thead><tbody>{''.join(rows)}</tbody></table><p>{escape(moral)}</p>",
+        "\n".join([*texts, moral]).rstrip(),
+    )
+
+
+def _moral(totals: Sequence[tuple[str, int, float]]) -> str:
+    """Say what a stall was good for, where the figures show it."""
+    kept = next((way for way, cents, busy in totals if cents <= _CENTS and busy > _MOSTLY), None)
+    lost = next((way for way, cents, busy in totals if cents > _CENTS and busy <= _MOSTLY), None)
+    if kept is None or lost is None:
+        return ""
+    return (
+        f"{kept} booked once because nothing else could run in between: its stall was a lock, too. "
+        f"{lost} took the stall away, and the lock with it."
     )
 
 

@@ -25,7 +25,7 @@ from loopclinic.lessons.standardize.ladder import (
 )
 from loopclinic.lessons.standardize.on_broken import on_broken
 from loopclinic.lessons.standardize.searches import gate, plan, survey
-from loopclinic.load import Request, Variant, Vitals
+from loopclinic.load import Request, Variant, Vitals, compare
 
 __all__ = [
     "BILLING",
@@ -38,6 +38,7 @@ __all__ = [
     "Overpaid",
     "Prediction",
     "asynccontextmanager",
+    "compare",
     "examined",
     "gate",
     "harbor",

@@ -129,7 +129,16 @@ class Survey:
         )
         head = "<tr><th>Kind</th><th></th><th>scanner</th><th>linter, too</th></tr>"
         text = "; ".join(f"{kind} {number}" for kind, number in many.most_common(10))
-        return Drawing(f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>", text)
+        note = (
+            f"The ten most frequent of {len(many)} kinds; blue is what the linter names, too."
+            if len(many) > 10  # noqa: PLR2004 - the rows above
+            else "Blue is what the linter names, too."
+        )
+        return Drawing(
+            f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>"
+            f"<p class='lc-muted'>{note}</p>",
+            text,
+        )
 
 
 async def survey(folder: Path | None = None) -> Survey:
@@ -175,17 +184,31 @@ async def gate(folder: Path) -> Drawing:
     )
 
 
-async def plan(folder: Path | None = None, *, lines: int = 24) -> Drawing:
-    """Return the beginning of the scanner's migration plan."""
+async def plan(folder: Path | None = None) -> Drawing:
+    """Draw the phases of the scanner's migration plan, with what each is about and how much it is."""
     root = await asyncio.to_thread(sample) if folder is None else folder
-    _, out = await _told(
-        *(sys.executable, "-m", "loopclinic", "scan", "--no-cache", "--plan", root.name),
-        cwd=root.parent,
+    command = ("loopclinic", "scan", "--plan", root.name)
+    _, out = await _told(sys.executable, "-m", *command, "--no-cache", cwd=root.parent)
+    phases = []
+    for part in out.split("\n## Phase ")[1:]:
+        title, *rest = part.splitlines()
+        words = next((one for one in rest if one.strip() and one[0] not in "-#"), "")
+        tasks = [one for one in rest if one.lstrip().startswith("- [ ]")]
+        first = tasks[0].partition("`")[2].partition("`")[0] if tasks else ""
+        phases.append((title.partition(" (")[0], words, len(tasks), first))
+    rows = "".join(
+        f"<tr><td><b>{escape(title)}</b><br><span class='lc-muted'>{escape(words)}</span></td>"
+        f"<td>{many}</td><td><code>{escape(first)}</code></td></tr>"
+        for title, words, many, first in phases
     )
-    every = out.rstrip().splitlines()
-    text = "\n".join(every[:lines])
-    rest = f"\n... and {len(every) - lines} lines more" if len(every) > lines else ""
-    return Drawing(f"<pre style='white-space:pre-wrap'>{escape(text + rest)}</pre>", text + rest)
+    head = "<tr><th>Phase</th><th>To do</th><th>The first</th></tr>"
+    note = f"The whole checklist, in Markdown: {' '.join(command)}"
+    lines = [f"Phase {title}, {many} to do" for title, _, many, _ in phases]
+    return Drawing(
+        f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>"
+        f"<p class='lc-muted'>{escape(note)}</p>",
+        "\n".join([*lines, note]),
+    )
 
 
 def _lines(folder: Path) -> list[tuple[str, int, str]]:

@@ -127,6 +127,15 @@ def test_a_comment_where_it_blocks_holds_for_all_who_call_it(tree):
     ]
 
 
+def test_a_comment_of_its_own_is_meant_for_the_code_below(tree):
+    above = "# loopclinic: ignore[blocking-sleep] a demo\n    # of two lines\n    time.sleep(1)"
+    (tree / "app.py").write_text(APP.replace("time.sleep(1)", above))
+    assert kinds(scan_path(tree, Settings(min_confidence="likely"))) == ["blocking-db"]
+    (tree / "app.py").write_text(APP.replace("time.sleep(1)", f"{above}\n    time.sleep(2)"))
+    (found, _) = scan_path(tree, Settings(min_confidence="likely")).findings
+    assert found.source == "time.sleep(2)"
+
+
 def test_what_runs_once_is_a_hint_and_hides_nothing_surer(tmp_path):
     (tmp_path / "one.py").write_text(
         "import functools, time\n"
@@ -161,6 +170,25 @@ def test_a_baseline_leaves_only_what_is_new(tree, capsys):
     assert found["counts"]["in_baseline"] == 3
     assert main(["scan", str(tree), "--baseline", str(tree / "none.json")]) == 2
     assert "--write-baseline" in capsys.readouterr().err
+
+
+def test_a_baseline_keeps_the_reasons_of_what_is_still_there(tree, capsys):
+    baseline = tree / "known.json"
+    main(["scan", str(tree), "--write-baseline", str(baseline)])
+    known = json.loads(baseline.read_text())
+    kept, gone, _ = known["known"]
+    known["reasons"] = {kept: "on purpose", gone: "soon mended", "none such": "gone"}
+    baseline.write_text(json.dumps(known))
+    (tree / "app.py").write_text(APP.partition("async def hinted")[0])
+    assert main(["scan", str(tree), "--write-baseline", str(baseline)]) == 0
+    again = json.loads(baseline.read_text())
+    assert list(again["known"]) == [one for one in known["known"] if one != gone]
+    assert again["reasons"] == {kept: "on purpose"}
+
+
+def test_the_kit_knows_why_each_of_its_own_findings_stays():
+    known = json.loads((ROOT / "scan-baseline.json").read_text())
+    assert set(known["known"]) == set(known["reasons"])
 
 
 def test_settings_of_the_project(tree):

@@ -148,6 +148,7 @@ class _Trial:
         )
         try:
             factory = None if sys.platform == "win32" else asyncio.SelectorEventLoop
+            # loopclinic: ignore[loop-per-call] the only one of this process
             runner = asyncio.Runner(loop_factory=factory)
             loop = runner.get_loop()
             loop.set_exception_handler(self._loop_error)

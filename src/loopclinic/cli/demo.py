@@ -28,6 +28,7 @@ def run(args: argparse.Namespace) -> int:
         return 2
     # A plain selector loop, also where the platform's own has no selector to measure by.
     factory = asyncio.SelectorEventLoop if sys.platform == "win32" else None
+    # loopclinic: ignore[loop-per-call] the only one of this command
     with asyncio.Runner(loop_factory=factory) as runner:
         runner.run(importlib.import_module(f"{one.package}.demo").demo(Console()))
     return 0

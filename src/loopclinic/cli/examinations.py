@@ -96,6 +96,7 @@ def examine_kernel() -> Finding:
     if importlib.util.find_spec("ipykernel") is None:
         return Finding("kernel", "to-do", "ipykernel is missing", INSTALL)
     began = time.perf_counter()
+    # loopclinic: ignore[loop-per-call] the only one of this command
     prefix = asyncio.run(_prefix_of_a_kernel())
     if Path(prefix) != Path(sys.prefix):
         return Finding(

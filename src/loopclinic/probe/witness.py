@@ -98,6 +98,7 @@ class Witness:
     def collect(self) -> list[tuple[float, list[tuple[str, int, str]]]]:
         """Return what was seen since the last call: (time, frames outermost first)."""
         try:
+            # loopclinic: ignore[blocking-file-io] this pipe is set not to block
             text = self._rest + os.read(self._reports, 1 << 20)
         except (BlockingIOError, ValueError):
             return []

@@ -45,10 +45,18 @@ class Baseline:
 
     @staticmethod
     def write(path: Path, found: Iterable[Finding]) -> int:
-        """Write a baseline of these findings; return how many they are."""
+        """Write a baseline of these findings; return how many they are.
+
+        `reasons` is for whoever keeps the file, mark -> why it stays; those of known marks are kept.
+        """
         known = Counter(_mark(one) for one in found)
-        text = json.dumps({"schema": 1, "known": dict(sorted(known.items()))}, indent=1)
-        path.write_text(text + "\n", "utf-8")
+        try:
+            before = json.loads(path.read_text("utf-8"))["reasons"]
+        except (OSError, ValueError, KeyError, TypeError):
+            before = {}
+        reasons = {mark: before[mark] for mark in sorted(known) if mark in before}
+        data = {"schema": 1, "known": dict(sorted(known.items())), "reasons": reasons}
+        path.write_text(json.dumps(data, indent=1) + "\n", "utf-8")
         return known.total()
 
     def without(self, found: Iterable[Finding]) -> tuple[list[Finding], int]:

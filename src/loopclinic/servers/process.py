@@ -101,7 +101,7 @@ class ServerProcess(Twin["ServerProcess"]):
             self.launch()
             self.address = await self._wait_async(self._ready, self.start_timeout, "was not ready")
         except BaseException:
-            self.close()
+            await self.close_async()
             raise
         return self
 
@@ -170,6 +170,7 @@ class ServerProcess(Twin["ServerProcess"]):
                 await asyncio.sleep(0.01)
         finally:
             self._kill(process)
+            # loopclinic: ignore[blocking-subprocess] it has ended, there is nothing to wait for
             self.close()
 
     def given(self) -> Self:

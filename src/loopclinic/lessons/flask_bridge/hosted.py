@@ -33,6 +33,7 @@ class Hosted:
 
     def __init__(self, file: str, dsn: str, secret: str, size: int, timeout: float) -> None:
         self._file = Path(file)
+        self._is_folder = self._file.is_dir()
         self._database = urlsplit(dsn).port or 5432
         self._lock = threading.Lock()
         self._loops: list[asyncio.AbstractEventLoop] = []  # held: an id must not be given twice
@@ -67,11 +68,11 @@ class Hosted:
         }
 
     def _load(self) -> ModuleType:
-        entry = self._file / "__init__.py" if self._file.is_dir() else self._file
+        entry = self._file / "__init__.py" if self._is_folder else self._file
         spec = importlib.util.spec_from_file_location(
             "lab",
             entry,
-            submodule_search_locations=[str(self._file)] if self._file.is_dir() else None,
+            submodule_search_locations=[str(self._file)] if self._is_folder else None,
         )
         assert spec is not None
         assert spec.loader is not None
@@ -132,7 +133,7 @@ class Hosted:
     # Places.
 
     def _owns(self, file: str) -> bool:
-        return file == str(self._file) or (self._file.is_dir() and file.startswith(str(self._file)))
+        return file == str(self._file) or (self._is_folder and file.startswith(str(self._file)))
 
     def _placed(self, file: str, line: int) -> Place:
         return {"file": file, "line": line, "code": linecache.getline(file, line).strip()}

@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import json
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -103,11 +104,12 @@ def forge(rng: Random, secret: bytes, *, label: str) -> list[Webhook]:
     ]
 
 
-def batch() -> list[Webhook]:
+@cache
+def batch() -> tuple[Webhook, ...]:
     """Return the webhooks of `data/flask_bridge/batch.jsonl`, signed with `DEMO_SECRET`."""
     lines = (_data() / "batch.jsonl").read_text(encoding="utf-8").splitlines()
     rows = [json.loads(line) for line in lines]
-    return [Webhook(row["body"].encode(), row["signature"], row["kind"]) for row in rows]
+    return tuple(Webhook(row["body"].encode(), row["signature"], row["kind"]) for row in rows)
 
 
 def lay_out(dsn: str) -> None:

@@ -51,6 +51,7 @@ class Watch:
         trace: TracebackType | None,
     ) -> None:
         self._over.set()
+        # loopclinic: ignore[blocking-sync-primitive] a look takes milliseconds
         self._thread.join(5)
 
     def most(self, what: str) -> int:

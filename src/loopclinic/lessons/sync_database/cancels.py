@@ -42,9 +42,10 @@ async def cancelled(dsn: str, *rungs: Rung, look_after: float = 0.3) -> Drawing:
                 ended = loop.time() - began
                 stuck = probe.snapshot().since(mark).lag.max
                 await asyncio.sleep(look_after)
-                sessions = observer.sessions(name)
+                sessions = await asyncio.to_thread(observer.sessions, name)
                 open_ones = [one for one in sessions if one.in_transaction]
-                locks = observer.rows(
+                locks = await asyncio.to_thread(
+                    observer.rows,
                     "select count(*) from pg_locks where pid = any(%s) and mode = 'RowExclusiveLock'",
                     [one.pid for one in open_ones],
                 )

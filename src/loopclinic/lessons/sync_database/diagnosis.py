@@ -56,8 +56,9 @@ async def diagnose(dsn: str, hang: Hang | None = None) -> Drawing:
 async def _suspect(dsn: str) -> list[Opinion]:
     """Run the lab as shipped until it hangs, and read what was said meanwhile."""
     name = "suspect"
-    with Observer(dsn) as observer:
-        first = 1 + int(observer.rows("select coalesce(max(id), 0) from audits")[0][0])
+    with await asyncio.to_thread(Observer, dsn) as observer:
+        last = await asyncio.to_thread(observer.rows, "select coalesce(max(id), 0) from audits")
+        first = 1 + int(last[0][0])
         audits = draw(Random(first), companies()[:3], first=first, queries=1)  # noqa: S311 - no secret
         await asyncio.to_thread(enter, observer.connection, audits)
         order = {"dsn": named(dsn, name), "audits": [one.id for one in audits]}
@@ -73,8 +74,11 @@ async def _suspect(dsn: str) -> list[Opinion]:
             out, dump = await talk
         finally:
             talk.cancel()
-        deadlocks = observer.rows(
-            "select deadlocks from pg_stat_database where datname = current_database()"
+        deadlocks = (
+            await asyncio.to_thread(
+                observer.rows,
+                "select deadlocks from pg_stat_database where datname = current_database()",
+            )
         )[0][0]
     facts = next(json.loads(line) for line in out.splitlines() if line.startswith("{"))
     slow = [line for line in out.splitlines() if line.startswith("asyncio: Exec")]

@@ -124,7 +124,7 @@ async def hang(
                 )
             finally:
                 over.set()
-                asker.join(5)
+                await asyncio.to_thread(asker.join, 5)
             seconds = time.perf_counter() - began
             await asyncio.sleep(0)
             stalls = [one for one in probe.stalls if one.seconds > patience / 2]

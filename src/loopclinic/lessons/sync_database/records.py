@@ -6,6 +6,7 @@ Schema and seed rows lie in `data/sync_database`, where a learner finds them.
 import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from random import Random
 
@@ -58,9 +59,15 @@ def _rows(name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def companies() -> list[Company]:
+@cache
+def companies() -> tuple[Company, ...]:
     """Return the seed's companies."""
-    return [Company(int(row["id"]), row["name"]) for row in _rows("companies")]
+    return tuple(Company(int(row["id"]), row["name"]) for row in _rows("companies"))
+
+
+@cache
+def _questions() -> tuple[str, ...]:
+    return tuple(row["text"] for row in _rows("questions"))
 
 
 def lay_out(dsn: str) -> None:
@@ -80,10 +87,9 @@ def lay_out(dsn: str) -> None:
 
 def draw(rng: Random, of: Sequence[Company], *, first: int, queries: int = 3) -> list[Audit]:
     """Draw an audit for each company in `of`, numbered from `first`."""
-    questions = [row["text"] for row in _rows("questions")]
     audits = []
     for number, company in enumerate(of, first):
-        texts = rng.sample(questions, queries)
+        texts = rng.sample(_questions(), queries)
         audits.append(
             Audit(
                 number,

@@ -73,6 +73,7 @@ class Rescue:
     ) -> None:
         self._over.set()
         if self._signal is not None:
+            # loopclinic: ignore[blocking-sync-primitive] a look takes milliseconds
             self._thread.join(5)
             signal.signal(self._signal, self._before)
 

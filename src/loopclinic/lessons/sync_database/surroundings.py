@@ -54,7 +54,7 @@ class Surroundings(Offload):
 
     async def enter(self) -> None:
         """Enter the audits of all steps: later, a lab's locks could be in the way."""
-        known = companies()
+        known = list(companies())
         self.stage.rng.shuffle(known)
         of = {
             "line": known[:2],

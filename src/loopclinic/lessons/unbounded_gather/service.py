@@ -176,6 +176,7 @@ async def _count(before: set[asyncio.Task[Any]]) -> int:
         while True:
             peak = max(peak, len(asyncio.all_tasks() - before) - 1)
             await asyncio.sleep(0.02)
+    # loopclinic: ignore[swallowed-cancellation] it is cancelled to be asked for the peak
     except asyncio.CancelledError:
         return peak
 

@@ -43,12 +43,19 @@ def facts_of(source: str) -> Facts:
 
 
 def _ignores(source: str) -> dict[int, tuple[str, ...]]:
-    found = {}
+    """Return line -> kinds; a comment that stands alone is meant for the code below it."""
+    found: dict[int, tuple[str, ...]] = {}
+    waiting: tuple[str, ...] | None = None
     for number, line in enumerate(source.split("\n"), 1):
         match = _IGNORE.search(line)
-        if match:
-            kinds = (match.group(1) or "").replace(",", " ").split()
-            found[number] = tuple(kinds)
+        kinds = tuple((match.group(1) or "").replace(",", " ").split()) if match else None
+        if line.lstrip().startswith("#"):
+            waiting = kinds if kinds is not None else waiting
+            continue
+        kinds = kinds if kinds is not None else waiting
+        if kinds is not None:
+            found[number] = kinds
+        waiting = None
     return found
 
 

@@ -60,7 +60,19 @@ def _blocks_on_entry(survey: Survey, one: Type) -> str:
     if not methods:
         return "certain"
     blocks = any(method in survey.graph.witnesses for method in methods)
-    return "likely" if blocks else "hint"
+    return "likely" if blocks and not _blocks_too(survey, one) else "hint"
+
+
+def _blocks_too(survey: Survey, one: Type) -> bool:
+    """Whether the async form blocks as well, so that nothing is won by it."""
+    methods = (survey.project.method(one[1], one[2], name) for name in ("__aenter__", "__aexit__"))
+    return any(
+        outcome.leaf is not None or (outcome.file, outcome.function) in survey.graph.witnesses
+        for method in methods
+        if method is not None
+        for _, outcomes in survey.graph.steps.get(method, ())
+        for outcome in outcomes
+    )
 
 
 def _entered(survey: Survey, file: int, value: Value) -> Iterator[Type]:

@@ -75,8 +75,9 @@ def _steps(one: Finding) -> list[str]:
 
 
 def _totals(report: Report) -> Iterator[tuple[int, str]]:
+    all_read = report.counts.get("files_read") == report.counts.get("files")
     for key, words in _COUNTS:
-        if key in report.counts:
+        if key in report.counts and not (key == "files_read" and all_read):
             yield report.counts[key], words
 
 

@@ -21,24 +21,27 @@ _LINE = "var(--jp-border-color2, var(--line, #bdbdbd))"
 _FONT = "var(--jp-ui-font-family, system-ui, sans-serif)"
 _CELL = "padding:.35em .55em;text-align:right;white-space:nowrap;vertical-align:top"
 _NAME = "padding:.35em .9em .35em 0;text-align:left;white-space:nowrap;vertical-align:top"
-_GROUPED = ("p50", "p95", "p99", "max")
+_GROUPED = ("p50", "p99")
 
 
 def html_table(comparison: "Comparison") -> str:
-    """Return an HTML table without scripts; it takes JupyterLab's colors where there are some."""
-    columns = figures_of(comparison.load.jobs is not None)
+    """Return an HTML table without scripts: a row a figure, a column a variant.
+
+    It takes JupyterLab's colors where there are some.
+    """
     heads = "".join(
-        f"<th scope='col' style='{_CELL};font-weight:600'>{escape(figure.title)}</th>"
-        for figure in columns
+        f"<th scope='col' style='{_CELL};font-weight:600'>{escape(name)}</th>"
+        for name in comparison.variants
     )
     rows = []
-    for name in comparison.variants:
-        cells = "".join(_html_cell(comparison, figure, name) for figure in columns)
+    for figure in figures_of(comparison.load.jobs is not None):
+        cells = "".join(_html_cell(comparison, figure, name) for name in comparison.variants)
         rows.append(
             f"<tr style='border-top:1px solid {_LINE};background:none'>"
-            f"<th scope='row' style='{_NAME};font-weight:600'>{escape(name)}</th>{cells}</tr>"
+            f"<th scope='row' style='{_NAME};font-weight:600'>{escape(figure.title)}</th>{cells}</tr>"
         )
-        rows += [_html_group(comparison, columns, name, group) for group in comparison.groups]
+        if figure.name in _GROUPED:
+            rows += [_html_group(comparison, figure, group) for group in comparison.groups]
     notes = "".join(f"<div role='note'>{escape(warning)}</div>" for warning in comparison.warnings)
     return (
         f"<div style='overflow-x:auto;color:{_INK};font-family:{_FONT};font-size:13px'>"
@@ -62,29 +65,23 @@ def caption(comparison: "Comparison") -> str:
 
 
 def _html_cell(comparison: "Comparison", figure: Figure, name: str) -> str:
-    small = f"color:{_FAINT};font-size:11px;line-height:1.35"
-    lines = [f"<div>{escape(figure.show(comparison.median(figure.name, name)))}</div>"]
-    spread = spread_words(comparison, figure, name)
-    lines.append(f"<div style='{small}'>{escape(spread) or '&nbsp;'}</div>")
+    small = f"color:{_FAINT};font-size:11px"
+    words = escape(figure.show(comparison.median(figure.name, name)))
     if name != comparison.variants[0]:
-        words = ratio_words(comparison.ratio(figure.name, name))
-        strong = ";font-weight:600" if words[:1] in {"x", "÷"} else ""
-        lines.append(f"<div style='{small}{strong}'>{escape(words)}</div>")
-    return f"<td style='{_CELL}'>{''.join(lines)}</td>"
+        ratio = ratio_words(comparison.ratio(figure.name, name))
+        strong = ";font-weight:600" if ratio[:1] in {"x", "÷"} else ""
+        words += f" <span style='{small}{strong}'>{escape(ratio)}</span>"
+    spread = escape(spread_words(comparison, figure, name))
+    return f"<td style='{_CELL}'>{words}<div style='{small};line-height:1.35'>{spread}</div></td>"
 
 
-def _html_group(
-    comparison: "Comparison", columns: tuple[Figure, ...], name: str, group: str
-) -> str:
-    cells = []
-    for figure in columns:
-        words = ""
-        if figure.name in _GROUPED:
-            words = duration(comparison.median(figure.name, name, group=group))
-        cells.append(f"<td style='{_CELL};padding-top:0;color:{_FAINT}'>{escape(words)}</td>")
+def _html_group(comparison: "Comparison", figure: Figure, group: str) -> str:
+    quiet = f"padding-top:0;color:{_FAINT}"
+    medians = (comparison.median(figure.name, name, group=group) for name in comparison.variants)
+    cells = "".join(f"<td style='{_CELL};{quiet}'>{duration(median)}</td>" for median in medians)
     return (
-        f"<tr style='background:none'><td style='{_NAME};padding:0 .9em .35em 1.2em;"
-        f"color:{_FAINT}'>{escape(group)}</td>{''.join(cells)}</tr>"
+        f"<tr style='background:none'><td style='{_NAME};padding-left:1.2em;{quiet}'>"
+        f"{escape(group)}</td>{cells}</tr>"
     )
 
 
@@ -118,7 +115,7 @@ def text_table(comparison: "Comparison") -> str:
                 words += f"  {ratio}"
             row.append(words)
         rows.append(row)
-        if figure.name in ("p50", "p99"):
+        if figure.name in _GROUPED:
             rows += [_text_group(comparison, figure, group) for group in comparison.groups]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = [

@@ -11,6 +11,10 @@ from loopclinic.scanner.types import Inference
 __all__ = ["Outcome", "Outcomes"]
 
 
+_ENTERING = ("__enter__", "__exit__")
+_ITERATING = ("__iter__", "__next__")
+
+
 class Outcome(NamedTuple):
     """A leaf, or a function to go on with."""
 
@@ -37,9 +41,9 @@ class Outcomes:
         if event.op == "call":
             return self._call(file, event)
         if event.op == "with":
-            return self._with(file, event)
+            return self._special_calls(file, event, _ENTERING)
         if event.op == "iter":
-            return self._iteration(file, event)
+            return self._special_calls(file, event, _ITERATING)
         if event.op == "attr":
             return self._attribute(file, event)
         return []
@@ -106,8 +110,6 @@ class Outcomes:
             if at == key:
                 types = self.types.evaluate(file, value)
                 found = [more for one in types for more in self._target(file, one, None)]
-                if value is not None and value[0] == "g" and not types:
-                    continue
                 return [one._replace(through=through) for one in found]
         return []
 
@@ -117,7 +119,7 @@ class Outcomes:
             if name in CALLBACKS and path in ON_LOOP:
                 return self._handed(file, event, CALLBACKS[name])
             if name == "enter_context" and event.args:
-                return self._with(file, event._replace(value=event.args[0][1]))
+                return self._special_calls(file, event._replace(value=event.args[0][1]), _ENTERING)
         entry = self.catalogue.classes.get(path)
         if entry is None or awaited:
             return []
@@ -197,7 +199,8 @@ class Outcomes:
                 found += self._handed(file, event, key, (where, index))
         return found
 
-    def _with(self, file: int, event: Event) -> list[Outcome]:
+    def _special_calls(self, file: int, event: Event, names: tuple[str, ...]) -> list[Outcome]:
+        """Return what entering or iterating leads to, by the special methods that it calls."""
         value = event.value
         found: list[Outcome] = []
         if value is None:
@@ -205,25 +208,13 @@ class Outcomes:
         if value[0] == "c":
             for one in self.types.evaluate(file, value[1]):
                 found += self._generator(one)
-                if one[0] == "OM":
+                if one[0] == "OM" and names is _ENTERING:
                     entry = self.catalogue.classes.get(one[1])
                     if entry is not None and one[2] in entry.blocking_with:
                         name = f"{entry.path}.{one[2]}"
                         found.append(Outcome(Leaf(entry.kind, name, "certain", entry.source)))
         for one in self.types.evaluate(file, value):
-            found += self._special(one, ("__enter__", "__exit__"))
-        return found
-
-    def _iteration(self, file: int, event: Event) -> list[Outcome]:
-        value = event.value
-        found: list[Outcome] = []
-        if value is None:
-            return found
-        if value[0] == "c":
-            for one in self.types.evaluate(file, value[1]):
-                found += self._generator(one)
-        for one in self.types.evaluate(file, value):
-            found += self._special(one, ("__iter__", "__next__"))
+            found += self._special(one, names)
         return found
 
     def _generator(self, one: Type) -> list[Outcome]:

@@ -172,6 +172,10 @@ def test_a_lab_loaded_by_its_path_travels_by_value(tmp_path):
 
 FAULTS = {
     "does not start": ("raise ValueError('no luck')\nasync def handler(r): pass", "no luck"),
+    "runs a loop as it is imported": (
+        "import asyncio\nasyncio.run(asyncio.sleep(0))\nasync def handler(r): pass",
+        "did not start: .*put that under 'if __name__",
+    ),
     "dies": ("import os\nasync def handler(r): os._exit(3)", "died under load.*exit status 3"),
     "fails": (
         "async def handler(r): raise LookupError('nothing here')",

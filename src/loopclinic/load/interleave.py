@@ -18,6 +18,8 @@ __all__ = ["compare", "order"]
 
 _FLOOD = 1_000_000
 """Bytes printed from which on it is worth a word."""
+_AT_IMPORT = ("was not ready", "another loop is running", "from a running event loop")
+"""What is said where a file serves, runs a loop or waits as it is imported."""
 _WRONG_DOOR = {"HTTP 404", "HTTP 405"}
 
 
@@ -137,7 +139,7 @@ class _Server:
             printed = self.process.printed - before
             flood = f" It printed {printed / 1e6:,.0f} MB meanwhile." if printed > _FLOOD else ""
             hint = ""
-            if "was not ready" in str(error):
+            if any(words in str(error) for words in _AT_IMPORT):
                 hint = (
                     " If it serves or waits as it is imported, put that under "
                     "'if __name__ == \"__main__\":'."
@@ -190,9 +192,14 @@ class _Server:
         except ServerError as error:
             if self.source.pid is None or "load generator" in str(error):
                 raise
-            how = "stopped answering" if "did not answer" in str(error) else "died"
+            how, hint = "died", ""
+            if "did not answer" in str(error):
+                how, hint = (
+                    "stopped answering",
+                    " A call keeps the GIL, or the process was stopped.",
+                )
             raise LoadError(
-                f"'{self.name}' {how} under load: {_sentence(error)} "
+                f"'{self.name}' {how} under load: {_sentence(error)}{hint} "
                 "Run it alone to see how, then compare again.",
                 error.detail,
             ) from None

@@ -74,7 +74,7 @@ def how(review: "DesignReview") -> dict[str, str]:
             f"{one.name}, {served} ({one.where})"
             for one, served in zip(review.subjects, review.served, strict=True)
         ),
-        "load": f"{review.load}, {_door(review)}arrivals from a process of their own",
+        "load": f"{review.load}, {_door(review)}sent from a process of its own",
         "rounds": f"{rounds}, interleaved, after {duration(review.warmup)} of warm-up; "
         "each variant in a process of its own, the same arrivals for all",
         "run on": str(review.circumstances),

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-from loopclinic.conflicts import CONFLICTS
-
 __all__ = ["CONFIDENCES", "Finding", "Frame", "Skipped", "weakest"]
 
 CONFIDENCES = ("hint", "likely", "certain")
@@ -54,11 +52,6 @@ class Finding:
     def through_calls(self) -> bool:
         """Whether what blocks stands in a function that is called here, not here itself."""
         return len(self.chain) > 1
-
-    @property
-    def sentence(self) -> str:
-        """What the conflict is, in one sentence."""
-        return CONFLICTS[self.kind].sentence
 
     def as_dict(self) -> dict[str, Any]:
         """Return the form of the JSON report."""

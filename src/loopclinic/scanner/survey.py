@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from loopclinic.scanner.catalogue import Catalogue
-from loopclinic.scanner.facts.record import Class, Event, Facts, Function, Pattern
+from loopclinic.scanner.facts.record import Event, Facts, Function, Pattern
 from loopclinic.scanner.facts.values import Value
 from loopclinic.scanner.findings import Finding, Frame
 from loopclinic.scanner.graph import Graph
@@ -61,12 +61,6 @@ class Survey:
         for number, facts in self.files():
             for index, function in enumerate(facts.functions):
                 yield number, index, function
-
-    def classes(self) -> Iterator[tuple[int, int, Class]]:
-        """Yield all classes."""
-        for number, facts in self.files():
-            for index, one in enumerate(facts.classes):
-                yield number, index, one
 
     def patterns(self, kind: str) -> Iterator[tuple[int, Pattern]]:
         """Yield the shapes that were noted for a kind."""

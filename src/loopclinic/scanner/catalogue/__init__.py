@@ -84,9 +84,7 @@ class Entry:
     parts: tuple[str, ...] = ()
     fluent: bool = False
     one_of: tuple[str, ...] = ()
-    fluent_names: tuple[str, ...] = ()
     deep: bool = False
-    deep_async: bool = False
     deep_methods: tuple[str, ...] = ()
     deep_names: tuple[str, ...] = ()
     deep_async_names: tuple[str, ...] = ()

@@ -4,6 +4,7 @@
 const SPAN = 60; // seconds on the chart
 const LOW = 0.001, HIGH = 10; // seconds, the log scale
 const KEPT = 260;
+const LONGEST = 30; // letters of a change; the rest is in its tooltip
 const ALIVE = 15; // seconds between two signs of life to the kernel
 // Points come as rows; see Point in recording.py.
 const COLUMNS = ["at", "p50", "p99", "answered", "failed", "attempts", "in_flight", "lag", "busy", "expected"];
@@ -163,13 +164,17 @@ class Chart {
   changes(now) {
     const shown = this.marks.filter((mark) => this.x(mark.at, now) > this.left);
     this.turns.replaceChildren();
-    let free = -Infinity, row = 0;
+    const free = [-Infinity, -Infinity]; // where each of the two rows of words ends
     for (const { at, words } of shown) {
       const x = this.x(at, now);
-      row = x < free ? (row + 1) % 2 : 0;
-      free = x + words.length * 6 + 8;
-      const end = x + words.length * 6 > this.width - 4;
-      this.turns.append(draw("path", { class: "lc-turn", d: `M${x.toFixed(1)} ${this.top - 4}V${this.bottom}` }), draw("text", { class: "lc-turned", x: (end ? x - 4 : x + 4).toFixed(1), y: this.top - 14 + row * 12, "text-anchor": end ? "end" : "start" }, words));
+      const said = words.length > LONGEST ? `${words.slice(0, LONGEST - 1)}…` : words;
+      const wide = said.length * 5.6 + 10;
+      const end = x + wide > this.width - 4;
+      const row = (end ? x - wide : x) >= free[0] || free[0] <= free[1] ? 0 : 1;
+      free[row] = end ? x : x + wide;
+      const text = draw("text", { class: "lc-turned", x: (end ? x - 4 : x + 4).toFixed(1), y: this.top - 14 + row * 12, "text-anchor": end ? "end" : "start" }, said);
+      text.append(draw("title", {}, words));
+      this.turns.append(draw("path", { class: "lc-turn", d: `M${x.toFixed(1)} ${this.top - 4}V${this.bottom}` }), text);
     }
   }
 

@@ -9,25 +9,21 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from loopclinic.lessons.playground.beside import rows
-from loopclinic.lessons.playground.forecast import Forecast, forecast
+from loopclinic.lessons.playground.forecast import Forecast
+from loopclinic.lessons.playground.reading import Reading
 from loopclinic.lessons.playground.recording import Change, Point
 from loopclinic.lessons.playground.rig import Rig
 from loopclinic.lessons.playground.settings import KINDS, Settings, in_words
-from loopclinic.lessons.playground.window import Moment, Window
+from loopclinic.lessons.playground.window import Moment
 from loopclinic.servers import ServerError
 
 __all__ = ["Pulse", "Seen", "Step"]
 
 _BEAT = 0.1
 _POINT = 0.25
-_LIVE = 2.0  # seconds that a point of the chart looks back
-_STEADY = 30.0  # seconds that the figures beside theory look back
 _SETTLE = 1.0  # seconds after a change that don't count among these
 _SETTLING = 0.4  # share of a step that doesn't: its beginning is what the step before left
-_FORECAST = 1.0  # seconds between two forecasts: what a request costs the loop is learned meanwhile
 _KEPT = 260  # points: a minute and a bit
-_ENOUGH = 20  # requests from which on their cost to the loop can be told
 _SAME = 2.0  # seconds in which one control turned on is one change
 
 
@@ -48,7 +44,6 @@ class Seen:
     moment: Moment | None
     expected: Forecast
     lag: float
-    points: tuple[Point, ...] = ()
 
 
 class Pulse:
@@ -75,18 +70,9 @@ class Pulse:
         self._played: Future[list[Seen]] | None = None
         self._step_until = 0.0
         self._step_lag = 0.0
-        self._live, self._steady = Window(_LIVE), Window(_STEADY)
-        self._settled = False
-        self._changed = 0.0
-        self._lag = 0.0
-        self._busy: float | None = None
-        self._place: float | None = None
-        self._handling = 0.001
-        self._totals: deque[dict[str, Any]] = deque(maxlen=60)
-        self._expected = forecast(settings)
-        self._offset: float | None = None
+        self._reading = Reading(settings)
+        self._complaint = ""
         self._next_point = 0.0
-        self._forecast_at = 0.0
         self._playing_step: Step | None = None
         self._thread = threading.Thread(target=self._run, name="playground", daemon=True)
 
@@ -176,11 +162,12 @@ class Pulse:
         if due:
             self._next_point = now + _POINT
         if news.tick is not None:
-            self._lag = max(self._lag, news.tick["lag"])
+            self._reading.hear_lag(news.tick["lag"])
             self._step_lag = max(self._step_lag, news.tick["lag"])
             self._tell(news.tick)
         if news.service is not None:
-            self._measure(news.service)
+            self._reading.hear_service(news.service)
+            self._complain(news.service["failed"])
         if news.stream is not None:
             self._hear(news.stream)
 
@@ -198,13 +185,15 @@ class Pulse:
         else:
             self._tell({"kind": "state", "state": "running", "sentence": ""})
         before, self.settings = self.settings, settings
-        self._changed = time.monotonic()
-        self._settled = False
-        self._steady.clear()
-        self._totals.clear()
-        self._expected = forecast(settings, handling=self._handling)
+        self._reading.turn(settings)
         if not first:
             self._mark(before, settings)
+
+    def _complain(self, failed: str) -> None:
+        """Say once why the service could not follow."""
+        if failed and failed != self._complaint:
+            self._tell({"kind": "state", "state": "failed", "sentence": failed})
+        self._complaint = failed
 
     def _mark(self, before: Settings, after: Settings) -> None:
         changed = before.changes(after)
@@ -232,15 +221,8 @@ class Pulse:
             step = self._steps.popleft() if self._steps else None
             self._playing_step = step
         if before is not None:
-            self._seen.append(
-                Seen(
-                    before,
-                    self._steady.figures(),
-                    self._expected,
-                    self._step_lag,
-                    tuple(self.points),
-                )
-            )
+            reading = self._reading
+            self._seen.append(Seen(before, reading.moment, reading.expected, self._step_lag))
         if step is None:
             with self._lock:
                 self._played = None
@@ -254,78 +236,22 @@ class Pulse:
         if step.settings != self.settings:
             self._turn(step.settings)
         else:
-            self._steady.clear()
+            self._reading.turn(step.settings)
         self._step_lag = 0.0
         self._step_until = time.monotonic() + step.seconds
 
-    def _measure(self, totals: dict[str, Any]) -> None:
-        self._totals.append(totals)
-        first = self._totals[0]
-        seconds = totals["at"] - first["at"]
-        if totals["failed"]:
-            self._tell({"kind": "state", "state": "refused", "sentence": totals["failed"]})
-        if seconds <= 0 or totals["idle"] is None:
-            return
-        busy = max(0.0, seconds - (totals["idle"] - first["idle"]))
-        self._busy = min(1.0, busy / seconds)
-        place = self._expected.place
-        size = self._expected.places
-        if place in ("pool", "upstream", "limit"):
-            name = "limit" if place == "limit" else "pool"
-            held = totals[name]["busy_seconds"] - first[name]["busy_seconds"]
-            self._place = min(1.0, held / seconds / size)
-        elif place == "loop":
-            self._place = self._busy
-        else:
-            self._place = min(1.0, totals["threads_busy"] / size)
-        handled = totals["handled"] - first["handled"]
-        computes = self.settings.share and self.settings.how in ("cpu", "gil")
-        if handled >= _ENOUGH and not computes:
-            cost = (busy - (totals["on_loop"] - first["on_loop"])) / handled
-            self._handling += 0.05 * (min(max(cost, 0.0), 0.01) - self._handling)
-
     def _hear(self, taken: dict[str, Any]) -> None:
-        self._live.add(taken)
-        if not self._settled and time.monotonic() - self._changed > self._settle:
-            self._settled = True
-            self._steady.clear()
-            self._totals.clear()
-        self._steady.add(taken)
-        moment = self._live.figures()
-        if moment is None:
+        point = self._reading.hear_callers(taken, self._settle)
+        if point is None:
             return
-        if self._offset is None:
-            self._offset = taken["at"]
-        seen = self._expected
-        point = Point(
-            at=round(taken["at"] - self._offset, 3),
-            p50=_finite(moment.p50),
-            p99=_finite(moment.p99),
-            answered=moment.answered,
-            failed=moment.failed,
-            attempts=moment.attempts,
-            in_flight=moment.in_flight,
-            lag=self._lag,
-            busy=self._busy,
-            expected=seen.p99 if seen.stable else None,
-        )
-        self._lag = 0.0
         self.points.append(point)
-        if time.monotonic() - self._forecast_at > _FORECAST:
-            self._forecast_at = time.monotonic()
-            self._expected = seen = forecast(self.settings, handling=self._handling)
-        found = rows(self._steady.figures(), seen, loop=self._busy, place=self._place)
+        seen = self._reading.expected
+        found = [row.to_list() for row in self._reading.rows()]
         self._tell({"kind": "point", "point": point.to_list(), "stable": seen.stable})
-        self._tell(
-            {"kind": "beside", "rows": [row.to_list() for row in found], "broken": seen.broken}
-        )
+        self._tell({"kind": "beside", "rows": found, "broken": seen.broken})
 
     @property
     def _settle(self) -> float:
         """Seconds after a change that don't count among the figures beside theory."""
         step = self._playing_step if self.playing else None
         return _SETTLE if step is None else _SETTLING * step.seconds
-
-
-def _finite(value: float) -> float | None:
-    return value if value == value else None  # noqa: PLR0124 - nan is the one that differs

@@ -51,6 +51,7 @@ def _facts():
             **FINE,
             "size": 4,
             "charges": 10,
+            "issued": [RETURNED] * 10,
             "gaps": _gaps(),
             "asking": 10,
             "holding": 0,
@@ -120,6 +121,11 @@ def test_a_lab_that_keeps_its_contract_has_no_reasons():
         ({"line__endings__get": {**RUNNING}}, None, "`get` was not over after 1.2 s"),
         ({"line__wrong": ["get gives the lines"]}, None, "Not so: get gives the lines"),
         ({"crowd__asking": 4, "crowd__holding": 4}, "pool-starvation", "Only 4 of 10 charges"),
+        (
+            {"crowd__issued": [RETURNED, DRIVERS], "crowd__asking": 1},
+            None,
+            "Of 2 issues at once, 1",
+        ),
         ({"crowd__holding": 4}, "pool-starvation", "4 transactions open"),
         ({"crowd__asking": 1}, "sequential-awaits", "Only 1 of 10 charges"),
         ({"crowd__thread": 0.4}, "executor-saturation", "waited 400 ms for a thread"),
@@ -153,6 +159,7 @@ def test_a_lab_that_keeps_its_contract_has_no_reasons():
         ({"scan__failed": "no such folder"}, None, "came to no end"),
         ({"suite__hung": "test_a"}, None, "stood still for 10.0 s, in test_a"),
         ({"suite__runs": {}}, None, "could not be run"),
+        ({"suite__runs": {"": RIGHT_RUN}}, None, "no class BillingService"),
         ({"suite__runs__": {**RIGHT_RUN, "status": 5, "tests": 0}}, None, "no test was found"),
         (
             {"suite__runs__": {**RIGHT_RUN, "unawaited": ["coroutine 'f' was never awaited"]}},

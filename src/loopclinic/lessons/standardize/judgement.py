@@ -103,6 +103,8 @@ def _stalls(found: Facts) -> Iterator[Reason]:
 
 def _starved(found: Facts) -> Iterator[Reason]:
     """Charges that hold what others need while they ask."""
+    if any(one["how"] != "returned" for one in found.get("issued", ())):
+        return
     if "asking" not in found or (found["asking"] >= found["charges"] and not found["holding"]):
         return
     if found["asking"] < found["charges"]:

@@ -34,6 +34,15 @@ def results(facts: Facts, *, blocked: bool, starved: bool) -> Iterator[Reason]:
         return
     yield from _numbers(facts)
     crowd = facts.get("crowd", {})
+    failed = [one for one in crowd.get("issued", ()) if one["how"] != "returned"]
+    if failed:
+        yield Reason(
+            f"Of {count(len(crowd['issued']), 'issue')} at once, {len(failed)} did not return: one "
+            f"{_ended(failed[0])}.",
+            **at(failed[0]["place"]),
+            next_step="Let the next one wait for its number until the one before has committed.",
+        )
+        return
     wrong = [one for one in crowd.get("endings", ()) if one["how"] != "returned"]
     if wrong and not starved:
         yield Reason(
@@ -82,7 +91,8 @@ def _numbers(facts: Facts) -> Iterator[Reason]:
         facts["refused"].get("gaps"),
         cancelled.get("gaps"),
     ):
-        if gaps and (not gaps["right"] or gaps["counted"] != len(gaps["numbers"])):
+        # A counter that stands at 0 is not used: the numbers come from elsewhere.
+        if gaps and (not gaps["right"] or gaps["counted"] not in (0, len(gaps["numbers"]))):
             yield Reason(
                 f"The counter came to {gaps['counted']}, for {count(len(gaps['numbers']), 'invoice')} "
                 f"({', '.join(gaps['numbers'][:4]) or 'none'}).",
@@ -152,7 +162,8 @@ def cancels(found: Facts) -> Iterator[Reason]:
     if stuck and not found.get("stored"):
         yield Reason(
             f"After two cancelled calls, the next one {_ended(stuck[0])}.",
-            conflict="unclosed-resource",
+            # One that waits has no connection to work with; one that raised says itself what it lacks.
+            conflict="unclosed-resource" if stuck[0]["how"] == "running" else None,
             **at(stuck[0]["place"]),
             next_step="Give the connection back in `finally`, whatever happened.",
         )

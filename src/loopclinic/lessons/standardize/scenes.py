@@ -1,12 +1,7 @@
-"""What the notebook needs: the harbor's database, a way to serve each rung, and what its stalls were."""
+"""What the notebook needs: the harbor's database, what it calls, and what its stalls were."""
 
-import asyncio
-import inspect
-from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 from unittest.mock import AsyncMock
-from uuid import uuid4
 
 import psycopg
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
@@ -25,7 +20,8 @@ from loopclinic.lessons.standardize.ladder import (
 )
 from loopclinic.lessons.standardize.on_broken import on_broken
 from loopclinic.lessons.standardize.searches import gate, plan, survey
-from loopclinic.load import Request, Variant, Vitals, compare
+from loopclinic.lessons.standardize.serving import INVOICES, opened, served
+from loopclinic.load import Vitals, compare
 
 __all__ = [
     "BILLING",
@@ -54,8 +50,6 @@ __all__ = [
 assert LESSON.shipped is not None
 BILLING = LESSON.shipped / "billing"
 """The package of the lab, as it ships."""
-_CONNECTIONS = 10
-_INVOICES = 40
 
 
 def _fill(dsn: str) -> None:
@@ -64,7 +58,7 @@ def _fill(dsn: str) -> None:
         connection.execute(
             "insert into invoice (number, booking_id, customer_id, issued_on, due_on)"
             " select '2030-' || n, n, 1, '2030-05-01', '2030-05-15' from generate_series(1, %s) n",
-            [_INVOICES],
+            [INVOICES],
         )
         connection.execute(
             "insert into invoice_line (invoice_id, description, quantity, unit_cents)"
@@ -74,37 +68,6 @@ def _fill(dsn: str) -> None:
 
 harbor = KernelDatabase("moorings", _fill).address
 """`await harbor()` gives the address of a database with open invoices; it ends with the kernel."""
-
-
-@asynccontextmanager
-async def opened(way: Any, dsn: str) -> AsyncIterator[Any]:
-    """Open the pool that `way` asks for by its annotation, and give `way(pool)`."""
-    kind = next(iter(inspect.signature(way).parameters.values())).annotation
-    if kind in (AsyncConnectionPool, "AsyncConnectionPool"):
-        async with AsyncConnectionPool(dsn, min_size=2, max_size=_CONNECTIONS, open=False) as pool:
-            await pool.wait()
-            yield way(pool)
-    else:
-        blocking = ConnectionPool(dsn, min_size=2, max_size=_CONNECTIONS, open=False)
-        await asyncio.to_thread(blocking.open, wait=True)
-        try:
-            yield way(blocking)
-        finally:
-            await asyncio.to_thread(blocking.close)
-
-
-def served(way: Any, dsn: str) -> Variant:
-    """Return payments by `way(pool).record` as something to put under load."""
-
-    @asynccontextmanager
-    async def service() -> AsyncIterator[Any]:
-        async with opened(way, dsn) as one:
-            yield one
-
-    async def handle(request: Request) -> None:
-        await request.state.record(1 + request.number % _INVOICES, 1, str(uuid4()))
-
-    return Variant(handle, name=way.__name__, setup=service)
 
 
 def stalls(vitals: Vitals) -> Drawing:

@@ -11,6 +11,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from loopclinic.lessons.standardize import LESSON
 
 __all__ = ["scanned", "tested"]
@@ -29,7 +31,7 @@ async def tested(folder: Path, package: str, report: Path) -> dict[str, Any]:
     """
     async with _started("-m", _RUN, str(folder), package, str(report)) as process:
         talk = asyncio.ensure_future(process.communicate())
-        ended = await _while_it_goes_on(talk, report)
+        ended = await _while_it_goes_on(talk, process.pid, report)
         if not ended:
             process.kill()
         said = (await talk)[0].decode("utf-8", "replace")
@@ -82,21 +84,27 @@ async def _started(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]
             await process.wait()
 
 
-async def _while_it_goes_on(talk: "asyncio.Future[Any]", report: Path) -> bool:
-    """Wait for the end while tests begin and end; False when one is not over in time.
+async def _while_it_goes_on(talk: "asyncio.Future[Any]", pid: int, report: Path) -> bool:
+    """Wait for the end while anything is done; False when nothing was for too long.
 
-    A busy machine takes long for them all, but not for one.
+    On a busy machine all of it takes long, but a test that waits in vain does nothing at all.
     """
-    size, since = -1, time.monotonic()
+    sign, since = (-1, -1), time.monotonic()
     while not talk.done():
-        now = await asyncio.to_thread(_size, report)
-        if now != size:
-            size, since = now, time.monotonic()
+        now = await asyncio.to_thread(_sign_of_life, pid, report)
+        if now != sign:
+            sign, since = now, time.monotonic()
         elif time.monotonic() - since > _PATIENCE:
             return False
         await asyncio.wait([talk], timeout=_EVERY)
     return True
 
 
-def _size(report: Path) -> int:
-    return report.stat().st_size if report.exists() else 0
+def _sign_of_life(pid: int, report: Path) -> tuple[int, int]:
+    """Return what has been reported, in bytes, and what was computed, in tenths of a second."""
+    size = report.stat().st_size if report.exists() else 0
+    try:
+        spent = psutil.Process(pid).cpu_times()
+    except psutil.Error:  # it has just ended
+        return size, -1
+    return size, int(10 * (spent.user + spent.system))

@@ -69,6 +69,15 @@ def test_the_share_of_work_is_that_between_the_samples():
     assert case.computes
 
 
+def test_what_the_thread_does_when_it_is_over_is_no_part_of_it():
+    case = Case(0.0, before=(1.0, 1.0))
+    case.add(seen(), 0.1)
+    case.work(0.1, 1.1)
+    case.ended = 0.1
+    case.work(0.2, 1.1)
+    assert case.computing == pytest.approx(1.0)
+
+
 def test_one_sample_is_compared_with_a_calm_moment_before():
     for work, computes in ((1.001, False), (1.09, True)):
         case = Case(0.0, before=(1.0, 1.0))

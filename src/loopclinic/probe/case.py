@@ -79,7 +79,8 @@ class Case:
 
     def work(self, now: float, work: float | None) -> None:
         """Take the running total of seconds that the loop's thread has run or wanted to."""
-        if work is not None:
+        # What the thread did after it had ended is no part of it.
+        if work is not None and (self._worked is None or now <= self.ended):
             self._work = self._work or (now, work)
             self._worked = (now, work)
 

@@ -5,8 +5,10 @@ Run as a script, without site and without the rest of loopclinic, so that it sta
     python -I -S sidecar.py PID SIGNAL BEAT DUMPS REPORTS PATIENCE TOKEN LIBRARY...
 
 BEAT is a descriptor of shared memory in which the watchdog leaves the time and both threads every
-few milliseconds. When that time is older than PATIENCE seconds, nobody got the GIL: the thread
-is sent SIGNAL, which faulthandler answers on DUMPS with the thread's stack, without needing the GIL.
+few milliseconds. When that time is older than PATIENCE seconds, and the kernel's accounts of both
+threads say that the one waits for the GIL and the other does not let go of it, the loop's thread is
+sent SIGNAL, which faulthandler answers on DUMPS with its stack, without needing the GIL. A thread that
+runs Python must not be asked: its frames may be half made then, and to read them ends the program.
 What it said goes to REPORTS, a JSON line each, for the watchdog to read as soon as it can, and
 meanwhile to whoever listens by HTTP (server-sent events), with TOKEN, on the port that the first
 line of REPORTS names. LIBRARY are folders whose code is not the user's own.
@@ -25,11 +27,15 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 BEAT = struct.Struct(
     "dqq"
 )  # time (perf_counter), native ids of the loop's and the watchdog's thread
 PERIOD = 0.006  # seconds between looks while all is well
+SUSPICION = 0.012  # seconds without a beat from which on both threads are looked at
+WAKES = 2  # of who waits for the GIL: it asks for it after the first, in vain if there is another
+SURE = 0.005  # seconds of work without letting go of a GIL that was asked for
 STARVED = 0.25  # seconds: longer than a busy machine keeps a thread from its processors
 REPEAT = 0.1  # seconds between dumps of one and the same stall
 TGKILL = {"x86_64": 234, "aarch64": 131}  # system call numbers; the os module has no tgkill
@@ -76,6 +82,48 @@ def named(
     with contextlib.suppress(OSError, ValueError, IndexError):
         code = open(file, encoding="utf-8").read().splitlines()[line - 1].strip()  # noqa: SIM115, PTH123
     return {"file": file, "line": line, "code": code}
+
+
+class Account(NamedTuple):
+    """One thread at one moment."""
+
+    wants: bool
+    """It runs, or could and has no processor."""
+    ran: float
+    """Seconds since it began."""
+    turns: int
+    """How often it was given a processor."""
+
+
+class Look(NamedTuple):
+    """Both threads at one moment after a beat."""
+
+    beat: float
+    loop: Account | None
+    watchdog: Account | None
+
+
+class Suspicion:
+    """That the loop's thread keeps the GIL: grows from look to look until the next beat."""
+
+    def __init__(self) -> None:
+        self.first = self.asked = Look(0.0, None, None)
+
+    def grows(self, look: Look, silent: float) -> bool:
+        """Take one more look; return whether it is certain now, and begin to doubt again."""
+        if look.beat != self.first.beat:
+            self.first, self.asked = look, Look(0.0, None, None)
+        first, (_, loop, watchdog) = self.first, look
+        if loop is None or watchdog is None or first.watchdog is None:
+            return silent > STARVED
+        if watchdog.wants or watchdog.turns - first.watchdog.turns < WAKES:
+            return False  # it waits for a processor, or for something else than the GIL
+        if self.asked.loop is None:
+            self.asked = look
+        elif loop.ran - self.asked.loop.ran >= SURE or (silent > STARVED and not loop.wants):
+            self.asked = look
+            return True
+        return False
 
 
 class Audience:
@@ -164,21 +212,18 @@ def watch(arguments: list[str]) -> None:
     if not report({"port": audience.port}):
         return
     tgkill = signaller()  # not when it is needed: that is when milliseconds count
-    asked = 0.0
+    asked = reported = 0.0
+    suspicion = Suspicion()
     while os.getppid() == pid:
         now = time.perf_counter()
         last, thread, watchdog = BEAT.unpack_from(memory)
         silent = now - last
-        if last == 0 or silent < patience:
+        if last == 0 or silent < SUSPICION:
             audience.welcome(PERIOD)
             continue
-        if now - asked < REPEAT:
-            audience.welcome(0.01)
-            continue
-        if silent < STARVED and (not wanting(pid, thread) or wanting(pid, watchdog)):
-            # The loop at rest rarely keeps the GIL, and who waits for the GIL wants no processor: the
-            # machine may just be too busy for a beat.
-            audience.welcome(PERIOD)
+        look = Look(last, account(pid, thread), account(pid, watchdog))
+        if not suspicion.grows(look, silent) or silent < patience or now - asked < REPEAT:
+            audience.welcome(PERIOD / 2)
             continue
         asked = now
         if gone(dumps) or tgkill(pid, thread, number) != 0:
@@ -190,17 +235,24 @@ def watch(arguments: list[str]) -> None:
         line = named(frames, package, library)
         if line is not None:
             audience.tell(json.dumps({"silent": silent, **line}))
-        if not report({"at": now, "silent": silent, "frames": frames}):
-            return
+        # Nobody reads them before the call is over: of a long one rarely, or the pipe is full by then.
+        if now - reported >= max(REPEAT, silent / 16):
+            reported = now
+            if not report({"at": now, "silent": silent, "frames": frames}):
+                return
 
 
-def wanting(pid: int, thread: int) -> bool:
-    """Whether a thread runs or wants to, and waits for nothing: proc(5), stat, state R."""
+def account(pid: int, thread: int) -> Account | None:
+    """Return what the kernel says of a thread: proc(5), stat and schedstat; None if it does not."""
+    folder = f"/proc/{pid}/task/{thread}"
     try:
-        with open(f"/proc/{pid}/task/{thread}/stat", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
-            return file.read().rpartition(")")[2].split()[0] == "R"
-    except (OSError, IndexError):
-        return False
+        with open(f"{folder}/stat", "rb") as file:  # noqa: PTH123
+            state = file.read().rpartition(b")")[2].split()[0]
+        with open(f"{folder}/schedstat", "rb") as file:  # noqa: PTH123
+            ran, _, turns = file.read().split()
+    except (OSError, IndexError, ValueError):
+        return None
+    return Account(state == b"R", int(ran) * 1e-9, int(turns))
 
 
 def gone(dumps: int) -> bool:

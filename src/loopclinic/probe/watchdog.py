@@ -22,7 +22,9 @@ __all__ = ["Watchdog"]
 
 _log = logging.getLogger("loopclinic")
 
-_SETTLE = 0.2  # seconds that a report waits for a look in progress, on a machine too busy for it
+_SETTLE = (
+    1.0  # seconds that a report waits at most for a look in progress, on a machine too busy for it
+)
 _LISTEN = 0.25  # seconds after this thread was late in which word from the witness may come
 _REFRESH = 0.1  # seconds: reading a file lets go of the GIL, and to get it again is what costs
 _LONGEST = 0.1  # seconds between looks at a loop that is well
@@ -50,6 +52,7 @@ class Watchdog:
         self._witness: Witness | None = None
         self._listen = 0.0
         self._refused = False  # a witness was wanted, and could not be had
+        self._me = 0  # this thread, as the kernel knows it
         self._ident = self._native = 0  # the loop's thread, as Python and as the kernel know it
         self._before: tuple[float, float, float] | None = None  # when, work and idle until then
         self._starved = (inf, inf)  # from when to when the GIL was last not to be had
@@ -85,7 +88,8 @@ class Watchdog:
         return self._witness.signal if self._witness is not None else None
 
     def _run(self) -> None:
-        self._own.follow(threading.get_native_id())
+        self._me = threading.get_native_id()
+        self._own.follow(self._me)
         try:
             self._watch()
         finally:
@@ -104,6 +108,7 @@ class Watchdog:
                 now = self._meter.clock()
                 for sink in self._meter.sinks:
                     sink.tick(now)
+                self._beat()
                 self._wait = self._pause(now)
                 if self._meter.loop.is_closed():
                     self._closed(self._meter)  # it never runs again
@@ -161,6 +166,7 @@ class Watchdog:
         meter = self._meter
         now = meter.clock()
         self._follow()
+        self._beat()
         # Before whatever lets go of the GIL, as reading a file does, and lets the iteration end.
         case = self._catch(now)
         late = self._lateness(now)
@@ -172,18 +178,24 @@ class Watchdog:
         elif meter.age(now) < self._threshold / 2:
             self._remember(now)
         if self._witness is not None:
-            self._witness.beat(now, self._native)
             if late > self.interval or self._witness.url is None:
                 self._listen = now + _LISTEN
             if now < self._listen:
                 cases += self._hear(self._witness, now)
         self._amend(cases)
+        self._beat()
+
+    def _beat(self) -> None:
+        """Tell the witness that the GIL was to be had: after whatever lets go of it, each time."""
+        if self._witness is not None:
+            self._witness.beat(self._meter.clock(), self._native, self._me)
 
     def _lateness(self, now: float) -> float:
         """Return by how much this look comes too late, and note whether the GIL may be why."""
         late, self._looked = now - self._looked - self._wait, now
         if late > 4 * self.interval or now > self._due:
             waited = self._own.read().waited
+            self._beat()
             free, self._waited, self._due = waited - self._waited, waited, now + _REFRESH
             surely = late - free > late / 2  # this thread could have run, but for the GIL
             # On a busy machine who waits for the GIL waits for a processor, too, time and again.
@@ -255,6 +267,7 @@ class Watchdog:
         with contextlib.suppress(OSError):  # the thread is gone
             self._loops.follow(self._native)
             times = self._loops.read()
+            self._beat()
             return times.ran + times.waited if self._loops.known else None
         return None
 
@@ -262,7 +275,9 @@ class Watchdog:
         """Return what was seen while this thread could not look."""
         meter = self._meter
         heard: list[Case] = []
-        for at, frames in witness.collect():
+        reports = witness.collect()
+        self._beat()
+        for at, frames in reports:
             case, began = meter.case, meter.began
             if case is None or not case.began <= at <= case.ended:
                 if began <= at:

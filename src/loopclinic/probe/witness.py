@@ -40,6 +40,8 @@ class Witness:
     """
 
     def __init__(self) -> None:
+        import fcntl  # noqa: PLC0415 - not on Windows, where there is no witness
+
         self.signal = _free_signal()
         self._token = secrets.token_urlsafe(16)
         self._port = 0
@@ -50,6 +52,8 @@ class Witness:
         dumps, self._dumps = os.pipe()
         self._reports, reports = os.pipe()
         os.set_blocking(self._reports, False)
+        with contextlib.suppress(OSError):  # this user has no more memory for pipes
+            fcntl.fcntl(reports, fcntl.F_SETPIPE_SZ, 1 << 20)
         os.set_blocking(self._dumps, False)  # a full pipe must not stop the program in its handler
         faulthandler.register(self.signal, file=self._dumps, all_threads=False, chain=False)
         _taken.add(self.signal)
@@ -90,10 +94,9 @@ class Witness:
         """Whether the program has set a handler of its own for the witness's signal."""
         return signal.getsignal(self.signal) is not signal.SIG_DFL
 
-    def beat(self, now: float, thread: int) -> None:
-        """Say that this thread is alive, and which native thread runs the loop (0: none)."""
-        own = threading.get_native_id()
-        sidecar.BEAT.pack_into(self._memory, 0, now if thread else 0.0, thread, own)
+    def beat(self, now: float, loop: int, watchdog: int) -> None:
+        """Say that the GIL was to be had, and which native threads are the two (loop 0: none)."""
+        sidecar.BEAT.pack_into(self._memory, 0, now if loop else 0.0, loop, watchdog)
 
     def collect(self) -> list[tuple[float, list[tuple[str, int, str]]]]:
         """Return what was seen since the last call: (time, frames outermost first)."""

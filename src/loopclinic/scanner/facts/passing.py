@@ -14,7 +14,7 @@ from loopclinic.scanner.facts.shapes.in_turn import in_turn
 from loopclinic.scanner.facts.shapes.initialized import initialized
 from loopclinic.scanner.facts.shapes.opened import opened, opened_in_passing
 from loopclinic.scanner.facts.statements import Statements
-from loopclinic.scanner.facts.syntax import is_stub
+from loopclinic.scanner.facts.syntax import inside, is_stub
 from loopclinic.scanner.facts.values import Value, tail
 
 __all__ = ["facts_of"]
@@ -112,13 +112,14 @@ class Pass(Statements):
 
     def _shapes(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         """Look for shapes in a function whose body has just been read."""
-        opened(self, node)
-        forget_own_cancellation(self, node)
+        nodes = list(inside(node.body))  # once for all: each of them looks at every node
+        opened(self, node, nodes)
+        forget_own_cancellation(self, nodes)
         if isinstance(node, ast.AsyncFunctionDef):
             initialized(self, node)
-            in_turn(self, node)
-            at_once(self, node)
-            counted(self, node)
+            in_turn(self, node, nodes)
+            at_once(self, node, nodes)
+            counted(self, nodes)
 
     def handlers(self, node: ast.Try) -> None:
         """Look at what a `try` around an await catches."""

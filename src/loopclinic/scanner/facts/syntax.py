@@ -14,19 +14,34 @@ __all__ = [
     "spelled",
 ]
 
+_BARE = frozenset({ast.Name, ast.Constant})
+_NO_CODE = frozenset({"ctx", "op", "ops"})
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 
 
 def inside(
     nodes: Iterable[ast.AST], without: Callable[[ast.AST], bool] | None = None
 ) -> Iterator[ast.AST]:
-    """Yield the nodes and all below them, without nested functions, classes, and what is left out."""
+    """Yield the nodes and all below them, without nested functions, classes, and what is left out.
+
+    Operators and contexts are left out as well: half of all nodes, and nobody looks at them.
+    """
     stack = list(nodes)[::-1]
     while stack:
         node = stack.pop()
         yield node
-        if not isinstance(node, _SCOPES) and (without is None or not without(node)):
-            stack.extend(list(ast.iter_child_nodes(node))[::-1])
+        kind = type(node)
+        if kind in _BARE or isinstance(node, _SCOPES) or (without is not None and without(node)):
+            continue
+        below: list[ast.AST] = []
+        for name in kind._fields:
+            if name not in _NO_CODE:
+                value = getattr(node, name, None)
+                if isinstance(value, ast.AST):
+                    below.append(value)
+                elif isinstance(value, list):
+                    below += [one for one in value if isinstance(one, ast.AST)]
+        stack += below[::-1]
 
 
 def contains_await(nodes: Iterable[ast.AST]) -> bool:
@@ -64,10 +79,10 @@ def names_read(node: ast.AST) -> set[str]:
 
 
 def called_on(nodes: Iterable[ast.AST], method: str) -> set[str]:
-    """Return what `.method()` is called on, as written."""
+    """Return what `.method()` is called on by these nodes, as written."""
     return {
         spelled(node.func.value)
-        for node in inside(nodes)
+        for node in nodes
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
         and node.func.attr == method

@@ -12,25 +12,31 @@ __all__ = ["at_once"]
 _PART = re.compile("batch|chunk|window|slice", re.IGNORECASE)
 
 
-def at_once(reader: Statements, node: ast.AsyncFunctionDef) -> None:
+def at_once(reader: Statements, node: ast.AsyncFunctionDef, nodes: list[ast.AST]) -> None:
     """Look for gather and wait on one coroutine an element, with no limit in sight."""
-    grown = _grown(node)
+    started = [
+        one
+        for one in nodes
+        if isinstance(one, ast.Call) and reader.tail_of(one) in ("gather", "wait")
+    ]
+    if not started:
+        return
     bounded = any(
         isinstance(one, ast.Name) and re.search("sem|limit", one.id, re.IGNORECASE)
         for one in ast.walk(node)
     ) or any("sem" in spelled(one).lower() for one in ast.walk(node))
     if bounded:
         return
-    for one in inside(node.body):
-        if isinstance(one, ast.Call) and reader.tail_of(one) in ("gather", "wait"):
-            for arg in one.args:
-                inner = arg.value if isinstance(arg, ast.Starred) else arg
-                named = grown.get(inner.id) if isinstance(inner, ast.Name) else None
-                made = named or _mapped(inner)
-                if made is not None:
-                    values = (reader.quietly(one.func), reader.quietly(made))
-                    reader.pattern("unbounded-gather", one, values)
-                    break
+    grown = _grown(nodes)
+    for one in started:
+        for arg in one.args:
+            inner = arg.value if isinstance(arg, ast.Starred) else arg
+            named = grown.get(inner.id) if isinstance(inner, ast.Name) else None
+            made = named or _mapped(inner)
+            if made is not None:
+                values = (reader.quietly(one.func), reader.quietly(made))
+                reader.pattern("unbounded-gather", one, values)
+                break
 
 
 def _small(node: ast.expr) -> bool:
@@ -62,10 +68,10 @@ def _mapped(node: ast.AST) -> ast.expr | None:
     return None
 
 
-def _grown(node: ast.AsyncFunctionDef) -> dict[str, ast.expr]:
+def _grown(nodes: list[ast.AST]) -> dict[str, ast.expr]:
     """Return name -> function, for lists of coroutines or tasks, one for each element."""
     found: dict[str, ast.expr] = {}
-    for one in inside(node.body):
+    for one in nodes:
         if isinstance(one, ast.Assign) and isinstance(one.targets[0], ast.Name):
             made = _mapped(one.value)
             if made is not None:

@@ -8,8 +8,6 @@ from loopclinic.scanner.facts.values import Value
 
 __all__ = ["forget_own_cancellation", "handlers", "suppressed"]
 
-_Function = ast.FunctionDef | ast.AsyncFunctionDef
-
 
 def handlers(reader: Statements, node: ast.Try) -> None:
     """Look at what a `try` around an await catches."""
@@ -52,7 +50,7 @@ def _note(
     reader.pattern("swallowed-cancellation", node, tuple(types), f"{how}:{','.join(awaited)}")
 
 
-def forget_own_cancellation(reader: Statements, node: _Function) -> None:
+def forget_own_cancellation(reader: Statements, nodes: list[ast.AST]) -> None:
     """Forget what is caught around a task that this function itself cancelled."""
     index = reader.scope.index
     if not any(
@@ -60,11 +58,11 @@ def forget_own_cancellation(reader: Statements, node: _Function) -> None:
         for one in reader.facts.patterns
     ):
         return
-    cancelled = called_on(node.body, "cancel")
-    for one in inside(node.body) if cancelled else ():
+    cancelled = called_on(nodes, "cancel")
+    for one in nodes if cancelled else ():
         if isinstance(one, ast.For) and spelled(one.target) in cancelled:
             cancelled.add(spelled(one.iter))
-    for one in inside(node.body) if cancelled else ():
+    for one in nodes if cancelled else ():
         if isinstance(one, ast.For) and spelled(one.iter) in cancelled:
             cancelled.add(spelled(one.target))
     cancelled.discard("")

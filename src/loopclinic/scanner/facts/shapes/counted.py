@@ -11,9 +11,9 @@ _MANY = 100_000
 """So many turns of a loop take tens of milliseconds."""
 
 
-def counted(reader: Statements, node: ast.AsyncFunctionDef) -> None:
+def counted(reader: Statements, nodes: list[ast.AST]) -> None:
     """Look for long counting loops without an await."""
-    for one in inside(node.body):
+    for one in nodes:
         if isinstance(one, ast.For) and not contains_await(one.body):
             turns = _turns(one.iter)
             for inner in inside(one.body):

@@ -26,14 +26,14 @@ _IN_ORDER = re.compile(
 )
 
 
-def in_turn(reader: Statements, node: ast.AsyncFunctionDef) -> None:
+def in_turn(reader: Statements, node: ast.AsyncFunctionDef, nodes: list[ast.AST]) -> None:
     """Look for loops and rows of statements that await independent work piece by piece."""
-    for one in inside(node.body):
+    for one in nodes:
         if isinstance(one, ast.For):
             _loop(reader, one)
         elif isinstance(one, (ast.ListComp, ast.DictComp)):
             _comprehension(reader, one)
-    for block in _blocks(node):
+    for block in _blocks(node, nodes):
         _row(reader, block)
 
 
@@ -132,13 +132,13 @@ def _report(reader: Statements, run: list[ast.Call]) -> None:
         reader.pattern("sequential-awaits", run[0], values, "row")
 
 
-def _blocks(node: ast.AST) -> Iterator[list[ast.stmt]]:
-    for one in inside(getattr(node, "body", [])):
+def _blocks(node: ast.AsyncFunctionDef, nodes: list[ast.AST]) -> Iterator[list[ast.stmt]]:
+    for one in nodes:
         for name in ("body", "orelse", "finalbody"):
             block = getattr(one, name, None)
             if isinstance(block, list) and block and not isinstance(one, ast.Lambda):
                 yield block
-    yield getattr(node, "body", [])
+    yield node.body
 
 
 def _collected(body: list[ast.stmt], name: str) -> bool:

@@ -1,10 +1,10 @@
 """What is opened and goes nowhere else."""
 
 import ast
+from collections.abc import Iterable
 
 from loopclinic.scanner.facts.calls import CLOSERS
 from loopclinic.scanner.facts.statements import Statements
-from loopclinic.scanner.facts.syntax import inside
 from loopclinic.scanner.facts.values import Value
 from loopclinic.scanner.words import words
 
@@ -23,10 +23,12 @@ def opened_in_passing(reader: Statements, node: ast.Call, value: Value) -> None:
         reader.pattern("unclosed-resource", node, (value,), name)
 
 
-def opened(reader: Statements, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+def opened(
+    reader: Statements, node: ast.FunctionDef | ast.AsyncFunctionDef, nodes: Iterable[ast.AST]
+) -> None:
     """Note the local names that hold the result of a call and go nowhere else."""
     held: dict[str, list[ast.Call]] = {}
-    for one in inside(node.body):
+    for one in nodes:
         if isinstance(one, ast.Assign) and len(one.targets) == 1:
             target, call = one.targets[0], one.value
             call = call.value if isinstance(call, ast.Await) else call

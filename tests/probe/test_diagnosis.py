@@ -1,7 +1,9 @@
+import selectors
+
 import pytest
 
 from loopclinic.conflicts import CONFLICTS
-from loopclinic.probe import Frame, garbage
+from loopclinic.probe import Frame, garbage, meter
 from loopclinic.probe.case import Case
 from loopclinic.probe.detectors import DETECTORS, Evidence
 from loopclinic.probe.diagnosis import detect, diagnose, findings
@@ -171,6 +173,22 @@ def collections(monkeypatch):
     runs = garbage.deque()
     monkeypatch.setattr(garbage, "runs", runs)
     return runs
+
+
+@pytest.mark.parametrize(
+    ("file", "function"),
+    [(selectors.__file__, "select"), (meter.__file__, "timed")],
+)
+def test_a_loop_that_only_polls_blames_no_line(file, function):
+    case = Case(0.0)
+    outer = (("/home/ada/app.py", 9, "<module>"), (f"{LIB}/asyncio/runners.py", 190, "run"))
+    case.add(Sample((*outer, (file, 468, function)), 0, False), 0.03)
+    case.work(0.03, 0.0)
+    case.work(0.06, 0.03)
+    found = findings(case, 0.0, 0.06, 0.05)
+    assert "file" not in found
+    assert "conflict" not in found
+    assert "60.0 ms for a processor" in found["diagnosis"]
 
 
 def test_a_long_collection_is_named_as_such(collections):

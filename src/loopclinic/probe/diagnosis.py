@@ -88,6 +88,11 @@ def findings(
                 f" With the work right before it, a timer came up to {duration(heartbeat)} late."
             )
         return fields | {"burst": True, "diagnosis": sentence, "gil_held": False}
+    if found.polling:  # a poll that does not wait is over at once, where its thread may go on
+        waited = (
+            f"The loop waited {duration(seconds)} for a processor, or for the GIL: nothing ran."
+        )
+        return fields | {"diagnosis": waited}
     told = diagnose(evidence, seconds, case.computing)
     return fields | _named(found) | _words(told)
 

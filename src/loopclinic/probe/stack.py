@@ -28,6 +28,7 @@ LIBRARY = tuple(
 )
 # What calls callbacks: asyncio's handles, and for other loops whatever ran the loop as a whole.
 _LOOPS = {"_run": ("asyncio/events.py",), "run": ("asyncio/runners.py", "uvloop/__init__.py")}
+_POLLS = {"select": "selectors.py", "timed": f"probe{os.sep}meter.py"}
 _COROUTINE = inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR | inspect.CO_ITERABLE_COROUTINE
 
 
@@ -80,6 +81,12 @@ class Sample(NamedTuple):
             return None
         inside = range(loop + 1, len(self.frames))
         return next((index for index in inside if user_code(self.frames[index][0])), None)
+
+    @property
+    def polling(self) -> bool:
+        """Whether the loop asked its selector, and had nobody's code to run."""
+        file, _, name = self.frames[-1]
+        return name in _POLLS and file.endswith(_POLLS[name]) and self.entry is None
 
     def stack(self) -> tuple[Frame, ...]:
         """Return the frames with their source lines."""

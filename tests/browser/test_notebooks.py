@@ -164,6 +164,7 @@ def test_standardize_holds_four_searches_side_by_side(lab, browser):
         expect(output(notebook, at["examined"])).to_contain_text("was booked, too")
         expect(output(notebook, at["tests"])).to_contain_text("never awaited")
         notebook.run(at["race"], 120)
+        expect(output(notebook, at["race"]).locator("img")).to_be_visible()
         expect(output(notebook, at["race"])).to_contain_text("throughput")
         notebook.run(at["watch-lab"])
         expect(output(notebook, at["watch-lab"])).to_contain_text("labs/13_standardize")

@@ -5,9 +5,10 @@ from typing import Any
 
 from loopclinic.lessons.lesson import Trial
 from loopclinic.lessons.ranking import ranked
-from loopclinic.lessons.standardize import LESSON
+from loopclinic.lessons.standardize import CERTAIN, LESSON
 from loopclinic.lessons.standardize.desk_reasons import scan_reasons, suite_reasons
-from loopclinic.lessons.standardize.promises import cancels, closings, refusals, results
+from loopclinic.lessons.standardize.promises import cancels, closings, results
+from loopclinic.lessons.standardize.refusal_reasons import refusals
 from loopclinic.lessons.wording import at, count, span
 from loopclinic.verdict import Reason
 
@@ -19,8 +20,6 @@ LEFTOVERS_JUDGED = ("tasks",)
 Facts = Mapping[str, Any]
 
 _BUDGETS = LESSON.budgets
-_CERTAIN = 3
-"""Round trips in all from which waits on the loop can't be the machine's doing."""
 _STEPS = ("line", "crowd", "race", "cancelled", "gone", "refused")
 
 
@@ -86,7 +85,7 @@ def _stalls(found: Facts) -> Iterator[Reason]:
         for one in found["stalls"]
         if one["seconds"] > budget.limit * line and one["conflict"] != "cpu-bound"
     ]
-    if sum(one["seconds"] for one in waits) < _CERTAIN * line:
+    if sum(one["seconds"] for one in waits) < CERTAIN * line:
         return
     worst = max(waits, key=lambda one: float(one["seconds"]))
     yield Reason(

@@ -11,7 +11,7 @@ from psycopg_pool import AsyncConnectionPool, ConnectionPool
 __all__ = [
     "WAYS",
     "AsyncInvoices",
-    "BillingUnavailable",
+    "BillingError",
     "HalfSync",
     "Hopping",
     "Invoices",
@@ -39,8 +39,8 @@ class Overpaid(Exception):  # noqa: N818 - the sample code base calls it so
     """Less is open than was paid."""
 
 
-class BillingUnavailable(Exception):  # noqa: N818 - as above
-    """Billing's own word for what its database can't do."""
+class BillingError(Exception):
+    """Billing's own word for what its database refuses."""
 
 
 class Invoices:
@@ -114,7 +114,7 @@ async def transaction(pool: AsyncConnectionPool) -> AsyncIterator[AsyncInvoices]
         async with pool.connection() as connection:
             yield AsyncInvoices(connection)
     except psycopg.Error as error:
-        raise BillingUnavailable from error
+        raise BillingError from error
 
 
 class Migrated:

@@ -1,13 +1,14 @@
-"""The promises of the contract beside the loop's: what the books hold, what cancels and refusals leave."""
+"""The promises of the contract beside the loop's: what the books hold, what is left of cancels and at the end."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from loopclinic.lessons.standardize import LESSON
+from loopclinic.lessons.standardize.wording import ended
 from loopclinic.lessons.wording import at, count, span
 from loopclinic.verdict import Reason
 
-__all__ = ["cancels", "closings", "refusals", "results"]
+__all__ = ["cancels", "closings", "results"]
 
 Facts = Mapping[str, Any]
 
@@ -21,7 +22,7 @@ def results(facts: Facts, *, blocked: bool, starved: bool) -> Iterator[Reason]:
     if bad is not None:
         name, ending = bad
         yield Reason(
-            f"`{name}` {_ended(ending)}.",
+            f"`{name}` {ended(ending)}.",
             **at(ending["place"]),
             next_step=f"Let `{name}` be async, and give what it gave before.",
         )
@@ -38,7 +39,7 @@ def results(facts: Facts, *, blocked: bool, starved: bool) -> Iterator[Reason]:
     if failed:
         yield Reason(
             f"Of {count(len(crowd['issued']), 'issue')} at once, {len(failed)} did not return: one "
-            f"{_ended(failed[0])}.",
+            f"{ended(failed[0])}.",
             **at(failed[0]["place"]),
             next_step="Let the next one wait for its number until the one before has committed.",
         )
@@ -47,7 +48,7 @@ def results(facts: Facts, *, blocked: bool, starved: bool) -> Iterator[Reason]:
     if wrong and not starved:
         yield Reason(
             f"Of {count(crowd['charges'], 'charge')} at once, {len(wrong)} did not return: one "
-            f"{_ended(wrong[0])}.",
+            f"{ended(wrong[0])}.",
             **at(wrong[0]["place"]),
             next_step="Let calls wait for a connection, and share none between two at once.",
         )
@@ -70,7 +71,7 @@ def results(facts: Facts, *, blocked: bool, starved: bool) -> Iterator[Reason]:
     elif entry and entry["paid"] < entry["total"]:
         yield Reason(
             "Of two payments at once, none was booked: one "
-            f"{_ended(race['endings'][0])}, the other {_ended(race['endings'][1])}.",
+            f"{ended(race['endings'][0])}, the other {ended(race['endings'][1])}.",
             **at(race["endings"][0]["place"]),
             next_step="Let the second wait for the first, and then be refused.",
         )
@@ -113,7 +114,7 @@ def cancels(found: Facts) -> Iterator[Reason]:
         deaf = [one for one in part["endings"] if one["how"] in ("returned", "raised")]
         if deaf:
             yield Reason(
-                f"Cancelled, {doing} {_ended(deaf[0])}.",
+                f"Cancelled, {doing} {ended(deaf[0])}.",
                 conflict="swallowed-cancellation",
                 **at(part["place"]),
                 next_step="Let CancelledError through: no bare except, no BaseException.",
@@ -161,99 +162,12 @@ def cancels(found: Facts) -> Iterator[Reason]:
     stuck = [one for one in found.get("after", ()) if one["how"] != "returned"]
     if stuck and not found.get("stored"):
         yield Reason(
-            f"After two cancelled calls, the next one {_ended(stuck[0])}.",
+            f"After two cancelled calls, the next one {ended(stuck[0])}.",
             # One that waits has no connection to work with; one that raised says itself what it lacks.
             conflict="unclosed-resource" if stuck[0]["how"] == "running" else None,
             **at(stuck[0]["place"]),
             next_step="Give the connection back in `finally`, whatever happened.",
         )
-
-
-def refusals(facts: Facts) -> Iterator[Reason]:
-    """Judge what must be refused: in the package's own words, and without a trace."""
-    found = facts["refused"]
-    endings: Facts = found["endings"]
-    if found["open"]:
-        name = next(iter(found["open"]))
-        yield Reason(
-            f"A call that failed ({name}) left a transaction open at PostgreSQL.",
-            conflict="transaction-left-open",
-            measured=count(len(found["open"]), "open transaction"),
-            budget="0 open transactions",
-            **at(endings[name].get("place")),
-            next_step="Roll back whatever is raised, the domain's own errors included.",
-        )
-    leaks = list(_leaks(facts))
-    if leaks:
-        ending = leaks[0][1]
-        names = ", ".join(name for name, _ in leaks)
-        yield Reason(
-            f"The driver's own error came out: {ending['message']} ({names}).",
-            measured=count(len(leaks), "leak"),
-            budget="0 leaks",
-            **at(ending["place"]),
-            next_step="Translate in the transaction's context manager: `raise ... from error`.",
-        )
-    yield from _wrong_words(endings, {name for name, _ in leaks})
-    for name, cents in (("declined", "declined_paid"), ("refused", "refused_paid")):
-        if found.get(cents):
-            yield Reason(
-                f"A payment that was to be {name} was booked: {found[cents]} cents.",
-                measured=f"{found[cents]} cents",
-                budget="0 cents",
-                next_step="Look first, then book, in one transaction.",
-            )
-    gone = facts.get("gone", {})
-    after = gone.get("after", ())
-    if after and after[-1]["how"] != "returned":
-        yield Reason(
-            f"After PostgreSQL had ended the connections, no call got through: the last one "
-            f"{_ended(after[-1])}.",
-            **at(after[-1]["place"]),
-            next_step="Take connections from a pool that replaces those that are gone.",
-        )
-
-
-def _leaks(facts: Facts) -> Iterator[tuple[str, Facts]]:
-    candidates = {
-        "a connection that is gone": facts.get("gone", {}).get("ending"),
-        "a line that the tables refuse": facts["refused"]["endings"].get("invalid"),
-        "a reference twice": facts["refused"]["endings"].get("duplicate"),
-    }
-    for name, ending in candidates.items():
-        if ending and ending["how"] == "raised" and not ending["own"]:
-            yield name, ending
-
-
-_WANTED = {
-    "declined": (None, "what the gateway raises"),
-    "invalid": ("InvalidInvoice", "an invoice with a line of quantity 0"),
-    "duplicate": ("DuplicatePayment", "a reference that was booked before"),
-    "overpaid": ("Overpaid", "a payment of more than is open"),
-    "unknown get": ("InvoiceNotFound", "an invoice that is not there"),
-    "unknown charge": ("InvoiceNotFound", "an invoice that is not there"),
-    "unknown record_payment": ("InvoiceNotFound", "an invoice that is not there"),
-}
-_LEAKED = {"invalid": "a line that the tables refuse", "duplicate": "a reference twice"}
-
-
-def _wrong_words(endings: Facts, leaked: set[str]) -> Iterator[Reason]:
-    for name, (wanted, what) in _WANTED.items():
-        ending = endings.get(name)
-        if ending is None or _LEAKED.get(name) in leaked:
-            continue
-        right = ending["how"] == "raised" and (
-            ending["declined"] if wanted is None else wanted in ending["error"]
-        )
-        if not right:
-            yield Reason(
-                f"For {what}, the call {_ended(ending)}.",
-                measured=_ended(ending),
-                budget=wanted or "the gateway's own error",
-                **at(ending.get("place")),
-                next_step="Raise it, and let it through: an answer that hides it is wrong.",
-            )
-            return
 
 
 def closings(facts: Facts, steps: Iterable[str]) -> Iterator[Reason]:
@@ -264,7 +178,7 @@ def closings(facts: Facts, steps: Iterable[str]) -> Iterator[Reason]:
             continue
         if found["closing"] is not None:
             yield Reason(
-                f"At the end of `async with open_billing(...)`, it {_ended(found['closing'])}.",
+                f"At the end of `async with open_billing(...)`, it {ended(found['closing'])}.",
                 conflict="unclosed-resource",
                 **at(found["closing"].get("place")),
                 next_step="Close the pool in open_billing, and await that.",
@@ -291,16 +205,3 @@ def closings(facts: Facts, steps: Iterable[str]) -> Iterator[Reason]:
             **({"file": first["file"], "line": first["line"]} if first.get("file") else {}),
             next_step="Await every task that you start, or cancel it and await that.",
         )
-
-
-def _ended(ending: Facts) -> str:
-    """Return how a call ended, as the rest of a sentence whose subject it is."""
-    match ending["how"]:
-        case "returned":
-            return f"returned {ending['value']}"
-        case "raised":
-            return f"raised {ending['message']}"
-        case "cancelled":
-            return "raised CancelledError"
-        case _:
-            return f"was not over after {span(ending['seconds'])}"

@@ -14,7 +14,7 @@ import psycopg_pool  # noqa: F401
 
 from loopclinic.lessons.lesson import Stage
 from loopclinic.lessons.slow_line import SlowLine
-from loopclinic.lessons.standardize import LESSON
+from loopclinic.lessons.standardize import CERTAIN, LESSON
 from loopclinic.lessons.standardize.books import Books, lay_out
 from loopclinic.lessons.standardize.counter import Counter, told
 from loopclinic.lessons.standardize.refusals import Refusals
@@ -104,7 +104,7 @@ class _Rehearsal(Counter):
         long = LESSON.budgets["stall"].limit * _LINE
         stood = sum(one["seconds"] for one in found["stalls"] if one["seconds"] > long)
         ended = all(one["how"] != "running" for one in found["endings"].values())
-        return stood < 3 * _LINE and ended
+        return stood < CERTAIN * _LINE and ended
 
     async def _each(self, service: Any, found: dict[str, Any]) -> None:
         day, customer = date(2031, 3, 1), self.stage.rng.randrange(1000, 9000)

@@ -14,7 +14,7 @@ from loopclinic.lessons.standardize.books import lay_out
 from loopclinic.lessons.standardize.examined import examined
 from loopclinic.lessons.standardize.ladder import (
     AsyncInvoices,
-    BillingUnavailable,
+    BillingError,
     Invoices,
     Overpaid,
 )
@@ -28,7 +28,7 @@ __all__ = [
     "AsyncConnectionPool",
     "AsyncInvoices",
     "AsyncMock",
-    "BillingUnavailable",
+    "BillingError",
     "ConnectionPool",
     "Invoices",
     "Overpaid",

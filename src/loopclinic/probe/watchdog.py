@@ -118,11 +118,11 @@ class Watchdog:
 
     def _pause(self, now: float) -> float:
         """Return for how long nothing passes unseen: to look is to wrest the GIL from the loop."""
-        if self._witness is not None:
-            return self.interval  # the beat that it listens for
+        # A witness listens for a beat.
+        longest = _INTERVAL if self._witness is not None else _LONGEST
         left = self._threshold / 2 - self._meter.age(now)
         pace = min((sink.pace for sink in self._meter.sinks), default=inf)
-        return max(self.interval, min(left, pace, _LONGEST))
+        return max(self.interval, min(left, pace, longest))
 
     def _staff(self) -> None:
         """Have a witness while a probe wants one and the machine lets us."""

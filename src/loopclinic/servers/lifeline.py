@@ -131,11 +131,18 @@ def _end() -> None:
 
 
 def run(module: str) -> None:
-    """Run `module.main(link)` as a child; a failure before it is ready goes to the parent."""
+    """Run `module.main(link)` as a child, also if it is async; a failure goes to the parent.
+
+    An async one is run from here, so that no line of its own stands below whatever stalls its loop.
+    """
     link = ParentLink()
     _raise_file_limit()
     try:
-        importlib.import_module(module).main(link)
+        result = importlib.import_module(module).main(link)
+        if hasattr(result, "__await__"):
+            import asyncio  # noqa: PLC0415 - not every child has a loop
+
+            asyncio.run(result)
     except BaseException as error:
         link.failed(f"{type(error).__name__}: {error}", traceback.format_exc())
         sys.exit(1)

@@ -93,7 +93,7 @@ async def test_who_turns_a_control_takes_over(play):
     play.controls.parts["rate"].value = 33
     with pytest.raises(RuntimeError, match="turned by somebody else"):
         await telling
-    wait(lambda: play._pulse.settings.rate == 33)
+    await asyncio.to_thread(wait, lambda: play._pulse.settings.rate == 33)
     assert "you have turned a control" in play._caption["says"]
 
 
@@ -106,7 +106,7 @@ async def test_positions_are_measured_beside_theory(play):
     assert found.html.count("<tr>") == 3
 
 
-async def test_an_unseen_playground_ends_and_starts_again(play, monkeypatch):
+def test_an_unseen_playground_ends_and_starts_again(play, monkeypatch):
     monkeypatch.setattr(module, "_UNSEEN", 0.5)
     monkeypatch.setattr(play, "_seen_at", 0.0)
     ended = pids(play)

@@ -34,7 +34,7 @@ def table(seen: Sequence[Seen], sentence: str = "") -> Drawing:
         )
         rows.append(
             f"<tr><td>{escape(cells[0])}{notes}</td>"
-            + "".join(f"<td>{escape(cell)}</td>" for cell in cells[1:])
+            + "".join(f"<td style='white-space:nowrap'>{escape(cell)}</td>" for cell in cells[1:])
             + "</tr>"
         )
         texts.append("  ".join(cells))

@@ -17,6 +17,8 @@ __all__ = ["picture", "png"]
 _HIGH, _LOW, _LAW = "#D55E00", "#0072B2", "#009E73"
 _INKS = {None: "#7C7C7C", False: "#3B3B3B", True: "#C8C8C8"}
 _FLOOR, _CEILING = 0.001, 10.0
+_LETTERS = 125  # of a change's words, across the whole picture
+_LONGEST = 30
 
 
 def picture(
@@ -63,14 +65,9 @@ def picture(
             markersize=8,
             label="requests failed",
         )
-    for index, change in enumerate(recording.changes):
-        axes.axvline(change.at, color=ink, linewidth=0.8, linestyle=(0, (2, 3)))
-        axes.annotate(
-            in_words(change.changed), (change.at, 1.0), xycoords=("data", "axes fraction"),
-            xytext=(3, -9 - 11 * (index % 2)), textcoords="offset points", fontsize=8, color=ink,
-        )  # fmt: skip
     longest = max(one.seconds for one in (recording, over) if one is not None)
     axes.set_xlim(0, max(longest, 1.0))
+    _changes(axes, recording, ink, per_letter=max(longest, 1.0) / _LETTERS)
     axes.set_title(recording.name, loc="left", color=ink, fontsize=11, pad=26)
     axes.legend(
         loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=6, frameon=False, fontsize=8.5, labelcolor=ink,
@@ -85,6 +82,25 @@ def png(figure: Figure) -> bytes:
     out = io.BytesIO()
     figure.savefig(out, format="png", dpi=160, facecolor="white")
     return out.getvalue()
+
+
+def _changes(axes: Any, recording: Recording, ink: str, *, per_letter: float) -> None:
+    """Mark each change, with its words in one of two rows so that they don't meet."""
+    free = [0.0, 0.0]
+    for change in recording.changes:
+        words = in_words(change.changed)
+        words = words if len(words) <= _LONGEST else f"{words[: _LONGEST - 1]}…"
+        wide = (len(words) + 2) * per_letter
+        late = change.at + wide > recording.seconds
+        start = change.at - wide if late else change.at
+        row = 0 if start >= free[0] or free[0] <= free[1] else 1
+        free[row] = start + wide
+        axes.axvline(change.at, color=ink, linewidth=0.8, linestyle=(0, (2, 3)))
+        axes.annotate(
+            words, (change.at, 1.0), xycoords=("data", "axes fraction"),
+            xytext=(-3 if late else 3, -9 - 11 * row), ha="right" if late else "left",
+            textcoords="offset points", fontsize=8, color=ink,
+        )  # fmt: skip
 
 
 def _lines(axes: Any, recording: Recording, more: str, *, alpha: float) -> None:

@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from math import isnan
+from statistics import fmean
 from typing import Any
 
 from loopclinic.lessons.playground.beside import Row, rows
@@ -113,4 +114,4 @@ class Reading:
             name = "limit" if place == "limit" else "pool"
             held = last[name]["busy_seconds"] - first[name]["busy_seconds"]
             return float(min(1.0, held / seconds / size))
-        return float(min(1.0, last["threads_busy"] / size))
+        return min(1.0, fmean(one["threads_busy"] for one in self._totals) / size)

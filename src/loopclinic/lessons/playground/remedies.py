@@ -43,12 +43,14 @@ class Remedies:
     @property
     def busy(self) -> int:
         """Blocks that go on in threads or processes now."""
+        if isinstance(self._pool, ProcessPoolExecutor) and self._pool_of is not None:
+            return min(self._begun, self._pool_of[1])
         return self._busy
 
     @property
     def queued(self) -> int:
         """Blocks that wait for a thread or a process."""
-        return self._begun - self._busy
+        return self._begun - self.busy
 
     async def prepare(self, settings: Settings) -> None:
         """Start the pool that the settings need, and end one that they don't."""

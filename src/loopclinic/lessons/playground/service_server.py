@@ -16,7 +16,8 @@ from loopclinic.servers.lifeline import ParentLink
 __all__ = ["main"]
 
 
-async def _serve(link: ParentLink) -> None:
+async def main(link: ParentLink) -> None:
+    """Serve until the parent is gone."""
     loop = asyncio.get_running_loop()
     gone = asyncio.Event()
     turning: set[asyncio.Task[None]] = set()
@@ -51,8 +52,3 @@ async def _serve(link: ParentLink) -> None:
         link.listen(answer, on_end=leave)
         link.ready({"port": station.port})
         await gone.wait()
-
-
-def main(link: ParentLink) -> None:
-    """Serve until the parent is gone."""
-    asyncio.run(_serve(link))

@@ -11,7 +11,8 @@ from loopclinic.servers.lifeline import ParentLink
 __all__ = ["main"]
 
 
-async def _play(link: ParentLink) -> None:
+async def main(link: ParentLink) -> None:
+    """Play until the parent is gone."""
     loop = asyncio.get_running_loop()
     stream: Stream | None = None
 
@@ -34,8 +35,3 @@ async def _play(link: ParentLink) -> None:
     link.ready("callers")
     link.listen(answer)
     await asyncio.Event().wait()
-
-
-def main(link: ParentLink) -> None:
-    """Play until the parent is gone."""
-    asyncio.run(_play(link))

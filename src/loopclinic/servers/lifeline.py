@@ -142,7 +142,7 @@ def run(module: str) -> None:
         if hasattr(result, "__await__"):
             import asyncio  # noqa: PLC0415 - not every child has a loop
 
-            asyncio.run(result)
+            asyncio.run(result)  # loopclinic: ignore[loop-per-call] a child has one loop
     except BaseException as error:
         link.failed(f"{type(error).__name__}: {error}", traceback.format_exc())
         sys.exit(1)

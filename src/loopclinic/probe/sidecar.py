@@ -35,7 +35,7 @@ BEAT = struct.Struct(
 PERIOD = 0.006  # seconds between looks while all is well
 SUSPICION = 0.012  # seconds without a beat from which on both threads are looked at
 WAKES = 2  # of who waits for the GIL: it asks for it after the first, in vain if there is another
-SURE = 0.005  # seconds of work without letting go of a GIL that was asked for
+SURE = 0.008  # seconds of work without letting go of a GIL asked for; the kernel counts in ticks
 STARVED = 0.25  # seconds: longer than a busy machine keeps a thread from its processors
 REPEAT = 0.1  # seconds between dumps of one and the same stall
 TGKILL = {"x86_64": 234, "aarch64": 131}  # system call numbers; the os module has no tgkill
@@ -225,6 +225,8 @@ def watch(arguments: list[str]) -> None:
         if not suspicion.grows(look, silent) or silent < patience or now - asked < REPEAT:
             audience.welcome(PERIOD / 2)
             continue
+        if BEAT.unpack_from(memory)[0] != last:
+            continue  # this process had no processor meanwhile
         asked = now
         if gone(dumps) or tgkill(pid, thread, number) != 0:
             return  # it has become another program, or has no such thread any more

@@ -1,6 +1,8 @@
 """Stacks while the GIL is held: the process beside the program."""
 
 import asyncio
+import ctypes
+import errno
 import faulthandler
 import os
 import signal
@@ -222,3 +224,14 @@ def test_the_rest_of_a_dump_that_came_late_is_no_part_of_the_next():
 @pytest.mark.parametrize("text", ["", "Fatal error", "  File broken", "<timeout>"])
 def test_other_text_holds_no_frames(text):
     assert frames_of(text) == []
+
+
+def test_a_call_that_the_signal_came_into_fails_as_it_would_have():
+    witness = Witness()
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+        ctypes.set_errno(errno.ENOENT)
+        libc["raise"](witness.signal)
+        assert ctypes.get_errno() == errno.ENOENT
+    finally:
+        witness.close()

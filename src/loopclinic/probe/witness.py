@@ -55,9 +55,11 @@ class Witness:
         with contextlib.suppress(OSError):  # this user has no more memory for pipes
             fcntl.fcntl(reports, fcntl.F_SETPIPE_SZ, 1 << 20)
         os.set_blocking(self._dumps, False)  # a full pipe must not stop the program in its handler
-        faulthandler.register(self.signal, file=self._dumps, all_threads=False, chain=False)
+        # Before ours there shall be one that does nothing, and ours shall chain to it: faulthandler
+        # puts errno back only then, and a call that the signal came into fails as it would have.
+        _dispose(self.signal, signal.SIG_IGN)
+        faulthandler.register(self.signal, file=self._dumps, all_threads=False, chain=True)
         _taken.add(self.signal)
-        # At its end the interpreter drops the handler, and the signal's default is to kill.
         atexit.register(self.close)
         passed = (beat, dumps, reports)
         program = [sys.executable, "-I", "-S", str(Path(sidecar.__file__))]
@@ -127,10 +129,18 @@ class Witness:
             # signal is lost to us for good, for faulthandler goes on believing that it has it.
             if not self.overruled:
                 faulthandler.unregister(self.signal)
+                _dispose(self.signal, signal.SIG_DFL)
                 _taken.discard(self.signal)
             os.close(self._dumps)
             os.close(self._reports)
             self._memory.close()
+
+
+def _dispose(number: int, handler: signal.Handlers) -> None:
+    """Set what a signal does from any thread; Python lets only the main one."""
+    import ctypes  # noqa: PLC0415 - a program without a witness needs none
+
+    ctypes.CDLL(None).signal(number, ctypes.c_void_p(int(handler)))
 
 
 def _free_signal() -> int:

@@ -190,6 +190,8 @@ def _text(one: Lesson, file: Path) -> str:
             )
         return read_settled(file).decode("utf-8", "replace")
     entry = file / _entry(one, file)
+    if not entry.exists() and not labs.shipped_path(one).is_dir():
+        entry = file  # where a file is meant, a folder without `__init__.py` is no package
     for path in (entry, *python_files(file)):
         try:
             read_settled(path, may_be_empty=path != entry)

@@ -98,7 +98,7 @@ async def test_how_late_a_timer_is_in_a_burst_of_several_iterations():
         await asyncio.sleep(0.05)
         beating.cancel()
     report = probe.report()
-    assert late > 1.5 * report.lag.max, "it waited for more than one iteration"
+    assert report.heartbeat > report.lag.max
     assert late / 1.1 < report.heartbeat < 2 * late
 
 

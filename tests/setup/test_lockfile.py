@@ -57,7 +57,7 @@ def test_the_lock_answers_to_pyproject(part):
 def test_learners_do_not_get_what_only_tests_need():
     kit = {canonicalize_name(Requirement(line).name) for line in EXTRAS["kit"]}
     only_tests = {canonicalize_name(Requirement(line).name) for line in EXTRAS["test"]} - kit
-    assert {"playwright", "mypy", "pytest"} <= only_tests
+    assert {"playwright", "mypy", "pytest-xdist"} <= only_tests
     assert not (only_tests - {"loopclinic", *JUPYTERS}) & set(pins("kit"))
 
 

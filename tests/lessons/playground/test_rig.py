@@ -15,6 +15,11 @@ from loopclinic.servers import ServerError
 CALM = Settings(rate=30, service=0.01)
 
 
+def coded(seen, code):
+    """The stalls of that code: a busy machine has others, too."""
+    return [stall for stall in seen.stalls if code in (stall["code"] or "")]
+
+
 @pytest.mark.slow
 def test_theory_and_measurement_agree_by_counts_of_one_run(watched):
     """Bounds: the share that waits within 0.2 of Erlang's, Little's law within a tenth."""
@@ -46,9 +51,8 @@ def test_a_limit_comes_into_force_while_it_runs(watched):
 def test_a_blocked_loop_names_its_line_and_a_thread_cures_it(watched):
     blocking = CALM.but(share=0.1, block=0.12)
     watched.turn(blocking)
-    stall = watched.until(lambda seen: seen.stalls)[0]
+    stall = watched.until(lambda seen: coded(seen, "time.sleep(seconds)"))[0]
     assert stall["where"].startswith("blocks.py:")
-    assert stall["code"] == "time.sleep(seconds)"
     assert stall["conflict"] == "blocking-sleep"
     before = watched.look(2.0)
     watched.turn(blocking.but(remedy="thread"))
@@ -69,8 +73,8 @@ def test_each_remedy_keeps_computing_from_the_loop_for_no_more_than_a_slice(watc
 
 def test_a_call_that_keeps_the_gil_is_told_of_by_its_line(watched):
     watched.turn(CALM.but(rate=20, share=0.1, how="gil", block=0.3))
-    stall = watched.until(lambda seen: seen.stalls)[0]
-    assert stall["code"] == "return sum(range(rounds))"
+    stall = watched.until(lambda seen: coded(seen, "return sum(range(rounds))"))[0]
+    assert stall["where"].startswith("blocks.py:")
     watched.turn(CALM)
 
 
@@ -80,7 +84,7 @@ def test_retries_are_counted_apart_from_requests(watched):
     seen = watched.look(2.0)
     assert seen.moment.attempts == pytest.approx(3 * seen.moment.failed, rel=0.3)
     assert seen.moment.answered == 0
-    assert list(seen.moment.reasons) == ["timeout"]
+    assert max(seen.moment.reasons, key=seen.moment.reasons.__getitem__) == "timeout"
     watched.turn(CALM)
     watched.until(lambda seen: seen.moment.count and not seen.moment.reasons)
 
@@ -90,16 +94,17 @@ def test_a_synchronous_query_is_a_stall_of_its_own_kind(watched):
         watched.turn(CALM.but(share=0.1, how="query", block=0.1), seconds=40)
     except ServerError as error:
         pytest.skip(str(error))
-    stalls = watched.until(lambda seen: [one for one in seen.stalls if one["conflict"]])
-    assert stalls[0]["conflict"] == "blocking-db"
-    assert "pg_sleep" in stalls[0]["code"]
-    watched.turn(CALM.but(share=0.1, how="query", block=0.1, remedy="native"))
-    seen = watched.look(1.5)
-    assert seen.last["on_loop"] == seen.first["on_loop"]
-    assert not seen.moment.reasons
-    watched.turn(CALM)
-    database, watched.rig._database = watched.rig._database, None
-    database.close()
+    try:
+        stalls = watched.until(lambda seen: coded(seen, "pg_sleep"))
+        assert stalls[0]["conflict"] == "blocking-db"
+        watched.turn(CALM.but(share=0.1, how="query", block=0.1, remedy="native"))
+        seen = watched.look(1.5)
+        assert seen.last["on_loop"] == seen.first["on_loop"]
+        assert not seen.moment.reasons
+    finally:
+        watched.turn(CALM)
+        database, watched.rig._database = watched.rig._database, None
+        database.close()
 
 
 def test_without_postgresql_it_says_so_and_goes_on(watched, monkeypatch):

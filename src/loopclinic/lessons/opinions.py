@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import shutil
 import sys
 import sysconfig
@@ -15,7 +16,17 @@ from typing import NamedTuple
 from loopclinic.lessons.drawing import Drawing
 from loopclinic.lessons.lesson import Lesson
 
-__all__ = ["Opinion", "Remark", "lint", "lint_shipped", "load_shipped", "said", "suspect", "table"]
+__all__ = [
+    "Opinion",
+    "Remark",
+    "lint",
+    "lint_shipped",
+    "load_shipped",
+    "said",
+    "slow_callback",
+    "suspect",
+    "table",
+]
 
 _RUFF = ("check", "--isolated", "--no-cache", "--select", "ASYNC", "--output-format", "json", "-")
 _PATIENCE = 30.0
@@ -85,6 +96,15 @@ def load_shipped(lesson: Lesson) -> ModuleType:
     lab = module_from_spec(spec)
     spec.loader.exec_module(lab)
     return lab
+
+
+def slow_callback(line: str) -> str:
+    """Return debug mode's line about a slow callback, less what only says where Python lies."""
+    return re.sub(
+        r"<Task \w+ name='([^']+)' coro=<([\w.]+\(\)).*> took",
+        r"<Task '\1' \2 …> took",
+        line.removeprefix("asyncio: "),
+    )
 
 
 async def suspect(module: str, *arguments: str, heard: bytes | None = None) -> tuple[str, str]:

@@ -11,7 +11,16 @@ from typing import Any
 
 from loopclinic.lessons.blocking_sleep import LESSON
 from loopclinic.lessons.drawing import Drawing, span
-from loopclinic.lessons.opinions import Opinion, Remark, lint, lint_shipped, said, suspect, table
+from loopclinic.lessons.opinions import (
+    Opinion,
+    Remark,
+    lint,
+    lint_shipped,
+    said,
+    slow_callback,
+    suspect,
+    table,
+)
 from loopclinic.probe import Stall
 
 __all__ = ["diagnose"]
@@ -73,7 +82,7 @@ async def _suspect() -> list[Opinion]:
         Opinion(
             "debug mode",
             "python -X dev",
-            _shortened(slow),
+            slow_callback(slow),
             "the task, and how long",
             "the line; it speaks afterwards",
         ),
@@ -104,14 +113,3 @@ def _lines(remarks: list[Remark] | None, *, above: int = 0) -> str:
     if not any(one.code == "ASYNC251" for one in remarks):
         lines.append("and nothing about a sleep")
     return said(lines)
-
-
-def _shortened(message: str) -> str:
-    """Leave out of debug mode's sentence what only says where Python itself lies."""
-    message = re.sub(r"^asyncio: ", "", message)
-    message = re.sub(r" (?:created|defined) at [^>]*?(?=[>\s]\S*(?: took|$)|> took)", "", message)
-    return re.sub(
-        r"<Task (?:finished|pending) name='([^']+)' coro=<(\w+\(\))[^>]*>.*?> took",
-        r"<Task '\1' \2 …> took",
-        message,
-    )

@@ -8,7 +8,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from loopclinic.lessons.drawing import Drawing, span
-from loopclinic.lessons.opinions import Opinion, lint_shipped, said, suspect, table
+from loopclinic.lessons.opinions import Opinion, lint_shipped, said, slow_callback, suspect, table
 from loopclinic.lessons.sync_database import LESSON
 from loopclinic.lessons.sync_database.hangs import Hang
 from loopclinic.lessons.sync_database.observer import Observer
@@ -96,7 +96,7 @@ async def _suspect(dsn: str) -> list[Opinion]:
         Opinion(
             "debug mode",
             "python -X dev",
-            slow[-1].removeprefix("asyncio: ") if slow else "nothing",
+            slow_callback(slow[-1]) if slow else "nothing",
             "-",
             "a callback that never ends: it speaks afterwards",
         ),

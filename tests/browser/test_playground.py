@@ -148,6 +148,7 @@ def test_every_control_is_followed_and_nothing_is_left_behind(lab, browser):
     wait(lambda: not family() - before, 20, "left behind by the kernel")
 
 
+@pytest.mark.prove
 def test_every_story_is_told(lab, browser):
     with new_page(browser, dark=True, height=1300) as page:
         notebook, at = opened(lab, page, SHORT)

@@ -1,6 +1,7 @@
 """Every notebook in a real kernel: in order, all at once, twice, interrupted, restarted.
 
-What is tagged `measures` is made shorter; `make prove ARGS="-k full_length"` runs it at full length.
+What is tagged `measures` is made shorter; `make prove ARGS="-k full_length"` leaves it as long as
+it is, and holds a notebook to its seconds.
 """
 
 import os
@@ -54,15 +55,6 @@ def failures(replies, cells) -> list[str]:
     ]
 
 
-def in_order(notebook_run, session) -> float:
-    """Run it as a reader does, cell after cell; return the seconds it took."""
-    began = time.monotonic()
-    with session.lent(notebook_run) as client:
-        for index, cell in enumerate(notebook_run.cells):
-            client.execute_cell(cell, index)
-        return time.monotonic() - began
-
-
 def complaints(notebook_run) -> list[str]:
     return [
         f"{cell.id}: {output.get('text') or output.get('evalue')}"
@@ -72,16 +64,14 @@ def complaints(notebook_run) -> list[str]:
     ]
 
 
-def test_in_order(notebook, session):
-    notebook_run = notebook.quick()
-    in_order(notebook_run, session)
-    assert complaints(notebook_run) == []
-
-
 @pytest.mark.prove
 def test_in_order_at_full_length(notebook, session):
     notebook_run = notebook.read()
-    seconds = in_order(notebook_run, session)
+    began = time.monotonic()
+    with session.lent(notebook_run) as client:
+        for index, cell in enumerate(notebook_run.cells):
+            client.execute_cell(cell, index)
+        seconds = time.monotonic() - began
     print(f"{notebook}: {seconds:.1f} s")
     assert complaints(notebook_run) == []
     if idle_enough():
@@ -96,15 +86,16 @@ def up_to_the_block(cells):
     return cells[: blocks[0] + 1]
 
 
-def test_all_at_once_in_the_same_kernel(notebook, session):
+def test_all_at_once(notebook, session):
     """As "Run All Cells" does: every request is on its way before the first reply."""
     cells = code(notebook.quick())
     requests = [session.send(cell.source) for cell in cells]
-    assert failures([session.reply(request, 90) for request in requests], cells) == []
+    replies = [session.reply(request, 90) for request in requests]
+    assert failures(replies, cells) == []
 
 
-def test_restarted_and_interrupted_while_it_blocks(notebook, session):
-    session.restart()
+def test_again_and_interrupted_while_it_blocks(notebook, session):
+    """In the same kernel, which holds what the first run made."""
     *before, blocks = up_to_the_block(code(notebook.quick()))
     assert failures([session.run(cell.source) for cell in before], before) == []
     request = session.send(blocks.source)
@@ -115,6 +106,12 @@ def test_restarted_and_interrupted_while_it_blocks(notebook, session):
     reply = session.reply(request, 20)
     assert reply["status"] == "ok" or reply["ename"] in INTERRUPTED
     assert failures([session.run(blocks.source)], [blocks]) == []  # as a learner does next
+
+
+def test_restarted(notebook, session):
+    session.restart()
+    *before, _ = up_to_the_block(code(notebook.quick()))
+    assert failures([session.run(cell.source) for cell in before], before) == []
 
 
 def test_nothing_is_left_behind(notebook, session):

@@ -105,7 +105,10 @@ def test_again_and_interrupted_while_it_blocks(notebook, session):
     # its end: so either it ends by error, or it comes to its end.
     reply = session.reply(request, 20)
     assert reply["status"] == "ok" or reply["ename"] in INTERRUPTED
-    assert failures([session.run(blocks.source)], [blocks]) == []  # as a learner does next
+    again = session.run(blocks.source)  # as a learner does next
+    if again["status"] == "aborted":  # the kernel was still dropping what it thought was queued
+        again = session.run(blocks.source)
+    assert failures([again], [blocks]) == []
 
 
 def test_restarted(notebook, session):

@@ -13,7 +13,7 @@ from tests.setup.conftest import ROOT
 LOCK = ROOT / "requirements.lock"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 EXTRAS = PROJECT["project"]["optional-dependencies"]
-JUPYTERS = {"prometheus-client", "pyyaml"}  # it wants them, for reasons of its own
+JUPYTERS = {"jsonschema", "prometheus-client", "pyyaml"}  # it wants them, for reasons of its own
 
 
 def pins(part):

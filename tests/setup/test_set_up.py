@@ -228,7 +228,7 @@ def test_a_second_clone_needs_no_network(clone):
         [python, "-m", "pip", "list", "--format=freeze"], capture_output=True, text=True, check=True
     ).stdout.lower()
     assert "jupyterlab==" in names
-    for test_only in ("playwright", "mypy", "pytest"):
+    for test_only in ("playwright", "mypy", "pytest-xdist"):
         assert f"{test_only}==" not in names
     moved = clone.with_name("moved")
     clone.rename(moved)

@@ -4,12 +4,14 @@ import asyncio
 import subprocess
 import sys
 import threading
+from typing import NamedTuple
 
 import aiohttp
 import uvicorn
 from aiohttp import web
 
 from loopclinic.probe import Probe
+from loopclinic.probe.census import Census
 
 
 async def test_the_default_executor_is_counted():
@@ -43,8 +45,11 @@ async def test_requests_in_work_are_counted_where_aiohttp_serves_them():
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     url = f"http://127.0.0.1:{runner.addresses[0][1]}/"
     with Probe() as probe:
-        await held(url, release, probe)
+        seen = await held(url, release, probe)
     await runner.cleanup()
+    assert seen.statuses == [200] * 7
+    assert (seen.before.requests, seen.after.requests) == (7, 0)
+    assert seen.before.tasks > 14
 
 
 async def test_requests_in_work_are_counted_where_uvicorn_serves_them():
@@ -61,13 +66,22 @@ async def test_requests_in_work_are_counted_where_uvicorn_serves_them():
         await asyncio.sleep(0.01)
     port = server.servers[0].sockets[0].getsockname()[1]
     with Probe() as probe:
-        await held(f"http://127.0.0.1:{port}/", release, probe)
+        seen = await held(f"http://127.0.0.1:{port}/", release, probe)
     server.should_exit = True
     await serving
+    assert seen.statuses == [200] * 7
+    assert (seen.before.requests, seen.after.requests) == (7, 0)
+    assert seen.before.tasks > 14
 
 
-async def held(url, release, probe):
-    """Send seven requests that wait, and count them before and after."""
+class Seen(NamedTuple):
+    before: Census
+    after: Census
+    statuses: list[int]
+
+
+async def held(url, release, probe) -> Seen:
+    """Send seven requests that wait until `release`; return the census before and after it."""
 
     async def ask(session):
         async with session.get(url) as response:
@@ -79,11 +93,10 @@ async def held(url, release, probe):
             if probe.census().requests == 7:
                 break
             await asyncio.sleep(0.01)
-        assert probe.census().requests == 7
-        assert probe.census().tasks > 14
+        before = probe.census()
         release.set()
-        assert await asyncio.gather(*asked) == [200] * 7
-        assert probe.census().requests == 0
+        statuses = await asyncio.gather(*asked)
+        return Seen(before, probe.census(), statuses)
 
 
 def test_where_nothing_is_known_to_serve_requests_their_number_is_unknown():

@@ -10,6 +10,7 @@ import sysconfig
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
@@ -22,10 +23,12 @@ __all__ = [
     "lint",
     "lint_shipped",
     "load_shipped",
+    "ruff_path",
     "said",
     "slow_callback",
     "suspect",
     "table",
+    "told",
 ]
 
 _RUFF = ("check", "--isolated", "--no-cache", "--select", "ASYNC", "--output-format", "json", "-")
@@ -55,10 +58,10 @@ class Remark(NamedTuple):
 
 async def lint(source: str) -> list[Remark] | None:
     """Return what ruff's ASYNC rules find in a piece of source, or None where ruff is not installed."""
-    ruff = await asyncio.to_thread(_ruff)
+    ruff = await asyncio.to_thread(ruff_path)
     if ruff is None:
         return None
-    _, out, _ = await _told((ruff, *_RUFF), source.encode())
+    _, out, _ = await told((ruff, *_RUFF), source.encode())
     return [
         Remark(one["location"]["row"], one["code"], one["message"])
         for one in json.loads(out or b"[]")
@@ -75,7 +78,8 @@ def _shipped(lesson: Lesson) -> str:
     return lesson.shipped.read_text(encoding="utf-8")
 
 
-def _ruff() -> str | None:
+def ruff_path() -> str | None:
+    """Return where ruff is: beside this Python, else on PATH; None where it is not installed."""
     beside = shutil.which("ruff", path=sysconfig.get_path("scripts"))
     return beside or shutil.which("ruff")
 
@@ -114,24 +118,34 @@ async def suspect(module: str, *arguments: str, heard: bytes | None = None) -> t
         RuntimeError: it failed.
     """
     command = (sys.executable, "-X", "dev", "-m", module, *arguments)
-    status, out, err = await _told(command, heard, {**os.environ, "PYTHONWARNINGS": "ignore"})
+    status, out, err = await told(command, heard, {**os.environ, "PYTHONWARNINGS": "ignore"})
     if status:
         raise RuntimeError(f"{module} ended with status {status}: {err.decode()[-500:]}")
     return out.decode(), err.decode()
 
 
-async def _told(
-    command: Sequence[str], heard: bytes | None, environ: Mapping[str, str] | None = None
+async def told(
+    command: Sequence[str],
+    heard: bytes | None = None,
+    environ: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    patience: float = _PATIENCE,
 ) -> tuple[int | None, bytes, bytes]:
+    """Run a program to its end, for `patience` seconds at most; return status, output and errors.
+
+    Raises:
+        TimeoutError: it was not over then, and was killed.
+    """
     process = await asyncio.create_subprocess_exec(
         *command,
         stdin=asyncio.subprocess.DEVNULL if heard is None else asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env=environ,
+        cwd=cwd,
     )
     try:
-        out, err = await asyncio.wait_for(process.communicate(heard), _PATIENCE)
+        out, err = await asyncio.wait_for(process.communicate(heard), patience)
     finally:
         if process.returncode is None:
             process.kill()

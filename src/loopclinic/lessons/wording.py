@@ -1,9 +1,9 @@
-"""Numbers and places, as a reason says them."""
+"""Numbers, places and how calls ended, as a reason says them."""
 
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["at", "count", "span"]
+__all__ = ["at", "count", "ended", "span"]
 
 
 def at(place: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -21,3 +21,16 @@ def span(seconds: float) -> str:
 def count(number: int, one: str, many: str | None = None) -> str:
     """Return `1 session`, `2,000 sessions`."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def ended(ending: Mapping[str, Any]) -> str:
+    """Return how a call ended, as the rest of a sentence whose subject it is."""
+    match ending["how"]:
+        case "returned":
+            return f"returned {ending['value']}"
+        case "raised":
+            return f"raised {ending['message']}"
+        case "cancelled":
+            return "raised CancelledError"
+        case _:
+            return f"was not over after {span(ending['seconds'])}"

@@ -79,7 +79,7 @@ class Counter(Offload):
                 left := await self.outside(self.books.sessions, name)
             ) and _perf_counter() < ends:
                 await _sleep(0.02)
-            found["left"] = left
+            found["left"] = len(left)
             if left:
                 await self.outside(self.books.end, name)
             self.stage.fact(name, found)
@@ -122,7 +122,8 @@ class Counter(Offload):
         """Wait until so many sessions want what is held, for `patience` seconds at most."""
         ends = _perf_counter() + patience
         while _perf_counter() < ends:
-            if await self.outside(self.books.waiting, name) >= many:
+            sessions = await self.outside(self.books.sessions, name)
+            if sum(one.waits_for_lock for one in sessions) >= many:
                 break
             await _sleep(0.01)
 
@@ -131,7 +132,7 @@ class Counter(Offload):
         place = next((found for call in calls if (found := call.place)), None)
         endings = await Call.end(calls, CANCEL, self.refusal)
         seconds, left = await self.outside(self.books.forgotten, name, CANCEL)
-        return {"endings": endings, "forgotten": seconds, "open": left, "place": place}
+        return {"endings": endings, "forgotten": seconds, "open": len(left), "place": place}
 
 
 def told(stall: Stall) -> dict[str, Any] | None:

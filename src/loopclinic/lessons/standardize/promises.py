@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from loopclinic.lessons.leftovers import leftovers
 from loopclinic.lessons.standardize import LESSON
-from loopclinic.lessons.standardize.wording import ended
-from loopclinic.lessons.wording import at, count, span
+from loopclinic.lessons.wording import at, count, ended, span
 from loopclinic.verdict import Reason
 
 __all__ = ["cancels", "closings", "results"]
@@ -194,14 +194,4 @@ def closings(facts: Facts, steps: Iterable[str]) -> Iterator[Reason]:
                 next_step="Close the pool in open_billing, and await that.",
             )
             return
-    tasks = facts.get("leftovers", {}).get("tasks", ())
-    if tasks:
-        first = tasks[0]
-        yield Reason(
-            f"{count(len(tasks), 'task')} still ran when all was closed ({first['coroutine']}).",
-            conflict="dropped-task",
-            measured=count(len(tasks), "task"),
-            budget="0 tasks",
-            **({"file": first["file"], "line": first["line"]} if first.get("file") else {}),
-            next_step="Await every task that you start, or cancel it and await that.",
-        )
+    yield from leftovers(facts)

@@ -3,8 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from loopclinic.lessons.standardize.wording import ended
-from loopclinic.lessons.wording import at, count
+from loopclinic.lessons.wording import at, count, ended
 from loopclinic.verdict import Reason
 
 __all__ = ["refusals"]

@@ -41,7 +41,7 @@ class Refusals:
         (self.found["endings"][name],) = await Call.over([call], counter.refusal)
         _, left = await counter.outside(counter.books.forgotten, "refused", CANCEL)
         if left:
-            self.found["open"][name] = left
+            self.found["open"][name] = len(left)
             # What is left open would be in the way of the next.
             await counter.outside(counter.books.end, "refused")
 

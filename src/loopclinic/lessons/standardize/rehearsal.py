@@ -13,6 +13,7 @@ import asyncpg  # noqa: F401
 import psycopg_pool  # noqa: F401
 
 from loopclinic.lessons.lesson import Stage
+from loopclinic.lessons.offload import slowest_thread
 from loopclinic.lessons.slow_line import SlowLine
 from loopclinic.lessons.standardize import CERTAIN, LESSON
 from loopclinic.lessons.standardize.books import Books, lay_out
@@ -24,7 +25,7 @@ from loopclinic.probe import Probe
 
 __all__ = ["rehearse"]
 
-_sleep, _wait, _to_thread = asyncio.sleep, asyncio.wait, asyncio.to_thread
+_sleep, _wait = asyncio.sleep, asyncio.wait
 _perf_counter = time.perf_counter
 
 _SMALL_MACHINE = 6
@@ -170,12 +171,13 @@ class _Rehearsal(Counter):
         while len(self.till.asked) < len(calls) and _perf_counter() < ends:
             await _sleep(0.01)
         found["asking"] = len(self.till.asked)
-        found["holding"] = await self.outside(self.books.in_transaction, "crowd")
+        sessions = await self.outside(self.books.sessions, "crowd")
+        found["holding"] = sum(one.in_transaction for one in sessions)
         found["waits_at"] = next((place for call in calls if (place := call.place)), None)
         if found["asking"] == len(calls):
             async with self.at_work(self.books.held("payment")):
                 self.till.gate.set()
-                found["thread"] = await self._slowest_thread(_HELD)
+                found["thread"] = await slowest_thread(_HELD)
                 found["booking_at"] = next((place for call in calls if (place := call.place)), None)
         self.till.gate.set()
         await _wait([call.task for call in calls], timeout=2.0)
@@ -184,21 +186,6 @@ class _Rehearsal(Counter):
         found["unpaid"] = sum(
             one is None or one["status"] != "paid" or one["paid"] != one["total"] for one in entries
         )
-
-    async def _slowest_thread(self, seconds: float) -> float:
-        """Return how long `asyncio.to_thread` had to wait for a thread, at worst, in that time."""
-        ends, worst = _perf_counter() + seconds, 0.0
-        while _perf_counter() < ends:
-            began = _perf_counter()
-            # Waited for from afar: were it cancelled, it would not count as waiting any more.
-            asked = asyncio.ensure_future(_to_thread(_perf_counter))
-            await _wait([asked], timeout=max(0.0, ends - _perf_counter()))
-            worst = max(worst, _perf_counter() - began)
-            if not asked.done():
-                asked.cancel()
-                break
-            await _sleep(0.03)
-        return worst
 
     async def race(self) -> None:
         """Two payments of all that is open, at the same moment."""

@@ -4,9 +4,7 @@ import asyncio
 import json
 import os
 import re
-import shutil
 import sys
-import sysconfig
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from loopclinic.lessons.drawing import Drawing
+from loopclinic.lessons.opinions import ruff_path, told
 from loopclinic.lessons.standardize.books import sample
 from loopclinic.lessons.wording import count
 
@@ -158,7 +157,7 @@ async def survey(folder: Path | None = None) -> Survey:
 
 async def gate(folder: Path) -> Drawing:
     """Run both gates on a package, as a pipeline would, and quote how each ends."""
-    ruff = await asyncio.to_thread(_ruff)
+    ruff = await asyncio.to_thread(ruff_path)
     options = ("check", "--isolated", "--no-cache", "--output-format", "concise", "--quiet")
     scan = (sys.executable, "-m", "loopclinic", "scan", "--no-cache", "--fail-on", "any")
     commands: dict[str, tuple[str, ...]] = {"loopclinic scan --fail-on any": scan}
@@ -230,7 +229,7 @@ def _calls_at(folder: Path, places: Sequence[tuple[str, int]]) -> int:
 
 
 async def _linted(folder: Path) -> list[dict[str, Any]] | None:
-    ruff = await asyncio.to_thread(_ruff)
+    ruff = await asyncio.to_thread(ruff_path)
     if ruff is None:
         return None
     options = ("check", "--isolated", "--no-cache", "--output-format", "json", "--select", RULES)
@@ -253,25 +252,8 @@ async def _scanned(folder: Path) -> dict[str, Any]:
     return found
 
 
-async def _told(*command: str, cwd: Path | None = None) -> tuple[int, str]:
-    environ = {name: value for name, value in os.environ.items() if name != "FORCE_COLOR"}
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        cwd=cwd,
-        env={**environ, "NO_COLOR": "1", "TERM": "dumb"},
-    )
-    try:
-        out, _ = await asyncio.wait_for(process.communicate(), _PATIENCE)
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    return process.returncode or 0, out.decode("utf-8", "replace")
-
-
-def _ruff() -> str | None:
-    beside = shutil.which("ruff", path=sysconfig.get_path("scripts"))
-    return beside or shutil.which("ruff")
+async def _told(*command: str, cwd: Path | None = None) -> tuple[int | None, str]:
+    plain = {name: value for name, value in os.environ.items() if name != "FORCE_COLOR"}
+    plain |= {"NO_COLOR": "1", "TERM": "dumb"}
+    status, out, _ = await told(command, environ=plain, cwd=cwd, patience=_PATIENCE)
+    return status, out.decode("utf-8", "replace")

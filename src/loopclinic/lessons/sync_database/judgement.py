@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from loopclinic.lessons.leftovers import leftovers
 from loopclinic.lessons.lesson import Trial
 from loopclinic.lessons.ranking import ranked
 from loopclinic.lessons.sync_database import LESSON
-from loopclinic.lessons.sync_database.promises import endings, leftovers, openings, results
+from loopclinic.lessons.sync_database.promises import endings, openings, results
 from loopclinic.lessons.sync_database.wording import code_of, meanwhile
 from loopclinic.lessons.wording import at, count, span
 from loopclinic.verdict import Reason

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from loopclinic.lessons.sync_database import LESSON
-from loopclinic.lessons.sync_database.wording import code_of, ended, meanwhile
-from loopclinic.lessons.wording import at, count, span
+from loopclinic.lessons.sync_database.wording import code_of, meanwhile
+from loopclinic.lessons.wording import at, count, ended, span
 from loopclinic.verdict import Reason
 
-__all__ = ["endings", "leftovers", "openings", "results"]
+__all__ = ["endings", "openings", "results"]
 
 Facts = Mapping[str, Any]
 
@@ -220,18 +220,3 @@ def _closing(facts: Facts, steps: Iterable[str]) -> Iterator[Reason]:
                 next_step="Close the pool in __aexit__, and await that.",
             )
             return
-
-
-def leftovers(facts: Facts) -> Iterator[Reason]:
-    """Judge tasks that still run at the very end; at most one reason."""
-    tasks = facts.get("leftovers", {}).get("tasks", ())
-    if tasks:
-        first = tasks[0]
-        yield Reason(
-            f"{count(len(tasks), 'task')} still ran when all was closed ({first['coroutine']}).",
-            conflict="dropped-task",
-            measured=count(len(tasks), "task"),
-            budget="0 tasks",
-            **({"file": first["file"], "line": first["line"]} if first.get("file") else {}),
-            next_step="Await every task that you start, or cancel it and await that.",
-        )

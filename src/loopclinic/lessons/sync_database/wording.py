@@ -1,29 +1,16 @@
-"""Code, endings and PostgreSQL's sessions, as a reason says them."""
+"""Code and PostgreSQL's sessions, as a reason says them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from loopclinic.lessons.wording import count, span
+from loopclinic.lessons.wording import count
 
-__all__ = ["code_of", "ended", "meanwhile"]
+__all__ = ["code_of", "meanwhile"]
 
 
 def code_of(place: Mapping[str, Any] | None) -> str:
     """Return the line of code at a place, quoted, or words for one that is unknown."""
     return f"`{place['code']}`" if place and place["code"] else "something"
-
-
-def ended(ending: Mapping[str, Any]) -> str:
-    """Return how a call ended, as the rest of a sentence whose subject it is."""
-    match ending["how"]:
-        case "returned":
-            return f"returned {ending['value']}"
-        case "raised":
-            return f"raised {ending['message']}"
-        case "cancelled":
-            return "raised CancelledError"
-        case _:
-            return f"was not over after {span(ending['seconds'])}"
 
 
 def meanwhile(sessions: Sequence[Mapping[str, Any]]) -> str:

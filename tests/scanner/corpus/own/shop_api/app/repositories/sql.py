@@ -4,7 +4,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ..models import Order
-from .base import OrderRepository
+from .interfaces import OrderRepository
 
 
 class SqlOrderRepository(OrderRepository):

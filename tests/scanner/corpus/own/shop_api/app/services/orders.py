@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.db import SessionLocal, get_db, unit_of_work
 from app.models import Order
-from app.repositories.base import OrderRepository
+from app.repositories.interfaces import OrderRepository
 from app.repositories.sql import SqlOrderRepository
 
 Db = Annotated[Session, Depends(get_db)]

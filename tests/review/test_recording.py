@@ -12,6 +12,7 @@ from loopclinic.review.drawing import lag_strip
 from loopclinic.review.program import Ending, Target
 from loopclinic.review.recording import Recording, Series
 from loopclinic.review.review import Review
+from loopclinic.review.wording import diagnosis
 from tests.review.outline import Outline
 
 CODE = 'time.sleep(1) if a < b & c else "<script>"'
@@ -81,6 +82,18 @@ def test_stalls_are_gathered_by_line_the_costliest_first(review):
     assert [(place.worst["line"], len(place.stalls)) for place in review.places] == [(7, 2), (9, 1)]
     assert review.places[0].seconds == pytest.approx(0.8)
     assert "3 stalls over 50.0 ms, 1.40 s in all; /srv/app.py:7 took 800 ms" in review.headline
+
+
+def test_a_place_looks_like_what_most_of_its_time_looks_like(recording):
+    begin(recording)
+    starved = {"conflict": None, "diagnosis": "Another thread kept the GIL."}
+    for one in (stall(1.0, 0.6, **starved), stall(2.0, 0.5), stall(3.0, 0.4)):
+        recording.hear({"kind": "stall", "id": 1, "stall": one})
+    (place,) = review_of(recording).places
+    assert place.worst["seconds"] == pytest.approx(0.6)
+    assert place.conflict == "blocking-sleep"
+    assert place.telling["seconds"] == pytest.approx(0.5)
+    assert "Another thread" not in diagnosis(place)
 
 
 def test_the_text_names_line_conflict_and_lesson(review):

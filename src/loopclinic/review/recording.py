@@ -124,9 +124,23 @@ class Place:
         return self.worst["code"] or ""
 
     @property
+    def telling(self) -> Mapping[str, Any]:
+        """The longest of those stalls that look like what most of its time looks like.
+
+        One stall of many may have had a reason of its own: a busy machine, a collection.
+        """
+        shares: dict[str | None, float] = {}
+        for stall in self.stalls:
+            name = stall["conflict"]
+            shares[name] = shares.get(name, 0.0) + float(stall["seconds"])
+        chief = max(shares, key=shares.__getitem__)
+        alike = [stall for stall in self.stalls if stall["conflict"] == chief]
+        return max(alike, key=lambda stall: float(stall["seconds"]))
+
+    @property
     def conflict(self) -> str | None:
-        """What its worst stall looks like, by name."""
-        return None if (name := self.worst["conflict"]) is None else str(name)
+        """What most of its time looks like, by name."""
+        return None if (name := self.telling["conflict"]) is None else str(name)
 
 
 class Recording:

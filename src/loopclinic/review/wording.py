@@ -84,8 +84,8 @@ def where(place: Place) -> str:
 
 
 def diagnosis(place: Place) -> str:
-    """Return the worst stall of a place in one sentence, or nothing where it looks like nothing known."""
-    sentence = place.worst.get("diagnosis")
+    """Return what stalls at a place are, in one sentence, or nothing where they look like nothing known."""
+    sentence = place.telling.get("diagnosis")
     if sentence:
         return str(sentence)
     conflict = place.conflict

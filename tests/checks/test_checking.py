@@ -11,6 +11,7 @@ import pytest
 from loopclinic import servers
 from loopclinic.checks import check, check_lesson, checking, progress
 from loopclinic.checks.limits import Limits
+from loopclinic.checks.shortage import Shortage
 from loopclinic.verdict import Verdict
 from tests.checks.conftest import SOLVED
 
@@ -140,6 +141,32 @@ class TestTheKitOrTheMachine:
     def test_a_machine_too_slow_to_begin(self, tiny, solved):
         verdict = check_lesson(tiny, file=solved, limits=Limits(start=0.0))
         self.failed(verdict, "did not get ready")
+
+
+class TestAMachineTooBusy:
+    @pytest.fixture(autouse=True)
+    def busy(self, monkeypatch):
+        monkeypatch.setattr(Shortage, "share", 0.62)
+
+    def test_what_was_seen_is_told_but_blames_nobody(self, tiny, lab):
+        verdict = check_lesson(tiny, file=lab)
+        assert verdict.status == "could-not-run"
+        machine, *seen = verdict.reasons
+        assert (machine.measured, machine.conflict) == ("62% of the time", None)
+        assert [reason.conflict for reason in seen] == ["blocking-sleep"]
+
+    def test_a_pass_is_a_pass(self, tiny, solved):
+        assert check_lesson(tiny, file=solved).passed
+
+    def test_a_hang_may_be_the_machines(self, tiny, solved):
+        solved.write_text(SOLVED.replace("asyncio.sleep(0.01)", "asyncio.sleep(60)"))
+        verdict = check_lesson(tiny, file=solved, limits=Limits(seconds=1.5))
+        assert verdict.status == "could-not-run"
+        assert "waited in vain" in verdict.reasons[1].sentence
+
+    def test_what_no_machine_can_do_is_the_files(self, tiny, solved):
+        solved.write_text("async def double(:")
+        assert check_lesson(tiny, file=solved).status == "not-yet"
 
 
 def test_services_reach_the_rehearsal(tiny, solved, monkeypatch):

@@ -9,11 +9,13 @@ right answer that its `base.txt` names.
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from loopclinic.checks.checking import check_lesson
 from loopclinic.lessons import Lesson, lessons
+from loopclinic.verdict import Verdict
 
 collect_ignore = ["fixes"]  # some hold tests, which are a lab's
 
@@ -55,6 +57,15 @@ def laid_out(fix: Path, one: Lesson, room: Path) -> Path:
     return whole
 
 
+def verdict_of(one: Lesson, file: Path, **options: Any) -> Verdict:
+    """The verdict; where the machine was too busy to tell, of up to three the last."""
+    for _ in range(3):
+        verdict = check_lesson(one, file=file, **options)
+        if "too busy" not in verdict.headline:
+            break
+    return verdict
+
+
 def cases(*, more: bool = False) -> list[Case]:
     found = []
     for one in lessons():
@@ -87,4 +98,4 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def as_shipped(request):
     """The verdict of the lab that ships with the module's LESSON."""
     one = request.module.LESSON
-    return check_lesson(one, file=one.shipped, seed=1)
+    return verdict_of(one, one.shipped, seed=1)

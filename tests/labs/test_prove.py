@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from loopclinic.checks.checking import check_lesson
+from tests.labs.conftest import verdict_of
 
 REPEATS = int(os.environ.get("LOOPCLINIC_PROVE", "20"))
 RARER = max(1, REPEATS // 4)
@@ -42,6 +42,6 @@ def test_every_verdict_holds(case, machine, tmp_path):
     repeats = RARER if case.file.parent.name == "more" else REPEATS
     file = case.laid_out(tmp_path)
     with machine():
-        verdicts = [check_lesson(case.lesson, file=file, seed=repeat) for repeat in range(repeats)]
+        verdicts = [verdict_of(case.lesson, file, seed=repeat) for repeat in range(repeats)]
     wrong = [one for one in verdicts if (one.status, one.conflict) != wanted]
     assert not wrong, f"{len(wrong)} of {repeats}:\n" + "\n".join(map(str, wrong))

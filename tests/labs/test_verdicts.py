@@ -2,12 +2,12 @@
 
 import pytest
 
-from loopclinic.checks.checking import check_lesson
+from tests.labs.conftest import verdict_of
 
 
 @pytest.mark.slow
 def test_verdict(case, tmp_path):
-    verdict = check_lesson(case.lesson, file=case.laid_out(tmp_path))
+    verdict = verdict_of(case.lesson, case.laid_out(tmp_path))
     assert verdict.status == ("passed" if case.passes else "not-yet"), str(verdict)
     assert verdict.conflict == case.conflict, str(verdict)
     assert verdict.seconds < 30, str(verdict)

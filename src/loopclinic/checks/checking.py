@@ -27,6 +27,8 @@ LONGEST = 30.0
 _AROUND = 3.0
 """Of these, what starting, ending and judging a trial may take; a busy machine may start it later."""
 
+_BUSY = "The machine was too busy to tell."
+
 RIGHTS = (
     "Checks run your lab file as an ordinary process of yours on this machine, with all the rights "
     "that you have. Check only files that you would run yourself. (Said once.)"
@@ -152,8 +154,11 @@ def check_lesson(
     if failed is not None:
         return verdict("could-not-run", failed, headline="This says nothing about your file.")
     reason_or_none = ends.reason_of_end(outcome, file, text, limits)
+    doubt = ends.doubt(outcome)
     vitals = facts.get("vitals")
     if reason_or_none is not None:
+        if doubt is not None and outcome.cause == "deadline":
+            return verdict("could-not-run", doubt, reason_or_none, headline=_BUSY, vitals=vitals)
         return verdict(
             "not-yet", reason_or_none, headline="The check did not get to its end.", vitals=vitals
         )
@@ -173,6 +178,8 @@ def check_lesson(
             next_step="Report this with the seed above.",
         )
         return verdict("could-not-run", reason, headline="This says nothing about your file.")
+    if reasons and doubt is not None:
+        return verdict("could-not-run", doubt, *reasons, headline=_BUSY, vitals=vitals)
     if reasons:
         headline = f"{len(reasons)} thing{'s' if len(reasons) > 1 else ''} to mend."
         return verdict("not-yet", *reasons, headline=headline, vitals=vitals)

@@ -10,7 +10,10 @@ from loopclinic.checks.limits import Limits
 from loopclinic.checks.supervisor import Outcome
 from loopclinic.verdict import Reason
 
-__all__ = ["could_not_run", "line_of", "reason_of_end"]
+__all__ = ["could_not_run", "doubt", "line_of", "reason_of_end"]
+
+_SHORT = 0.3
+"""Share of the trial's time that others took, from which on what was measured may be their doing."""
 
 
 def could_not_run(outcome: Outcome, limits: Limits) -> Reason | None:
@@ -39,6 +42,19 @@ def could_not_run(outcome: Outcome, limits: Limits) -> Reason | None:
     ):
         return _kit_failed(f"{end['type']}: {end['message']}", end["trace"])
     return None
+
+
+def doubt(outcome: Outcome) -> Reason | None:
+    """Return why times and deadlines of this trial tell little of the lab, or None if they do."""
+    if outcome.shortage <= _SHORT:
+        return None
+    return Reason(
+        "Other programs had the processor for much of the time that the lab wanted it, and what "
+        "was seen may be their doing.",
+        measured=f"{outcome.shortage:.0%} of the time",
+        budget=f"{_SHORT:.0%}",
+        next_step="Close what keeps this machine busy and check again.",
+    )
 
 
 def _kit_failed(message: str, trace: str) -> Reason:

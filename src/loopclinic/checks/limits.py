@@ -43,6 +43,11 @@ class Tree:
         """Whether the child has ended; it is not waited for, so that its number stays taken."""
         return not _alive(self._root)
 
+    @property
+    def processes(self) -> list[psutil.Process]:
+        """The child and what was found of its descendants."""
+        return list(self._known.values())
+
     def usage(self) -> tuple[int, int]:
         """Return resident bytes and the number of processes; descendants are looked up every fifth call."""
         self._looks += 1

@@ -4,12 +4,11 @@ import asyncio
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from types import FrameType
 from typing import Any
 
 from loopclinic.checks.channel import Channel
 from loopclinic.checks.loading import LabSource
+from loopclinic.lessons.whereabouts import awaiting
 
 __all__ = ["Lookout", "waiting_places"]
 
@@ -90,27 +89,7 @@ def waiting_places(loop: asyncio.AbstractEventLoop, lab: LabSource) -> list[dict
     """Return the learner's innermost line of every task that waits inside the lab."""
     found = []
     for task in asyncio.all_tasks(loop):
-        place = lab.place(_awaited(task.get_coro()))
+        place = lab.place(awaiting(task))
         if place is not None:
             found.append({**place, "task": task.get_name()})
     return found
-
-
-def _awaited(coro: Any) -> Iterator[tuple[FrameType, int]]:
-    # Task.get_stack() stops at the outermost coroutine of a suspended task: follow the awaits.
-    for _ in range(1000):
-        frame = None
-        for prefix in ("cr", "gi", "ag"):
-            frame = frame or getattr(coro, f"{prefix}_frame", None)
-        if frame is not None:
-            yield frame, frame.f_lineno
-        coro = next(
-            (
-                inner
-                for name in ("cr_await", "gi_yieldfrom", "ag_await")
-                if (inner := getattr(coro, name, None)) is not None
-            ),
-            None,
-        )
-        if coro is None:
-            return

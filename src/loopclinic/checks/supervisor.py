@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from loopclinic.checks.limits import MARK, Limits, Tree
+from loopclinic.checks.shortage import Shortage
 
 __all__ = ["Outcome", "Supervisor"]
 
@@ -48,6 +49,8 @@ class Outcome:
     output: str = ""
     used: float = 0.0
     """Bytes or count that passed the limit named by `cause`."""
+    shortage: float = 0.0
+    """Share of the trial's time, 0 to 1, for which other programs had its processor."""
     seconds: float = 0.0
 
 
@@ -111,6 +114,7 @@ class Supervisor:
         finally:
             os.close(writing)
         self._tree = Tree(self._process.pid, self._mark)
+        self._shortage = Shortage(self._process.pid)
         assert self._process.stdout is not None
         for target, stream in (
             (self._hear, os.fdopen(reading, "rb")),
@@ -147,8 +151,11 @@ class Supervisor:
         outcome = self._outcome
         shown = ""
         while True:
-            self._news.wait(_PERIOD)
+            due = time.monotonic() + _PERIOD
+            if not self._news.wait(_PERIOD):
+                self._shortage.late(time.monotonic() - due)
             self._news.clear()
+            self._shortage.look(self._tree.processes)
             if on_step is not None and outcome.step != shown:
                 shown = outcome.step
                 on_step(shown)
@@ -202,6 +209,7 @@ class Supervisor:
 
     def _finish(self) -> None:
         outcome = self._outcome
+        outcome.shortage = self._shortage.share
         if outcome.cause in ("ended", "died"):
             # A clean end leaves within moments; what is left of a dead child's words is read here.
             ends = time.monotonic() + 0.5
@@ -258,6 +266,7 @@ class Supervisor:
                 self._main = message["main"]
             case "ready":
                 self._began = time.monotonic()
+                self._shortage.begin(self._tree.processes)
                 outcome.ready = True
             case "step":
                 outcome.step = message["name"]

@@ -13,7 +13,16 @@ from loopclinic.probe import user_code
 if TYPE_CHECKING:
     import asyncio
 
-__all__ = ["Place", "innermost", "learners", "line_at", "raised_at", "related", "waits_at"]
+__all__ = [
+    "Place",
+    "awaiting",
+    "innermost",
+    "learners",
+    "line_at",
+    "raised_at",
+    "related",
+    "waits_at",
+]
 
 Place = dict[str, Any]
 """`file`, `line` and `code`."""
@@ -50,10 +59,14 @@ def raised_at(*errors: BaseException) -> Place | None:
 
 def waits_at(task: "asyncio.Task[Any]") -> Place | None:
     """Return the learner's innermost line that this task waits at, or None."""
-    return innermost(_awaiting(task))
+    return innermost(awaiting(task))
 
 
-def _awaiting(task: "asyncio.Task[Any]") -> Iterator[tuple[FrameType, int]]:
+def awaiting(task: "asyncio.Task[Any]") -> Iterator[tuple[FrameType, int]]:
+    """Yield the frames and lines that a suspended task waits at, down to the innermost.
+
+    `Task.get_stack()` stops at the outermost.
+    """
     coro: Any = task.get_coro()
     for _ in range(_DEEPEST):
         if coro is None:

@@ -1,14 +1,12 @@
 """What the probe's findings say about a lab."""
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
-from loopclinic.probe import Snapshot, Stall, user_code
+from loopclinic.lessons.whereabouts import learners
+from loopclinic.probe import Snapshot, Stall
 
 __all__ = ["mean_lag", "told"]
-
-_HERE = Path(__file__).parent
 
 
 def mean_lag(earlier: Snapshot, later: Snapshot) -> float:
@@ -28,7 +26,7 @@ def told(stalls: Iterable[Stall]) -> dict[str, Any] | None:
     for stall in stalls:
         if stall.file is None or stall.line is None:
             continue
-        if not user_code(stall.file) or Path(stall.file).parent == _HERE:
+        if not learners(stall.file):
             continue
         key = (stall.file, stall.line)
         seconds[key] = seconds.get(key, 0.0) + stall.seconds

@@ -1,0 +1,112 @@
+"""How much of a trial's time its main thread wanted a processor that other programs had."""
+
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import psutil
+
+__all__ = ["Shortage"]
+
+_PERIOD = 0.25
+_ENOUGH = 1.0  # seconds; what happened to less tells nothing
+
+
+@dataclass(frozen=True, slots=True)
+class _Account:
+    """Seconds, all of them ever growing."""
+
+    at: float
+    busy: float
+    """That all processors of the machine worked."""
+    idle: float
+    """That they had nothing to do."""
+    stolen: float
+    """That they were kept from running by whoever lends them (Linux)."""
+    waited: float
+    """That the trial's main thread waited for a processor."""
+    used: float
+    """That processors worked for the trial."""
+
+
+class Shortage:
+    """`begin()`, then `look()` again and again: `share` is what the machine withheld, 0 to 1.
+
+    On Linux the kernel says how long the trial's main thread waited for its turn. Elsewhere it is how
+    late this process' own timers were (`late`). What the trial took from itself is not counted.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self._schedstat = f"/proc/{pid}/schedstat"
+        self._late = 0.0
+        self._first: _Account | None = None
+        self._last: _Account | None = None
+
+    def begin(self, trial: Collection[psutil.Process]) -> None:
+        """Count from here; `trial` are the processes that belong to it."""
+        self._first = self._last = self._read(trial)
+
+    def late(self, seconds: float) -> None:
+        """Hear that a timer of this process fired so many seconds after its time."""
+        self._late += seconds
+
+    def look(self, trial: Collection[psutil.Process]) -> None:
+        """Read the accounts, at most four times a second."""
+        if self._last is not None and time.monotonic() > self._last.at + _PERIOD:
+            self._last = self._read(trial)
+
+    @property
+    def share(self) -> float:
+        """The share of its time for which others kept the trial from running, 0 to 1.
+
+        0 of a trial of less than a second.
+        """
+        first, last = self._first, self._last
+        if first is None or last is None or last.at < first.at + _ENOUGH:
+            return 0.0
+        busy, idle, stolen = (
+            getattr(last, name) - getattr(first, name) for name in ("busy", "idle", "stolen")
+        )
+        if busy <= 0:
+            return 0.0
+        # Processes that have ended took their accounts along.
+        trial = max(0.0, last.used - first.used)
+        others = max(0.0, 1 - trial / busy)
+        waited = max(0.0, last.waited - first.waited) / (last.at - first.at)
+        stolen /= busy + idle + stolen
+        return float(min(1.0, waited * others + stolen))
+
+    def _read(self, trial: Collection[psutil.Process]) -> _Account:
+        times = psutil.cpu_times()
+        idle, stolen, *guests = (
+            sum(getattr(times, name, 0.0) for name in names)
+            # A guest's time is in user's already.
+            for names in (("idle", "iowait"), ("steal",), ("guest", "guest_nice"))
+        )
+        busy = sum(times) - idle - stolen - sum(guests)
+        waited = _waited(self._schedstat)
+        return _Account(
+            time.monotonic(),
+            busy,
+            idle,
+            stolen,
+            self._late if waited is None else waited,
+            sum(map(_used, trial)),
+        )
+
+
+def _waited(schedstat: str) -> float | None:
+    """Return how long a process' main thread has waited for a processor, in seconds; None if unknown."""
+    try:
+        with open(schedstat, "rb") as file:  # noqa: PTH123 - four times a second
+            return int(file.read().split()[1]) / 1e9  # proc(5): nanoseconds, in the second field
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def _used(process: psutil.Process) -> float:
+    try:
+        times = process.cpu_times()
+    except psutil.Error:
+        return 0.0
+    return float(times.user + times.system)

@@ -1,0 +1,106 @@
+"""What the machine withheld from a trial: others' doing counts, the trial's own does not."""
+
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from types import SimpleNamespace
+from typing import NamedTuple
+
+import psutil
+import pytest
+
+from loopclinic.checks import shortage
+from loopclinic.checks.shortage import Shortage
+
+
+class Times(NamedTuple):
+    user: float
+    system: float
+    idle: float
+    iowait: float
+    steal: float
+    guest: float
+
+
+class Machine:
+    """Two processors and a trial, with all accounts set by hand."""
+
+    def __init__(self, monkeypatch):
+        self.now = 100.0
+        self.times = Times(0, 0, 0, 0, 0, 0)
+        self.waited, self.used = 0.0, 0.0
+        monkeypatch.setattr(shortage.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(psutil, "cpu_times", lambda: self.times)
+        monkeypatch.setattr(shortage, "_waited", lambda path: self.waited)
+        process = SimpleNamespace(cpu_times=lambda: SimpleNamespace(user=self.used, system=0.0))
+        self.trial = [process]
+
+    def watched(self):
+        found = Shortage(1)
+        found.begin(self.trial)
+        return found
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    return Machine(monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("times", "waited", "used", "share"),
+    [
+        (Times(4, 0, 16, 0, 0, 0), 0.0, 4, 0.0),  # nobody else is there
+        (Times(18, 2, 0, 0, 0, 0), 5.0, 2, 0.45),  # others have nine tenths of what there is
+        (Times(18, 2, 0, 0, 0, 0), 5.0, 20, 0.0),  # the trial stands in its own way
+        (Times(5, 0, 5, 0, 10, 0), 0.0, 5, 0.5),  # whoever lends the processors took half
+        (Times(20, 0, 0, 0, 0, 18), 5.0, 2, 0.45),  # a guest's time is the user's, counted once
+    ],
+)
+def test_of_ten_seconds(machine, times, waited, used, share):
+    found = machine.watched()
+    machine.now += 10
+    machine.times, machine.waited, machine.used = times, waited, used
+    found.look(machine.trial)
+    assert found.share == pytest.approx(share)
+
+
+def test_less_than_a_second_tells_nothing(machine):
+    found = machine.watched()
+    machine.now += 0.9
+    machine.times, machine.waited = Times(1.8, 0, 0, 0, 0, 0), 0.9
+    found.look(machine.trial)
+    assert found.share == 0.0
+
+
+def test_where_the_kernel_tells_nothing_late_timers_do(machine):
+    machine.waited = None
+    found = machine.watched()
+    machine.now += 10
+    machine.times = Times(20, 0, 0, 0, 0, 0)
+    for _ in range(40):
+        found.late(0.1)
+    found.look(machine.trial)
+    assert found.share == pytest.approx(0.4)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's accounts are Linux'")
+def test_this_machine_kept_busy_by_others_or_by_the_trial_itself():
+    spin = [sys.executable, "-c", "while True: pass"]
+    with ExitStack() as stack:
+        spinners = []
+        for _ in range(3 * (psutil.cpu_count() or 1)):
+            process = stack.enter_context(subprocess.Popen(spin))
+            stack.callback(process.kill)
+            spinners.append(psutil.Process(process.pid))
+        one = spinners[0]
+        by_others, by_itself = Shortage(one.pid), Shortage(one.pid)
+        by_others.begin([one])
+        by_itself.begin(spinners)
+        ends = time.monotonic() + 2
+        while time.monotonic() < ends:
+            time.sleep(0.05)
+            by_others.look([one])
+            by_itself.look(spinners)
+    assert by_others.share > 0.3
+    assert by_itself.share < by_others.share / 2

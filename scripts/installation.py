@@ -108,6 +108,10 @@ class Environment:
         environ.pop("PYTHONHOME", None)
         # PYTHON is this script's own switch; matplotlib's and others' builds read it too.
         environ.pop("PYTHON", None)
+        if environ.pop("PYTHONDONTWRITEBYTECODE", None):
+            # Compiled anew at every start, JupyterLab and each kernel take three times as long. It is
+            # kept in our own folder, so that what the variable is set for stays true elsewhere.
+            environ.setdefault("PYTHONPYCACHEPREFIX", str(self.folder / "bytecode"))
         line = [str(self.python), *command]
         sys.stdout.flush()
         if not WINDOWS:

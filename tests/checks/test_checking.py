@@ -158,6 +158,18 @@ class TestAMachineTooBusy:
     def test_a_pass_is_a_pass(self, tiny, solved):
         assert check_lesson(tiny, file=solved).passed
 
+    def test_what_more_of_the_processor_would_not_have_ended_is_the_files(
+        self, tiny, solved, monkeypatch
+    ):
+        solved.write_text(
+            SOLVED.replace("await asyncio.sleep(0.01)", "__import__('time').sleep(60)")
+        )
+        limits = Limits(seconds=1.5)
+        assert check_lesson(tiny, file=solved, limits=limits).status == "not-yet"
+        solved.write_text(SOLVED.replace("asyncio.sleep(0.01)", "asyncio.sleep(60)"))
+        monkeypatch.setattr(Shortage, "wanted", 0.95)
+        assert check_lesson(tiny, file=solved, limits=limits).status == "not-yet"
+
     def test_a_hang_may_be_the_machines(self, tiny, solved):
         solved.write_text(SOLVED.replace("asyncio.sleep(0.01)", "asyncio.sleep(60)"))
         verdict = check_lesson(tiny, file=solved, limits=Limits(seconds=1.5))

@@ -29,10 +29,11 @@ class Machine:
     def __init__(self, monkeypatch):
         self.now = 100.0
         self.times = Times(0, 0, 0, 0, 0, 0)
-        self.waited, self.used = 0.0, 0.0
+        self.turns: tuple[float, float] | None = (0.0, 0.0)
+        self.used = 0.0
         monkeypatch.setattr(shortage.time, "monotonic", lambda: self.now)
         monkeypatch.setattr(psutil, "cpu_times", lambda: self.times)
-        monkeypatch.setattr(shortage, "_waited", lambda path: self.waited)
+        monkeypatch.setattr(shortage, "_turns", lambda path: self.turns)
         process = SimpleNamespace(cpu_times=lambda: SimpleNamespace(user=self.used, system=0.0))
         self.trial = [process]
 
@@ -60,21 +61,22 @@ def machine(monkeypatch):
 def test_of_ten_seconds(machine, times, waited, used, share):
     found = machine.watched()
     machine.now += 10
-    machine.times, machine.waited, machine.used = times, waited, used
+    machine.times, machine.turns, machine.used = times, (1.0, waited), used
     found.look(machine.trial)
     assert found.share == pytest.approx(share)
+    assert found.wanted == pytest.approx((1.0 + waited) / 10)
 
 
 def test_less_than_a_second_tells_nothing(machine):
     found = machine.watched()
     machine.now += 0.9
-    machine.times, machine.waited = Times(1.8, 0, 0, 0, 0, 0), 0.9
+    machine.times, machine.turns = Times(1.8, 0, 0, 0, 0, 0), (0.0, 0.9)
     found.look(machine.trial)
     assert found.share == 0.0
 
 
 def test_where_the_kernel_tells_nothing_late_timers_do(machine):
-    machine.waited = None
+    machine.turns = None
     found = machine.watched()
     machine.now += 10
     machine.times = Times(20, 0, 0, 0, 0, 0)
@@ -102,5 +104,6 @@ def test_this_machine_kept_busy_by_others_or_by_the_trial_itself():
             time.sleep(0.05)
             by_others.look([one])
             by_itself.look(spinners)
+    assert by_others.wanted > 0.8
     assert by_others.share > 0.3
-    assert by_itself.share < by_others.share / 2
+    assert by_itself.share < by_others.share  # the more, the less the machine has to do besides

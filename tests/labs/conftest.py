@@ -57,6 +57,10 @@ def laid_out(fix: Path, one: Lesson, room: Path) -> Path:
     return whole
 
 
+def wanted_status(case: Case) -> str:
+    return "passed" if case.passes else "not-yet"
+
+
 def verdict_of(one: Lesson, file: Path, **options: Any) -> Verdict:
     """The verdict; where the machine was too busy to tell, of up to three the last."""
     for _ in range(3):

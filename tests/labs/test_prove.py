@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.labs.conftest import verdict_of
+from tests.labs.conftest import verdict_of, wanted_status
 
 REPEATS = int(os.environ.get("LOOPCLINIC_PROVE", "20"))
 RARER = max(1, REPEATS // 4)
@@ -38,7 +38,7 @@ def idle_core():
 @pytest.mark.timeout(40 * REPEATS)
 @pytest.mark.parametrize("machine", [idle_core, busy_core], ids=["idle", "busy"])
 def test_every_verdict_holds(case, machine, tmp_path):
-    wanted = ("passed" if case.passes else "not-yet", case.conflict)
+    wanted = (wanted_status(case), case.conflict)
     repeats = RARER if case.file.parent.name == "more" else REPEATS
     file = case.laid_out(tmp_path)
     with machine():

@@ -154,7 +154,7 @@ def check_lesson(
     if failed is not None:
         return verdict("could-not-run", failed, headline="This says nothing about your file.")
     reason_or_none = ends.reason_of_end(outcome, file, text, limits)
-    doubt = ends.doubt(outcome)
+    doubt = ends.doubt(outcome, limits)
     vitals = facts.get("vitals")
     if reason_or_none is not None:
         if doubt is not None and outcome.cause == "deadline":

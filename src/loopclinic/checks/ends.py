@@ -14,6 +14,8 @@ __all__ = ["could_not_run", "doubt", "line_of", "reason_of_end"]
 
 _SHORT = 0.3
 """Share of the trial's time that others took, from which on what was measured may be their doing."""
+_RESTLESS = 0.9
+"""Share of its time for which only a lab that computes without end wants the processor."""
 
 
 def could_not_run(outcome: Outcome, limits: Limits) -> Reason | None:
@@ -44,10 +46,14 @@ def could_not_run(outcome: Outcome, limits: Limits) -> Reason | None:
     return None
 
 
-def doubt(outcome: Outcome) -> Reason | None:
+def doubt(outcome: Outcome, limits: Limits) -> Reason | None:
     """Return why times and deadlines of this trial tell little of the lab, or None if they do."""
     if outcome.shortage <= _SHORT:
         return None
+    if outcome.cause == "deadline":
+        stuck = outcome.stuck["seconds"] if outcome.stuck is not None else 0.0
+        if outcome.wanted > _RESTLESS or stuck > limits.seconds / 2:
+            return None  # more of the processor would not have ended it
     return Reason(
         "Other programs had the processor for much of the time that the lab wanted it, and what "
         "was seen may be their doing.",

@@ -23,8 +23,10 @@ class _Account:
     """That they had nothing to do."""
     stolen: float
     """That they were kept from running by whoever lends them (Linux)."""
+    ran: float
+    """That the trial's main thread ran."""
     waited: float
-    """That the trial's main thread waited for a processor."""
+    """That it waited for a processor."""
     used: float
     """That processors worked for the trial."""
 
@@ -61,20 +63,28 @@ class Shortage:
 
         0 of a trial of less than a second.
         """
+        grown = self._grown()
+        if grown is None or grown.busy <= 0:
+            return 0.0
+        others = max(0.0, 1 - grown.used / grown.busy)
+        stolen = grown.stolen / (grown.busy + grown.idle + grown.stolen)
+        return float(min(1.0, grown.waited / grown.at * others + stolen))
+
+    @property
+    def wanted(self) -> float:
+        """The share of its time for which the main thread ran or waited to, 0 to 1."""
+        grown = self._grown()
+        return 0.0 if grown is None else min(1.0, (grown.ran + grown.waited) / grown.at)
+
+    def _grown(self) -> _Account | None:
+        """Return what came to the accounts since the beginning; None of less than a second."""
         first, last = self._first, self._last
         if first is None or last is None or last.at < first.at + _ENOUGH:
-            return 0.0
-        busy, idle, stolen = (
-            getattr(last, name) - getattr(first, name) for name in ("busy", "idle", "stolen")
-        )
-        if busy <= 0:
-            return 0.0
+            return None
         # Processes that have ended took their accounts along.
-        trial = max(0.0, last.used - first.used)
-        others = max(0.0, 1 - trial / busy)
-        waited = max(0.0, last.waited - first.waited) / (last.at - first.at)
-        stolen /= busy + idle + stolen
-        return float(min(1.0, waited * others + stolen))
+        return _Account(
+            *(max(0.0, getattr(last, name) - getattr(first, name)) for name in _Account.__slots__)
+        )
 
     def _read(self, trial: Collection[psutil.Process]) -> _Account:
         times = psutil.cpu_times()
@@ -84,24 +94,26 @@ class Shortage:
             for names in (("idle", "iowait"), ("steal",), ("guest", "guest_nice"))
         )
         busy = sum(times) - idle - stolen - sum(guests)
-        waited = _waited(self._schedstat)
+        ran, waited = _turns(self._schedstat) or (0.0, self._late)
         return _Account(
             time.monotonic(),
             busy,
             idle,
             stolen,
-            self._late if waited is None else waited,
+            ran,
+            waited,
             sum(map(_used, trial)),
         )
 
 
-def _waited(schedstat: str) -> float | None:
-    """Return how long a process' main thread has waited for a processor, in seconds; None if unknown."""
+def _turns(schedstat: str) -> tuple[float, float] | None:
+    """Return how long a main thread ran, and waited for a processor, in seconds; None if unknown."""
     try:
         with open(schedstat, "rb") as file:  # noqa: PTH123 - four times a second
-            return int(file.read().split()[1]) / 1e9  # proc(5): nanoseconds, in the second field
-    except (OSError, ValueError, IndexError):
+            ran, waited, _ = file.read().split()  # proc(5): nanoseconds, nanoseconds, count
+    except (OSError, ValueError):
         return None
+    return int(ran) / 1e9, int(waited) / 1e9
 
 
 def _used(process: psutil.Process) -> float:

@@ -51,6 +51,8 @@ class Outcome:
     """Bytes or count that passed the limit named by `cause`."""
     shortage: float = 0.0
     """Share of the trial's time, 0 to 1, for which other programs had its processor."""
+    wanted: float = 0.0
+    """Share of it for which the trial's main thread ran, or waited to."""
     seconds: float = 0.0
 
 
@@ -209,7 +211,7 @@ class Supervisor:
 
     def _finish(self) -> None:
         outcome = self._outcome
-        outcome.shortage = self._shortage.share
+        outcome.shortage, outcome.wanted = self._shortage.share, self._shortage.wanted
         if outcome.cause in ("ended", "died"):
             # A clean end leaves within moments; what is left of a dead child's words is read here.
             ends = time.monotonic() + 0.5

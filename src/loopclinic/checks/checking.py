@@ -11,7 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from loopclinic.checks import ends, labs, notebook, progress
+from loopclinic.checks import kit_faults, labs, notebook, progress
+from loopclinic.checks.ends import reason_of_end
 from loopclinic.checks.limits import MARK, Limits
 from loopclinic.checks.residue import reasons_for_residue
 from loopclinic.checks.source import LEFT_OUT, Unreadable, python_files, read_settled
@@ -150,11 +151,11 @@ def check_lesson(
         )
         return verdict("could-not-run", reason, headline="This says nothing about your file.")
 
-    failed = ends.could_not_run(outcome, limits)
+    failed = kit_faults.could_not_run(outcome, limits)
     if failed is not None:
         return verdict("could-not-run", failed, headline="This says nothing about your file.")
-    reason_or_none = ends.reason_of_end(outcome, file, text, limits)
-    doubt = ends.doubt(outcome, limits)
+    reason_or_none = reason_of_end(outcome, file, text, limits)
+    doubt = kit_faults.doubt(outcome, limits)
     vitals = facts.get("vitals")
     if reason_or_none is not None:
         if doubt is not None and outcome.cause == "deadline":

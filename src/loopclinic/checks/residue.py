@@ -4,7 +4,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from loopclinic.checks.ends import line_of
+from loopclinic.checks.lines import line_of
 from loopclinic.lessons import Trial
 from loopclinic.verdict import Reason
 

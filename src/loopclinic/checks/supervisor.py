@@ -1,59 +1,26 @@
-"""Runs one trial in a child process: starts it, listens, holds it to its limits, ends all of it."""
+"""Runs one trial in a child process: starts it, holds it to its limits, ends all of it."""
 
 import contextlib
 import json
 import os
-import re
 import secrets
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
+from loopclinic.checks.hearing import Hearing, Outcome
 from loopclinic.checks.limits import MARK, Limits, Tree
 from loopclinic.checks.shortage import Shortage
 
-__all__ = ["Outcome", "Supervisor"]
+__all__ = ["Supervisor"]
 
 _PERIOD = 0.05
-_SILENCE = 1.0
-_DUMP = re.compile(r'\s+File "(?P<file>.*)", line (?P<line>\d+) in (?P<function>.*)')
-_THREAD = re.compile(r"(?:Current thread|Thread) 0x(?P<ident>[0-9a-f]+)")
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What was heard of a trial, and how it ended.
-
-    `cause` is `ended` (the child said how, in `end`), `died`, or the limit it was stopped for:
-    `deadline`, `memory`, `output`, `processes`, `stopped`.
-    """
-
-    cause: str = "died"
-    end: dict[str, Any] = field(default_factory=dict)
-    ready: bool = False
-    step: str = ""
-    facts: dict[str, Any] = field(default_factory=dict)
-    stuck: dict[str, Any] | None = None
-    waits: list[dict[str, Any]] = field(default_factory=list)
-    stack: list[tuple[str, int]] = field(default_factory=list)
-    """File and line of the main thread's frames when it was stopped, innermost first."""
-    exit_status: int | None = None
-    output: str = ""
-    used: float = 0.0
-    """Bytes or count that passed the limit named by `cause`."""
-    shortage: float = 0.0
-    """Share of the trial's time, 0 to 1, for which other programs had its processor."""
-    wanted: float = 0.0
-    """Share of it for which the trial's main thread ran, or waited to."""
-    seconds: float = 0.0
 
 
 class Supervisor:
@@ -66,15 +33,7 @@ class Supervisor:
         self.limits = limits
         self.folder = Path(tempfile.mkdtemp(prefix="loopclinic-")).resolve()
         self._mark = secrets.token_hex(8)
-        self._news = threading.Event()
-        self._outcome = Outcome()
-        self._output = bytearray()
-        self._output_bytes = 0
-        self._heard = time.monotonic()
-        self._main = 0
-        self._noise: list[str] = []
-        self._on_step: Callable[[str], None] | None = None
-        self._readers: list[threading.Thread] = []
+        self._hearing = Hearing(self._mark, limits, on_ready=self._begin)
         self._started = self._began = time.monotonic()
 
     def start(self, package: str) -> None:
@@ -118,13 +77,7 @@ class Supervisor:
         self._tree = Tree(self._process.pid, self._mark)
         self._shortage = Shortage(self._process.pid)
         assert self._process.stdout is not None
-        for target, stream in (
-            (self._hear, os.fdopen(reading, "rb")),
-            (self._read_output, self._process.stdout),
-        ):
-            thread = threading.Thread(target=target, args=(stream,), daemon=True)
-            thread.start()
-            self._readers.append(thread)
+        self._hearing.listen(os.fdopen(reading, "rb"), self._process.stdout)
 
     def send(self, spec: Mapping[str, Any]) -> None:
         """Send the spec, with the limits that the child keeps itself."""
@@ -150,13 +103,13 @@ class Supervisor:
         stop: Callable[[], bool] | None = None,
     ) -> Outcome:
         """Wait for the end of the trial, or for a limit, and return what was heard."""
-        outcome = self._outcome
+        hearing, outcome = self._hearing, self._hearing.outcome
         shown = ""
         while True:
             due = time.monotonic() + _PERIOD
-            if not self._news.wait(_PERIOD):
+            if not hearing.news.wait(_PERIOD):
                 self._shortage.late(time.monotonic() - due)
-            self._news.clear()
+            hearing.news.clear()
             self._shortage.look(self._tree.processes)
             if on_step is not None and outcome.step != shown:
                 shown = outcome.step
@@ -179,10 +132,10 @@ class Supervisor:
         if stop is not None and stop():
             return "stopped", 0
         seconds = time.monotonic() - self._began
-        if seconds > (self.limits.seconds if self._outcome.ready else self.limits.start):
+        if seconds > (self.limits.seconds if self._hearing.outcome.ready else self.limits.start):
             return "deadline", seconds
-        if self._output_bytes > self.limits.output:
-            return "output", self._output_bytes
+        if self._hearing.output_bytes > self.limits.output:
+            return "output", self._hearing.output_bytes
         memory, processes = self._tree.usage()
         if memory > self.limits.memory:
             return "memory", memory
@@ -191,50 +144,35 @@ class Supervisor:
         return None
 
     def _ask_where(self) -> None:
-        if not hasattr(signal, "SIGUSR1") or not self._outcome.ready:
+        if not hasattr(signal, "SIGUSR1") or not self._hearing.outcome.ready:
             return
         with contextlib.suppress(ProcessLookupError):
             os.kill(self._process.pid, signal.SIGUSR1)
         ends = time.monotonic() + 0.2
-        while not self._stack_of_main() and time.monotonic() < ends:
+        while not self._hearing.stack_of_main() and time.monotonic() < ends:
             time.sleep(0.005)
 
-    def _stack_of_main(self) -> list[tuple[str, int]]:
-        inside, found = False, []
-        for line in list(self._noise):
-            head = _THREAD.match(line)
-            if head:
-                inside = int(head["ident"], 16) == self._main
-            elif inside and (frame := _DUMP.match(line)):
-                found.append((frame["file"], int(frame["line"])))
-        return found
-
     def _finish(self) -> None:
-        outcome = self._outcome
+        hearing, outcome = self._hearing, self._hearing.outcome
         outcome.shortage, outcome.wanted = self._shortage.share, self._shortage.wanted
         if outcome.cause in ("ended", "died"):
             # A clean end leaves within moments; what is left of a dead child's words is read here.
             ends = time.monotonic() + 0.5
             while not self._tree.root_ended() and time.monotonic() < ends:
                 time.sleep(0.002)
-            for reader in self._readers:
-                reader.join(0.3)
+            hearing.join(0.3)
         if outcome.end:
             outcome.cause = "ended"
         self._tree.kill()
         with contextlib.suppress(subprocess.TimeoutExpired):
             outcome.exit_status = self._process.wait(2)
-        for reader in self._readers:
-            reader.join(0.5)
-        outcome.stack = self._stack_of_main()
-        outcome.output = bytes(self._output).decode("utf-8", "replace")
+        hearing.join(0.5)
         outcome.seconds = time.monotonic() - self._started
-        silent = time.monotonic() - self._heard
-        if outcome.stuck is not None:
-            outcome.stuck["seconds"] += silent
-        elif outcome.cause not in ("ended", "died") and silent > _SILENCE:
-            # A C call that holds the GIL stops the child's lookout too.
-            outcome.stuck = {"seconds": silent, "place": None}
+        hearing.close()
+
+    def _begin(self) -> None:
+        self._began = time.monotonic()
+        self._shortage.begin(self._tree.processes)
 
     def close(self) -> None:
         """End what still runs and remove the trial's folder; may be called twice."""
@@ -247,51 +185,6 @@ class Supervisor:
                 with contextlib.suppress(OSError):
                     self._process.stdin.close()
         _remove(self.folder)
-
-    def _hear(self, stream: BinaryIO) -> None:
-        mark = self._mark.encode()
-        with stream:
-            for line in stream:
-                if line.startswith(mark):
-                    try:
-                        self._note(json.loads(line[len(mark) :]))
-                    except (ValueError, KeyError, TypeError):
-                        continue
-                elif len(self._noise) < 2000:  # noqa: PLR2004 - a few stacks' worth
-                    self._noise.append(line.decode("utf-8", "replace").rstrip("\n"))
-        self._news.set()
-
-    def _note(self, message: dict[str, Any]) -> None:
-        outcome = self._outcome
-        match message["kind"]:
-            case "hello":
-                self._main = message["main"]
-            case "ready":
-                self._began = time.monotonic()
-                self._shortage.begin(self._tree.processes)
-                outcome.ready = True
-            case "step":
-                outcome.step = message["name"]
-                self._news.set()
-            case "fact":
-                outcome.facts[message["name"]] = message["value"]
-            case "alive":
-                outcome.stuck = message["stuck"]
-                self._heard = time.monotonic()
-            case "waits":
-                outcome.waits = message["places"]
-            case "end":
-                outcome.end = message
-                self._news.set()
-
-    def _read_output(self, stream: BinaryIO) -> None:
-        with contextlib.suppress(OSError, ValueError), stream:
-            while data := stream.read(1 << 16):
-                self._output_bytes += len(data)
-                room = self.limits.kept_output - len(self._output)
-                self._output += data[: max(0, room)]
-                if self._output_bytes > self.limits.output:
-                    self._news.set()
 
 
 _DROPPED = {"PYTHONASYNCIODEBUG", "PYTHONDEVMODE", "PYTHONINSPECT", "PYTHONSTARTUP", MARK}

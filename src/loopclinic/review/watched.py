@@ -2,20 +2,18 @@
 
 import contextlib
 import json
-import os
 import subprocess
 import sys
 import tempfile
-import threading
-from collections import deque
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
 from loopclinic.lessons.drawing import Drawing
+from loopclinic.servers.tail import Tail
 from loopclinic.units import duration
 
 if TYPE_CHECKING:
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["RunError", "Watched", "run"]
 
-_KEPT = 16_384
 _FLOOD = 1_000_000
 _FAREWELL = 5.0
 _SHOWN = 8
@@ -154,7 +151,7 @@ def _run(words: list[str], seconds: float) -> tuple[str, str, tuple[str, ...]]:
     assert process.stdout is not None
     assert process.stderr is not None
     notes = []
-    tails = [_Tail(process.stdout), _Tail(process.stderr)]
+    tails = [Tail(stream) for stream in (process.stdout, process.stderr)]
     try:
         try:
             process.wait(seconds)
@@ -167,34 +164,14 @@ def _run(words: list[str], seconds: float) -> tuple[str, str, tuple[str, ...]]:
                 notes.append(f"It did not within {duration(_FAREWELL)}, and was killed.")
     finally:
         _kill(process)
-        texts = [tail.close() for tail in tails]
+        for tail in tails:
+            tail.join(2.0)
+        process.stdout.close()
+        process.stderr.close()
     printed = sum(tail.size for tail in tails)
     if printed > _FLOOD:
         notes.append(f"It printed {printed / 1e6:,.0f} MB; the last 16 kB of it are kept.")
-    return texts[0], texts[1], tuple(notes)
-
-
-class _Tail:
-    """Reads a stream to its end on a thread, and keeps the last of it."""
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        self.size = 0
-        self._stream = stream
-        self._kept: deque[bytes] = deque(maxlen=_KEPT // 1024 + 1)
-        self._thread = threading.Thread(target=self._read, daemon=True)
-        self._thread.start()
-
-    def _read(self) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            while chunk := os.read(self._stream.fileno(), 1024):
-                self.size += len(chunk)
-                self._kept.append(chunk)
-
-    def close(self) -> str:
-        """Return the last 16 kB."""
-        self._thread.join(2.0)
-        self._stream.close()
-        return b"".join(self._kept)[-_KEPT:].decode(errors="replace")
+    return tails[0].text, tails[1].text, tuple(notes)
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

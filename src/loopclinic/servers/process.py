@@ -4,37 +4,20 @@ import asyncio
 import contextlib
 import itertools
 import json
-import os
-import signal
 import subprocess
-import sys
 import threading
 import time
-from collections import deque
-from collections.abc import Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from pathlib import Path
 from typing import Any, Self
 
+from loopclinic.servers.child import interrupts_held, kill, spawn
+from loopclinic.servers.tail import Tail
 from loopclinic.servers.twin import Twin
 
 __all__ = ["ServerError", "ServerProcess"]
 
-_ROOT = str(Path(__file__).resolve().parents[2])
-# A Jupyter interrupt goes to the whole process group: the child stands in a session of its own,
-# is born with it blocked, and ignores it from its first line on.
-_BOOT = """\
-import signal, sys
-signal.signal(signal.SIGINT, signal.SIG_IGN)
-if hasattr(signal, "pthread_sigmask"):
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-sys.path.append(sys.argv[2])
-from loopclinic.servers.lifeline import run
-run(sys.argv[1])
-"""
 _KILL_AFTER = 2.0
-_OUTPUT_KEPT = 16_384
 
 
 class ServerError(Exception):
@@ -65,10 +48,8 @@ class ServerProcess(Twin["ServerProcess"]):
         self._pending: dict[int, Future[Any]] = {}
         self._ids = itertools.count()
         self._lock = threading.Lock()
-        self.printed = 0
-        """How many bytes it has printed so far; the last of them are `output`."""
-        self._output: deque[bytes] = deque()
-        self._threads: list[threading.Thread] = []
+        self._tail: Tail | None = None
+        self._reader: threading.Thread | None = None
 
     @property
     def pid(self) -> int | None:
@@ -78,8 +59,12 @@ class ServerProcess(Twin["ServerProcess"]):
     @property
     def output(self) -> str:
         """The last 16 kB that the child printed."""
-        with self._lock:
-            return b"".join(self._output).decode(errors="replace")
+        return self._tail.text if self._tail is not None else ""
+
+    @property
+    def printed(self) -> int:
+        """How many bytes the child has printed so far; the last of them are `output`."""
+        return self._tail.size if self._tail is not None else 0
 
     def start(self) -> Self:
         """Start the child and wait until it is ready.
@@ -148,10 +133,11 @@ class ServerProcess(Twin["ServerProcess"]):
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(_KILL_AFTER)
         finally:
-            self._kill(process)
+            kill(process)
             process.wait()
-            for thread in self._threads:
-                thread.join(1.0)
+            for thread in (self._tail, self._reader):
+                if thread is not None:
+                    thread.join(1.0)
             for pipe in (process.stdout, process.stderr):
                 if pipe is not None:
                     pipe.close()
@@ -169,7 +155,7 @@ class ServerProcess(Twin["ServerProcess"]):
             while process.poll() is None and time.monotonic() < deadline:  # noqa: ASYNC110 - a process's end has no event
                 await asyncio.sleep(0.01)
         finally:
-            self._kill(process)
+            kill(process)
             # loopclinic: ignore[blocking-subprocess] it has ended, there is nothing to wait for
             self.close()
 
@@ -182,49 +168,26 @@ class ServerProcess(Twin["ServerProcess"]):
         if self._process is not None:
             return self
         self._ready = Future()
-        with _interrupts_held():
-            self._process = process = subprocess.Popen(
-                # -P: a random.py in the working directory must not stand in for the library's.
-                [sys.executable, "-P", "-c", _BOOT, self.module, _ROOT, self.label],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                start_new_session=True,
-            )
+        with interrupts_held():
+            self._process = process = spawn(self.module, self.label)
             # Held until its threads run, too: close() after an interrupt waits for them.
-            self._threads = []
-            for name, target in (("output", self._drain), ("reports", self._read)):
-                thread = threading.Thread(
-                    target=target, args=(process,), name=f"{self.label}-{name}", daemon=True
-                )
-                thread.start()
-                self._threads.append(thread)
+            self._reader = None
+            assert process.stderr is not None
+            self._tail = Tail(process.stderr, name=f"{self.label}-output")
+            self._reader = threading.Thread(
+                target=self._read,
+                args=(process, self._tail),
+                name=f"{self.label}-reports",
+                daemon=True,
+            )
+            self._reader.start()
         assert process.stdin is not None
         with contextlib.suppress(OSError):  # it died at once: the wait for `ready` says so
             process.stdin.write(json.dumps(self.spec).encode() + b"\n")
             process.stdin.flush()
         return self
 
-    @staticmethod
-    def _kill(process: subprocess.Popen[bytes]) -> None:
-        if os.name == "posix":
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)
-        elif process.poll() is None:
-            process.kill()
-
-    def _drain(self, process: subprocess.Popen[bytes]) -> None:
-        assert process.stderr is not None
-        size = 0
-        while chunk := os.read(process.stderr.fileno(), 8192):
-            with self._lock:
-                self._output.append(chunk)
-                size += len(chunk)
-                self.printed += len(chunk)
-                while size > _OUTPUT_KEPT + len(self._output[0]):
-                    size -= len(self._output.popleft())
-
-    def _read(self, process: subprocess.Popen[bytes]) -> None:
+    def _read(self, process: subprocess.Popen[bytes], tail: Tail) -> None:
         assert process.stdout is not None
         for line in process.stdout:
             message = json.loads(line)
@@ -245,8 +208,7 @@ class ServerProcess(Twin["ServerProcess"]):
                 future.set_result(message["value"])
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(1.0)
-        if self._threads and threading.current_thread() is not self._threads[0]:
-            self._threads[0].join(0.5)  # its last words
+        tail.join(0.5)  # its last words
         death = self._death(process)
         with self._lock:
             waiting = [self._ready, *self._pending.values()]
@@ -280,28 +242,3 @@ class ServerProcess(Twin["ServerProcess"]):
 
     def _late(self, timeout: float, what: str) -> ServerError:
         return ServerError(f"{self.label} {what} within {timeout:g} s.", self.output)
-
-
-@contextlib.contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Put an interrupt off until the end; a process that starts meanwhile is born with it blocked.
-
-    Without this, one that comes between the start of a process and its first mention here would
-    leave that process to nobody.
-    """
-    with contextlib.ExitStack() as stack:
-        main = threading.current_thread() is threading.main_thread()
-        if main and (handler := signal.getsignal(signal.SIGINT)) is not None:
-            held: list[int] = []
-            signal.signal(signal.SIGINT, lambda number, _: held.append(number))
-
-            def release() -> None:
-                if held:
-                    signal.raise_signal(signal.SIGINT)
-
-            stack.callback(release)
-            stack.callback(signal.signal, signal.SIGINT, handler)
-        if hasattr(signal, "pthread_sigmask"):
-            mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-            stack.callback(signal.pthread_sigmask, signal.SIG_SETMASK, mask)
-        yield

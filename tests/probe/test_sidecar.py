@@ -4,7 +4,9 @@ import os
 
 import pytest
 
-from loopclinic.probe.sidecar import STARVED, SURE, WAKES, Account, Line, Look, Suspicion, named
+from loopclinic.probe.audience import Line
+from loopclinic.probe.sidecar import named
+from loopclinic.probe.suspicion import STARVED, SURE, WAKES, Account, Look, Suspicion
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="pipes of POSIX")
 

@@ -39,10 +39,9 @@ class Probe:
             thread (keep it short, the probe does not look meanwhile); unless given, a warning is
             logged to the logger `loopclinic`.
         witness: name the line also while a call keeps the GIL, with the help of a small process
-            beside this one (Linux on x86-64 and arm64; elsewhere it changes nothing). Uses the
-            highest real-time signal that nothing in the program handles, `witness_signal`; where
-            there is none, or the program takes it later, a warning is logged and the probe goes on
-            without.
+            beside this one that reads this one's memory (Linux on x86-64 and arm64, CPython 3.11 to
+            3.13; elsewhere it changes nothing). Where it can't, a warning is logged once with the
+            reason, and the probe goes on without.
 
     Start it by `with`, `async with` or `start()`. A report can be had at any time, from any thread.
     A loop without a selector, such as uvloop's, is measured by a timer every 10 ms: a stall's length
@@ -162,11 +161,6 @@ class Probe:
     def witness_url(self) -> str | None:
         """Where a browser can hear which line keeps the GIL (server-sent events), or None."""
         return self._meter.watchdog.witness_url if self._meter is not None else None
-
-    @property
-    def witness_signal(self) -> int | None:
-        """The signal that the witness uses, or None where there is none."""
-        return self._meter.watchdog.witness_signal if self._meter is not None else None
 
     def current(self) -> Stall | None:
         """Return the stall in progress, with its seconds so far, or None if the loop is well."""

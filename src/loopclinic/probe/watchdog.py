@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from loopclinic.probe.case import Case
 from loopclinic.probe.schedule import Schedule
-from loopclinic.probe.sidecar import STARVED
+from loopclinic.probe.sidecar import Beat
 from loopclinic.probe.stack import of_frames, sample
+from loopclinic.probe.suspicion import STARVED
 from loopclinic.probe.witness import Witness, native_id
 
 if TYPE_CHECKING:
@@ -82,11 +83,6 @@ class Watchdog:
         """Where a browser hears of a held GIL, None where there is no witness."""
         return self._witness.url if self._witness is not None else None
 
-    @property
-    def witness_signal(self) -> int | None:
-        """The signal that the witness uses, None where there is no witness."""
-        return self._witness.signal if self._witness is not None else None
-
     def _run(self) -> None:
         self._me = threading.get_native_id()
         self._own.follow(self._me)
@@ -128,19 +124,19 @@ class Watchdog:
         """Have a witness while a probe wants one and the machine lets us."""
         if self._refused or not any(sink.witness for sink in self._meter.sinks):
             return
-        try:
-            if self._witness is None:
+        reason: object = None
+        witness = self._witness
+        if witness is None:
+            try:
                 self._witness = Witness()
-            elif self._witness.overruled:
-                witness, self._witness, self._refused = self._witness, None, True
-                witness.close()
-                _log.warning(
-                    "loopclinic: the program took the signal of the probe's witness for itself, so "
-                    "that lines that keep the GIL are named only when they end"
-                )
-        except (OSError, RuntimeError) as error:
+            except (OSError, RuntimeError) as error:
+                reason = error
+        elif witness.refused is not None:
+            reason, self._witness = witness.refused, None
+            witness.close()
+        if reason is not None:
             self._refused = True
-            _log.warning("loopclinic: goes on without a witness: %s", error)
+            _log.warning("loopclinic: goes on without a witness: %s", reason)
 
     def settle(self) -> None:
         """Wait for a look in progress, and hear what is still to be heard: a report is to be made."""
@@ -188,7 +184,8 @@ class Watchdog:
     def _beat(self) -> None:
         """Tell the witness that the GIL was to be had: after whatever lets go of it, each time."""
         if self._witness is not None:
-            self._witness.beat(self._meter.clock(), self._native, self._me)
+            at = self._meter.clock() if self._native else 0.0
+            self._witness.beat(Beat(at, self._native, self._me, self._ident))
 
     def _lateness(self, now: float) -> float:
         """Return by how much this look comes too late, and note whether the GIL may be why."""

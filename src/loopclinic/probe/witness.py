@@ -2,103 +2,107 @@
 
 import atexit
 import contextlib
-import faulthandler
 import json
 import mmap
 import os
 import platform
 import secrets
-import signal
 import subprocess
 import sys
 import threading
-from pathlib import Path
 from typing import Any
 
-from loopclinic.probe import sidecar
+from loopclinic.probe import launch
+from loopclinic.probe.layout import known, lays_out, own_memory
+from loopclinic.probe.sidecar import BEAT, Beat
 from loopclinic.probe.stack import LIBRARY, PACKAGE
 
-__all__ = ["Witness"]
+__all__ = ["Witness", "native_id"]
 
+_MACHINES = ("x86_64", "aarch64")
 _PATIENCE = 0.03  # seconds without the watchdog's beat: three of its looks
-_taken: set[int] = set()  # signals in use by the witnesses of this process
 
 
 class Witness:
-    """Watches over one loop's watchdog from a process of its own; Linux on x86-64 and arm64.
+    """Watches over one loop's watchdog from a process of its own; Linux, CPython 3.11 to 3.13.
 
     A call that keeps the GIL stops the watchdog too. The process beside the program notices that the
-    watchdog's beat has stopped, signals the loop's thread, and faulthandler writes that thread's
-    stack from within the signal handler, which needs no GIL.
+    watchdog's beat has stopped, and reads the stack of the loop's thread in the program's memory:
+    no signal, no handler, nothing that the program could notice. To be made and closed on a thread
+    that lives as long as it.
 
-    Uses one real-time signal, the highest that nothing in the process handles, blocks or ignores; if
-    the program sets a handler of its own for it later, that one is left in place.
+    The process is given a descriptor of the program's memory, to read only, which ends with it. That
+    takes no right that others could use, too: the kernel asks who may when a memory is opened, and
+    a program may open its own. So neither Yama's ptrace_scope nor a filter against ptrace stands in
+    the way, and who could not read the program before can't now. What the process knows it tells
+    to those with its token only: file, line and source line.
 
     Raises:
-        OSError: the process can't be started.
-        RuntimeError: every real-time signal has a handler.
+        OSError: the process can't be started, or the program's memory not be opened.
+        RuntimeError: this interpreter's stacks do not read as they should.
     """
 
     def __init__(self) -> None:
         import fcntl  # noqa: PLC0415 - not on Windows, where there is no witness
 
-        self.signal = _free_signal()
+        self.refused: str | None = None
+        """Why the process could not do its work, once it has said so."""
         self._token = secrets.token_urlsafe(16)
         self._port = 0
         self._rest = b""
-        beat = os.memfd_create("loopclinic-beat")
-        os.ftruncate(beat, mmap.PAGESIZE)
-        self._memory = mmap.mmap(beat, mmap.PAGESIZE)
-        dumps, self._dumps = os.pipe()
-        self._reports, reports = os.pipe()
-        os.set_blocking(self._reports, False)
-        with contextlib.suppress(OSError):  # this user has no more memory for pipes
-            fcntl.fcntl(reports, fcntl.F_SETPIPE_SZ, 1 << 20)
-        os.set_blocking(self._dumps, False)  # a full pipe must not stop the program in its handler
-        # Before ours there shall be one that does nothing, and ours shall chain to it: faulthandler
-        # puts errno back only then, and a call that the signal came into fails as it would have.
-        _dispose(self.signal, signal.SIG_IGN)
-        faulthandler.register(self.signal, file=self._dumps, all_threads=False, chain=True)
-        _taken.add(self.signal)
-        atexit.register(self.close)
-        passed = (beat, dumps, reports)
-        program = [sys.executable, "-I", "-S", str(Path(sidecar.__file__))]
-        numbers = [os.getpid(), self.signal, *passed, _PATIENCE]
-        try:
-            self._process: subprocess.Popen[bytes] | None = subprocess.Popen(
-                [*program, *map(str, numbers), self._token, PACKAGE, *LIBRARY],
-                pass_fds=passed,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-        except OSError:
-            self._process = None
-            self.close()
-            raise
-        finally:
-            for descriptor in passed:
-                os.close(descriptor)
+        with own_memory() as mem:
+            self._known = json.dumps(known(mem))
+            beat = os.memfd_create("loopclinic-beat")
+            os.ftruncate(beat, mmap.PAGESIZE)
+            self._memory = mmap.mmap(beat, mmap.PAGESIZE)
+            self._reports, reports = os.pipe()
+            os.set_blocking(self._reports, False)
+            with contextlib.suppress(OSError):  # this user has no more memory for pipes
+                fcntl.fcntl(reports, fcntl.F_SETPIPE_SZ, 1 << 20)
+            atexit.register(self.close)
+            try:
+                self._process: subprocess.Popen[bytes] | None = self._start(beat, mem, reports)
+            except OSError:
+                self._process = None
+                self.close()
+                raise
+            finally:
+                os.close(beat)
+                os.close(reports)
+
+    def _start(self, *passed: int) -> subprocess.Popen[bytes]:
+        options = ["-I", "-S"]
+        # It is told by option what the program may have been told by the environment.
+        if sys.dont_write_bytecode:
+            options.append("-B")
+        if sys.pycache_prefix:
+            options += ["-X", f"pycache_prefix={sys.pycache_prefix}"]
+        numbers = map(str, (os.getpid(), *passed, _PATIENCE))
+        return subprocess.Popen(
+            [
+                *(sys.executable, *options, launch.__file__),
+                *(*numbers, self._known, self._token, PACKAGE, *LIBRARY),
+            ],
+            pass_fds=passed,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
 
     @staticmethod
     def available() -> bool:
         """Whether this machine has what a witness needs."""
-        return sys.platform == "linux" and platform.machine() in sidecar.TGKILL
+        return sys.platform == "linux" and platform.machine() in _MACHINES and lays_out()
 
     @property
     def url(self) -> str | None:
         """Where a browser can hear of a held GIL (server-sent events), once the process is up."""
         return f"http://127.0.0.1:{self._port}/{self._token}" if self._port else None
 
-    @property
-    def overruled(self) -> bool:
-        """Whether the program has set a handler of its own for the witness's signal."""
-        return signal.getsignal(self.signal) is not signal.SIG_DFL
-
-    def beat(self, now: float, loop: int, watchdog: int) -> None:
-        """Say that the GIL was to be had, and which native threads are the two (loop 0: none)."""
-        sidecar.BEAT.pack_into(self._memory, 0, now if loop else 0.0, loop, watchdog)
+    def beat(self, beat: Beat) -> None:
+        """Say that the GIL was to be had."""
+        BEAT.pack_into(self._memory, 0, *beat)
 
     def collect(self) -> list[tuple[float, list[tuple[str, int, str]]]]:
         """Return what was seen since the last call: (time, frames outermost first)."""
@@ -113,57 +117,22 @@ class Witness:
             values: dict[str, Any] = json.loads(line)
             if "port" in values:
                 self._port = values["port"]
+            elif "refused" in values:
+                self.refused = values["refused"]
             else:
                 found.append((values["at"], [tuple(frame) for frame in values["frames"]]))
         return found
 
     def close(self) -> None:
-        """End the process, then give the signal back: unhandled it would end the program."""
+        """End the process."""
         atexit.unregister(self.close)
         process, self._process = self._process, None
         if process is not None:
             process.kill()
             process.wait()
         if not self._memory.closed:
-            # Unregistering puts back what was there before ours: not over a handler set since. That
-            # signal is lost to us for good, for faulthandler goes on believing that it has it.
-            if not self.overruled:
-                faulthandler.unregister(self.signal)
-                _dispose(self.signal, signal.SIG_DFL)
-                _taken.discard(self.signal)
-            os.close(self._dumps)
             os.close(self._reports)
             self._memory.close()
-
-
-def _dispose(number: int, handler: signal.Handlers) -> None:
-    """Set what a signal does from any thread; Python lets only the main one."""
-    import ctypes  # noqa: PLC0415 - a program without a witness needs none
-
-    ctypes.CDLL(None).signal(number, ctypes.c_void_p(int(handler)))
-
-
-def _free_signal() -> int:
-    used = _used()
-    for number in range(signal.SIGRTMAX, signal.SIGRTMIN - 1, -1):
-        if number in _taken or used >> (number - 1) & 1:
-            continue
-        if signal.getsignal(number) is signal.SIG_DFL:
-            return int(number)
-    raise RuntimeError(
-        "Every real-time signal has a handler: free one, or use Probe(witness=False)."
-    )
-
-
-def _used() -> int:
-    """Return the signals that are handled, ignored or blocked, by C code too: proc(5), status."""
-    used = 0
-    with contextlib.suppress(OSError), Path("/proc/self/status").open(encoding="utf-8") as status:
-        for line in status:
-            name, _, mask = line.partition(":")
-            if name in ("SigCgt", "SigIgn", "SigBlk"):
-                used |= int(mask, 16)
-    return used
 
 
 def native_id(ident: int) -> int:

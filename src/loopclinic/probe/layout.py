@@ -1,0 +1,290 @@
+"""Where this interpreter keeps its threads' stacks, proved before anybody relies on it."""
+
+import os
+import struct
+import sys
+import sysconfig
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import CodeType, FrameType
+from typing import Any
+
+from loopclinic.probe.memory import GoneError, Memory, UnreadableError
+from loopclinic.probe.outside import (
+    DEEPEST,
+    Known,
+    Layout,
+    chain,
+    holds_gil,
+    place,
+    state_of,
+)
+
+__all__ = ["LayoutError", "known", "lays_out", "own_memory", "published"]
+
+_PUBLISHED = (3, 13)  # from this version on, the interpreter says itself where things are
+_SUPPORTED = ((3, 11), (3, 12), _PUBLISHED)
+_SHIM = 3  # owner of a frame that C code keeps: Include/internal/pycore_frame.h
+
+# Source: offsetof() over CPython's headers of 3.11.7 and 3.12.1, the same on x86-64 and arm64:
+# pystate.h, code.h, unicodeobject.h and internal/pycore_{frame,gil,interp,runtime}.h.
+_LAYOUTS = {
+    (3, 11): Layout(
+        state_prev=0, state_next=8, state_interpreter=16, state_ident=152, state_frame=56,
+        record_frame=8,
+        frame_code=32, frame_previous=48, frame_instruction=56, frame_owner=69, frame_size=80,
+        shim=-1,
+        code_file=112, code_name=120, code_table=136, code_line=72, code_traceable=168, code_first=184,
+        text_ascii=48, text_compact=72, interpreter_gil=-1, gil_holder=8, gil_locked=16,
+    ),
+    (3, 12): Layout(
+        state_prev=0, state_next=8, state_interpreter=16, state_ident=136, state_frame=56,
+        record_frame=0,
+        frame_code=0, frame_previous=8, frame_instruction=56, frame_owner=70, frame_size=80,
+        shim=_SHIM,
+        code_file=112, code_name=120, code_table=136, code_line=68, code_traceable=176, code_first=192,
+        text_ascii=40, text_compact=56, interpreter_gil=384, gil_holder=8, gil_locked=16,
+    ),
+}  # fmt: skip
+_RUNTIME_GIL = 360  # 3.11: the only GIL, in _PyRuntime
+
+# What _PyRuntime begins with in 3.13: _Py_DebugOffsets in internal/pycore_runtime.h, 64 bits each.
+_COOKIE = b"xdebugpy"
+_STRUCTURES = {
+    "runtime": "size finalizing interpreters_head",
+    "interpreter": "size id next threads_head gc modules sysdict builtins "
+    "ceval_gil gil gil_enabled gil_locked gil_holder",
+    "state": "size prev next interpreter frame ident native chunk status",
+    "frame": "size previous code instruction locals owner",
+    "code": "size file name qualname table line arguments localnames localkinds first",
+    "object": "size type",
+    "type": "size name repr flags",
+    "tuple": "size item length",
+    "list": "size item length",
+    "dict": "size keys values",
+    "float": "size value",
+    "long": "size tag digit",
+    "bytes": "size length value",
+    "text": "size state length ascii",
+}
+_FIELDS = [
+    "version",
+    "free_threaded",
+    *(f"{name}.{field}" for name, fields in _STRUCTURES.items() for field in fields.split()),
+]
+_HEAD = struct.Struct(f"<8s{len(_FIELDS)}Q")
+_COMPACT = 16  # bytes more before the characters of a string that is not ASCII: length and UTF-8
+_TRACEABLE = 16  # bytes between what says where a function is entered and its instructions
+
+
+# Every kind of frame and of name: a coroutine, a generator, a call through C and one of a class, which
+# the interpreter enters in its own way once it is warm; characters of one, two and four bytes.
+_EXAMPLE = """
+async def \u00e9t\u00e9(look):
+    return \u0442\u0435\u0441\u0442(look)
+
+def \u0442\u0435\u0441\u0442(look):
+    (found,) = \U00010428(look)
+    return found
+
+def \U00010428(look):
+    yield Called(
+        look,
+        look,
+    )
+
+class Called:
+    def __init__(self, look, again):
+        for _ in map(lambda again: look(), [again]): pass
+
+def example(look):
+    running = \u00e9t\u00e9(look)
+    try:
+        running.send(None)
+    except StopIteration:
+        running.close()
+"""
+_WARM = 32  # calls
+_ELSEWHERE = f"Python {sys.version.split()[0]} keeps its stacks elsewhere than expected here"
+
+
+class LayoutError(RuntimeError):
+    """This interpreter's stacks are not where they are looked for; the message says it."""
+
+
+def lays_out() -> bool:
+    """Whether this interpreter is one whose stacks can be read at all."""
+    return (
+        sys.implementation.name == "cpython"
+        and sys.version_info[:2] in _SUPPORTED
+        and not sysconfig.get_config_var("Py_GIL_DISABLED")
+        and struct.calcsize("P") == 8  # noqa: PLR2004 - bytes of an address
+        and sys.byteorder == "little"
+    )
+
+
+@contextmanager
+def own_memory() -> Iterator[int]:
+    """Open this program's own memory, to read only.
+
+    The kernel asks for rights when it is opened, not when it is read: a process that is given the
+    descriptor may read this program, and nobody else may who could not before.
+
+    Raises:
+        OSError: the kernel does not let us.
+    """
+    # loopclinic: ignore[blocking-file-io] memory, not a disk
+    descriptor = os.open("/proc/self/mem", os.O_RDONLY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def known(descriptor: int) -> Known:
+    """Return what it takes to read this program's stacks from outside, found on the calling thread.
+
+    Raises:
+        LayoutError: this interpreter's own stack does not read as it should.
+    """
+    library, state = _here()
+    found = Known(
+        _layout(library), state, threading.get_ident(), 0, id(CodeType), id(str), id(bytes)
+    )
+    own = Memory(descriptor)
+    try:
+        found = found._replace(gil=_gil(own, found, library))
+        _prove(own, found)
+    except (UnreadableError, GoneError):
+        raise LayoutError(_ELSEWHERE) from None
+    return found
+
+
+def _here() -> tuple[Any, int]:
+    """Return the interpreter as a library, and where it keeps the state of the calling thread."""
+    try:
+        import ctypes  # noqa: PLC0415 - a program without a witness needs none
+    except ImportError:
+        raise LayoutError("this interpreter was built without ctypes") from None
+    library = ctypes.PyDLL(None)
+    get = library["PyThreadState_Get"]  # not by attribute: that one would be everybody's
+    get.restype = ctypes.c_void_p
+    return library, int(get())
+
+
+def _runtime(library: Any) -> int:
+    import ctypes  # noqa: PLC0415 - as above
+
+    try:
+        return ctypes.addressof(ctypes.c_char.in_dll(library, "_PyRuntime"))
+    except ValueError:
+        raise LayoutError("this interpreter does not say where its runtime is") from None
+
+
+def _layout(library: Any) -> Layout:
+    version = sys.version_info[:2]
+    if version < _PUBLISHED:
+        return _LAYOUTS[version]
+    import ctypes  # noqa: PLC0415 - as above
+
+    return published(ctypes.string_at(_runtime(library), _HEAD.size))
+
+
+def published(begin: bytes) -> Layout:
+    """Return the layout that an interpreter publishes where its _PyRuntime begins.
+
+    Raises:
+        LayoutError: it publishes none, or in another form.
+    """
+    cookie, *numbers = _HEAD.unpack(begin)
+    at = dict(zip(_FIELDS, numbers, strict=True))
+    if cookie != _COOKIE or at["version"] >> 16 != _PUBLISHED[0] << 8 | _PUBLISHED[1]:
+        raise LayoutError("this interpreter does not publish where it keeps its stacks")
+    return Layout(
+        state_prev=at["state.prev"],
+        state_next=at["state.next"],
+        state_interpreter=at["state.interpreter"],
+        state_ident=at["state.ident"],
+        state_frame=at["state.frame"],
+        record_frame=-1,
+        frame_code=at["frame.code"],
+        frame_previous=at["frame.previous"],
+        frame_instruction=at["frame.instruction"],
+        frame_owner=at["frame.owner"],
+        frame_size=at["frame.size"],
+        shim=_SHIM,
+        code_file=at["code.file"],
+        code_name=at["code.name"],
+        code_table=at["code.table"],
+        code_line=at["code.line"],
+        code_traceable=at["code.first"] - _TRACEABLE,
+        code_first=at["code.first"],
+        text_ascii=at["text.ascii"],
+        text_compact=at["text.ascii"] + _COMPACT,
+        interpreter_gil=at["interpreter.ceval_gil"],
+        gil_holder=at["interpreter.gil_holder"] - at["interpreter.gil"],
+        gil_locked=at["interpreter.gil_locked"] - at["interpreter.gil"],
+    )
+
+
+def _gil(own: Memory, found: Known, library: Any) -> int:
+    """Return where the GIL is that the calling thread holds."""
+    layout = found.layout
+    if layout.interpreter_gil < 0:
+        return _runtime(library) + _RUNTIME_GIL
+    interpreter = own.word(found.state + layout.state_interpreter)
+    return own.word(interpreter + layout.interpreter_gil)
+
+
+class _Held(Memory):
+    """This program's own memory, read without letting go of the GIL."""
+
+    def __init__(self, own: Memory) -> None:
+        self._own = own
+
+    def read(self, address: int, size: int) -> bytes:
+        """Return so many bytes, after a look whether they are there."""
+        import ctypes  # noqa: PLC0415 - as above
+
+        self._own.read(address, size)
+        return ctypes.string_at(address, size)
+
+
+def _prove(own: Memory, found: Known) -> None:
+    """Read a stack that is known to the last line, and who holds the GIL.
+
+    Raises:
+        LayoutError: it was read otherwise.
+        UnreadableError, GoneError: it was not there.
+    """
+    agreed: list[bool] = []
+
+    def look() -> None:
+        steps = chain(own, found, found.state)
+        # What reads moves while it reads; below it nothing does.
+        mine = [index for index, one in enumerate(steps) if one.code == id(look.__code__)]
+        below = steps[mine[0] + 1 :] if mine else []
+        read = [one for one in (place(own, found, step) for step in below) if one is not None]
+        true = list(_frames(sys._getframe(1)))  # noqa: SLF001 - the documented way
+        whole = len(read) == len(true) or len(steps) == DEEPEST
+        agreed.append(whole and bool(read) and read == true[: len(read)])
+
+    example: dict[str, Any] = {}
+    exec(compile(_EXAMPLE, "<\U00010428>", "exec"), example)  # noqa: S102 - the text above
+    for _ in range(_WARM):
+        example["example"](lambda: None)
+    example["example"](look)
+    if (
+        agreed != [True]
+        or state_of(own, found, found.ident) != found.state
+        or not holds_gil(_Held(own), found, found.state)
+    ):
+        raise LayoutError(_ELSEWHERE)
+
+
+def _frames(frame: FrameType | None) -> Iterator[tuple[str, int, str]]:
+    while frame is not None:
+        code = frame.f_code
+        yield code.co_filename, frame.f_lineno or 0, code.co_name
+        frame = frame.f_back

@@ -21,6 +21,7 @@ class Reason:
     Lines after the first of `sentence` are code, such as a line with a caret under it.
     `conflict` is a name from `loopclinic.conflicts`, or None where the file itself is the trouble.
     `measured` and `budget` are short texts with units, such as "412 ms". `next_step` says what to do.
+    `timed`: it rests on how long something took, so that a machine with too much to do may be the cause.
     """
 
     sentence: str
@@ -30,6 +31,7 @@ class Reason:
     file: str | None = None
     line: int | None = None
     next_step: str | None = None
+    timed: bool = False
 
     def __post_init__(self) -> None:
         if self.conflict is not None and self.conflict not in CONFLICTS:

@@ -155,6 +155,12 @@ class TestAMachineTooBusy:
         assert (machine.measured, machine.conflict) == ("62% of the time", None)
         assert [reason.conflict for reason in seen] == ["blocking-sleep"]
 
+    def test_what_rests_on_no_time_is_the_files(self, tiny, solved):
+        solved.write_text(SOLVED.replace("return 2 * number", "return 3 * number"))
+        verdict = check_lesson(tiny, file=solved)
+        assert verdict.status == "not-yet"
+        assert "gave" in verdict.reasons[0].sentence
+
     def test_a_pass_is_a_pass(self, tiny, solved):
         assert check_lesson(tiny, file=solved).passed
 

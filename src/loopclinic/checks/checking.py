@@ -179,7 +179,7 @@ def check_lesson(
             next_step="Report this with the seed above.",
         )
         return verdict("could-not-run", reason, headline="This says nothing about your file.")
-    if reasons and doubt is not None:
+    if doubt is not None and reasons and all(reason.timed for reason in reasons):
         return verdict("could-not-run", doubt, *reasons, headline=_BUSY, vitals=vitals)
     if reasons:
         headline = f"{len(reasons)} thing{'s' if len(reasons) > 1 else ''} to mend."

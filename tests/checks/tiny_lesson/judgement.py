@@ -15,6 +15,7 @@ def judge(trial):
                 file=file,
                 line=line,
                 next_step="Await asyncio.sleep instead.",
+                timed=True,
             )
         )
     number, answer = trial.facts["answer"]

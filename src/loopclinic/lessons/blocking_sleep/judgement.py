@@ -107,6 +107,7 @@ def _blocking(facts: Facts) -> Iterator[Reason]:
                 measured=measured,
                 budget=shown,
                 **at(place),
+                timed=True,
                 next_step="Let a timer wake you: asyncio.sleep(seconds), once, for the whole wait.",
             )
             continue
@@ -131,6 +132,7 @@ def _blocking(facts: Facts) -> Iterator[Reason]:
             measured=measured,
             budget=shown,
             **at(place),
+            timed=not place,
             next_step=step,
         )
 
@@ -166,6 +168,7 @@ def _crowd(facts: Facts, *, blocked: bool) -> Iterator[Reason]:
             measured=f"{times:.1f} x",
             budget=str(queue),
             **at(crowd["place"]),
+            timed=True,
             next_step="Hold no lock, semaphore or queue while you wait to try again.",
         )
     lag = crowd["lag"] / shipped["lag"]
@@ -178,6 +181,7 @@ def _crowd(facts: Facts, *, blocked: bool) -> Iterator[Reason]:
             measured=f"{lag:.2f} x the lag as shipped ({span(shipped['lag'])})",
             budget=str(_BUDGETS["lag"]),
             **at(stall or crowd["place"]),
+            timed=True,
             next_step="Do less between two awaits, or do it outside of the loop.",
         )
     if queued:
@@ -216,6 +220,7 @@ def _waits(few: Facts, crowd: Facts, hasty: float) -> Iterator[Reason]:
             measured=f"{share:.2f} x; {hasty:.1f} requests a caller",
             budget=f"at least {least}; {rest}",
             **common,
+            timed=True,
             next_step="Wait between attempts, twice as long each time, with jitter.",
         )
     # Where a request takes as long as a wait, the service's queue is what the gaps show.
@@ -226,6 +231,7 @@ def _waits(few: Facts, crowd: Facts, hasty: float) -> Iterator[Reason]:
             measured=f"{grown:.2f} x",
             budget=f"at least {growth}",
             **common,
+            timed=True,
             next_step="Wait backoff * 2**n, n = 0, 1, 2, with or without jitter.",
         )
     # A slow machine makes waits longer, too, but not twice in the same way: with the requests' own
@@ -237,5 +243,6 @@ def _waits(few: Facts, crowd: Facts, hasty: float) -> Iterator[Reason]:
             measured=f"{min(alone, without_requests):.2f} x",
             budget=str(most),
             **common,
+            timed=True,
             next_step="Count n from 0: the first wait is `backoff` at most.",
         )

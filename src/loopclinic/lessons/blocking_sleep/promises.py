@@ -49,7 +49,12 @@ def results(facts: Facts, *, blocked: bool) -> Iterator[Reason]:
                 step = "Send the clip once an attempt."
             else:
                 continue
-            yield Reason(f"{sentence}.", **at(ending["place"] or found["place"]), next_step=step)
+            yield Reason(
+                f"{sentence}.",
+                **at(ending["place"] or found["place"]),
+                next_step=step,
+                timed=late,
+            )
             break
 
 
@@ -106,6 +111,7 @@ def refusals(facts: Facts) -> Iterator[Reason]:
                 measured=span(ending["seconds"]),
                 budget=span(_BUDGETS["prompt"].limit),
                 **at(ending["place"] or found["place"]),
+                timed=True,
                 next_step="Raise TranscriptionError as soon as the last attempt has failed.",
             )
         elif not is_error(ending, "TranscriptionError"):
@@ -152,6 +158,7 @@ def deadlines(facts: Facts) -> Iterator[Reason]:
             measured=f"{ending['seconds'] / deadline:.1f} x the deadline",
             budget=str(_BUDGETS["deadline"]),
             **at(found["place"]),
+            timed=late,
             next_step="Put one deadline around all attempts and waits: async with asyncio.timeout(deadline).",
         )
         return
@@ -176,6 +183,7 @@ def cancellation(facts: Facts) -> Iterator[Reason]:
                 measured=f"{'more than ' * stubborn}{span(ending['seconds'])}",
                 budget=span(_BUDGETS["cancel"].limit),
                 **at(found["place"]),
+                timed=True,
                 next_step="Let CancelledError through: catch only what you can retry, and raise the rest.",
             )
             return

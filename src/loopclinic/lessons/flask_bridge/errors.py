@@ -23,6 +23,7 @@ def failed(sentence: str, error: Facts | None, waits_at: Facts | None) -> Reason
             sentence,
             conflict="blocking-sync-primitive" if _result(waits_at) else None,
             **at(waits_at),
+            timed=True,
             next_step="See where they wait: a loop must not wait for its own work.",
         )
     message = error["message"]

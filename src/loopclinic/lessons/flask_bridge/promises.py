@@ -42,6 +42,7 @@ def standstill(still: Facts) -> Iterator[Reason]:
             measured=f"{still['waiting']} at once",
             budget=f"{size} at once",
             **at(still["waits_at"]),
+            timed=True,
             next_step="Start each webhook's work at once; the pool keeps them to `size`.",
         )
     if still["unanswered"]:
@@ -52,6 +53,7 @@ def standstill(still: Facts) -> Iterator[Reason]:
             measured=f"over {still['seconds'] / timeout:.0f} x timeout",
             budget=str(late),
             **at(still["waits_at"]),
+            timed=True,
             next_step="Put asyncio.timeout(timeout) around the work, and answer TimeoutError by 503.",
         )
         return
@@ -129,6 +131,7 @@ def end(found: Facts, still: Facts, *, blocked: bool) -> Iterator[Reason]:
             measured=f"over {span(found['grace'])}",
             budget=span(found["grace"]),
             **at(found["waits_at"]),
+            timed=True,
             next_step="Wait for the webhooks under way, each of which has its deadline; then close.",
         )
         return

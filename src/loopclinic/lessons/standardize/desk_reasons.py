@@ -23,6 +23,7 @@ def suite_reasons(suite: Facts) -> Iterator[Reason]:
             f"Your tests stood still for {span(budget.limit)}, in {suite['hung'] or 'their imports'}.",
             measured=f"over {span(budget.limit)}",
             budget=span(budget.limit),
+            timed=True,
             next_step="Run pytest in the lab's folder. Tests that need a database wait for it here.",
         )
         return

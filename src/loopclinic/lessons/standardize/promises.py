@@ -41,6 +41,7 @@ def results(facts: Facts, *, blocked: bool, starved: bool) -> Iterator[Reason]:
             f"Of {count(len(crowd['issued']), 'issue')} at once, {len(failed)} did not return: one "
             f"{ended(failed[0])}.",
             **at(failed[0]["place"]),
+            timed=failed[0]["how"] == "running",
             next_step="Let the next one wait for its number until the one before has committed.",
         )
         return
@@ -50,6 +51,7 @@ def results(facts: Facts, *, blocked: bool, starved: bool) -> Iterator[Reason]:
             f"Of {count(crowd['charges'], 'charge')} at once, {len(wrong)} did not return: one "
             f"{ended(wrong[0])}.",
             **at(wrong[0]["place"]),
+            timed=wrong[0]["how"] == "running",
             next_step="Let calls wait for a connection, and share none between two at once.",
         )
     elif crowd.get("unpaid") and not starved:
@@ -127,6 +129,7 @@ def cancels(found: Facts) -> Iterator[Reason]:
                 measured=f"over {span(_CANCEL)}",
                 budget=span(_CANCEL),
                 **at(part["place"]),
+                timed=True,
                 next_step="End the statement at PostgreSQL, then let CancelledError through.",
             )
             return

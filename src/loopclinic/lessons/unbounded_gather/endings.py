@@ -45,6 +45,7 @@ def cancellation(facts: Facts) -> Iterator[Reason]:
             measured=span(ending["seconds"]),
             budget=str(budget),
             **common,
+            timed=True,
             next_step="Catch aiohttp.ClientError, not BaseException, and let CancelledError through.",
         )
     elif crowd["requests_after"] or crowd["left"]["tasks"]:
@@ -71,6 +72,7 @@ def lost_source(facts: Facts) -> Iterator[Reason]:
             measured=span(ending["seconds"]),
             budget="it ends",
             **place,
+            timed=True,
             next_step="When reading `posts` fails, the workers must hear of it: a TaskGroup tells them.",
         )
     elif not found["raised"]:

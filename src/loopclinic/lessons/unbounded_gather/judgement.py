@@ -115,5 +115,6 @@ def _waiting(facts: Facts) -> Iterator[Reason]:
         measured=f"{share:.2f} x limit",
         budget=f"at least {budget}",
         **at(steady["ending"].get("place")),
+        timed=True,
         next_step=step,
     )

@@ -50,6 +50,7 @@ def results(facts: Facts) -> Iterator[Reason]:
             yield Reason(
                 f"publish was not done after {span(ending['seconds'])}, though all its posts could be.",
                 **at(ending.get("place")),
+                timed=True,
                 next_step="Return when the last post is done; a worker must learn that no more come.",
             )
             return
@@ -160,6 +161,7 @@ def retries(facts: Facts) -> Iterator[Reason]:
             f"{span(found['closed_for'])} (Retry-After {asked}), {found['accepted']} of "
             f"{found['posts']} posts were published and publish had not returned.",
             **place,
+            timed=True,
             next_step="Wait as long as Retry-After says, no longer, then send the post again.",
         )
     elif short < 0 or ending.get("published") != found["posts"]:

@@ -6,7 +6,7 @@ Lessons, checks, the scope and the scanner share these names.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["CONFLICTS", "Conflict", "first"]
+__all__ = ["CONFLICTS", "SHOWN_RUNNING", "Conflict", "first"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +74,18 @@ _ORDERED: tuple[tuple[str, str], ...] = (
 CONFLICTS: dict[str, Conflict] = {
     name: Conflict(name, sentence, rank) for rank, (name, sentence) in enumerate(_ORDERED)
 }
+
+SHOWN_RUNNING = frozenset(
+    {
+        "executor-saturation",
+        "missing-deadline",
+        "pool-starvation",
+        "retry-storm",
+        "transaction-left-open",
+        "unisolated-failure",
+    }
+)
+"""Of these, what only a running program shows: checks name them, the scanner can't find them."""
 
 
 def first(names: Iterable[str]) -> str | None:

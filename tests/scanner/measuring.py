@@ -16,12 +16,13 @@ _LABEL = re.compile(r"#\s*(expect|expect-via|clean):\s*(\S+)")
 
 @dataclass
 class Measured:
-    """How many labels were met, and what was wrong."""
+    """How many labels were met, what was wrong, and the kinds that were rightly found."""
 
     met: Counter = field(default_factory=Counter)
     missed: list = field(default_factory=list)
     false: list = field(default_factory=list)
     labels: Counter = field(default_factory=Counter)
+    kinds: set = field(default_factory=set)
 
     def recall(self, sort: str) -> float:
         return self.met[sort] / self.labels[sort] if self.labels[sort] else 1.0
@@ -64,6 +65,7 @@ def measure(part: Path, min_confidence: str = "hint") -> Measured:
                 continue
             if (file, line, kind) in found:
                 total.met[sort] += 1
+                total.kinds.add(kind)
                 found.discard((file, line, kind))
             else:
                 total.missed.append(f"{case.name}/{file}:{line} {sort} {kind}")

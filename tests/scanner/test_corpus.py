@@ -2,6 +2,7 @@
 
 import pytest
 
+from loopclinic.conflicts import CONFLICTS, SHOWN_RUNNING
 from tests.scanner.measuring import CORPUS, PARTS, measure
 
 
@@ -18,6 +19,11 @@ def test_what_the_scanner_must_reach(measured, part):
     assert found.recall("expect") >= 0.90, wrong
     assert found.recall("expect-via") >= 0.80, wrong
     assert found.precision >= 0.97, wrong
+
+
+def test_each_conflict_is_found_or_said_to_be_shown_by_a_running_program_only(measured):
+    found = set().union(*(one.kinds for one in measured.values()))
+    assert found == CONFLICTS.keys() - SHOWN_RUNNING
 
 
 def test_the_corpus_is_large_enough(measured):

@@ -11,6 +11,9 @@ from jsonschema import Draft4Validator
 
 import loopclinic
 from loopclinic.cli.main import main
+from loopclinic.conflicts import CONFLICTS, SHOWN_RUNNING
+from loopclinic.scanner.findings import Finding
+from loopclinic.scanner.report import Report
 from loopclinic.scanner.reports.plan import plan
 from loopclinic.scanner.reports.sarif import sarif
 from loopclinic.scanner.reports.text import plain, show
@@ -93,6 +96,14 @@ def test_the_plan_is_a_checklist_worst_first(tree):
     assert "line 11, blocking-db: `return load()` leads to sqlite3.connect, `store.py:5`" in text
     assert "blocking-sleep (1): A blocking sleep runs on the event loop. Lesson 01_" in text
     assert "Where several lines lead" not in text
+
+
+def test_the_plan_has_a_phase_for_whatever_the_scanner_finds():
+    kinds = CONFLICTS.keys() - SHOWN_RUNNING
+    report = Report("shop", tuple(Finding("a.py", 1, 1, kind, "what") for kind in kinds))
+    text = plan(report)
+    assert all(f"- {kind} (1): " in text for kind in kinds)
+    assert "The rest" not in text
 
 
 def test_the_plan_names_what_several_lines_lead_to(tree):

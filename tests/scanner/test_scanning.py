@@ -57,6 +57,7 @@ def test_gates(tree, capsys):
     assert status("--fail-on", "unbounded-gather", "--min-confidence", "hint") == 1
     assert status("--fail-on", "any", "--ignore", "blocking-sleep,blocking-db") == 0
     assert status("--fail-on", "no-such-kind") == 2
+    assert status("--fail-on", "unisolated-failure") == 2  # else it would always pass
 
 
 def test_the_hook_fails_on_what_is_likely(tree, monkeypatch):
@@ -220,6 +221,7 @@ def test_settings_of_the_project(tree):
         ("fail_ons = []", "'fail_ons' is unknown"),
         ("min-confidence = 'high'", "use hint, likely, certain"),
         ("ignore = ['x']", "no conflict"),
+        ("fail-on = ['retry-storm']", "only a running program shows"),
         ("exclude = 'x'", "wrong type"),
         ("exclude = [", "can't be read"),
     ],

@@ -76,6 +76,11 @@ class Skipped:
     line: int | None
     reason: str
 
+    @property
+    def where(self) -> str:
+        """The place as `file:line`, or the file alone."""
+        return f"{self.file}:{self.line}" if self.line else self.file
+
     def as_dict(self) -> dict[str, Any]:
         """Return the form of the JSON report."""
         return {"file": self.file, "line": self.line, "reason": self.reason}

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from loopclinic.conflicts import CONFLICTS
 from loopclinic.scanner.findings import Finding, Frame, Skipped
 
 __all__ = ["Report"]
@@ -30,6 +31,14 @@ class Report:
     def by_kind(self) -> dict[str, int]:
         """How many findings there are of each kind, most first."""
         return dict(Counter(one.kind for one in self.findings).most_common())
+
+    @property
+    def groups(self) -> list[tuple[str, list[Finding]]]:
+        """The findings of each kind, by the precedence of the conflicts."""
+        found: dict[str, list[Finding]] = {}
+        for one in self.findings:
+            found.setdefault(one.kind, []).append(one)
+        return sorted(found.items(), key=lambda item: CONFLICTS[item[0]].rank)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the form of the JSON report."""

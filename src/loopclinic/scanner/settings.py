@@ -5,10 +5,13 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from loopclinic.conflicts import CONFLICTS
+from loopclinic.conflicts import CONFLICTS, SHOWN_RUNNING
 from loopclinic.scanner.findings import CONFIDENCES
 
 __all__ = ["Settings", "SettingsError", "settings_for"]
+
+
+_FOUND = sorted(CONFLICTS.keys() - SHOWN_RUNNING)
 
 
 class SettingsError(ValueError):
@@ -44,11 +47,14 @@ class Settings:
             )
         for name, kinds in (("fail-on", self.fail_on), ("ignore", self.ignore)):
             for kind in kinds:
-                if kind not in CONFLICTS and not (name == "fail-on" and kind == "any"):
-                    raise SettingsError(
-                        f"{name} names {kind!r}, which is no conflict: "
-                        f"use {'any, ' if name == 'fail-on' else ''}{', '.join(sorted(CONFLICTS))}."
-                    )
+                if kind in _FOUND or (name == "fail-on" and kind == "any"):
+                    continue
+                # A gate on what is never found would be passed by everything.
+                why = "only a running program shows" if kind in SHOWN_RUNNING else "is no conflict"
+                raise SettingsError(
+                    f"{name} names {kind!r}, which {why}: "
+                    f"use {'any, ' if name == 'fail-on' else ''}{', '.join(_FOUND)}."
+                )
         return self
 
 

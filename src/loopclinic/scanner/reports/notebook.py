@@ -31,7 +31,7 @@ def table(report: Report) -> str:
     notes = f"<p>and {more:,} more</p>" if more > 0 else ""
     if report.skipped:
         items = "".join(
-            f"<li>{html.escape(one.file)}{f':{one.line}' if one.line else ''}: {html.escape(one.reason)}</li>"
+            f"<li>{html.escape(one.where)}: {html.escape(one.reason)}</li>"
             for one in report.skipped
         )
         notes += (

@@ -37,10 +37,6 @@ for (const box of document.querySelectorAll('input')) box.onchange = () => {
 
 def page(report: Report) -> str:
     """Return the page."""
-    groups: dict[str, list[Finding]] = {}
-    for one in report.findings:
-        groups.setdefault(one.kind, []).append(one)
-    ordered = sorted(groups.items(), key=lambda item: CONFLICTS[item[0]].rank)
     name = html.escape(Path(report.root).name)
     parts = [
         "<!doctype html><html lang=en><meta charset=utf-8>",
@@ -52,7 +48,7 @@ def page(report: Report) -> str:
         *_totals((kind, count, kind) for kind, count in report.by_kind.items()),
         *_filter(report),
     ]
-    for kind, found in ordered:
+    for kind, found in report.groups:
         parts.append(f"<section><h2 id={kind}>{kind} <span class=dim>{len(found)}</span></h2>")
         parts.append(f"<p class=dim>{html.escape(CONFLICTS[kind].sentence)}</p>")
         parts += [_article(one) for one in found]
@@ -110,5 +106,4 @@ def _skipped(report: Report) -> Iterator[str]:
     if report.skipped:
         yield f"<h2>skipped <span class=dim>{len(report.skipped)}</span></h2>"
         for one in report.skipped:
-            at = f":{one.line}" if one.line else ""
-            yield f"<p><code>{html.escape(one.file)}{at}</code> {html.escape(one.reason)}</p>"
+            yield f"<p><code>{html.escape(one.where)}</code> {html.escape(one.reason)}</p>"

@@ -59,8 +59,7 @@ def plan(report: Report) -> str:
     if report.skipped:
         lines += ["## Phase 0: what could not be read", ""]
         for one in report.skipped:
-            at = f":{one.line}" if one.line else ""
-            lines.append(f"- [ ] `{printable(one.file)}{at}` {one.reason}")
+            lines.append(f"- [ ] `{printable(one.where)}` {one.reason}")
         lines.append("")
     rest = set(CONFLICTS) - {kind for _, _, kinds in _PHASES for kind in kinds}
     number = 0

@@ -20,7 +20,7 @@ _LEVELS = {"certain": "error", "likely": "warning", "hint": "note"}
 
 def sarif(report: Report) -> dict[str, Any]:
     """Return a SARIF log of one run."""
-    kinds = sorted({one.kind for one in report.findings}, key=lambda kind: CONFLICTS[kind].rank)
+    kinds = [kind for kind, _ in report.groups]
     root = Path(report.root)
     folder = root if root.is_dir() else root.parent
     return {

@@ -26,17 +26,10 @@ _COUNTS = (
 )
 
 
-def _grouped(report: Report) -> Iterator[tuple[str, list[Finding]]]:
-    groups: dict[str, list[Finding]] = {}
-    for one in report.findings:
-        groups.setdefault(one.kind, []).append(one)
-    yield from sorted(groups.items(), key=lambda item: CONFLICTS[item[0]].rank)
-
-
 def plain(report: Report) -> str:
     """Return the report as plain lines."""
     lines: list[str] = []
-    for kind, found in _grouped(report):
+    for kind, found in report.groups:
         lines += [f"{kind} ({len(found)}): {CONFLICTS[kind].sentence}", ""]
         for one in found:
             lines.append(
@@ -48,8 +41,7 @@ def plain(report: Report) -> str:
     if report.skipped:
         lines += [f"Skipped ({len(report.skipped)})", ""]
         for skip in report.skipped:
-            at = f":{skip.line}" if skip.line else ""
-            lines.append(f"  {printable(skip.file)}{at}: {skip.reason}")
+            lines.append(f"  {printable(skip.where)}: {skip.reason}")
         lines.append("")
     lines += [f"{value:>9,} {words}" for value, words in _totals(report)]
     lines.append(_verdict(report))
@@ -104,14 +96,13 @@ def show(report: Report, console: "Console | None" = None) -> None:
     if not console.is_terminal:
         print(plain(report))
         return
-    for kind, found in _grouped(report):
+    for kind, found in report.groups:
         _show_group(console, kind, found)
     if report.skipped:
         console.rule(f"[bold]skipped[/] {len(report.skipped)}", align="left", style="yellow")
         for skip in report.skipped:
-            at = f":{skip.line}" if skip.line else ""
             console.print(
-                f"  {printable(skip.file)}{at}  {skip.reason}", markup=False, highlight=False
+                f"  {printable(skip.where)}  {skip.reason}", markup=False, highlight=False
             )
     console.print()
     for value, words in _totals(report):

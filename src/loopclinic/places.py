@@ -3,7 +3,11 @@
 import os
 from pathlib import Path
 
-__all__ = ["KitNotFoundError", "kit_root", "state_dir"]
+__all__ = ["KitNotFoundError", "kit_data", "kit_root", "state_dir"]
+
+
+_CLONE = Path(__file__).resolve().parents[2]
+"""What an editable install lies in: src/loopclinic/places.py -> the root."""
 
 
 class KitNotFoundError(Exception):
@@ -31,14 +35,22 @@ def kit_root(start: Path | None = None) -> Path:
     for folder in (here, *here.parents):
         if _is_root(folder):
             return folder
-    # An editable install knows its clone: src/loopclinic/places.py -> the root.
-    clone = Path(__file__).resolve().parents[2]
-    if _is_root(clone):
-        return clone
+    if _is_root(_CLONE):
+        return _CLONE
     raise KitNotFoundError(
         f"No folder above {here} holds labs/, notebooks/ and solutions/: change into the kit's folder, "
         "or set LOOPCLINIC_ROOT to it."
     )
+
+
+def kit_data(*names: str) -> Path:
+    """Return a folder of the kit's `data/`: of the clone this package lies in, wherever it is called from.
+
+    Raises:
+        KitNotFoundError: there is no such clone, and `kit_root` finds none.
+    """
+    own = _CLONE.joinpath("data", *names)
+    return own if own.is_dir() else kit_root().joinpath("data", *names)
 
 
 def _is_root(folder: Path) -> bool:

@@ -1,14 +1,19 @@
 """Reasons for what a lab left behind, where its lesson has nothing of its own to say about it."""
 
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from loopclinic.checks.lines import line_of
 from loopclinic.lessons import Trial
+from loopclinic.lessons.leftovers import leftovers
+from loopclinic.lessons.wording import count
 from loopclinic.verdict import Reason
 
 __all__ = ["reasons_for_residue"]
+
+_STARTS_TASK = r"create_task\s*\(|ensure_future\s*\("
 
 
 def reasons_for_residue(trial: Trial, text: str, judged: Collection[str]) -> list[Reason]:
@@ -18,10 +23,13 @@ def reasons_for_residue(trial: Trial, text: str, judged: Collection[str]) -> lis
     """
     left = trial.facts.get("leftovers", {})
     kept = trial.facts.get("belongings", {})
+    reasons = [] if "tasks" in judged else list(leftovers(trial.facts))
     reasons = [
+        one if one.line else replace(one, line=line_of(text, _STARTS_TASK)) for one in reasons
+    ]
+    reasons += [
         reason
         for kind, make in (
-            ("tasks", _tasks),
             ("threads", _threads),
             ("processes", _processes),
             ("sessions", _sessions),
@@ -50,28 +58,13 @@ def reasons_for_residue(trial: Trial, text: str, judged: Collection[str]) -> lis
     return reasons
 
 
-def _tasks(found: list[dict[str, Any]], lab: Path, text: str) -> Reason:
-    first = found[0]
-    code = f": `{first['code']}`" if first.get("code") else ""
-    return Reason(
-        f"{_count(found, 'task')} still ran when all calls had returned "
-        f"({first['coroutine']}{code}).",
-        conflict="dropped-task",
-        measured=_count(found, "task"),
-        budget="0 tasks",
-        file=str(lab),
-        line=first.get("line") or line_of(text, r"create_task\s*\(|ensure_future\s*\("),
-        next_step="Await every task that you start, or cancel it and await that.",
-    )
-
-
 def _threads(found: list[dict[str, Any]], lab: Path, text: str) -> Reason:
     del text
     first = found[0]
     return Reason(
-        f"{_count(found, 'thread')} still worked when all calls had returned, "
+        f"{count(len(found), 'thread')} still worked when all calls had returned, "
         f"started by `{first['code']}`.",
-        measured=_count(found, "working thread"),
+        measured=count(len(found), "working thread"),
         budget="0 working threads",
         file=str(lab),
         line=first["line"],
@@ -84,9 +77,9 @@ def _processes(found: list[dict[str, Any]], lab: Path, text: str) -> Reason:
     first = found[0]
     code = f", started by `{first['code']}`" if first.get("code") else ""
     return Reason(
-        f"{_count(found, 'child process', 'child processes')} still ran when all calls had "
+        f"{count(len(found), 'child process', 'child processes')} still ran when all calls had "
         f"returned{code}.",
-        measured=_count(found, "process", "processes"),
+        measured=count(len(found), "process", "processes"),
         budget="0 processes",
         file=str(lab),
         line=first.get("line"),
@@ -96,15 +89,11 @@ def _processes(found: list[dict[str, Any]], lab: Path, text: str) -> Reason:
 
 def _sessions(found: list[dict[str, Any]], lab: Path, text: str) -> Reason:
     return Reason(
-        f"{_count(found, 'aiohttp session')} stayed open when all calls had returned.",
+        f"{count(len(found), 'aiohttp session')} stayed open when all calls had returned.",
         conflict="unclosed-resource",
-        measured=_count(found, "open session"),
+        measured=count(len(found), "open session"),
         budget="0 open sessions",
         file=str(lab),
         line=line_of(text, r"\bClientSession\s*\("),
         next_step="Open sessions by `async with`, or close them before you return.",
     )
-
-
-def _count(found: list[dict[str, Any]], one: str, many: str | None = None) -> str:
-    return f"{len(found)} {one if len(found) == 1 else many or one + 's'}"

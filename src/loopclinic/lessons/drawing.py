@@ -3,8 +3,12 @@
 from dataclasses import dataclass
 from html import escape
 from math import isnan
+from typing import TYPE_CHECKING
 
-__all__ = ["Drawing", "span"]
+if TYPE_CHECKING:
+    from loopclinic.load import Vitals
+
+__all__ = ["Drawing", "span", "stalled"]
 
 _STYLE = """
 .lc-drawing { --lc-text: var(--jp-content-font-color1, currentColor); --lc-calm: #00805c;
@@ -70,3 +74,18 @@ def span(seconds: float) -> str:
     if seconds < 0.995:  # noqa: PLR2004
         return f"{seconds * 1000:.0f} ms"
     return f"{seconds:.1f} s" if seconds < 99.5 else f"{seconds:.0f} s"  # noqa: PLR2004
+
+
+def stalled(vitals: "Vitals", doing: str, *, last: str) -> Drawing:
+    """Draw what a load did to the loop, with the line of the longest stall.
+
+    `doing` goes on where the busy share of the time was told; `last` names what was served last.
+    """
+    worst = vitals.worst
+    line = f" The line: <code>{escape(worst.code)}</code>" if worst and worst.code else ""
+    words = (
+        f"The loop was busy {vitals.utilization or 0:.0%} of the time{doing}. An event waited "
+        f"{span(vitals.lag.p99)} for it (p99), and the last {last} "
+        f"{span(vitals.latency.max)}."
+    )
+    return Drawing(f"<p>{words}{line}</p>", words)

@@ -1,4 +1,4 @@
-"""What a lab leaves at work when all is closed."""
+"""What a lab leaves at work when all is over."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -14,8 +14,10 @@ def leftovers(facts: Mapping[str, Any]) -> Iterator[Reason]:
     tasks = facts.get("leftovers", {}).get("tasks", ())
     if tasks:
         first = tasks[0]
+        code = f": `{first['code']}`" if first.get("code") else ""
         yield Reason(
-            f"{count(len(tasks), 'task')} still ran when all was closed ({first['coroutine']}).",
+            f"{count(len(tasks), 'task')} still ran when all was over "
+            f"({first['coroutine']}{code}).",
             conflict="dropped-task",
             measured=count(len(tasks), "task"),
             budget="0 tasks",

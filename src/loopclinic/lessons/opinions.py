@@ -14,15 +14,18 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
-from loopclinic.lessons.drawing import Drawing
+from loopclinic.lessons.drawing import Drawing, span
 from loopclinic.lessons.lesson import Lesson
+from loopclinic.probe import Stall
 
 __all__ = [
     "Opinion",
     "Remark",
+    "dumped",
     "lint",
     "lint_shipped",
     "load_shipped",
+    "of_scope",
     "ruff_path",
     "said",
     "slow_callback",
@@ -91,6 +94,15 @@ def said(remarks: Iterable[object] | None) -> str:
     return "\n".join(map(str, remarks)) or "nothing"
 
 
+def of_scope(stall: Stall, misses: str) -> Opinion:
+    """Return what the scope said of a stall, and how soon."""
+    seen = "the line, while it lasts"
+    if stall.first_seen is not None:
+        seen += f": after {span(stall.first_seen)}"
+    says = f"{stall.where}  {stall.code or ''}".rstrip()
+    return Opinion("the scope", "loopclinic.Scope()", says, seen, misses)
+
+
 def load_shipped(lesson: Lesson) -> ModuleType:
     """Return a lesson's lab as it ships, a single file, imported anew."""
     assert lesson.shipped is not None
@@ -102,6 +114,12 @@ def load_shipped(lesson: Lesson) -> ModuleType:
     return lab
 
 
+def dumped(dump: str, file: str = "") -> str:
+    """Return the first frame of a stack dump, in words; the first in a file whose path ends so."""
+    frame = re.search(rf'File "([^"]*{re.escape(file)})", line (\d+) in (\w+)', dump)
+    return f"{Path(frame[1]).name}:{frame[2]} in {frame[3]}" if frame else "no frame"
+
+
 def slow_callback(line: str) -> str:
     """Return debug mode's line about a slow callback, less what only says where Python lies."""
     return re.sub(
@@ -111,13 +129,15 @@ def slow_callback(line: str) -> str:
     )
 
 
-async def suspect(module: str, *arguments: str, heard: bytes | None = None) -> tuple[str, str]:
-    """Run one of the kit's programs in debug mode, to its end; return what it printed, and its errors.
+async def suspect(
+    module: str, *arguments: str, heard: bytes | None = None, dev: bool = True
+) -> tuple[str, str]:
+    """Run one of the kit's programs to its end, in debug mode; return what it printed, and its errors.
 
     Raises:
         RuntimeError: it failed.
     """
-    command = (sys.executable, "-X", "dev", "-m", module, *arguments)
+    command = (sys.executable, *(("-X", "dev") if dev else ()), "-m", module, *arguments)
     status, out, err = await told(command, heard, {**os.environ, "PYTHONWARNINGS": "ignore"})
     if status:
         raise RuntimeError(f"{module} ended with status {status}: {err.decode()[-500:]}")

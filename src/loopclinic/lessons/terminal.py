@@ -20,8 +20,9 @@ def begin(console: Console, lesson: Lesson, scene: str) -> None:
 
 def end(console: Console, lesson: Lesson) -> None:
     """Say where the learner goes on."""
+    assert lesson.shipped is not None
     console.print(
-        f"\nMend it yourself: labs/{lesson.name}.py, judged by "
+        f"\nMend it yourself: labs/{lesson.shipped.name}, judged by "
         f"[bold]loopclinic check {lesson.number}[/bold].\n",
         highlight=False,
     )

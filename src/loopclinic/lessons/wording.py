@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["at", "count", "ended", "span"]
+__all__ = ["at", "code_of", "count", "ended", "span"]
 
 
 def at(place: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -11,6 +11,11 @@ def at(place: Mapping[str, Any] | None) -> dict[str, Any]:
     if place is None or place["file"] is None:
         return {}
     return {"file": place["file"], "line": place["line"]}
+
+
+def code_of(place: Mapping[str, Any] | None) -> str:
+    """Return the line of code at a place, quoted, or words for one that is unknown."""
+    return f"`{place['code']}`" if place and place["code"] else "something"
 
 
 def span(seconds: float) -> str:

@@ -156,7 +156,8 @@ def _head(order: dict[str, Any], body: str) -> tuple[bytes, bytes]:
     return before.encode(), f"\r\n{kind}\r\n".encode() + data
 
 
-async def _wait(link: ParentLink) -> None:
+async def main(link: ParentLink) -> None:
+    """Play loads until the parent is gone."""
     loop = asyncio.get_running_loop()
 
     def answer(order: dict[str, Any]) -> dict[str, Any]:
@@ -165,8 +166,3 @@ async def _wait(link: ParentLink) -> None:
     link.ready("generator")
     link.listen(answer)
     await asyncio.Event().wait()
-
-
-def main(link: ParentLink) -> None:
-    """Play loads until the parent is gone."""
-    asyncio.run(_wait(link))

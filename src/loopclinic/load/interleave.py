@@ -210,7 +210,7 @@ class _Server:
     def _silent(self, vitals: Vitals) -> str:
         said = f"'{self.name}' answered none of {vitals.sent} requests"
         if set(vitals.errors) == {"timeout"}:
-            stuck = max(vitals.stalls, key=lambda stall: stall.seconds, default=None)
+            stuck = vitals.worst
             where = f": its loop is stuck at {stuck.where}" if stuck is not None else ""
             return (
                 f"{said} within {duration(self.load.timeout)}{where}. "

@@ -12,7 +12,8 @@ from loopclinic.servers.lifeline import ParentLink
 __all__ = ["main"]
 
 
-async def _serve(link: ParentLink) -> None:
+async def main(link: ParentLink) -> None:
+    """Serve until the parent is gone, then leave the variant's setup as it asks for."""
     loop = asyncio.get_running_loop()
     gone = asyncio.Event()
     gauge: Gauge | None = None
@@ -35,8 +36,3 @@ async def _serve(link: ParentLink) -> None:
         station.gauge = gauge = Gauge(probe, lambda: station.connections)
         link.ready({"port": station.port, "served": station.form})
         await gone.wait()
-
-
-def main(link: ParentLink) -> None:
-    """Serve until the parent is gone, then leave the variant's setup as it asks for."""
-    asyncio.run(_serve(link))

@@ -88,6 +88,11 @@ class Vitals:
     """Whether the load was `Load(jobs=...)`: `makespan` is the figure to read."""
 
     @property
+    def worst(self) -> Stall | None:
+        """The longest stall, or None."""
+        return max(self.stalls, key=lambda one: one.seconds, default=None)
+
+    @property
     def late_warning(self) -> str:
         """A sentence if the load generator itself was late, else empty."""
         # A batch is due all at once, and sending it takes time: only a share of it is too much.
@@ -184,7 +189,7 @@ class Vitals:
             f"peaks    {self.peak_in_flight} in flight, {self.tasks} tasks, {self.threads} threads",
         ]
         if self.stalls:
-            lines.append(f"worst stall: {max(self.stalls, key=lambda stall: stall.seconds)}")
+            lines.append(f"worst stall: {self.worst}")
         lines += self.warnings
         return "\n".join(lines)
 

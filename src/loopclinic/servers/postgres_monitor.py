@@ -15,7 +15,14 @@ import psycopg
 from loopclinic.servers.postgres_database import VARIABLE
 from loopclinic.servers.process import ServerError
 
-__all__ = ["Monitor", "mine", "named"]
+__all__ = ["OF_NAME", "Monitor", "mine", "named"]
+
+OF_NAME = """
+    from pg_stat_activity
+    where datname = current_database() and usename = current_user
+      and application_name = %s and backend_type = 'client backend'
+"""
+"""Where to look for the sessions of a name, which is to be given as `mine(name)`."""
 
 _TOKEN = secrets.token_hex(3)
 _LONGEST = 50
@@ -63,12 +70,9 @@ class Monitor:
 
     def end(self, name: str, *, within: float = 0.0) -> None:
         """End the sessions of this name, whatever they are at; wait up to `within` s for their end."""
-        of_them = (
-            " from pg_stat_activity where datname = current_database() and application_name = %s"
-        )
-        self.rows(f"select pg_terminate_backend(pid) {of_them}", mine(name))
+        self.rows(f"select pg_terminate_backend(pid) {OF_NAME}", mine(name))
         ends = time.monotonic() + within
-        while time.monotonic() < ends and self.rows(f"select pid {of_them}", mine(name)):
+        while time.monotonic() < ends and self.rows(f"select pid {OF_NAME}", mine(name)):
             time.sleep(_EVERY)
 
     @contextlib.contextmanager

@@ -5,25 +5,27 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
-from loopclinic.servers.postgres_monitor import Monitor, mine
+from loopclinic.servers.postgres_monitor import OF_NAME, Monitor, mine
 from loopclinic.servers.process import ServerError
 
-__all__ = ["Session", "SessionMonitor", "Sighting"]
+__all__ = ["Session", "SessionMonitor", "Sessions", "Sighting"]
 
 _EVERY = 0.02
-_ASK = """
+_ASK = f"""
     select pid::text || extract(epoch from backend_start)::text, pid, coalesce(state, ''),
            coalesce(wait_event_type, ''), coalesce(wait_event, ''),
            coalesce(extract(epoch from clock_timestamp() - xact_start), 0)::float8,
            regexp_replace(query, '\\s+', ' ', 'g'), pg_blocking_pids(pid)
-    from pg_stat_activity
-    where datname = current_database() and usename = current_user
-      and application_name = %s and backend_type = 'client backend'
+    {OF_NAME}
     order by backend_start
-"""
+"""  # noqa: S608 - a constant
 """Of a backend that waits, the wait_event_type is Lock where another session has what it wants."""
+_COUNT = f"""
+    select count(*), count(*) filter (where state = 'active' and wait_event_type = 'Lock')
+    {OF_NAME}
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,14 @@ class Session:
         return asdict(self)
 
 
+class Sessions(NamedTuple):
+    """How many sessions of one name there are at one moment."""
+
+    open: int
+    waiting: int
+    """For a row that another session has."""
+
+
 @dataclass
 class Sighting:
     """What was seen of the sessions of one name, from `watch` to `end`."""
@@ -92,6 +102,16 @@ class SessionMonitor(Monitor):
     def sessions(self, name: str) -> list[Session]:
         """Return the sessions of this name."""
         return [Session(*one) for one in self.rows(_ASK, mine(name))]
+
+    def count(self, name: str) -> Sessions:
+        """Return how many sessions carry this name: cheap, also where they are many."""
+        return Sessions(*self.rows(_COUNT, mine(name))[0])
+
+    def until_waiting(self, name: str, many: int, patience: float) -> None:
+        """Wait until so many of them want a row that is held, for `patience` seconds at most."""
+        ends = time.monotonic() + patience
+        while self.count(name).waiting < many and time.monotonic() < ends:
+            time.sleep(_EVERY / 2)
 
     @contextlib.contextmanager
     def watch(self, name: str) -> Iterator[Sighting]:

@@ -214,7 +214,8 @@ def _reset_connection(request: web.BaseRequest) -> None:
     transport.abort()
 
 
-async def _serve(link: ParentLink) -> None:
+async def main(link: ParentLink) -> None:
+    """Serve until the parent is gone."""
     server = FaultyServer(Dials.of(link.spec))
     runner = web.ServerRunner(
         web.Server(
@@ -228,8 +229,3 @@ async def _serve(link: ParentLink) -> None:
     link.ready(f"http://{host}:{port}")
     link.listen()
     await asyncio.Event().wait()
-
-
-def main(link: ParentLink) -> None:
-    """Serve until the parent is gone."""
-    asyncio.run(_serve(link))

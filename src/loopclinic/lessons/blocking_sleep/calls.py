@@ -1,7 +1,6 @@
 """One call of a lab's `transcribe`: how it ended, and where it was meanwhile."""
 
 import asyncio
-import inspect
 import sys
 import threading
 from collections import Counter
@@ -13,7 +12,8 @@ from typing import Any, Self
 
 from aiohttp import ClientSession
 
-from loopclinic.lessons.whereabouts import Place, line_at, raised_at, waits_at
+from loopclinic.lessons.calling import LabTask
+from loopclinic.lessons.whereabouts import Place, line_at, raised_at
 
 __all__ = ["Call", "Ending", "Watch", "settle"]
 
@@ -42,34 +42,21 @@ class Ending:
         return asdict(self)
 
 
-class Call:
+class Call(LabTask):
     """A task that awaits `lab.transcribe(session, clip, **options)`."""
 
     def __init__(
         self, lab: ModuleType, session: ClientSession, clip: bytes, **options: float
     ) -> None:
         self.clip = clip
-        self.began = perf_counter()
-        self.ended: float | None = None
-        self.task = asyncio.create_task(self._run(lab, session, options))
-
-    async def _run(self, lab: ModuleType, session: ClientSession, options: dict[str, float]) -> Any:
-        self.began = perf_counter()
-        try:
-            answer = lab.transcribe(session, self.clip, **options)
-            if not inspect.isawaitable(answer):
-                raise TypeError("transcribe must stay async: what it returned can't be awaited")
-            return await answer
-        finally:
-            self.ended = perf_counter()
+        super().__init__(lambda: lab.transcribe(session, clip, **options), "transcribe")
 
     def ending(self, *, since: float | None = None, forced: bool = False) -> Ending:
         """Say how the call ended; `since` (on perf_counter) stands in for its start."""
-        now = self.ended or perf_counter()
-        seconds = now - (self.began if since is None else since)
+        seconds = self.seconds(since)
         task = self.task
         if not task.done():
-            return Ending("stubborn", seconds, place=self.place())
+            return Ending("stubborn", seconds, place=self.place)
         if forced:
             return Ending("unfinished", seconds)
         if task.cancelled():
@@ -84,17 +71,13 @@ class Call:
             "raised", seconds, error=names, message=str(error)[:300], place=raised_at(error)
         )
 
-    def place(self) -> Place | None:
-        """Return the learner's innermost line that this call waits at, or None."""
-        return waits_at(self.task)
-
 
 async def settle(calls: Iterable[Call], cap: float) -> dict[Call, Ending]:
     """Wait up to `cap` seconds for all of them, end the rest, and say how each one ended."""
     calls = list(calls)
     await _wait([call.task for call in calls], timeout=cap)
     late = [call for call in calls if not call.task.done()]
-    places = {call: call.place() for call in late}
+    places = {call: call.place for call in late}
     began = {call: perf_counter() - call.began for call in late}
     for call in late:
         call.task.cancel()
@@ -140,7 +123,7 @@ class Watch:
         while True:
             self.threads = max(self.threads, _threads())
             for call in self.calls:
-                if not call.task.done() and (place := call.place()) is not None:
+                if not call.task.done() and (place := call.place) is not None:
                     self.places[place["file"], place["line"]] += 1
             self.nested = self.nested or _nested(sys._getframe())  # noqa: SLF001 - documented
             await _sleep(_POLL)

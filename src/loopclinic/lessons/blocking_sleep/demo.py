@@ -40,7 +40,7 @@ async def demo(console: Console) -> None:
             setup,
         )
     console.print(_table(before, after))
-    worst = max(before.stalls, key=lambda stall: stall.seconds, default=None)
+    worst = before.worst
     if worst is not None and worst.line is not None:
         console.print(f"The line that everybody waited for: {worst.where}", highlight=False)
         console.print(Text(f"    {(worst.code or '').partition('  #')[0]}", style="italic"))

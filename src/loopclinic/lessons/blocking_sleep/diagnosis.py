@@ -3,9 +3,7 @@
 import asyncio
 import inspect
 import json
-import re
 from collections.abc import Callable
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -14,8 +12,10 @@ from loopclinic.lessons.drawing import Drawing, span
 from loopclinic.lessons.opinions import (
     Opinion,
     Remark,
+    dumped,
     lint,
     lint_shipped,
+    of_scope,
     said,
     slow_callback,
     suspect,
@@ -56,11 +56,7 @@ async def diagnose(function: Callable[..., Any], stall: Stall | None = None) -> 
         ),
     ]
     if stall is not None:
-        says = f"{stall.where}  {stall.code or ''}".rstrip()
-        seen = "the line, while it lasts"
-        if stall.first_seen is not None:
-            seen += f": after {span(stall.first_seen)}"
-        findings.append(Opinion("the scope", "loopclinic.Scope()", says, seen, "what did not run"))
+        findings.append(of_scope(stall, "what did not run"))
     return table(findings)
 
 
@@ -69,8 +65,6 @@ async def _suspect() -> list[Opinion]:
     out, dump = await suspect(_SUSPECT)
     facts = next(json.loads(line) for line in out.splitlines() if line.startswith("{"))
     slow = next((line for line in out.splitlines() if line.startswith("asyncio: Exec")), "")
-    frame = re.search(r'File "([^"]+)", line (\d+) in (\w+)', dump)
-    place = f"{Path(frame[1]).name}:{frame[2]} in {frame[3]}" if frame else "no frame"
     return [
         Opinion(
             "a CPU graph",
@@ -89,7 +83,7 @@ async def _suspect() -> list[Opinion]:
         Opinion(
             "a stack dump",
             "faulthandler",
-            place,
+            dumped(dump),
             "the line",
             "a stall that is over when you ask",
         ),

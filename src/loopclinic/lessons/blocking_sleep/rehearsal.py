@@ -208,7 +208,7 @@ class _Rehearsal(Surroundings):
         calls = [call for call in calls if not call.task.done()]
         if not calls:
             return  # all gave up before: that is judged elsewhere
-        places = [call.place() for call in calls]
+        places = [call.place for call in calls]
         since = _perf_counter()
         for call in calls:
             call.task.cancel()

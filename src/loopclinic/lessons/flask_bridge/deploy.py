@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from html import escape
 from random import Random
@@ -13,7 +12,7 @@ from loopclinic.lessons.drawing import Drawing, span
 from loopclinic.lessons.flask_bridge.ladder import COSTS
 from loopclinic.lessons.flask_bridge.ledger import Ledger
 from loopclinic.lessons.flask_bridge.provider import Delivery, Provider
-from loopclinic.lessons.flask_bridge.serving import Way, served
+from loopclinic.lessons.flask_bridge.serving import Way, all_served, served
 from loopclinic.lessons.flask_bridge.timeline import timeline
 from loopclinic.lessons.flask_bridge.updates import DEMO_SECRET, draw
 from loopclinic.lessons.flask_bridge.watching import Sample, Watch
@@ -104,14 +103,8 @@ async def deploys(
 ) -> list[Deploy]:
     """Do so for several ways, one after another; their servers start side by side."""
     found = []
-    async with AsyncExitStack() as stack:
-        servers = [served(way, named(dsn, name_of(way)), grace=_GRACE) for way in ways]
-        for server in servers:
-            stack.push_async_callback(server.close_async)
-            server.launch()
-        for server in servers:
-            await server.start_async()
-        for way, server in zip(ways, servers, strict=True):
+    async with all_served(*ways, dsn=dsn, grace=_GRACE) as servers:
+        for way, server in servers:
             found.append(await _deploy(server, way, dsn, rate=rate, seconds=seconds, seed=seed))
             await server.close_async()
     return found

@@ -2,37 +2,17 @@
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
-from typing import NamedTuple
 
-from loopclinic.servers.postgres_monitor import Monitor, mine
+from loopclinic.servers.postgres_sessions import SessionMonitor
 
-__all__ = ["Ledger", "Sessions"]
-
-_ASK = """
-    select count(*), count(*) filter (where state = 'active' and wait_event_type = 'Lock')
-    from pg_stat_activity
-    where datname = current_database() and usename = current_user
-      and application_name = %s and backend_type = 'client backend'
-"""
+__all__ = ["Ledger"]
 
 
-class Sessions(NamedTuple):
-    """The sessions of one name at one moment."""
-
-    open: int
-    waiting: int
-    """For a row that another session has."""
-
-
-class Ledger(Monitor):
+class Ledger(SessionMonitor):
     """Looks at the tables and sessions of the database at `dsn`, and holds its rows."""
 
     def __init__(self, dsn: str) -> None:
         super().__init__(dsn, "ledger")
-
-    def sessions(self, name: str) -> Sessions:
-        """Return how many sessions carry this name, and how many of them wait for a row."""
-        return Sessions(*self.rows(_ASK, mine(name))[0])
 
     def stored(self, ids: Iterable[str]) -> set[str]:
         """Return which of these updates are stored."""

@@ -10,6 +10,7 @@ import asyncpg
 from loopclinic.lessons.flask_bridge.ladder import SIZE, record
 from loopclinic.lessons.flask_bridge.provider import Provider
 from loopclinic.lessons.flask_bridge.updates import DEMO_SECRET, Webhook, draw
+from loopclinic.load.vitals import percentile
 from loopclinic.servers.lifeline import ParentLink
 
 __all__ = ["main"]
@@ -17,12 +18,8 @@ __all__ = ["main"]
 _WARM = 8
 
 
-def main(link: ParentLink) -> None:
+async def main(link: ParentLink) -> None:
     """Answer each `{"url" or "dsn", "at_once" or "rate", "seconds", "label"}` by what was reached."""
-    asyncio.run(_wait(link))
-
-
-async def _wait(link: ParentLink) -> None:
     loop = asyncio.get_running_loop()
 
     def answer(order: dict[str, Any]) -> dict[str, float]:
@@ -101,8 +98,5 @@ async def _bound(dsn: str, at_once: int, seconds: float, label: str) -> dict[str
 
 
 def _percentiles(times: list[float]) -> dict[str, float]:
-    ordered = sorted(times) or [float("nan")]
-    return {
-        "p50": ordered[(len(ordered) - 1) // 2],
-        "p99": ordered[max(0, -(-99 * len(ordered) // 100) - 1)],
-    }
+    ordered = sorted(times)
+    return {"p50": percentile(ordered, 0.5), "p99": percentile(ordered, 0.99)}

@@ -13,6 +13,7 @@ from statistics import median
 from typing import Any
 
 from loopclinic.lessons.drawing import Drawing, span
+from loopclinic.lessons.opinions import suspect
 
 __all__ = ["patched"]
 
@@ -69,22 +70,7 @@ async def patched(rounds: int = _ROUNDS) -> Drawing:
 
 
 async def _run(*arguments: str) -> dict[str, Any]:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-W", "ignore", "-m", _MODULE, *arguments),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        out, err = await asyncio.wait_for(process.communicate(), 30)
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    if process.returncode:
-        raise RuntimeError(
-            f"{_MODULE} ended with status {process.returncode}: {err.decode()[-500:]}"
-        )
+    out, _ = await suspect(_MODULE, *arguments, dev=False)
     found: dict[str, Any] = json.loads(out)
     return found
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
@@ -138,7 +139,7 @@ class _Rehearsal(Surroundings):
             deliveries = [asyncio.create_task(provider.one(one)) for one in first]
             waiting, sessions, began = 0, 0, _perf_counter()
             while _perf_counter() - began < late_after and not all(x.done() for x in deliveries):
-                seen = await self.outside(self.ledger.sessions, "serving")
+                seen = await self.outside(self.ledger.count, "serving")
                 waiting, sessions = max(waiting, seen.waiting), max(sessions, seen.open)
                 await _sleep(0.02)
             found |= {"waiting": waiting, "sessions": sessions, "unanswered": 0, "waits_at": None}
@@ -158,10 +159,7 @@ class _Rehearsal(Surroundings):
                     max(0, after[kind] - before[kind]) for kind in ("tasks", "threads")
                 )
                 found["waits_at"] = after["waits_at"]
-            found["answered"] = {
-                str(status): sum(one.status == status for one in answers)
-                for status in {one.status for one in answers}
-            }
+            found["answered"] = Counter(str(one.status) for one in answers)
         await _wait(deliveries, timeout=2.0)
         for one in deliveries:
             one.cancel()
@@ -244,7 +242,7 @@ class _Rehearsal(Surroundings):
         """Wait until as many as can wait for a row do so, or all were answered."""
         ends = _perf_counter() + _GATHER
         while _perf_counter() < ends and not all(one.done() for one in deliveries):
-            seen = await self.outside(self.ledger.sessions, "ending")
+            seen = await self.outside(self.ledger.count, "ending")
             if seen.waiting >= min(SIZE, len(deliveries)):
                 break
             await _sleep(0.02)
@@ -252,8 +250,4 @@ class _Rehearsal(Surroundings):
 
 def _refused(deliveries: Sequence[Delivery]) -> dict[str, int]:
     """Count the answers to genuine webhooks that are not 204, by status."""
-    found: dict[str, int] = {}
-    for one in deliveries:
-        if one.status != 204:  # noqa: PLR2004
-            found[str(one.status)] = found.get(str(one.status), 0) + 1
-    return found
+    return Counter(str(one.status) for one in deliveries if one.status != 204)  # noqa: PLR2004

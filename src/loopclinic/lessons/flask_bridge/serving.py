@@ -2,16 +2,18 @@
 
 import inspect
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from flask import Flask, request
 
 from loopclinic.lessons.flask_bridge.updates import DEMO_SECRET, PATH, SIGNATURE, genuine
 from loopclinic.lessons.rounds import name_of
+from loopclinic.servers.postgres_monitor import named
 from loopclinic.servers.wsgi import WsgiServer
 
-__all__ = ["THREADS", "FrameworkServer", "Receiving", "Way", "served"]
+__all__ = ["THREADS", "FrameworkServer", "Receiving", "Way", "all_served", "served"]
 
 Way = Callable[[str], Any]
 """`way(dsn)` returns an object with `store(update)`, and `close()` if it is to be closed."""
@@ -86,3 +88,18 @@ def served(way: Way, dsn: str, *, grace: float = 5.0) -> WsgiServer:
     return server(
         target, {"dsn": dsn}, threads=THREADS, grace=grace, label=f"the server of {name_of(way)}"
     )
+
+
+@asynccontextmanager
+async def all_served(
+    *ways: Way, dsn: str, grace: float = 5.0
+) -> AsyncIterator[list[tuple[Way, WsgiServer]]]:
+    """Start a server for each way, side by side; their sessions carry the ways' names."""
+    async with AsyncExitStack() as stack:
+        servers = [served(way, named(dsn, name_of(way)), grace=grace) for way in ways]
+        for server in servers:
+            stack.push_async_callback(server.close_async)
+            server.launch()
+        for server in servers:
+            await server.start_async()
+        yield list(zip(ways, servers, strict=True))

@@ -1,7 +1,7 @@
 """A database that stands still for a while, and what the callers of each way get to hear."""
 
 import asyncio
-from contextlib import AsyncExitStack
+from collections import Counter
 from html import escape
 from random import Random
 from typing import NamedTuple
@@ -11,11 +11,10 @@ import aiohttp
 from loopclinic.lessons.drawing import Drawing, span
 from loopclinic.lessons.flask_bridge.ledger import Ledger
 from loopclinic.lessons.flask_bridge.provider import Provider
-from loopclinic.lessons.flask_bridge.serving import THREADS, Way, served
+from loopclinic.lessons.flask_bridge.serving import THREADS, Way, all_served
 from loopclinic.lessons.flask_bridge.updates import DEMO_SECRET, draw
 from loopclinic.lessons.offload import entered
 from loopclinic.lessons.rounds import name_of
-from loopclinic.servers.postgres_monitor import named
 
 __all__ = ["standstill"]
 
@@ -31,29 +30,24 @@ async def standstill(*ways: Way, dsn: str, seconds: float = 1.5) -> Drawing:
     """Hold every row for `seconds`; send a webhook for each thread, and ask for the health."""
     found = []
     rng = Random(5)  # noqa: S311 - webhooks, not secrets
-    async with AsyncExitStack() as stack:
-        servers = [served(way, named(dsn, name_of(way))) for way in ways]
-        for server in servers:
-            stack.push_async_callback(server.close_async)
-            server.launch()
-        ledger = stack.enter_context(await asyncio.to_thread(Ledger, dsn))
-        for way, server in zip(ways, servers, strict=True):
-            await server.start_async()
-            async with Provider(server.url) as provider:
-                first = draw(rng, THREADS, secret=DEMO_SECRET, label=f"before {name_of(way)}")
-                await provider.many(first, at_once=THREADS)
-                due = draw(rng, THREADS, secret=DEMO_SECRET, label=f"still {name_of(way)}")
-                async with entered(ledger.hold()):
-                    sent = [asyncio.create_task(provider.one(one)) for one in due]
-                    await asyncio.sleep(0.1)
-                    healthy = asyncio.create_task(_health(server.url))
-                    await asyncio.sleep(seconds - 0.1)
-                answers = await asyncio.gather(*sent)
-                health = await healthy
-            counts: dict[int, int] = {}
-            for one in answers:
-                counts[one.status] = counts.get(one.status, 0) + 1
-            found.append(_Found(name_of(way), counts, max(one.seconds for one in answers), health))
+    with await asyncio.to_thread(Ledger, dsn) as ledger:
+        async with all_served(*ways, dsn=dsn) as servers:
+            for way, server in servers:
+                async with Provider(server.url) as provider:
+                    first = draw(rng, THREADS, secret=DEMO_SECRET, label=f"before {name_of(way)}")
+                    await provider.many(first, at_once=THREADS)
+                    due = draw(rng, THREADS, secret=DEMO_SECRET, label=f"still {name_of(way)}")
+                    async with entered(ledger.hold()):
+                        sent = [asyncio.create_task(provider.one(one)) for one in due]
+                        await asyncio.sleep(0.1)
+                        healthy = asyncio.create_task(_health(server.url))
+                        await asyncio.sleep(seconds - 0.1)
+                    answers = await asyncio.gather(*sent)
+                    health = await healthy
+                counts = Counter(one.status for one in answers)
+                found.append(
+                    _Found(name_of(way), counts, max(one.seconds for one in answers), health)
+                )
     return _drawn(found, seconds)
 
 
@@ -89,7 +83,7 @@ def _drawn(found: list[_Found], seconds: float) -> Drawing:
         "and then somebody asked whether the service was alive."
     )
     text = "\n".join(
-        f"{one.name}: answers {one.answers}, the last after {span(one.slowest)}; /health took "
+        f"{one.name}: answers {dict(one.answers)}, the last after {span(one.slowest)}; /health took "
         f"{span(one.health)}."
         for one in found
     )

@@ -9,13 +9,12 @@ import hmac
 import json
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from random import Random
 from typing import Any
 
 import psycopg
 
-from loopclinic.places import kit_root
+from loopclinic.places import kit_data
 
 __all__ = [
     "DEMO_SECRET",
@@ -107,7 +106,7 @@ def forge(rng: Random, secret: bytes, *, label: str) -> list[Webhook]:
 @cache
 def batch() -> tuple[Webhook, ...]:
     """Return the webhooks of `data/flask_bridge/batch.jsonl`, signed with `DEMO_SECRET`."""
-    lines = (_data() / "batch.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = (kit_data("flask_bridge") / "batch.jsonl").read_text(encoding="utf-8").splitlines()
     rows = [json.loads(line) for line in lines]
     return tuple(Webhook(row["body"].encode(), row["signature"], row["kind"]) for row in rows)
 
@@ -119,14 +118,8 @@ def lay_out(dsn: str) -> None:
         KitNotFoundError: the kit's `data/` folder is nowhere to be found.
         psycopg.Error: the database can't be reached or is not empty.
     """
-    with (_data() / "messages.csv").open(encoding="utf-8", newline="") as file:
+    with (kit_data("flask_bridge") / "messages.csv").open(encoding="utf-8", newline="") as file:
         messages = [(row["id"], row["recipient"]) for row in csv.DictReader(file)]
     with psycopg.connect(dsn, connect_timeout=10) as connection, connection.cursor() as cursor:
-        cursor.execute((_data() / "schema.sql").read_bytes())
+        cursor.execute((kit_data("flask_bridge") / "schema.sql").read_bytes())
         cursor.executemany("insert into messages (id, recipient) values (%s, %s)", messages)
-
-
-def _data() -> Path:
-    # The clone that this package lies in, wherever it is called from.
-    clone = Path(__file__).resolve().parents[4] / "data" / "flask_bridge"
-    return clone if clone.is_dir() else kit_root() / "data" / "flask_bridge"

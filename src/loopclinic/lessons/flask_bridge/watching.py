@@ -65,6 +65,6 @@ class Watch:
             while not self._over.is_set():
                 # Before it is waited for, a process that has ended has one thread.
                 threads = max(0, process.num_threads() - own)
-                links = ledger.sessions(self._name).open
+                links = ledger.count(self._name).open
                 self.samples.append(Sample(time.perf_counter() - began, threads, links))
                 self._over.wait(_EVERY)

@@ -2,10 +2,7 @@
 
 from loopclinic.lessons.lesson import Budget, Lesson
 
-__all__ = ["CERTAIN", "LESSON"]
-
-CERTAIN = 3
-"""Round trips in all from which waits on the loop can't be the machine's doing."""
+__all__ = ["LESSON"]
 
 LESSON = Lesson(
     number="13",

@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg
 
-from loopclinic.places import kit_root
+from loopclinic.places import kit_data
 from loopclinic.servers.postgres_sessions import SessionMonitor
 
 __all__ = ["Books", "Entry", "lay_out", "sample"]
@@ -28,9 +28,7 @@ def sample() -> Path:
     Raises:
         KitNotFoundError: the kit's `data/` folder is nowhere to be found.
     """
-    # The clone that this package lies in, wherever it is called from.
-    clone = Path(__file__).resolve().parents[4] / "data" / "samples" / "moorings"
-    return clone if clone.is_dir() else kit_root().resolve() / "data" / "samples" / "moorings"
+    return kit_data("samples", "moorings")
 
 
 def lay_out(dsn: str) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import date
@@ -14,11 +14,10 @@ from loopclinic.lessons.offload import Offload
 from loopclinic.lessons.standardize import LESSON
 from loopclinic.lessons.standardize.books import Books
 from loopclinic.lessons.standardize.till import Call, Till
-from loopclinic.lessons.whereabouts import learners
-from loopclinic.probe import Probe, Stall
+from loopclinic.probe import Probe
 from loopclinic.servers.postgres_monitor import named
 
-__all__ = ["CANCEL", "Counter", "told"]
+__all__ = ["CANCEL", "Counter"]
 
 _sleep, _wait, _perf_counter = asyncio.sleep, asyncio.wait, time.perf_counter
 CANCEL = LESSON.budgets["cancel"].limit
@@ -60,10 +59,10 @@ class Counter(Offload):
                 given.set_result(billing)
                 await over.wait()
 
-        holding = Call(hold)
+        holding = self.call(hold)
         await _wait([given, holding.task], timeout=_OPEN, return_when=asyncio.FIRST_COMPLETED)
         opened = given.done()
-        found["opening"] = None if opened else holding.ending(self.refusal)
+        found["opening"] = None if opened else holding.ending()
         try:
             yield given.result() if opened else None
         finally:
@@ -72,7 +71,7 @@ class Counter(Offload):
             await holding.within(_CLOSE)
             found["closing"] = None
             if holding.task.cancelled() or not holding.task.done() or holding.task.exception():
-                (found["closing"],) = await Call.over([holding], self.refusal)
+                (found["closing"],) = await Call.over([holding])
             given.cancel()
             ends = _perf_counter() + CANCEL
             while (
@@ -92,10 +91,13 @@ class Counter(Offload):
         """Begin to issue an invoice of two lines."""
         return self.issuing_lines(service, [self.line_of(2, 1900), self.line_of(1, 450)], year)
 
-    @staticmethod
-    def issuing_lines(service: Any, lines: Sequence[Any], year: int) -> Call:
+    def call(self, begin: Callable[[], Any]) -> Call:
+        """Begin to await what `begin()` returns."""
+        return Call(begin, self.refusal)
+
+    def issuing_lines(self, service: Any, lines: Sequence[Any], year: int) -> Call:
         """Begin to issue an invoice of these lines."""
-        return Call(lambda: service.issue(7, 11, lines, on=date(year, 5, 1)))
+        return self.call(lambda: service.issue(7, 11, lines, on=date(year, 5, 1)))
 
     async def issued(
         self, service: Any, many: int, *, year: int, patience: float = 2.0
@@ -109,7 +111,7 @@ class Counter(Offload):
         """Begin to record a payment, under a reference of its own unless given."""
         self.paid += 1
         payment = self.lab.Payment(cents, "transfer", reference or f"P-{self.paid}")
-        return Call(lambda: service.record_payment(key, payment))
+        return self.call(lambda: service.record_payment(key, payment))
 
     async def gaps(self, year: int) -> dict[str, Any]:
         """Return the numbers of a year, how far its counter has come, and whether that is one."""
@@ -118,33 +120,9 @@ class Counter(Offload):
         right = numbers == [f"{year}-{one:05d}" for one in range(1, len(numbers) + 1)]
         return {"numbers": numbers[:20], "counted": counted, "right": right}
 
-    async def until_waiting(self, name: str, many: int, patience: float) -> None:
-        """Wait until so many sessions want what is held, for `patience` seconds at most."""
-        ends = _perf_counter() + patience
-        while _perf_counter() < ends:
-            sessions = await self.outside(self.books.sessions, name)
-            if sum(one.waits_for_lock for one in sessions) >= many:
-                break
-            await _sleep(0.01)
-
     async def cancel(self, calls: Sequence[Call], name: str) -> dict[str, Any]:
         """Cancel these, and ask PostgreSQL what is left."""
-        place = next((found for call in calls if (found := call.place)), None)
-        endings = await Call.end(calls, CANCEL, self.refusal)
+        place = Call.waits_at(calls)
+        endings = await Call.end(calls, CANCEL)
         seconds, left = await self.outside(self.books.forgotten, name, CANCEL)
         return {"endings": endings, "forgotten": seconds, "open": len(left), "place": place}
-
-
-def told(stall: Stall) -> dict[str, Any] | None:
-    """Return what a reason needs of a stall of the lab's: its line, how long, which conflict."""
-    inside = [frame for frame in stall.stack if learners(frame.file)]
-    if not inside:
-        return None
-    frame = inside[-1]
-    return {
-        "file": frame.file,
-        "line": frame.line,
-        "code": frame.code,
-        "seconds": stall.seconds,
-        "conflict": stall.conflict,
-    }

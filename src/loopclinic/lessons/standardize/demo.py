@@ -8,7 +8,7 @@ from rich.text import Text
 from loopclinic.lessons.standardize import LESSON
 from loopclinic.lessons.standardize.ladder import WAYS, HalfSync, Migrated
 from loopclinic.lessons.standardize.scenes import examined, harbor, opened, served, survey
-from loopclinic.lessons.terminal import BAD, GOOD, begin
+from loopclinic.lessons.terminal import BAD, GOOD, begin, end
 from loopclinic.load import Load, drive
 from loopclinic.units import duration
 
@@ -42,8 +42,4 @@ async def demo(console: Console) -> None:
     console.print(table)
     console.print("Two payments of all that is open, at once:\n")
     console.print((await examined(*WAYS, dsn=dsn, opened=opened)).text, highlight=False)
-    console.print(
-        f"\nMigrate it yourself: labs/{LESSON.name}, judged by "
-        f"[bold]loopclinic check {LESSON.number}[/bold].\n",
-        highlight=False,
-    )
+    end(console, LESSON)

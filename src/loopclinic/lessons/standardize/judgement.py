@@ -5,11 +5,12 @@ from typing import Any
 
 from loopclinic.lessons.lesson import Trial
 from loopclinic.lessons.ranking import ranked
-from loopclinic.lessons.standardize import CERTAIN, LESSON
+from loopclinic.lessons.stalls import blocked_on_line
+from loopclinic.lessons.standardize import LESSON
 from loopclinic.lessons.standardize.desk_reasons import scan_reasons, suite_reasons
 from loopclinic.lessons.standardize.promises import cancels, closings, results
 from loopclinic.lessons.standardize.refusal_reasons import refusals
-from loopclinic.lessons.wording import at, count, span
+from loopclinic.lessons.wording import at, count, ended, span
 from loopclinic.verdict import Reason
 
 __all__ = ["LEFTOVERS_JUDGED", "judge", "praise"]
@@ -32,7 +33,14 @@ def judge(trial: Trial) -> list[Reason]:
     desk = [*suite_reasons(facts["suite"]), *scan_reasons(facts["scan"])]
     if opening is not None:
         return ranked([*_unopened(opening), *desk])
-    loop = list(_stalls(facts["line"]))
+    loop = list(
+        blocked_on_line(
+            facts["line"],
+            _BUDGETS["stall"],
+            calls="five calls, one after another,",
+            next_step="Use a driver that awaits (psycopg's AsyncConnectionPool, asyncpg), all the way up.",
+        )
+    )
     pool = [*_starved(facts.get("crowd", {})), *_threads(facts.get("crowd", {}))]
     measured = [
         *loop,
@@ -63,40 +71,11 @@ def praise(trial: Trial) -> str:
 
 
 def _unopened(ending: Mapping[str, Any]) -> Iterator[Reason]:
-    how = (
-        ending["message"]
-        if ending["how"] == "raised"
-        else f"was not there after {span(ending['seconds'])}"
-    )
     yield Reason(
-        f"`async with open_billing(dsn, gateway, size=...)` gave no service: {how}.",
+        f"`async with open_billing(dsn, gateway, size=...)` gave no service: it {ended(ending)}.",
         **at(ending.get("place")),
+        timed=ending["how"] == "running",
         next_step="Let it open the pool and give a BillingService; all other steps need one.",
-    )
-
-
-def _stalls(found: Facts) -> Iterator[Reason]:
-    """Waits for the database on the loop; one reason at most."""
-    line, budget = found["line"], _BUDGETS["stall"]
-    # A thread that wanted to compute waited for a processor, not for the database; and one wait or
-    # two may be stumbles of the machine's.
-    waits = [
-        one
-        for one in found["stalls"]
-        if one["seconds"] > budget.limit * line and one["conflict"] != "cpu-bound"
-    ]
-    if sum(one["seconds"] for one in waits) < CERTAIN * line:
-        return
-    worst = max(waits, key=lambda one: float(one["seconds"]))
-    yield Reason(
-        f"On a line that takes {span(line)} there and back, `{worst['code']}` stopped the loop for "
-        f"{span(worst['seconds'])}: five calls, one after another, stopped it "
-        f"{count(len(waits), 'time')} and kept it busy {found['busy'] or 0:.0%} of the time.",
-        conflict=worst["conflict"] or "blocking-db",
-        measured=f"{worst['seconds'] / line:.1f} x the line there and back",
-        budget=str(budget),
-        **at(worst),
-        next_step="Use a driver that awaits (psycopg's AsyncConnectionPool, asyncpg), all the way up.",
     )
 
 
@@ -133,6 +112,7 @@ def _threads(found: Facts) -> Iterator[Reason]:
             measured=span(found["thread"]),
             budget=span(budget.limit),
             **at(found["booking_at"]),
+            timed=True,
             next_step="Await the database, or give it an executor of its own, as large as the pool.",
         )
     elif found.get("thread") is not None and found["most_active"] < 2:  # noqa: PLR2004 - one at a time

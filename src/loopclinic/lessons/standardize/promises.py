@@ -184,6 +184,7 @@ def closings(facts: Facts, steps: Iterable[str]) -> Iterator[Reason]:
                 f"At the end of `async with open_billing(...)`, it {ended(found['closing'])}.",
                 conflict="unclosed-resource",
                 **at(found["closing"].get("place")),
+                timed=found["closing"]["how"] == "running",
                 next_step="Close the pool in open_billing, and await that.",
             )
             return

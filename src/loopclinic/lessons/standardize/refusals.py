@@ -27,7 +27,7 @@ class Refusals:
             issued = await counter.issued(service, 2, year=2036)
             keys = [call.value.id for call in issued if call.value is not None]
             if len(keys) < len(issued):
-                self.found["endings"]["issue"] = issued[-1].ending(counter.refusal)
+                self.found["endings"]["issue"] = issued[-1].ending()
                 return
             await self._declined(service, keys[0])
             await self._invalid(service)
@@ -38,7 +38,7 @@ class Refusals:
     async def _note(self, name: str, call: Call) -> None:
         counter = self.counter
         await call.within(2.0)
-        (self.found["endings"][name],) = await Call.over([call], counter.refusal)
+        (self.found["endings"][name],) = await Call.over([call])
         _, left = await counter.outside(counter.books.forgotten, "refused", CANCEL)
         if left:
             self.found["open"][name] = len(left)
@@ -48,7 +48,7 @@ class Refusals:
     async def _declined(self, service: Any, key: int) -> None:
         counter = self.counter
         counter.till.declines = True
-        await self._note("declined", Call(lambda: service.charge(key, "card")))
+        await self._note("declined", counter.call(lambda: service.charge(key, "card")))
         counter.till.declines = False
         entry = await counter.outside(counter.books.to_json, key)
         self.found["declined_paid"] = (entry or {}).get("paid")
@@ -73,4 +73,4 @@ class Refusals:
         payment = self.counter.lab.Payment(100, "transfer", f"U-{name}")
         arguments = {"get": (), "charge": ("card",), "record_payment": (payment,)}[name]
         method = getattr(service, name)
-        await self._note(f"unknown {name}", Call(lambda: method(_NOWHERE, *arguments)))
+        await self._note(f"unknown {name}", self.counter.call(lambda: method(_NOWHERE, *arguments)))

@@ -15,9 +15,10 @@ import psycopg_pool  # noqa: F401
 from loopclinic.lessons.lesson import Stage
 from loopclinic.lessons.offload import slowest_thread
 from loopclinic.lessons.slow_line import SlowLine
-from loopclinic.lessons.standardize import CERTAIN, LESSON
+from loopclinic.lessons.stalls import stalled_by, waits_on_line
+from loopclinic.lessons.standardize import LESSON
 from loopclinic.lessons.standardize.books import Books, lay_out
-from loopclinic.lessons.standardize.counter import Counter, told
+from loopclinic.lessons.standardize.counter import Counter
 from loopclinic.lessons.standardize.refusals import Refusals
 from loopclinic.lessons.standardize.suite import scanned, tested
 from loopclinic.lessons.standardize.till import Call
@@ -94,7 +95,7 @@ class _Rehearsal(Counter):
             found["seconds"], found["busy"] = span.seconds, span.utilization
             await _sleep(0)
             stalls = [one for one in self.probe.stalls if one.started >= mark.at]
-            found["stalls"] = [place for one in stalls if (place := told(one)) is not None]
+            found["stalls"] = [place for one in stalls if (place := stalled_by(one)) is not None]
         self.stage.fact(
             "vitals",
             {
@@ -102,10 +103,8 @@ class _Rehearsal(Counter):
                 "loop_busy": round(found.get("busy") or 0.0, 3),
             },
         )
-        long = LESSON.budgets["stall"].limit * _LINE
-        stood = sum(one["seconds"] for one in found["stalls"] if one["seconds"] > long)
         ended = all(one["how"] != "running" for one in found["endings"].values())
-        return stood < CERTAIN * _LINE and ended
+        return ended and not waits_on_line(found, LESSON.budgets["stall"])
 
     async def _each(self, service: Any, found: dict[str, Any]) -> None:
         day, customer = date(2031, 3, 1), self.stage.rng.randrange(1000, 9000)
@@ -113,8 +112,8 @@ class _Rehearsal(Counter):
         payment = self.lab.Payment(450, "transfer", f"T-{customer}")
 
         async def note(name: str, begin: Any) -> Any:
-            call = await Call(begin).within(3.0)
-            (found["endings"][name],) = await Call.over([call], self.refusal)
+            call = await self.call(begin).within(3.0)
+            (found["endings"][name],) = await Call.over([call])
             return call.value
 
         issued = await note("issue", lambda: service.issue(7, customer, lines, on=day))
@@ -161,27 +160,27 @@ class _Rehearsal(Counter):
 
     async def _crowd(self, service: Any, found: dict[str, Any]) -> None:
         issued = await self.issued(service, _CROWD, year=2032)
-        found["issued"] = [call.ending(self.refusal) for call in issued]
+        found["issued"] = [call.ending() for call in issued]
         keys = [call.value.id for call in issued if call.value is not None]
         found["gaps"] = await self.gaps(2032)
         self.till.asked.clear()
         self.till.gate.clear()
-        calls = [Call(lambda key=key: service.charge(key, "card")) for key in keys]  # type: ignore[misc]
+        calls = [self.call(lambda key=key: service.charge(key, "card")) for key in keys]  # type: ignore[misc]
         ends = _perf_counter() + 1.2
         while len(self.till.asked) < len(calls) and _perf_counter() < ends:
             await _sleep(0.01)
         found["asking"] = len(self.till.asked)
         sessions = await self.outside(self.books.sessions, "crowd")
         found["holding"] = sum(one.in_transaction for one in sessions)
-        found["waits_at"] = next((place for call in calls if (place := call.place)), None)
+        found["waits_at"] = Call.waits_at(calls)
         if found["asking"] == len(calls):
             async with self.at_work(self.books.held("payment")):
                 self.till.gate.set()
                 found["thread"] = await slowest_thread(_HELD)
-                found["booking_at"] = next((place for call in calls if (place := call.place)), None)
+                found["booking_at"] = Call.waits_at(calls)
         self.till.gate.set()
         await _wait([call.task for call in calls], timeout=2.0)
-        found["endings"] = await Call.over(calls, self.refusal)
+        found["endings"] = await Call.over(calls)
         entries = [await self.outside(self.books.to_json, key) for key in keys]
         found["unpaid"] = sum(
             one is None or one["status"] != "paid" or one["paid"] != one["total"] for one in entries
@@ -200,9 +199,9 @@ class _Rehearsal(Counter):
             key, cents = issued.value.id, issued.value.total_cents
             async with self.at_work(self.books.held("payment")):
                 calls = [self.paying(service, key, cents) for _ in range(2)]
-                await self.until_waiting("race", 2, 0.5)
+                await self.outside(self.books.until_waiting, "race", 2, 0.5)
             await _wait([call.task for call in calls], timeout=2.0)
-            found["endings"] = await Call.over(calls, self.refusal)
+            found["endings"] = await Call.over(calls)
             found["entry"] = await self.outside(self.books.to_json, key)
 
     async def cancelled(self) -> None:
@@ -214,7 +213,7 @@ class _Rehearsal(Counter):
             self.stage.step("an issue that is cancelled while it stores its lines")
             async with self.at_work(self.books.held("invoice_line")):
                 calls = [self.issuing(service, 2034) for _ in range(2)]
-                await self.until_waiting("cancelled", 2, 1.0)
+                await self.outside(self.books.until_waiting, "cancelled", 2, 1.0)
                 found["early"] = len(
                     await self.outside(self.books.numbers, 2034)
                 ) + await self.outside(self.books.counted, 2034)
@@ -229,7 +228,7 @@ class _Rehearsal(Counter):
                 key = issued.value.id
                 self.till.gate.clear()
                 self.till.asked.clear()
-                calls = [Call(lambda: service.charge(key, "card"))]
+                calls = [self.call(lambda: service.charge(key, "card"))]
                 ends = _perf_counter() + 1.0
                 while not self.till.asked and _perf_counter() < ends:
                     await _sleep(0.01)
@@ -239,7 +238,7 @@ class _Rehearsal(Counter):
                 found["booked"] = (await self.outside(self.books.to_json, key) or {}).get("paid")
             self.stage.step("calls after the cancelled ones")
             after = await self.issued(service, 3, year=2034, patience=1.2)
-            found["after"] = await Call.over(after, self.refusal)
+            found["after"] = await Call.over(after)
             found["gaps"] = await self.gaps(2034)
 
     async def gone(self) -> None:
@@ -255,13 +254,13 @@ class _Rehearsal(Counter):
             key, cents = issued.value.id, issued.value.total_cents
             async with self.at_work(self.books.held("payment")):
                 call = self.paying(service, key, cents)
-                await self.until_waiting("gone", 1, 1.0)
+                await self.outside(self.books.until_waiting, "gone", 1, 1.0)
                 await self.outside(self.books.end, "gone")
                 await call.within(0.3)
             await call.within(2.0)
-            (found["ending"],) = await Call.over([call], self.refusal)
+            (found["ending"],) = await Call.over([call])
             for _ in range(4):  # each connection of the pool may have to find out for itself
-                again = await Call(lambda: service.get(key)).within(2.0)
-                found["after"] += await Call.over([again], self.refusal)
+                again = await self.call(lambda: service.get(key)).within(2.0)
+                found["after"] += await Call.over([again])
                 if again.value is not None or found["after"][-1]["how"] == "running":
                     break

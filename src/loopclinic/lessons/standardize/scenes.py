@@ -6,7 +6,7 @@ from unittest.mock import AsyncMock
 import psycopg
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
-from loopclinic.lessons.drawing import Drawing, span
+from loopclinic.lessons.drawing import Drawing, stalled
 from loopclinic.lessons.kernel_database import KernelDatabase
 from loopclinic.lessons.prediction import Prediction
 from loopclinic.lessons.standardize import LESSON
@@ -71,11 +71,5 @@ harbor = KernelDatabase("moorings", _fill).address
 
 
 def stalls(vitals: Vitals) -> Drawing:
-    """Say what the load did to the loop."""
-    worst = max(vitals.stalls, key=lambda one: one.seconds, default=None)
-    line = f" The line: <code>{worst.code}</code>" if worst is not None and worst.code else ""
-    words = (
-        f"The loop was busy {vitals.utilization or 0:.0%} of the time, waiting. An event waited "
-        f"{span(vitals.lag.p99)} for it (p99), and the last payment {span(vitals.latency.max)}."
-    )
-    return Drawing(f"<p>{words}{line}</p>", words)
+    """Say what the load did to the loop, in the figures that matter."""
+    return stalled(vitals, ", waiting", last="payment")

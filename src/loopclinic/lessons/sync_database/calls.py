@@ -1,18 +1,16 @@
 """Calls of a lab's `Audits`: what it asked, how each ended, and where it stood."""
 
 import asyncio
-import inspect
-from collections.abc import Sequence
-from time import perf_counter
 from typing import Any
 
+from loopclinic.lessons.calling import LabCall
 from loopclinic.lessons.sync_database.records import Audit, answer_to
 from loopclinic.lessons.sync_database.rescue import BrokenOff
-from loopclinic.lessons.whereabouts import Place, raised_at, waits_at
 
 __all__ = ["AuditCall", "Model", "ModelError", "attempt"]
 
-_sleep, _wait = asyncio.sleep, asyncio.wait
+_sleep = asyncio.sleep
+_STOP = 0.3
 
 
 class ModelError(Exception):
@@ -41,7 +39,15 @@ class Model:
             return "I do not understand the question."
 
 
-class AuditCall:
+class _Breakable(LabCall):
+    """A call that a rescue may break off: its ending is `broken-off` then."""
+
+    def raised(self, error: BaseException) -> dict[str, Any]:
+        """Return how it ended, where a rescue did it."""
+        return {"how": "broken-off"} if isinstance(error, BrokenOff) else {}
+
+
+class AuditCall(_Breakable):
     """A task that awaits `audits.run(audit.id, ask)`."""
 
     def __init__(
@@ -49,58 +55,16 @@ class AuditCall:
     ) -> None:
         self.audit = audit
         self.model = Model(audit, gate=gate, fails=fails)
-        self.began = perf_counter()
-        self.ended: float | None = None
-        self.task = asyncio.create_task(self._run(audits))
+        super().__init__(lambda: audits.run(audit.id, self.model.ask), "run")
 
-    async def _run(self, audits: Any) -> Any:
-        try:
-            answer = audits.run(self.audit.id, self.model.ask)
-            if not inspect.isawaitable(answer):
-                raise TypeError("run must stay async: what it returned can't be awaited")
-            return await answer
-        finally:
-            self.ended = perf_counter()
+    def returned(self, value: Any) -> dict[str, Any]:
+        """Return its value, and whether that is right."""
+        right = type(value) is int and value == self.audit.mentions
+        return {**super().returned(value), "right": right}
 
-    def ending(self, *, since: float | None = None) -> dict[str, Any]:
-        """Say how it ended: `returned`, `raised`, `cancelled`, `broken-off` or, so far, `running`.
-
-        `seconds` count from its start, or from `since` (on perf_counter).
-        """
-        seconds = (self.ended or perf_counter()) - (self.began if since is None else since)
-        found: dict[str, Any] = {"seconds": seconds, "audit": self.audit.id}
-        task = self.task
-        if not task.done():
-            return {**found, "how": "running", "place": self.place()}
-        if task.cancelled():
-            return {**found, "how": "cancelled", "place": None}
-        error = task.exception()
-        if error is None:
-            value = task.result()
-            right = type(value) is int and value == self.audit.mentions
-            return {**found, "how": "returned", "value": repr(value)[:200], "right": right}
-        return {
-            **found,
-            "how": "broken-off" if isinstance(error, BrokenOff) else "raised",
-            "error": [kind.__name__ for kind in type(error).__mro__],
-            "message": f"{type(error).__name__}: {error}"[:300],
-            "model": _is_model(error),
-            "place": raised_at(error),
-        }
-
-    def place(self) -> Place | None:
-        """Return the learner's innermost line that this call waits at, or None."""
-        return waits_at(self.task)
-
-    @staticmethod
-    async def end(calls: Sequence["AuditCall"], patience: float) -> list[dict[str, Any]]:
-        """Cancel what still runs, wait for `patience` seconds at most, and say how each ended."""
-        since = perf_counter()
-        for call in calls:
-            call.task.cancel()
-        if calls:
-            await _wait([call.task for call in calls], timeout=patience)
-        return [call.ending(since=since) for call in calls]
+    def raised(self, error: BaseException) -> dict[str, Any]:
+        """Return whether it was the model's error, too."""
+        return {**super().raised(error), "model": _is_model(error)}
 
 
 def _is_model(error: BaseException) -> bool:
@@ -111,20 +75,7 @@ def _is_model(error: BaseException) -> bool:
 
 async def attempt(step: Any, patience: float) -> dict[str, Any] | None:
     """Await one step of a lab's, in a task of its own; say what went wrong, or None."""
-    task = asyncio.ensure_future(step)
-    await _wait([task], timeout=patience)
-    if not task.done():
-        task.cancel()
-        await _wait([task], timeout=0.3)
-        return {"how": "running", "seconds": patience, "message": "", "place": None}
-    if task.cancelled():
-        return {"how": "cancelled", "seconds": 0.0, "message": "CancelledError", "place": None}
-    error = task.exception()
-    if error is None:
-        return None
-    return {
-        "how": "broken-off" if isinstance(error, BrokenOff) else "raised",
-        "seconds": 0.0,
-        "message": f"{type(error).__name__}: {error}"[:300],
-        "place": raised_at(error),
-    }
+    call = await _Breakable(lambda: step).within(patience)
+    ending = call.ending()
+    await _Breakable.end([call], _STOP)
+    return None if ending["how"] == "returned" else ending

@@ -2,13 +2,20 @@
 
 import asyncio
 import json
-import re
-from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
-from loopclinic.lessons.drawing import Drawing, span
-from loopclinic.lessons.opinions import Opinion, lint_shipped, said, slow_callback, suspect, table
+from loopclinic.lessons.drawing import Drawing
+from loopclinic.lessons.opinions import (
+    Opinion,
+    dumped,
+    lint_shipped,
+    of_scope,
+    said,
+    slow_callback,
+    suspect,
+    table,
+)
 from loopclinic.lessons.sync_database import LESSON
 from loopclinic.lessons.sync_database.hangs import Hang
 from loopclinic.lessons.sync_database.observer import Observer
@@ -42,14 +49,7 @@ async def diagnose(dsn: str, hang: Hang | None = None) -> Drawing:
         *program[2:],
     ]
     if hang is not None and hang.stall is not None:
-        stall = hang.stall
-        seen = "the line, while it lasts"
-        if stall.first_seen is not None:
-            seen += f": after {span(stall.first_seen)}"
-        says = f"{stall.where}  {stall.code or ''}".rstrip()
-        findings.append(
-            Opinion("the scope", "loopclinic.Scope()", says, seen, "who has the connections")
-        )
+        findings.append(of_scope(hang.stall, "who has the connections"))
     return table(findings)
 
 
@@ -82,8 +82,7 @@ async def _suspect(dsn: str) -> list[Opinion]:
         )[0][0]
     facts = next(json.loads(line) for line in out.splitlines() if line.startswith("{"))
     slow = [line for line in out.splitlines() if line.startswith("asyncio: Exec")]
-    frame = re.search(r'File "([^"]*02_sync_database\.py)", line (\d+) in (\w+)', dump)
-    place = f"{Path(frame[1]).name}:{frame[2]} in {frame[3]}" if frame else "no frame"
+    place = dumped(dump, "02_sync_database.py")
     seen = meanwhile([one.to_dict() for one in sessions]).strip(" .") or "no session"
     return [
         Opinion(

@@ -6,10 +6,11 @@ from typing import Any
 from loopclinic.lessons.leftovers import leftovers
 from loopclinic.lessons.lesson import Trial
 from loopclinic.lessons.ranking import ranked
+from loopclinic.lessons.stalls import blocked_on_line
 from loopclinic.lessons.sync_database import LESSON
 from loopclinic.lessons.sync_database.promises import endings, openings, results
-from loopclinic.lessons.sync_database.wording import code_of, meanwhile
-from loopclinic.lessons.wording import at, count, span
+from loopclinic.lessons.sync_database.wording import meanwhile
+from loopclinic.lessons.wording import at, code_of, count, span
 from loopclinic.verdict import Reason
 
 __all__ = ["LEFTOVERS_JUDGED", "judge", "praise"]
@@ -31,7 +32,13 @@ def judge(trial: Trial) -> list[Reason]:
     opening = list(openings(facts, _STEPS))
     if opening:
         return opening
-    loop = [*_hangs(facts), *_stalls(facts)]
+    stalls = blocked_on_line(
+        facts["line"],
+        _BUDGETS["stall"],
+        calls="two audits",
+        next_step="Use a driver that awaits (asyncpg, psycopg's AsyncConnection), or a thread.",
+    )
+    loop = [*_hangs(facts), *stalls]
     starved = list(_starved(facts))
     reasons = [
         *loop,
@@ -96,30 +103,9 @@ def _hangs(facts: Facts) -> Iterator[Reason]:
             yield Reason(
                 f"{code_of(stuck)} stopped the loop.{seen}",
                 **common,
+                timed=True,
                 next_step="Await what takes its time, or do it on a thread of your own.",
             )
-
-
-def _stalls(facts: Facts) -> Iterator[Reason]:
-    """Waits for the database on the loop; one reason at most."""
-    found = facts["line"]
-    line, budget = found["line"], _BUDGETS["stall"]
-    long = [one for one in found["stalls"] if one["seconds"] > budget.limit * line]
-    # A thread that wanted to compute waited for a processor, not for the database. And one wait or
-    # two may be stumbles of the machine's; a driver that blocks does it at every query.
-    waits = [one for one in long if one["conflict"] not in ("pool-starvation", "cpu-bound")]
-    if sum(one["seconds"] for one in waits) < 3 * line:
-        return
-    worst = max(waits, key=lambda one: float(one["seconds"]))
-    yield Reason(
-        f"On a line that takes {span(line)} there and back, {code_of(worst)} stopped the loop for "
-        f"{span(worst['seconds'])}: two audits kept it busy {found['busy']:.0%} of the time.",
-        conflict=worst["conflict"] or "blocking-db",
-        measured=f"{worst['seconds'] / line:.1f} x the line there and back",
-        budget=str(budget),
-        **at(worst),
-        next_step="Use a driver that awaits (asyncpg, psycopg's AsyncConnection), or a thread.",
-    )
 
 
 # Connections and threads.
@@ -195,5 +181,6 @@ def _threads(facts: Facts, *, blocked: bool) -> Iterator[Reason]:
         measured=span(waited),
         budget=span(budget.limit),
         **at(crowd.get("storing_at")),
+        timed=True,
         next_step="Use an executor of your own, ThreadPoolExecutor(size), or a driver that awaits.",
     )

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from loopclinic.lessons.sync_database import LESSON
-from loopclinic.lessons.sync_database.wording import code_of, meanwhile
-from loopclinic.lessons.wording import at, count, ended, span
+from loopclinic.lessons.sync_database.wording import meanwhile
+from loopclinic.lessons.wording import at, code_of, count, ended, span
 from loopclinic.verdict import Reason
 
 __all__ = ["endings", "openings", "results"]
@@ -21,11 +21,10 @@ def openings(facts: Facts, steps: Iterable[str]) -> Iterator[Reason]:
     for name in steps:
         trouble = facts[name]["opening"]
         if trouble is not None:
-            how = "was not over after" if trouble["how"] == "running" else "raised"
-            what = span(trouble["seconds"]) if trouble["how"] == "running" else trouble["message"]
             yield Reason(
-                f"Opening Audits(dsn, size=...) {how} {what}.",
+                f"Opening Audits(dsn, size=...) {ended(trouble)}.",
                 **at(trouble["place"]),
+                timed=trouble["how"] == "running",
                 next_step="Open what audits need in __aenter__, and return self.",
             )
             return
@@ -62,7 +61,12 @@ def _unit(found: Facts, doing: str, *, blocked: bool) -> Reason | None:
                 if shared
                 else "Every audit of these can be done: see what stopped this one."
             )
-            return Reason(f"{doing}, one {ended(ending)}.", **place, next_step=step)
+            return Reason(
+                f"{doing}, one {ended(ending)}.",
+                **place,
+                next_step=step,
+                timed=ending["how"] == "running",
+            )
         if not ending["right"]:
             return Reason(
                 f"{doing}, one {ended(ending)}, which is not the number of answers that name its "
@@ -126,6 +130,7 @@ def _cancelled(found: Facts) -> Iterator[Reason]:
                     measured=span(ending["seconds"]),
                     budget=str(budget),
                     **place,
+                    timed=late,
                     next_step="Let CancelledError through, once PostgreSQL has been told.",
                 )
                 return
@@ -201,12 +206,11 @@ def _closing(facts: Facts, steps: Iterable[str]) -> Iterator[Reason]:
         if found["stuck"] is not None or (name == "cancelled" and found["asking"]["open"]):
             continue
         if trouble is not None:
-            how = "was not over after" if trouble["how"] == "running" else "raised"
-            what = span(trouble["seconds"]) if trouble["how"] == "running" else trouble["message"]
             yield Reason(
-                f"Closing Audits {how} {what}, at {code_of(trouble['place'])}.",
+                f"Closing Audits {ended(trouble)}, at {code_of(trouble['place'])}.",
                 conflict="unclosed-resource",
                 **at(trouble["place"]),
+                timed=trouble["how"] == "running",
                 next_step="Close what __aenter__ opened in __aexit__, and await that.",
             )
             return

@@ -7,12 +7,11 @@ import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from random import Random
 
 import psycopg
 
-from loopclinic.places import kit_root
+from loopclinic.places import kit_data
 
 __all__ = [
     "Audit",
@@ -48,14 +47,8 @@ class Audit:
         return sum(mentioned for _, _, mentioned in self.queries)
 
 
-def _data() -> Path:
-    # The clone that this package lies in, wherever it is called from.
-    clone = Path(__file__).resolve().parents[4] / "data" / "sync_database"
-    return clone if clone.is_dir() else kit_root() / "data" / "sync_database"
-
-
 def _rows(name: str) -> list[dict[str, str]]:
-    with (_data() / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+    with (kit_data("sync_database") / f"{name}.csv").open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -78,7 +71,7 @@ def lay_out(dsn: str) -> None:
         psycopg.Error: the database can't be reached or is not empty.
     """
     with psycopg.connect(dsn, connect_timeout=10) as connection, connection.cursor() as cursor:
-        cursor.execute((_data() / "schema.sql").read_bytes())
+        cursor.execute((kit_data("sync_database") / "schema.sql").read_bytes())
         cursor.executemany(
             "insert into companies (id, name) values (%s, %s)",
             [(one.id, one.name) for one in companies()],

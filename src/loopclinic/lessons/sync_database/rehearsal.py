@@ -18,10 +18,8 @@ from loopclinic.lessons.sync_database import LESSON
 from loopclinic.lessons.sync_database.calls import AuditCall
 from loopclinic.lessons.sync_database.observer import Observer
 from loopclinic.lessons.sync_database.records import Audit, lay_out
-from loopclinic.lessons.sync_database.rescue import on_the_loop
 from loopclinic.lessons.sync_database.surroundings import CROWD, Surroundings, told
-from loopclinic.lessons.whereabouts import learners
-from loopclinic.probe import Probe, Stall
+from loopclinic.probe import Probe
 
 __all__ = ["rehearse"]
 
@@ -90,7 +88,7 @@ class _Rehearsal(Surroundings):
             await AuditCall.end(calls, 0.3)
             found["seconds"] = span.seconds
             found["busy"] = span.utilization
-            found["stalls"] = _of_the_lab(stalls)
+            found["stalls"] = [place for one in stalls if (place := told(one)) is not None]
         self.stage.fact(
             "vitals",
             {
@@ -123,7 +121,7 @@ class _Rehearsal(Surroundings):
             async with self.at_work(self.observer.hold()):
                 gate.set()
                 found["thread"] = await slowest_thread(_HELD)
-                found["storing_at"] = next((p for call in calls if (p := call.place())), None)
+                found["storing_at"] = AuditCall.waits_at(calls)
                 found["early"] = (await self.stored(audits))["touched"]
         gate.set()
         await _wait([call.task for call in calls], timeout=2.0)
@@ -150,21 +148,12 @@ class _Rehearsal(Surroundings):
                 # Held up until all want the row: who read its sums before would write them now.
                 async with self.at_work(self.observer.hold()):
                     gate.set()
-                    await self._until_all_wait("family", len(calls), 0.4)
+                    await self.outside(self.observer.until_waiting, "family", len(calls), 0.4)
             gate.set()
             await _wait([call.task for call in calls], timeout=1.0)
             found["endings"] = [call.ending() for call in calls]
             await AuditCall.end(calls, 0.3)
             found["stored"] = await self.stored(audits)
-
-    async def _until_all_wait(self, name: str, count: int, patience: float) -> None:
-        """Wait until so many sessions want a row that is held, for `patience` seconds at most."""
-        ends = _perf_counter() + patience
-        while _perf_counter() < ends:
-            sessions = await self.outside(self.observer.sessions, name)
-            if sum(one.waits_for_lock for one in sessions) >= count:
-                break
-            await _sleep(0.01)
 
     async def cancelled(self) -> None:
         """Cancelled while it asks, and while it waits for a row; then the next one's turn."""
@@ -205,8 +194,8 @@ class _Rehearsal(Surroundings):
             await _sleep(0.01)
         if at_store:
             gate.set()
-            await self._until_all_wait("cancelled", len(calls), _GATHER)
-        places = [call.place() for call in calls]
+            await self.outside(self.observer.until_waiting, "cancelled", len(calls), _GATHER)
+        place = AuditCall.waits_at(calls)
         running = [call for call in calls if not call.task.done()]
         endings = await AuditCall.end(running, _CANCEL)
         seconds, left = await self.outside(self.observer.forgotten, "cancelled", _CANCEL)
@@ -215,7 +204,7 @@ class _Rehearsal(Surroundings):
             "endings": endings,
             "forgotten": seconds,
             "open": [one.to_dict() for one in left],
-            "place": next((place for place in places if place), None),
+            "place": place,
         }
 
     async def failing(self) -> None:
@@ -237,10 +226,6 @@ class _Rehearsal(Surroundings):
             found["touched"] = (await self.stored(audits))["touched"]
 
 
-def _of_the_lab(stalls: Sequence[Stall]) -> list[dict[str, Any]]:
-    return [told(one) for one in stalls if any(learners(frame.file) for frame in on_the_loop(one))]
-
-
 async def _until_all_ask(calls: Sequence[AuditCall], found: dict[str, Any]) -> None:
     """Wait until all ask or have ended; note how many ask, and where one that does not waits."""
     ends = _perf_counter() + _GATHER
@@ -249,6 +234,4 @@ async def _until_all_ask(calls: Sequence[AuditCall], found: dict[str, Any]) -> N
             break
         await _sleep(0.01)
     found["asking"] = sum(bool(call.model.asked) for call in calls)
-    found["waits_at"] = next(
-        (place for call in calls if not call.model.asked and (place := call.place())), None
-    )
+    found["waits_at"] = AuditCall.waits_at([call for call in calls if not call.model.asked])

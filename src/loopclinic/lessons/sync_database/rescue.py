@@ -8,16 +8,15 @@ from dataclasses import dataclass
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-from loopclinic.probe import Frame, Probe, Stall
+from loopclinic.lessons.stalls import LOOP, on_the_loop
+from loopclinic.probe import Probe, Stall
 
-__all__ = ["BrokenOff", "Rescue", "Rescued", "on_the_loop"]
+__all__ = ["BrokenOff", "Rescue", "Rescued"]
 
 _LOOK = 0.01
 _HEED = 0.15
 _AGAIN = 0.06
 """Seconds that a call gets once it is known what kind of lab this is."""
-_LOOP = "_run_once"
-"""The loop's own function, which calls all others that run on it."""
 
 
 class BrokenOff(BaseException):
@@ -101,14 +100,7 @@ class Rescue:
     def _break_off(self, number: int, frame: FrameType | None) -> None:
         del number
         # It may be over by now: below the loop there is no call of the lab's to break off.
-        while frame is not None and frame.f_code.co_name != _LOOP:
+        while frame is not None and frame.f_code.co_name != LOOP:
             if self._owns(frame.f_code.co_filename):
                 raise BrokenOff
             frame = frame.f_back
-
-
-def on_the_loop(stall: Stall) -> tuple[Frame, ...]:
-    """Return the frames that the loop had called, outermost first."""
-    functions = [frame.function for frame in stall.stack]
-    start = len(functions) - functions[::-1].index(_LOOP) if _LOOP in functions else 0
-    return stall.stack[start:]

@@ -7,7 +7,7 @@ from typing import Any
 
 from psycopg_pool import ConnectionPool
 
-from loopclinic.lessons.drawing import Drawing, span
+from loopclinic.lessons.drawing import Drawing, stalled
 from loopclinic.lessons.kernel_database import KernelDatabase
 from loopclinic.lessons.sync_database import pools
 from loopclinic.lessons.sync_database.cancels import cancelled
@@ -72,11 +72,4 @@ def served(audit: Any, dsn: str) -> Variant:
 
 def stalls(vitals: Vitals) -> Drawing:
     """Say what the load did to the loop, in the figures that matter."""
-    worst = max(vitals.stalls, key=lambda one: one.seconds, default=None)
-    line = f" The line: <code>{worst.code}</code>" if worst is not None else ""
-    words = (
-        f"The loop was busy {vitals.utilization or 0:.0%} of the time, with its CPU idle: it stood in "
-        f"one query after another. An event waited {span(vitals.lag.p99)} for it (p99), and the last "
-        f"audit {span(vitals.latency.max)}."
-    )
-    return Drawing(f"<p>{words}{line}</p>", words)
+    return stalled(vitals, ", with its CPU idle: it stood in one query after another", last="audit")

@@ -10,11 +10,12 @@ from typing import Any
 
 from loopclinic.lessons.lesson import Stage
 from loopclinic.lessons.offload import Offload
+from loopclinic.lessons.stalls import stalled_by
 from loopclinic.lessons.sync_database import LESSON
 from loopclinic.lessons.sync_database.calls import attempt
 from loopclinic.lessons.sync_database.observer import Observer
 from loopclinic.lessons.sync_database.records import Audit, companies, draw, enter
-from loopclinic.lessons.sync_database.rescue import Rescue, on_the_loop
+from loopclinic.lessons.sync_database.rescue import Rescue
 from loopclinic.lessons.whereabouts import learners
 from loopclinic.probe import Probe, Stall
 from loopclinic.servers.postgres_monitor import named
@@ -116,7 +117,11 @@ class Surroundings(Offload):
         if not rescue.found:
             return None
         first = rescue.found[0]
-        return {**told(first.stall), "times": len(rescue.found), "sessions": first.asked or []}
+        return {
+            **(told(first.stall) or {}),
+            "times": len(rescue.found),
+            "sessions": first.asked or [],
+        }
 
     async def stored(self, audits: Sequence[Audit]) -> dict[str, Any]:
         """Return what PostgreSQL has of these audits, and which are not as they should be."""
@@ -164,19 +169,11 @@ async def _leave(audits: Any) -> None:
     await type(audits).__aexit__(audits, None, None, None)
 
 
-def told(stall: Stall) -> dict[str, Any]:
-    """Return what a reason needs of a stall: the learner's innermost line, how long, which conflict."""
-    inside = [frame for frame in on_the_loop(stall) if learners(frame.file)]
-    frame = inside[-1] if inside else None
+def told(stall: Stall) -> dict[str, Any] | None:
+    """Return what a reason needs of a stall of the lab's; a wait for a pool is one of its own kind."""
+    found = stalled_by(stall)
     pooled = any(
         one.function == "getconn" and "/psycopg_pool/" in one.file.replace("\\", "/")
         for one in stall.stack
     )
-    return {
-        "file": frame.file if frame else None,
-        "line": frame.line if frame else None,
-        "code": frame.code if frame else "",
-        "seconds": stall.seconds,
-        "first_seen": stall.first_seen,
-        "conflict": "pool-starvation" if pooled else stall.conflict,
-    }
+    return {**found, "conflict": "pool-starvation"} if found and pooled else found

@@ -1,16 +1,11 @@
-"""Code and PostgreSQL's sessions, as a reason says them."""
+"""PostgreSQL's sessions, as a reason says them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from loopclinic.lessons.wording import count
 
-__all__ = ["code_of", "meanwhile"]
-
-
-def code_of(place: Mapping[str, Any] | None) -> str:
-    """Return the line of code at a place, quoted, or words for one that is unknown."""
-    return f"`{place['code']}`" if place and place["code"] else "something"
+__all__ = ["meanwhile"]
 
 
 def meanwhile(sessions: Sequence[Mapping[str, Any]]) -> str:

@@ -136,7 +136,8 @@ def _session(url: str) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(url, timeout=aiohttp.ClientTimeout(total=None))
 
 
-async def _serve(link: ParentLink) -> None:
+async def main(link: ParentLink) -> None:
+    """Publish whenever told, until the parent is gone."""
     loop = asyncio.get_running_loop()
     gone = asyncio.Event()
     publish: Any = None
@@ -157,8 +158,3 @@ async def _serve(link: ParentLink) -> None:
     link.ready({"python": sys.version})
     link.listen(answer, on_end=leave)
     await gone.wait()
-
-
-def main(link: ParentLink) -> None:
-    """Publish whenever told, until the parent is gone."""
-    asyncio.run(_serve(link))

@@ -1,13 +1,13 @@
 """One call of a lab's `publish`: how it ended, where it stood, and how many tasks there were."""
 
 import asyncio
-import inspect
 from time import perf_counter
 from types import ModuleType
 from typing import Any, Self
 
 from aiohttp import ClientSession
 
+from loopclinic.lessons.calling import awaited
 from loopclinic.lessons.unbounded_gather.posts import Source
 from loopclinic.lessons.whereabouts import Place, innermost, raised_at, related, waits_at
 
@@ -51,10 +51,9 @@ class Publishing:
 
     async def _run(self) -> Any:
         try:
-            answer = self._lab.publish(self._session, self._reader, limit=self._limit)
-            if not inspect.isawaitable(answer):
-                raise TypeError("publish must stay async: what it returned can't be awaited")
-            return await answer
+            return await awaited(
+                lambda: self._lab.publish(self._session, self._reader, limit=self._limit), "publish"
+            )
         finally:
             self.seconds = perf_counter() - self._began
             self.unfinished = self.count()

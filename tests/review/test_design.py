@@ -251,6 +251,14 @@ def test_no_difference_is_the_first_thing_that_every_form_says():
     assert "No variant stands in a file that could be scanned." in Outline(same.to_html()).words
 
 
+@pytest.mark.parametrize(("rounds", "shown"), [(2, False), (3, True)])
+def test_only_a_difference_that_was_found_is_shown_as_one(rounds, shown):
+    found = measured([vitals(0.1)] * rounds, [vitals(0.4)] * rounds)
+    text = reviewed(found).to_html()
+    assert "x4.0" in text
+    assert ('class="apart"' in text) is shown
+
+
 def test_functions_are_repeated_by_a_call_and_files_by_a_command(monkeypatch, tmp_path):
     from loopclinic.review.design import _command
 

@@ -6,6 +6,7 @@ import inspect
 import json
 import traceback
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -158,4 +159,4 @@ def _in_words(error: BaseException) -> str:
     own = [frame for frame in frames if user_code(frame.filename)]
     if not own:
         return said
-    return f"{said} ({own[-1].filename.rpartition('/')[2]}:{own[-1].lineno})"
+    return f"{said} ({Path(own[-1].filename).name}:{own[-1].lineno})"

@@ -68,9 +68,9 @@ def _html_cell(comparison: "Comparison", figure: Figure, name: str) -> str:
     small = f"color:{_FAINT};font-size:11px"
     words = escape(figure.show(comparison.median(figure.name, name)))
     if name != comparison.variants[0]:
-        ratio = ratio_words(comparison.ratio(figure.name, name))
-        strong = ";font-weight:600" if _certain(ratio) else ""
-        words += f" <span style='{small}{strong}'>{escape(ratio)}</span>"
+        ratio = comparison.ratio(figure.name, name)
+        strong = ";font-weight:600" if ratio.found else ""
+        words += f" <span style='{small}{strong}'>{escape(ratio_words(ratio))}</span>"
     spread = escape(spread_words(comparison, figure, name))
     return f"<td style='{_CELL}'>{words}<div style='{small};line-height:1.35'>{spread}</div></td>"
 
@@ -100,10 +100,6 @@ def ratio_words(found: Difference) -> str:
     if isnan(found.ratio):
         return ""
     return str(found).split(" ", 1)[0] + ("" if found.found else " ?")
-
-
-def _certain(ratio: str) -> bool:
-    return ratio[:1] in {"x", "÷"} and not ratio.endswith("?")
 
 
 def text_table(comparison: "Comparison") -> str:
@@ -150,9 +146,10 @@ def rich_table(comparison: "Comparison") -> "Table":
             spread = spread_words(comparison, figure, name)
             if spread:
                 cell.append(f"\n{spread}", style="dim")
-            ratio = ratio_words(comparison.ratio(figure.name, name))
-            if name != comparison.variants[0] and ratio:
-                cell.append(f"\n{ratio}", style="bold" if _certain(ratio) else "dim")
+            ratio = comparison.ratio(figure.name, name)
+            words = ratio_words(ratio)
+            if name != comparison.variants[0] and words:
+                cell.append(f"\n{words}", style="bold" if ratio.found else "dim")
             cells.append(cell)
         table.add_row(figure.title, *cells)
     return table

@@ -104,9 +104,9 @@ def _figures(review: "DesignReview") -> str:
                 words += f"<small>{escape(spread)}</small>"
             cells.append(f"<td>{words}</td>")
         for name in others:
-            ratio = ratio_words(review.ratio(figure.name, name, first))
-            kind = "apart" if ratio[:1] in ("x", "÷") else "faint"
-            cells.append(f'<td class="{kind}">{escape(ratio)}</td>')
+            ratio = review.ratio(figure.name, name, first)
+            kind = "apart" if ratio.found else "faint"
+            cells.append(f'<td class="{kind}">{escape(ratio_words(ratio))}</td>')
         rows.append(f'<tr><th scope="row">{escape(figure.title)}</th>{"".join(cells)}</tr>')
         if figure.name in _GROUPED:
             rows += [_group(review, figure.name, group) for group in review.groups]

@@ -136,3 +136,13 @@ def test_jupyterlab_answers(tmp_path, monkeypatch):
     found = examinations.examine_jupyterlab()
     assert found.state == "ok", found
     assert not list(Path(os.environ["LOOPCLINIC_HOME"]).glob("*.json"))
+
+
+@pytest.mark.parametrize(
+    ("refusal", "state"), [(None, "ok"), ("Python 3.12.1 keeps its stacks elsewhere", "note")]
+)
+def test_who_can_have_no_witness_is_told_why(monkeypatch, refusal, state):
+    monkeypatch.setattr("loopclinic.probe.witness.Witness.refusal", lambda: refusal)
+    found = examinations.examine_witness()
+    assert found.state == state
+    assert (refusal or "while it lasts") in found.detail

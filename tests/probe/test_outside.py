@@ -11,6 +11,7 @@ import pytest
 from loopclinic.probe.layout import lays_out
 from loopclinic.probe.memory import GoneError, Memory, UnreadableError
 from loopclinic.probe.outside import DEEPEST, holds_gil, of_json, stack, state_of
+from loopclinic.probe.sidecar import held
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or not lays_out(), reason="needs Linux and CPython 3.11 to 3.13"
@@ -179,6 +180,26 @@ sum(range(10_000_000_000))
     with program("time.sleep(60)") as (_, memory, known):
         waiting(memory, known, "<module>")
         eventually(lambda: not holds_gil(memory, known, known.state))
+
+
+def test_who_works_without_the_gil_while_another_thread_keeps_it_is_not_taken_for_it():
+    code = """
+import threading, zlib
+data = bytes(200_000_000)
+other = threading.Thread(target=lambda: [time.sleep(0.2), sum(range(10_000_000_000))])
+other.start()
+print(other.ident, flush=True)
+zlib.compress(data * 4, 9)
+"""
+    with program(code) as (process, memory, known):
+        other = int(process.stdout.readline())
+        state = eventually(lambda: state_of(memory, known, other))
+        eventually(lambda: holds_gil(memory, known, state))
+        time.sleep(0.1)
+        assert holds_gil(memory, known, state)
+        assert held(memory, known, other, stack)[-1][2] == "<lambda>"
+        assert held(memory, known, known.ident, stack) is None
+        assert functions(memory, known) == ["<module>"]
 
 
 def test_a_thread_that_has_ended_is_not_found():

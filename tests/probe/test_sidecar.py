@@ -59,18 +59,18 @@ def test_a_loop_at_rest_is_not_what_keeps_the_gil(below):
     assert named(frames, "/kit/", ["/lib/"]) is None
 
 
-def look(beat=1.0, wants=True, ran=0.0, waiter_wants=False, turns=0):
-    return Look(beat, Account(wants, ran, 7), Account(waiter_wants, 0.1, turns))
+def look(*, beat=1.0, silent=0.1, wants=True, ran=0.0, turns=0, at="there"):
+    return Look(beat, silent, Account(wants, ran, 7), Account(True, 0.1, turns)), at
 
 
-def grows(*looks, silent=0.1):
+def grows(*looks):
     suspicion = Suspicion()
-    return [suspicion.grows(one, silent) for one in looks]
+    return [suspicion.grows(one, lambda at=at: at) for one, at in looks]
 
 
-def test_who_works_on_without_letting_go_of_a_gil_that_was_asked_for_keeps_it():
+def test_who_works_on_at_one_place_with_a_gil_that_was_asked_for_keeps_it():
     asked = look(ran=0.01, turns=WAKES)
-    assert grows(look(), asked, look(ran=0.02 + SURE, turns=WAKES + 1)) == [False, False, True]
+    assert grows(look(), asked, look(ran=0.011 + SURE, turns=WAKES)) == [False, False, True]
 
 
 def test_once_told_it_has_to_be_seen_anew():
@@ -83,23 +83,54 @@ def test_once_told_it_has_to_be_seen_anew():
     ("asked", "last"),
     [
         ({"ran": 0.1, "turns": 0}, {"ran": 0.2, "turns": WAKES - 1}),
-        ({"ran": 0.1, "turns": WAKES}, {"ran": 0.2, "turns": WAKES, "waiter_wants": True}),
         ({"ran": 0.1, "turns": WAKES}, {"ran": 0.1, "turns": 2 * WAKES}),
         ({"ran": 0.1, "turns": WAKES}, {"ran": 0.2, "turns": WAKES, "beat": 2.0}),
+        ({"ran": 0.1, "turns": WAKES}, {"ran": 0.2, "turns": WAKES, "at": "elsewhere"}),
+        ({"ran": 0.1, "turns": WAKES}, {"ran": 0.2, "turns": WAKES, "at": None}),
+        ({"ran": 0.1, "turns": WAKES, "at": None}, {"ran": 0.2, "turns": WAKES, "at": None}),
+        ({"ran": 0.1, "turns": WAKES, "at": None}, {"ran": 0.2, "turns": WAKES}),
     ],
-    ids=["it waits elsewhere", "it has no processor", "the loop has none", "there was a beat"],
+    ids=[
+        "nobody has asked",
+        "the loop has no processor",
+        "there was a beat",
+        "it runs Python",
+        "it has let go of it",
+        "it has none",
+        "it has it only now",
+    ],
 )
 def test_what_is_no_kept_gil(asked, last):
     assert not any(grows(look(), look(**asked), look(**last)))
 
 
-def test_a_call_that_keeps_the_gil_and_waits_is_told_of_later():
-    looks = [look(wants=False, turns=turns) for turns in (0, WAKES, 2 * WAKES)]
-    assert not any(grows(*looks))
-    assert grows(*looks, silent=STARVED * 1.1)[-1]
+def test_who_has_let_go_of_it_and_come_back_has_to_be_seen_anew():
+    looks = [
+        look(ran=number, turns=WAKES, at=at)
+        for number, at in enumerate(["there", "elsewhere", "there", None, "there", "there"])
+    ]
+    assert grows(look(), *looks) == [False] * 6 + [True]
 
 
-def test_where_the_kernel_keeps_no_accounts_time_alone_has_to_tell():
-    nothing = Look(1.0, None, None)
-    assert not any(grows(nothing, nothing))
-    assert all(grows(nothing, nothing, silent=STARVED * 1.1))
+def test_a_call_that_rests_with_the_gil_keeps_it_too():
+    begun = look(silent=0.1, wants=False, turns=WAKES)
+    soon = look(silent=0.101, wants=False, turns=WAKES)
+    later = look(silent=0.101 + SURE, wants=False, turns=WAKES)
+    assert grows(look(), begun, soon, later) == [False, False, False, True]
+
+
+def test_where_the_kernel_keeps_no_accounts_time_has_to_tell():
+    def nothing(silent):
+        return Look(1.0, silent, None, None), "there"
+
+    assert not any(grows(nothing(0.1), nothing(0.2)))
+    assert grows(nothing(0.1), nothing(STARVED * 1.1)) == [False, True]
+
+
+def test_where_the_thread_is_is_read_only_once_somebody_has_asked():
+    def read():
+        pytest.fail("to read it costs")
+
+    suspicion = Suspicion()
+    for turns in range(WAKES):
+        assert not suspicion.grows(look(turns=turns)[0], read)

@@ -228,3 +228,33 @@ async def test_a_process_that_cannot_read_the_program_says_so_and_goes(monkeypat
     monkeypatch.setattr(witness, "known", lambda mem: true(mem)._replace(state=1 << 40))
     await refused(caplog)
     assert "does not let the process beside it read" in caplog.text
+    assert Witness.refusal() is None, "the layout itself is in order"
+
+
+def test_what_may_not_be_traced_is_read_all_the_same():
+    code = (
+        "import asyncio, ctypes, os, subprocess, sys, time, loopclinic\n"
+        "prctl = ctypes.CDLL(None).prctl\n"
+        "prctl(24, 19, 0, 0, 0)\n"  # PR_CAPBSET_DROP, CAP_SYS_PTRACE: else root may trace anybody
+        "async def main():\n"
+        "    with loopclinic.Probe(witness=True) as probe:\n"
+        "        while not probe.witness_url:\n"
+        "            await asyncio.sleep(0.02)\n"
+        "        prctl(4, 0, 0, 0, 0)\n"  # PR_SET_DUMPABLE: nobody may attach from now on
+        '        opens = f\'open("/proc/{os.getpid()}/mem", "rb")\'\n'
+        "        other = subprocess.run([sys.executable, '-c', opens], stderr=subprocess.PIPE)\n"
+        "        print(b'PermissionError' in other.stderr)\n"
+        "        await asyncio.sleep(0.1)\n"
+        "        sum(range(60_000_000))\n"
+        "        await asyncio.sleep(0.05)\n"
+        "    worst = max(probe.report().stalls, key=lambda stall: stall.seconds)\n"
+        "    print(worst.line, worst.gil_held, worst.first_seen < worst.seconds / 2)\n"
+        "asyncio.run(main())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=True
+    )
+    forbidden, found = done.stdout.splitlines()
+    if forbidden != "True":
+        pytest.skip("this machine lets anybody attach")
+    assert found == "13 True True"

@@ -224,6 +224,16 @@ def examine_browser() -> Finding:
     return Finding("chromium", "note", "none found; only the kit's own browser tests want one")
 
 
+def examine_witness() -> Finding:
+    """Can the line behind a call that keeps the GIL be named while it lasts?"""
+    from loopclinic.probe.witness import Witness  # noqa: PLC0415 - starts asyncio
+
+    refusal = Witness.refusal()
+    if refusal is not None:
+        return Finding("held GIL", "note", f"its line is named only when it ends: {refusal}")
+    return Finding("held GIL", "ok", "its line is named while it lasts")
+
+
 def examine_service(name: str) -> Finding:
     """Does a server of the kit start, and end again?"""
     from loopclinic.servers import SERVICES, ServerError  # noqa: PLC0415 - needs the kit's packages
@@ -288,6 +298,7 @@ EXAMINATIONS: dict[str, Callable[[], Finding]] = {
     "port": examine_port,
     "state": examine_state,
     "disk": examine_disk,
+    "held GIL": examine_witness,
     **_services(),
     "chromium": examine_browser,
 }

@@ -1,5 +1,6 @@
 """Where this interpreter keeps its threads' stacks, proved before anybody relies on it."""
 
+import inspect
 import os
 import struct
 import sys
@@ -13,6 +14,7 @@ from typing import Any
 from loopclinic.probe.memory import GoneError, Memory, UnreadableError
 from loopclinic.probe.outside import (
     DEEPEST,
+    GENERATOR,
     Known,
     Layout,
     chain,
@@ -105,6 +107,7 @@ def example(look):
     except StopIteration:
         running.close()
 """
+_GENERATORS = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 _WARM = 32  # calls
 _ELSEWHERE = f"Python {sys.version.split()[0]} keeps its stacks elsewhere than expected here"
 
@@ -265,7 +268,9 @@ def _prove(own: Memory, found: Known) -> None:
         # What reads moves while it reads; below it nothing does.
         mine = [index for index, one in enumerate(steps) if one.code == id(look.__code__)]
         below = steps[mine[0] + 1 :] if mine else []
-        read = [one for one in (place(own, found, step) for step in below) if one is not None]
+        read = [
+            (*one, step.owner == GENERATOR) for step in below if (one := place(own, found, step))
+        ]
         true = list(_frames(sys._getframe(1)))  # noqa: SLF001 - the documented way
         whole = len(read) == len(true) or len(steps) == DEEPEST
         agreed.append(whole and bool(read) and read == true[: len(read)])
@@ -283,8 +288,10 @@ def _prove(own: Memory, found: Known) -> None:
         raise LayoutError(_ELSEWHERE)
 
 
-def _frames(frame: FrameType | None) -> Iterator[tuple[str, int, str]]:
+def _frames(frame: FrameType | None) -> Iterator[tuple[str, int, str, bool]]:
+    """Yield file, line, function, and whether it is a generator's or a coroutine's."""
     while frame is not None:
         code = frame.f_code
-        yield code.co_filename, frame.f_lineno or 0, code.co_name
+        kept = bool(code.co_flags & _GENERATORS)
+        yield code.co_filename, frame.f_lineno or 0, code.co_name, kept
         frame = frame.f_back

@@ -12,6 +12,7 @@ from loopclinic.probe.memory import GoneError, Memory, UnreadableError
 
 __all__ = [
     "DEEPEST",
+    "GENERATOR",
     "GoneError",
     "Known",
     "Layout",
@@ -31,7 +32,7 @@ _STEPS = 4 * DEEPEST  # with those that stand between Python's frames and C's
 _THREADS = 4096  # looked through for the one that is wanted
 _LONGEST = 4096  # characters of a file's or a function's name: what a path may have on Linux
 _TABLE = 1 << 20  # bytes that tell the lines of one function
-_GENERATOR = 1  # owner of a frame that may rest before it is entered
+GENERATOR = 1  # owner of a frame that may rest before it is entered
 _WORD = struct.Struct("<Q")
 _INT = struct.Struct("<i")
 _ENCODINGS = {1: "latin-1", 2: "utf-16-le", 4: "utf-32-le"}
@@ -183,7 +184,7 @@ def place(memory: Memory, known: Known, step: Step) -> tuple[str, int, str] | No
     _check(found, known.code_type)
     offset = step.instruction - step.code - layout.code_first
     (entered,) = _INT.unpack_from(found, layout.code_traceable)
-    if step.owner != _GENERATOR and offset < 2 * entered:
+    if step.owner != GENERATOR and offset < 2 * entered:
         return None  # nor is it shown by a traceback; the interpreter keeps such ones for itself
     file, name, table = (
         _WORD.unpack_from(found, where)[0]

@@ -3,11 +3,9 @@
 Its arguments are PID BEAT MEMORY REPORTS PATIENCE KNOWN TOKEN LIBRARY...
 
 BEAT is a descriptor of shared memory in which the watchdog leaves the time and both threads every
-few milliseconds. When that time is older than PATIENCE seconds, and the kernel's accounts of both
-threads say that the one waits for the GIL and the other does not let go of it, the stack of the loop's
-thread is read through MEMORY, a descriptor of the program's memory, by what the program has said of
-itself in KNOWN (JSON). Nothing happens in the program. A stack counts only if it stood still, and if
-its thread had the GIL before and after.
+few milliseconds. When that time is older than PATIENCE seconds, and one call of the loop's thread is
+found to keep the GIL, that thread's stack is read through MEMORY, a descriptor of the program's
+memory, by what the program has said of itself in KNOWN (JSON). Nothing happens in the program.
 What was read goes to REPORTS, a JSON line each, for the watchdog to read as soon as it can, and
 meanwhile to whoever listens by HTTP (server-sent events), with TOKEN, on the port that the first
 line of REPORTS names. LIBRARY are folders whose code is not the user's own.
@@ -20,12 +18,15 @@ import os
 import signal
 import struct
 import time
-from typing import NamedTuple
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple, TypeVar
 
 from loopclinic.probe.audience import Audience, Line
 from loopclinic.probe.memory import GoneError, Memory, UnreadableError
 from loopclinic.probe.outside import (
     Known,
+    chain,
     holds_gil,
     of_json,
     stack,
@@ -39,6 +40,7 @@ PERIOD = 0.006  # seconds between looks while all is well
 SUSPICION = 0.012  # seconds without a beat from which on both threads are looked at
 REPEAT = 0.1  # seconds between reports of one and the same stall
 BEAT = struct.Struct("dqqQ")
+Read = TypeVar("Read")
 
 
 class Beat(NamedTuple):
@@ -110,9 +112,10 @@ def watch(arguments: list[str]) -> None:
         if last.at == 0 or silent < SUSPICION:
             audience.welcome(PERIOD)
             continue
-        look = Look(last.at, account(pid, last.loop), account(pid, last.watchdog))
-        sure = suspicion.grows(look, silent) and silent >= patience and now - told >= REPEAT
-        frames = held(memory, known, last.ident) if sure else None
+        look = Look(last.at, silent, account(pid, last.loop), account(pid, last.watchdog))
+        sure = suspicion.grows(look, partial(held, memory, known, last.ident, chain))
+        sure = sure and silent >= patience and now - told >= REPEAT
+        frames = held(memory, known, last.ident, stack) if sure else None
         if not frames or BEAT.unpack_from(shared)[0] != last.at:
             audience.welcome(PERIOD / 2)
             continue
@@ -126,8 +129,10 @@ def watch(arguments: list[str]) -> None:
             report({"at": now, "silent": silent, "frames": frames})
 
 
-def held(memory: Memory, known: Known, ident: int) -> list[tuple[str, int, str]] | None:
-    """Return the stack of a thread that keeps the GIL, None if it does not.
+def held(
+    memory: Memory, known: Known, ident: int, read: Callable[[Memory, Known, int], list[Read]]
+) -> list[Read] | None:
+    """Return what is read of a thread that holds the GIL all the while, None if it does not.
 
     Raises:
         GoneError: there is no such program any more.
@@ -135,9 +140,9 @@ def held(memory: Memory, known: Known, ident: int) -> list[tuple[str, int, str]]
     try:
         state = state_of(memory, known, ident)
         if holds_gil(memory, known, state):
-            frames = stack(memory, known, state)
+            found = read(memory, known, state)
             if holds_gil(memory, known, state):
-                return frames
+                return found
     except UnreadableError:
         pass
     return None

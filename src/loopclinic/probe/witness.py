@@ -20,7 +20,7 @@ from loopclinic.probe.stack import LIBRARY, PACKAGE
 __all__ = ["Witness", "native_id"]
 
 _MACHINES = ("x86_64", "aarch64")
-_PATIENCE = 0.03  # seconds without the watchdog's beat: three of its looks
+_PATIENCE = 0.02  # seconds without the watchdog's beat: two of its looks
 
 
 class Witness:
@@ -92,8 +92,20 @@ class Witness:
 
     @staticmethod
     def available() -> bool:
-        """Whether this machine has what a witness needs."""
+        """Whether this machine and this interpreter are such as a witness knows."""
         return sys.platform == "linux" and platform.machine() in _MACHINES and lays_out()
+
+    @staticmethod
+    def refusal() -> str | None:
+        """Return why there can be no witness here, None if there can: tried, not guessed."""
+        if not Witness.available():
+            return "it takes Linux on x86-64 or arm64, and CPython 3.11 to 3.13"
+        try:
+            with own_memory() as mem:
+                known(mem)
+        except (OSError, RuntimeError) as error:
+            return str(error)
+        return None
 
     @property
     def url(self) -> str | None:

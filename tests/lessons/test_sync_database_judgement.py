@@ -7,7 +7,7 @@ from loopclinic.lessons.sync_database.judgement import judge, praise
 from tests.lessons.trials import trial
 
 PLACE = {"file": "lab.py", "line": 7, "code": "do()"}
-FINE = {"opening": None, "closing": None, "stuck": None, "left": []}
+FINE = {"opening": None, "closing": None, "stuck": None, "left": 0}
 
 
 def _returned(seconds=0.1):
@@ -98,7 +98,7 @@ def test_a_lab_that_keeps_its_contract_has_no_reasons():
         ({"failing__ending": _returned()}, None),
         ({"failing__touched": [1]}, None),
         ({"failing__open": [_session()]}, "transaction-left-open"),
-        ({"crowd__left": [_session("idle")]}, "unclosed-resource"),
+        ({"crowd__left": 1}, "unclosed-resource"),
         ({"leftovers__tasks": [{"coroutine": "f"}]}, "dropped-task"),
         ({"line__opening": {"how": "raised", "message": "E: no", "place": None}}, None),
     ],
@@ -134,7 +134,7 @@ def test_hangs_say_what_postgresql_saw():
 
 
 def test_a_pool_that_is_not_closed_is_told_once():
-    reasons = _judged(line__left=[_session("idle")], leftovers__tasks=[{"coroutine": "f"}])
+    reasons = _judged(line__left=1, leftovers__tasks=[{"coroutine": "f"}])
     assert [one.conflict for one in reasons] == ["unclosed-resource"]
 
 

@@ -17,8 +17,10 @@ from dataclasses import dataclass
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
-from types import CodeType, FrameType, ModuleType, TracebackType
+from types import CodeType, FrameType, ModuleType
 from typing import Any
+
+from loopclinic.lessons.whereabouts import related
 
 import asyncio  # isort: skip - beside its submodules above
 
@@ -118,8 +120,8 @@ class LabSource:
 
     def place_of_error(self, error: BaseException) -> dict[str, Any] | None:
         """Return the innermost place of the learner's in a traceback, looking into groups and causes."""
-        for one in _related(error):
-            place = self.place(_walk(one.__traceback__))
+        for one in related(error, contexts=True):
+            place = self.place(traceback.walk_tb(one.__traceback__))
             if place is not None:
                 return place
         return None
@@ -157,24 +159,6 @@ class _Finder(MetaPathFinder):
         if spec is not None and spec.origin and self._lab.owns(spec.origin):
             spec.loader = _Loader(fullname, spec.origin, self._lab.shown_name(spec.origin))
         return spec
-
-
-def _walk(tb: TracebackType | None) -> Iterator[tuple[FrameType, int]]:
-    return traceback.walk_tb(tb)
-
-
-def _related(error: BaseException) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    queue: list[BaseException] = [error]
-    while queue:
-        one = queue.pop(0)
-        if id(one) in seen:
-            continue
-        seen.add(id(one))
-        yield one
-        if isinstance(one, BaseExceptionGroup):
-            queue.extend(one.exceptions)
-        queue.extend(other for other in (one.__cause__, one.__context__) if other is not None)
 
 
 def broken_contract(lab: ModuleType, shipped: ModuleType, public: tuple[str, ...]) -> Broken | None:

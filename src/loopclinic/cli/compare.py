@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from loopclinic.cli.run import unwritable, write
+from loopclinic.cli.writing import unwritable, write
 from loopclinic.load import Load, LoadError
 from loopclinic.review.design import DesignReview, compare
 from loopclinic.review.wording import where

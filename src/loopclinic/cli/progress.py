@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from loopclinic.checks import course, hand_in, progress
+from loopclinic.cli.writing import write
 from loopclinic.lessons import lessons
 
 __all__ = ["configure", "run"]
@@ -65,7 +66,7 @@ def _export(name: str, output: Path | None) -> int:
     if output is None:
         print(text)
         return 0
-    return _write(output, text + "\n")
+    return 0 if write(output, text + "\n") else 2
 
 
 def _summarize(folder: Path, html: Path | None) -> int:
@@ -90,14 +91,4 @@ def _summarize(folder: Path, html: Path | None) -> int:
         )
         return 1
     Console().print(room_tables(room))
-    return 0 if html is None else _write(html, room_page(room))
-
-
-def _write(file: Path, text: str) -> int:
-    try:
-        file.write_text(text, "utf-8")
-    except OSError as error:
-        print(f"loopclinic: {file} can't be written ({error.strerror}).", file=sys.stderr)
-        return 2
-    print(f"Written to {file}.")
-    return 0
+    return 0 if html is None or write(html, room_page(room)) else 2

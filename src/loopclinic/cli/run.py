@@ -7,13 +7,14 @@ import signal
 import sys
 from pathlib import Path
 
+from loopclinic.cli.writing import unwritable, write
 from loopclinic.review.live import live_view
 from loopclinic.review.program import Ending, Target
 from loopclinic.review.program import run as run_program
 from loopclinic.review.recording import Recording
 from loopclinic.review.review import Review
 
-__all__ = ["configure", "run", "unwritable", "write"]
+__all__ = ["configure", "run"]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -84,24 +85,6 @@ def _seconds(text: str) -> float:
     if not 0 < seconds < float("inf"):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above zero")
     return seconds
-
-
-def unwritable(path: Path | None) -> str | None:
-    """Return a sentence where a report can't be written, or None: asked before anything runs."""
-    if path is None or (path.parent.is_dir() and not path.is_dir()):
-        return None
-    return f"{path} can't be written: name a file in a folder that exists."
-
-
-def write(path: Path, text: str) -> bool:
-    """Write a report and say so on standard error; False where it can't be."""
-    try:
-        path.write_text(text, "utf-8")
-    except OSError as error:
-        print(f"loopclinic: {path} can't be written ({error.strerror}).", file=sys.stderr)
-        return False
-    print(f"  written to {path}", file=sys.stderr)
-    return True
 
 
 def _end_alike(ending: Ending) -> None:

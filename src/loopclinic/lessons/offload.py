@@ -2,17 +2,43 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import Executor
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    asynccontextmanager,
+    contextmanager,
+)
 from typing import TypeVar
 
-__all__ = ["Offload", "entered", "slowest_thread"]
+__all__ = ["Offload", "entered", "slowest_thread", "small_machine"]
 
 _sleep, _wait, _to_thread = asyncio.sleep, asyncio.wait, asyncio.to_thread
 _perf_counter = time.perf_counter
 
 _T = TypeVar("_T")
+
+
+_SMALL_MACHINE = 6
+"""Threads of the default executor: the standard library's min(32, cores + 4) for two cores. Set,
+because on 28 cores the queue behind it would be too short to see, and production may be smaller."""
+
+
+@contextmanager
+def small_machine(threads: int = 1) -> Iterator[ThreadPoolExecutor]:
+    """Give the running loop, until the end, the default executor of a machine of two cores.
+
+    Gives another one with so many `threads`, for the rehearsal's own blocking work.
+    """
+    default = ThreadPoolExecutor(_SMALL_MACHINE, thread_name_prefix="default-executor")
+    asyncio.get_running_loop().set_default_executor(default)
+    own = ThreadPoolExecutor(threads, thread_name_prefix="rehearsal")
+    try:
+        yield own
+    finally:
+        default.shutdown(wait=False, cancel_futures=True)
+        own.shutdown(wait=False, cancel_futures=True)
 
 
 class Offload:

@@ -7,15 +7,16 @@ import re
 import shutil
 import sys
 import sysconfig
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from html import escape
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
+from loopclinic.importing import imported
 from loopclinic.lessons.drawing import Drawing, span
 from loopclinic.lessons.lesson import Lesson
+from loopclinic.lessons.programs import ran
 from loopclinic.probe import Stall
 
 __all__ = [
@@ -31,11 +32,9 @@ __all__ = [
     "slow_callback",
     "suspect",
     "table",
-    "told",
 ]
 
 _RUFF = ("check", "--isolated", "--no-cache", "--select", "ASYNC", "--output-format", "json", "-")
-_PATIENCE = 30.0
 
 
 class Opinion(NamedTuple):
@@ -64,7 +63,7 @@ async def lint(source: str) -> list[Remark] | None:
     ruff = await asyncio.to_thread(ruff_path)
     if ruff is None:
         return None
-    _, out, _ = await told((ruff, *_RUFF), source.encode())
+    _, out, _ = await ran((ruff, *_RUFF), source.encode())
     return [
         Remark(one["location"]["row"], one["code"], one["message"])
         for one in json.loads(out or b"[]")
@@ -104,14 +103,9 @@ def of_scope(stall: Stall, misses: str) -> Opinion:
 
 
 def load_shipped(lesson: Lesson) -> ModuleType:
-    """Return a lesson's lab as it ships, a single file, imported anew."""
+    """Return a lesson's lab as it ships, imported anew."""
     assert lesson.shipped is not None
-    spec = spec_from_file_location("lab", lesson.shipped)
-    assert spec is not None
-    assert spec.loader is not None
-    lab = module_from_spec(spec)
-    spec.loader.exec_module(lab)
-    return lab
+    return imported(lesson.shipped, "lab")
 
 
 def dumped(dump: str, file: str = "") -> str:
@@ -138,39 +132,10 @@ async def suspect(
         RuntimeError: it failed.
     """
     command = (sys.executable, *(("-X", "dev") if dev else ()), "-m", module, *arguments)
-    status, out, err = await told(command, heard, {**os.environ, "PYTHONWARNINGS": "ignore"})
+    status, out, err = await ran(command, heard, environ={**os.environ, "PYTHONWARNINGS": "ignore"})
     if status:
         raise RuntimeError(f"{module} ended with status {status}: {err.decode()[-500:]}")
     return out.decode(), err.decode()
-
-
-async def told(
-    command: Sequence[str],
-    heard: bytes | None = None,
-    environ: Mapping[str, str] | None = None,
-    cwd: Path | None = None,
-    patience: float = _PATIENCE,
-) -> tuple[int | None, bytes, bytes]:
-    """Run a program to its end, for `patience` seconds at most; return status, output and errors.
-
-    Raises:
-        TimeoutError: it was not over then, and was killed.
-    """
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        stdin=asyncio.subprocess.DEVNULL if heard is None else asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=environ,
-        cwd=cwd,
-    )
-    try:
-        out, err = await asyncio.wait_for(process.communicate(heard), patience)
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    return process.returncode, out, err
 
 
 def table(opinions: Iterable[Opinion]) -> Drawing:

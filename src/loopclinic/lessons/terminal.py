@@ -1,12 +1,14 @@
 """How a lesson's demo begins and ends in the terminal, and its two colors."""
 
+from rich import box
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from loopclinic.bars import FREE, STUCK
 from loopclinic.lessons.lesson import Lesson
 
-__all__ = ["BAD", "GOOD", "begin", "end"]
+__all__ = ["BAD", "GOOD", "begin", "end", "table"]
 
 BAD, GOOD = STUCK, FREE
 
@@ -26,3 +28,12 @@ def end(console: Console, lesson: Lesson) -> None:
         f"[bold]loopclinic check {lesson.number}[/bold].\n",
         highlight=False,
     )
+
+
+def table(first: str, *figures: str) -> Table:
+    """Return an empty table: a column of names, and one for each figure."""
+    found = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    found.add_column(first)
+    for figure in figures:
+        found.add_column(figure, justify="right")
+    return found

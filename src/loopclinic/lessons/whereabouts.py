@@ -35,7 +35,8 @@ _DEEPEST = 1000
 def learners(file: str) -> bool:
     """Whether code in this file is the learner's: a lab's, not that of a lesson around it."""
     folder = Path(file).parent
-    return user_code(file) and _HOUSE not in (folder, folder.parent)
+    # What has no file, as `python -c` and exec() have none, is not where a lab's line can be shown.
+    return not file.startswith("<") and user_code(file) and _HOUSE not in (folder, folder.parent)
 
 
 def line_at(file: str, line: int) -> Place:
@@ -85,8 +86,8 @@ def awaiting(task: "asyncio.Task[Any]") -> Iterator[tuple[FrameType, int]]:
         )
 
 
-def related(error: BaseException) -> Iterator[BaseException]:
-    """Yield the error, those in its groups, and its causes."""
+def related(error: BaseException, *, contexts: bool = False) -> Iterator[BaseException]:
+    """Yield the error, those in its groups, its causes, and with `contexts` what it came in the midst of."""
     seen: set[int] = set()
     queue: list[BaseException | None] = [error]
     while queue:
@@ -98,3 +99,5 @@ def related(error: BaseException) -> Iterator[BaseException]:
         if isinstance(one, BaseExceptionGroup):
             queue.extend(one.exceptions)
         queue.append(one.__cause__)
+        if contexts:
+            queue.append(one.__context__)

@@ -5,10 +5,11 @@ import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
+from loopclinic.importing import imported
 from loopclinic.load.forms import form_of
 
 __all__ = [
@@ -188,20 +189,11 @@ def _run_file(file: Path) -> Any:
     root = import_root(file)
     if root != file.parent:
         return _import_member(file, root)
-    spec = spec_from_file_location(f"_loopclinic_{abs(hash(file))}_{file.stem}", file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    sys.modules[spec.name] = module
     sys.path.insert(0, str(file.parent))  # as when it is run as a script
     try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        sys.modules.pop(spec.name, None)
-        raise
+        return imported(file, f"_loopclinic_{abs(hash(file))}_{file.stem}")
     finally:
         sys.path.remove(str(file.parent))
-    return module
 
 
 def import_root(file: Path) -> Path:

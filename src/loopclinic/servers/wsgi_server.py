@@ -11,10 +11,10 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
+from loopclinic.importing import imported
 from loopclinic.servers.lifeline import ParentLink
 
 __all__ = ["Host", "main"]
@@ -190,10 +190,4 @@ def _load(spec: dict[str, Any]) -> Any:
     file = Path(place).resolve()
     if not file.is_file():
         raise FileNotFoundError(f"there is no file {file}")
-    found = spec_from_file_location(file.stem, file)
-    assert found is not None
-    assert found.loader is not None
-    module = module_from_spec(found)
-    sys.modules[file.stem] = module
-    found.loader.exec_module(module)
-    return getattr(module, name)
+    return getattr(imported(file, file.stem), name)

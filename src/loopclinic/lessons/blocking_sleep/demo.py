@@ -1,12 +1,11 @@
 """Before and after, live in the terminal: about fifteen seconds."""
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from loopclinic.lessons.blocking_sleep import LESSON, ladder
-from loopclinic.lessons.terminal import begin, end
+from loopclinic.lessons.terminal import begin, end, table
 from loopclinic.load import Load, Variant, Vitals, drive
 from loopclinic.load.variant import Target
 from loopclinic.probe import Probe
@@ -55,21 +54,18 @@ async def _act(
 
 
 def _table(before: Vitals, after: Vitals) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("")
-    for name in ("before", "after", "alone"):
-        table.add_column(name, justify="right")
+    rows = table("", "before", "after", "alone")
     for group, name in (
         ("healthy", "callers who never had to try again"),
         ("flaky", "callers who tried three times"),
     ):
         alone = duration(ladder.own_time(group))
-        table.add_row(f"{name}, half of them", *_both(before, after, group, "p50"), alone)
-        table.add_row(f"{name}, slowest", *_both(before, after, group, "max"), alone)
-    table.add_row(
+        rows.add_row(f"{name}, half of them", *_both(before, after, group, "p50"), alone)
+        rows.add_row(f"{name}, slowest", *_both(before, after, group, "max"), alone)
+    rows.add_row(
         "how late the loop was (p99)", duration(before.lag.p99), duration(after.lag.p99), ""
     )
-    return table
+    return rows
 
 
 def _both(before: Vitals, after: Vitals, group: str, figure: str) -> tuple[str, str]:

@@ -6,7 +6,6 @@ Everything that can be asked of the service is asked of it: the lab's word count
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
 from typing import Any
 
@@ -18,6 +17,7 @@ from loopclinic.lessons.blocking_sleep.crowd import mean_waits
 from loopclinic.lessons.blocking_sleep.stalls import told
 from loopclinic.lessons.blocking_sleep.surroundings import Surroundings
 from loopclinic.lessons.lesson import Stage
+from loopclinic.lessons.offload import small_machine
 from loopclinic.probe import Probe
 from loopclinic.servers import Upstream, transcript_of
 
@@ -25,9 +25,6 @@ __all__ = ["rehearse"]
 
 _sleep, _thread_time, _perf_counter = asyncio.sleep, time.thread_time, time.perf_counter
 
-_SMALL_MACHINE = 6
-"""Threads of the default executor: the standard library's min(32, cores + 4) for two cores. Set,
-because on 28 cores the queue behind it would be too short to see, and production may be smaller."""
 _STALL = 0.02
 _BUSY = LESSON.budgets["busy"].limit
 """Share of the time: from here on, what can only be shown on a free loop is left out."""
@@ -39,20 +36,16 @@ _FEW = [False, False, True, False, False, False, True, False, False, False]
 
 async def rehearse(lab: ModuleType, stage: Stage) -> None:
     """Run the whole rehearsal; about six seconds for a lab that keeps its contract."""
-    executor = ThreadPoolExecutor(_SMALL_MACHINE, thread_name_prefix="default-executor")
-    asyncio.get_running_loop().set_default_executor(executor)
     upstream = Upstream(stage.services["faulty_upstream"])
     # No limits of the session's own: whatever bounds the callers is the lab's doing.
     timeout = aiohttp.ClientTimeout(total=None)
     connector = aiohttp.TCPConnector(limit=0)
-    try:
+    with small_machine():
         async with aiohttp.ClientSession(
             upstream.url, connector=connector, timeout=timeout
         ) as session:
             with Probe(threshold=_STALL) as probe:
                 await _Rehearsal(lab, stage, upstream, session, probe).run()
-    finally:
-        executor.shutdown(wait=False, cancel_futures=True)
 
 
 class _Rehearsal(Surroundings):

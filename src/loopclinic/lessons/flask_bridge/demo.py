@@ -2,7 +2,6 @@
 
 import asyncio
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -11,7 +10,7 @@ from loopclinic.lessons.flask_bridge import LESSON, ladder
 from loopclinic.lessons.flask_bridge.deploy import RATE, Deploy, deploy
 from loopclinic.lessons.flask_bridge.race import Race, race
 from loopclinic.lessons.flask_bridge.scenes import deliveries
-from loopclinic.lessons.terminal import BAD, GOOD, begin, end
+from loopclinic.lessons.terminal import BAD, GOOD, begin, end, table
 
 __all__ = ["demo"]
 
@@ -51,14 +50,12 @@ def _show(console: Console, run: Deploy) -> None:
 
 
 def _table(found: Race) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("eight threads", "webhooks/s", "p99", "connections"):
-        table.add_column(name, justify="left" if name.startswith("eight") else "right")
+    rows = table("eight threads", "webhooks/s", "p99", "connections")
     for one in found.runners:
-        table.add_row(
+        rows.add_row(
             one.name,
             f"{one.typical('rate'):.0f}",
             f"{one.typical('p99') * 1000:.0f} ms",
             f"{one.spread('connections')[1]:.0f}",
         )
-    return table
+    return rows

@@ -3,23 +3,20 @@
 import asyncio
 import functools
 import gc
-import importlib.util
-import linecache
 import sys
 import threading
-import traceback
 from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
-from types import FrameType, ModuleType
+from types import FrameType
 from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
 
-__all__ = ["Hosted", "Place"]
+from loopclinic.importing import imported
+from loopclinic.lessons.whereabouts import Place, learners, line_at, raised_at
 
-Place = dict[str, Any]
+__all__ = ["Hosted"]
 
 _ERRORS = 10
 _frames = sys._current_frames  # noqa: SLF001 - the documented way to another thread's stack
@@ -32,16 +29,14 @@ class Hosted:
     """
 
     def __init__(self, file: str, dsn: str, secret: str, size: int, timeout: float) -> None:
-        self._file = Path(file)
-        self._is_folder = self._file.is_dir()
         self._database = urlsplit(dsn).port or 5432
         self._lock = threading.Lock()
         self._loops: list[asyncio.AbstractEventLoop] = []  # held: an id must not be given twice
         self._runs: Counter[tuple[str, int]] = Counter()
         self._recorded = 0
         self._errors: list[dict[str, Any]] = []
-        lab = self._load()
-        lab.record = self._watched(lab.record)  # type: ignore[attr-defined]
+        lab: Any = imported(Path(file), "lab")
+        lab.record = self._watched(lab.record)
         self._receiver = lab.Receiver(dsn, bytes.fromhex(secret), size=size, timeout=timeout)
         self.app = self._receiver.app
         self._hear_errors()
@@ -58,7 +53,7 @@ class Hosted:
         return {
             "loops": loops,
             "recorded": recorded,
-            "runs_at": self._placed(*runs[0][0]) if runs else self._view(),
+            "runs_at": line_at(*runs[0][0]) if runs else self._view(),
             "errors": errors,
             "tasks": sum(
                 isinstance(one, asyncio.Task) and not one.done() for one in gc.get_objects()
@@ -66,20 +61,6 @@ class Hosted:
             "waits_at": self._waits_at(),
             "connections": self._connections(),
         }
-
-    def _load(self) -> ModuleType:
-        entry = self._file / "__init__.py" if self._is_folder else self._file
-        spec = importlib.util.spec_from_file_location(
-            "lab",
-            entry,
-            submodule_search_locations=[str(self._file)] if self._is_folder else None,
-        )
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules["lab"] = module
-        spec.loader.exec_module(module)
-        return module
 
     def _watched(self, record: Any) -> Any:
         @functools.wraps(record)
@@ -120,37 +101,21 @@ class Hosted:
         while (before := chain[-1].__context__) is not None and len(chain) < _ERRORS:
             chain.append(before)
         error = next((one for one in chain if "loop" in str(one)), error)
-        frames = traceback.walk_tb(chain[0].__traceback__)
         found = {
             "type": type(error).__name__,
             "message": f"{type(error).__name__}: {error}"[:300],
-            "place": self._innermost(frames),
+            "place": raised_at(chain[0]),
         }
         with self._lock:
             if len(self._errors) < _ERRORS:
                 self._errors.append(found)
-
-    # Places.
-
-    def _owns(self, file: str) -> bool:
-        return file == str(self._file) or (self._is_folder and file.startswith(str(self._file)))
-
-    def _placed(self, file: str, line: int) -> Place:
-        return {"file": file, "line": line, "code": linecache.getline(file, line).strip()}
-
-    def _innermost(self, steps: Iterable[tuple[FrameType, int]]) -> Place | None:
-        found = None
-        for frame, line in steps:
-            if self._owns(frame.f_code.co_filename):
-                found = (frame.f_code.co_filename, line)
-        return self._placed(*found) if found else None
 
     def _who_runs_the_loop(self, frame: FrameType | None) -> tuple[str, int] | None:
         """Return the lab's line below the loop on this stack: the one that runs it."""
         inside = True
         while frame is not None:
             inside = inside and frame.f_code.co_name != "run_forever"
-            if not inside and self._owns(frame.f_code.co_filename):
+            if not inside and learners(frame.f_code.co_filename):
                 return frame.f_code.co_filename, frame.f_lineno
             frame = frame.f_back
         return None
@@ -159,8 +124,8 @@ class Hosted:
         views = getattr(self.app, "view_functions", {})
         for view in views.values():
             code = getattr(getattr(view, "__wrapped__", view), "__code__", None)
-            if code is not None and self._owns(code.co_filename):
-                return self._placed(code.co_filename, code.co_firstlineno)
+            if code is not None and learners(code.co_filename):
+                return line_at(code.co_filename, code.co_firstlineno)
         return None
 
     def _waits_at(self) -> Place | None:
@@ -168,11 +133,11 @@ class Hosted:
         places: Counter[tuple[str, int]] = Counter()
         for number, top in _frames().items():
             frame: FrameType | None = top
-            while frame is not None and not self._owns(frame.f_code.co_filename):
+            while frame is not None and not learners(frame.f_code.co_filename):
                 frame = frame.f_back
             if frame is not None and number != threading.get_ident():
                 places[frame.f_code.co_filename, frame.f_lineno] += 1
-        return self._placed(*places.most_common(1)[0][0]) if places else None
+        return line_at(*places.most_common(1)[0][0]) if places else None
 
     def _connections(self) -> int:
         """Count open connections to the database."""

@@ -1,14 +1,12 @@
 """Before and after, live in the terminal: about twenty seconds."""
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from loopclinic.lessons.standardize import LESSON
 from loopclinic.lessons.standardize.ladder import WAYS, HalfSync, Migrated
 from loopclinic.lessons.standardize.scenes import examined, harbor, opened, served, survey
-from loopclinic.lessons.terminal import BAD, GOOD, begin, end
+from loopclinic.lessons.terminal import BAD, GOOD, begin, end, table
 from loopclinic.load import Load, drive
 from loopclinic.units import duration
 
@@ -27,19 +25,17 @@ async def demo(console: Console) -> None:
         console.print(line, highlight=False)
     console.print("\nIts billing under load, as it is and migrated ...\n")
     dsn = await harbor()
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("60 payments a second", "loop busy", "lag p99", "slowest payment"):
-        table.add_column(name, justify="left" if name.startswith("60") else "right")
+    rows = table("60 payments a second", "loop busy", "lag p99", "slowest payment")
     for way in (HalfSync, Migrated):
         vitals = await drive(served(way, dsn), _LOAD)
         lag = vitals.lag.p99
-        table.add_row(
+        rows.add_row(
             way.__name__,
             f"{vitals.utilization or 0:.0%}",
             Text(duration(lag), style=GOOD if lag < 0.1 else BAD),  # noqa: PLR2004 - what a caller notices
             duration(vitals.latency.max),
         )
-    console.print(table)
+    console.print(rows)
     console.print("Two payments of all that is open, at once:\n")
     console.print((await examined(*WAYS, dsn=dsn, opened=opened)).text, highlight=False)
     end(console, LESSON)

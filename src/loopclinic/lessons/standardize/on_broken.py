@@ -1,7 +1,6 @@
 """Tests, tested: each is run on a right service and on services that are broken on purpose."""
 
 import asyncio
-import importlib.util
 import inspect
 import sys
 import warnings
@@ -9,13 +8,13 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import date
 from html import escape
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 from unittest.mock import AsyncMock
 
 import pytest
 
+from loopclinic.importing import imported
 from loopclinic.lessons.drawing import Drawing
 from loopclinic.lessons.standardize import LESSON
 from loopclinic.lessons.standardize.broken import BROKEN
@@ -99,15 +98,4 @@ async def _passes(test: Any, kind: type, package: ModuleType) -> tuple[bool, int
 def _solved() -> ModuleType:
     """Return the reference solution's package, imported once."""
     known = sys.modules.get(_NAME)
-    if known is not None:
-        return known
-    entry = Path(kit_root() / "solutions" / LESSON.name / "billing" / "__init__.py")
-    spec = importlib.util.spec_from_file_location(
-        _NAME, entry, submodule_search_locations=[str(entry.parent)]
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    package = importlib.util.module_from_spec(spec)
-    sys.modules[_NAME] = package
-    spec.loader.exec_module(package)
-    return package
+    return known or imported(kit_root() / "solutions" / LESSON.name / "billing", _NAME)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from loopclinic.lessons.leftovers import leftovers
+from loopclinic.lessons.leftovers import leftovers, unclosed
 from loopclinic.lessons.standardize import LESSON
 from loopclinic.lessons.wording import at, count, ended, span
 from loopclinic.verdict import Reason
@@ -179,23 +179,8 @@ def closings(facts: Facts, steps: Iterable[str]) -> Iterator[Reason]:
         found = facts.get(name)
         if found is None or (name == "cancelled" and found.get("issue", {}).get("open")):
             continue
-        if found["closing"] is not None:
-            yield Reason(
-                f"At the end of `async with open_billing(...)`, it {ended(found['closing'])}.",
-                conflict="unclosed-resource",
-                **at(found["closing"].get("place")),
-                timed=found["closing"]["how"] == "running",
-                next_step="Close the pool in open_billing, and await that.",
-            )
-            return
-        if found["left"]:
-            yield Reason(
-                f"At the end of `async with open_billing(...)`, "
-                f"{count(found['left'], 'connection')} stayed open.",
-                conflict="unclosed-resource",
-                measured=count(found["left"], "connection"),
-                budget="0 connections",
-                next_step="Close the pool in open_billing, and await that.",
-            )
+        reasons = list(unclosed(found, "open_billing(...)", "open_billing"))
+        if reasons:
+            yield from reasons
             return
     yield from leftovers(facts)

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 from types import ModuleType
@@ -13,7 +12,7 @@ import asyncpg  # noqa: F401
 import psycopg_pool  # noqa: F401
 
 from loopclinic.lessons.lesson import Stage
-from loopclinic.lessons.offload import slowest_thread
+from loopclinic.lessons.offload import slowest_thread, small_machine
 from loopclinic.lessons.slow_line import SlowLine
 from loopclinic.lessons.stalls import stalled_by, waits_on_line
 from loopclinic.lessons.standardize import LESSON
@@ -29,8 +28,6 @@ __all__ = ["rehearse"]
 _sleep, _wait = asyncio.sleep, asyncio.wait
 _perf_counter = time.perf_counter
 
-_SMALL_MACHINE = 6
-"""Threads of the default executor, as on two cores: a queue behind it shall be long enough to see."""
 _STALL = 0.02
 _LINE = 0.08
 """Seconds there and back."""
@@ -51,20 +48,13 @@ async def rehearse(lab: ModuleType, stage: Stage) -> None:
     for finding in scan["findings"]:
         finding["file"] = str(package / finding["file"])
     stage.fact("scan", scan)
-    loop = asyncio.get_running_loop()
-    default = ThreadPoolExecutor(_SMALL_MACHINE, thread_name_prefix="default-executor")
-    loop.set_default_executor(default)
-    own = ThreadPoolExecutor(3, thread_name_prefix="rehearsal")
-    dsn = stage.services["postgres"]
-    try:
+    loop, dsn = asyncio.get_running_loop(), stage.services["postgres"]
+    with small_machine(3) as own:
         await loop.run_in_executor(own, lay_out, dsn)
         books = await loop.run_in_executor(own, Books, dsn)
         with books:
             async with Probe(threshold=_STALL) as probe:
                 await _Rehearsal(lab, stage, books, probe, own).run()
-    finally:
-        default.shutdown(wait=False, cancel_futures=True)
-        own.shutdown(wait=False, cancel_futures=True)
 
 
 class _Rehearsal(Counter):

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from loopclinic.lessons.drawing import Drawing
-from loopclinic.lessons.opinions import ruff_path, told
+from loopclinic.lessons.opinions import ruff_path
+from loopclinic.lessons.programs import ran
 from loopclinic.lessons.standardize.books import sample
 from loopclinic.lessons.wording import count
 
@@ -255,5 +256,5 @@ async def _scanned(folder: Path) -> dict[str, Any]:
 async def _told(*command: str, cwd: Path | None = None) -> tuple[int | None, str]:
     plain = {name: value for name, value in os.environ.items() if name != "FORCE_COLOR"}
     plain |= {"NO_COLOR": "1", "TERM": "dumb"}
-    status, out, _ = await told(command, environ=plain, cwd=cwd, patience=_PATIENCE)
+    status, out, _ = await ran(command, environ=plain, cwd=cwd, patience=_PATIENCE)
     return status, out.decode("utf-8", "replace")

@@ -6,13 +6,12 @@ import json
 import os
 import sys
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from loopclinic.lessons.programs import ran, started
 from loopclinic.lessons.standardize import LESSON
 
 __all__ = ["scanned", "tested"]
@@ -29,7 +28,8 @@ async def tested(folder: Path, package: str, report: Path) -> dict[str, Any]:
     Returns `runs` by name (`status`, `tests`, `failed`, `unawaited`; the name "" is as they are), and
     `hung`, the test that was not over in time, or None.
     """
-    async with _started("-m", _RUN, str(folder), package, str(report)) as process:
+    command = _python("-m", _RUN, str(folder), package, str(report))
+    async with started(command, environ=_environ()) as process:
         talk = asyncio.ensure_future(process.communicate())
         ended = await _while_it_goes_on(talk, process.pid, report)
         if not ended:
@@ -55,33 +55,24 @@ def _reported(report: Path) -> tuple[dict[str, Any], str]:
 async def scanned(folder: Path) -> dict[str, Any]:
     """Scan `folder` as `loopclinic scan` does; return its JSON, or `failed` with what it said."""
     options = ("--format", "json", "--min-confidence", "likely", "--no-cache", "--jobs", "1")
-    async with _started("-m", "loopclinic", "scan", str(folder), *options) as process:
-        try:
-            said = (await asyncio.wait_for(process.communicate(), _LONGEST))[0].decode()
-        except TimeoutError:
-            said = ""
+    command = _python("-m", "loopclinic", "scan", str(folder), *options)
+    try:
+        _, out, _ = await ran(command, environ=_environ(), patience=_LONGEST)
+        said = out.decode()
+    except TimeoutError:
+        said = ""
     with contextlib.suppress(ValueError):
         found: dict[str, Any] = json.loads(said)
         return {**found, "failed": None}
     return {"failed": said[-500:] or "nothing was said", "findings": [], "skipped": []}
 
 
-@asynccontextmanager
-async def _started(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Start Python; end it if it still runs."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", *arguments),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        env={**os.environ, "NO_COLOR": "1"},
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+def _environ() -> dict[str, str]:
+    return {**os.environ, "NO_COLOR": "1"}
+
+
+def _python(*arguments: str) -> tuple[str, ...]:
+    return (sys.executable, "-P", *arguments)
 
 
 async def _while_it_goes_on(talk: "asyncio.Future[Any]", pid: int, report: Path) -> bool:

@@ -2,7 +2,6 @@
 
 import asyncio
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -11,7 +10,7 @@ from loopclinic.lessons.sync_database import LESSON, ladder
 from loopclinic.lessons.sync_database.hangs import Hang, hang
 from loopclinic.lessons.sync_database.race import Race, race
 from loopclinic.lessons.sync_database.scenes import brand_audits, patient
-from loopclinic.lessons.terminal import BAD, GOOD, begin, end
+from loopclinic.lessons.terminal import BAD, GOOD, begin, end, table
 from loopclinic.units import duration
 
 __all__ = ["demo"]
@@ -52,16 +51,14 @@ def _show(console: Console, found: Hang) -> None:
 
 
 def _table(found: Race) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("ten connections, queries of 20 ms", "queries/s", "of the bound", "lag p99"):
-        table.add_column(name, justify="left" if name.startswith("ten") else "right")
+    rows = table("ten connections, queries of 20 ms", "queries/s", "of the bound", "lag p99")
     for one in found.runners:
         rate, lag = one.typical("rate"), one.typical("lag")
         style = GOOD if lag < 0.1 else BAD  # noqa: PLR2004 - what a caller notices
-        table.add_row(
+        rows.add_row(
             one.name,
             f"{rate:.0f}",
             f"{rate / found.bound:.0%}",
             Text(duration(lag), style=style),
         )
-    return table
+    return rows

@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from loopclinic.lessons.leftovers import unclosed
 from loopclinic.lessons.sync_database import LESSON
 from loopclinic.lessons.sync_database.wording import meanwhile
-from loopclinic.lessons.wording import at, code_of, count, ended, span
+from loopclinic.lessons.wording import at, count, ended, span
 from loopclinic.verdict import Reason
 
 __all__ = ["endings", "openings", "results"]
@@ -202,25 +203,9 @@ def _failing(found: Facts) -> Iterator[Reason]:
 def _closing(facts: Facts, steps: Iterable[str]) -> Iterator[Reason]:
     for name in steps:
         found = facts[name]
-        trouble = found["closing"]
         if found["stuck"] is not None or (name == "cancelled" and found["asking"]["open"]):
             continue
-        if trouble is not None:
-            yield Reason(
-                f"Closing Audits {ended(trouble)}, at {code_of(trouble['place'])}.",
-                conflict="unclosed-resource",
-                **at(trouble["place"]),
-                timed=trouble["how"] == "running",
-                next_step="Close what __aenter__ opened in __aexit__, and await that.",
-            )
-            return
-        if found["left"]:
-            yield Reason(
-                f"At the end of `async with Audits(...)`, {count(len(found['left']), 'connection')} "
-                "stayed open.",
-                conflict="unclosed-resource",
-                measured=count(len(found["left"]), "connection"),
-                budget="0 connections",
-                next_step="Close the pool in __aexit__, and await that.",
-            )
+        reasons = list(unclosed(found, "Audits(...)", "__aexit__"))
+        if reasons:
+            yield from reasons
             return

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
 from typing import Any
 
@@ -12,7 +11,7 @@ import asyncpg  # noqa: F401
 import psycopg_pool  # noqa: F401
 
 from loopclinic.lessons.lesson import Stage
-from loopclinic.lessons.offload import slowest_thread
+from loopclinic.lessons.offload import slowest_thread, small_machine
 from loopclinic.lessons.slow_line import SlowLine
 from loopclinic.lessons.sync_database import LESSON
 from loopclinic.lessons.sync_database.calls import AuditCall
@@ -25,9 +24,6 @@ __all__ = ["rehearse"]
 
 _sleep, _wait, _perf_counter = asyncio.sleep, asyncio.wait, time.perf_counter
 
-_SMALL_MACHINE = 6
-"""Threads of the default executor: the standard library's min(32, cores + 4) for two cores. Set,
-because on 28 cores the queue behind it would be too short to see, and production may be smaller."""
 _STALL = 0.02
 _LINE = 0.08
 """Seconds there and back."""
@@ -40,19 +36,12 @@ _CANCEL = LESSON.budgets["cancel"].limit
 
 async def rehearse(lab: ModuleType, stage: Stage) -> None:
     """Run the whole rehearsal; about five seconds for a lab that keeps its contract."""
-    loop = asyncio.get_running_loop()
-    default = ThreadPoolExecutor(_SMALL_MACHINE, thread_name_prefix="default-executor")
-    loop.set_default_executor(default)
-    own = ThreadPoolExecutor(2, thread_name_prefix="rehearsal")
-    dsn = stage.services["postgres"]
-    try:
+    loop, dsn = asyncio.get_running_loop(), stage.services["postgres"]
+    with small_machine(2) as own:
         await loop.run_in_executor(own, lay_out, dsn)
         observer = await loop.run_in_executor(own, Observer, dsn)
         with observer, Probe(threshold=_STALL) as probe:
             await _Rehearsal(lab, stage, observer, probe, own).run()
-    finally:
-        default.shutdown(wait=False, cancel_futures=True)
-        own.shutdown(wait=False, cancel_futures=True)
 
 
 class _Rehearsal(Surroundings):

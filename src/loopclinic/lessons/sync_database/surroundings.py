@@ -107,7 +107,7 @@ class Surroundings(Offload):
         ends = _perf_counter() + _FORGET
         while (left := await self.outside(self.observer.sessions, name)) and _perf_counter() < ends:
             await _sleep(0.02)
-        found["left"] = [one.to_dict() for one in left]
+        found["left"] = len(left)
         if left:
             await self.outside(self.observer.end, name)
         self.stage.fact(name, found)

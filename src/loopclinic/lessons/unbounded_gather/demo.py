@@ -10,7 +10,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from loopclinic.lessons.terminal import BAD, GOOD, begin, end
+from loopclinic.lessons.terminal import BAD, GOOD, begin, end, table
 from loopclinic.lessons.unbounded_gather import LESSON, ladder
 from loopclinic.lessons.unbounded_gather.posts import due
 from loopclinic.lessons.unbounded_gather.service import (
@@ -113,15 +113,12 @@ class _Tally:
 
 
 def _table(*runs: Run) -> Table:
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("")
-    for run in runs:
-        table.add_column(run.name, justify="right")
-    table.add_row("posts published", *(f"{run.accepted} of {run.posts}" for run in runs))
-    table.add_row("refused or reset", *(f"{run.refused + run.reset}" for run in runs))
-    table.add_row("tasks at most", *(f"{run.tasks}" for run in runs))
-    table.add_row(
+    rows = table("", *(run.name for run in runs))
+    rows.add_row("posts published", *(f"{run.accepted} of {run.posts}" for run in runs))
+    rows.add_row("refused or reset", *(f"{run.refused + run.reset}" for run in runs))
+    rows.add_row("tasks at most", *(f"{run.tasks}" for run in runs))
+    rows.add_row(
         f"share of the bound, {BOUND:.0f}/s",
         *(f"{run.rate / BOUND:.0%}" if run.accepted == run.posts else "-" for run in runs),
     )
-    return table
+    return rows

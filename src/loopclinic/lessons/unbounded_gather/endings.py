@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from loopclinic.lessons.leftovers import at_work
 from loopclinic.lessons.unbounded_gather import LESSON
 from loopclinic.lessons.unbounded_gather.wording import ended, said
 from loopclinic.lessons.wording import at, count, span
@@ -15,6 +16,7 @@ Facts = Mapping[str, Any]
 AT_WORK = 2
 """Tasks that may just be ending when publish returns."""
 _BUDGETS = LESSON.budgets
+_OWNED = "Let a TaskGroup own the workers, or cancel and await them in a finally."
 
 
 def cancellation(facts: Facts) -> Iterator[Reason]:
@@ -49,14 +51,12 @@ def cancellation(facts: Facts) -> Iterator[Reason]:
             next_step="Catch aiohttp.ClientError, not BaseException, and let CancelledError through.",
         )
     elif crowd["requests_after"] or crowd["left"]["tasks"]:
-        yield Reason(
+        yield at_work(
             f"publish was cancelled and ended, but {count(crowd['left']['tasks'], 'task')} went on and "
             f"sent {count(crowd['requests_after'], 'more request', 'more requests')} in 200 ms.",
-            conflict="dropped-task",
-            measured=count(crowd["left"]["tasks"], "task"),
-            budget="0 tasks",
-            **at(crowd["left"]["place"] or ending.get("place")),
-            next_step="Let a TaskGroup own the workers, or cancel and await them in a finally.",
+            crowd["left"]["tasks"],
+            crowd["left"]["place"] or ending.get("place"),
+            _OWNED,
         )
 
 
@@ -83,14 +83,12 @@ def lost_source(facts: Facts) -> Iterator[Reason]:
         )
     elif found["left"]["tasks"] or found["requests_after"]:
         left = found["left"]
-        yield Reason(
+        yield at_work(
             f"`posts` raised in the middle; publish raised that error and left "
             f"{count(left['tasks'], 'task')} at work.",
-            conflict="dropped-task",
-            measured=count(left["tasks"], "task"),
-            budget="0 tasks",
-            **at(left["place"] or ending.get("place")),
-            next_step="Let a TaskGroup own the workers, or cancel and await them in a finally.",
+            left["tasks"],
+            left["place"] or ending.get("place"),
+            _OWNED,
         )
 
 
@@ -107,13 +105,10 @@ def leftovers(facts: Facts) -> Iterator[Reason]:
             continue
         if ending["unfinished"] > AT_WORK or left["tasks"]:
             many = max(ending["unfinished"], left["tasks"])
-            yield Reason(
+            yield at_work(
                 f"publish returned while {count(many, 'task')} {doing}: its Summary can't know what "
                 "becomes of these.",
-                conflict="dropped-task",
-                measured=count(many, "task"),
-                budget="0 tasks",
-                **at(left["place"] or ending.get("place")),
-                next_step="Await every task that you start, or cancel it and await that.",
+                many,
+                left["place"] or ending.get("place"),
             )
             return

@@ -154,7 +154,7 @@ class _Rehearsal:
         gaps = [
             later - earlier
             for post in posts
-            for earlier, later in _pairs(counts.arrivals_of(post.body))
+            for earlier, later in itertools.pairwise(counts.arrivals_of(post.body))
         ]
         await self.fact(
             "refusing",
@@ -249,7 +249,3 @@ def _coverage(posts: list[DuePost], counts: Counts) -> dict[str, Any]:
         "missing": [number for number, count in times.items() if count == 0],
         "repeated": [number for number, count in times.items() if count > 1],
     }
-
-
-def _pairs(times: tuple[float, ...]) -> Iterator[tuple[float, float]]:
-    return itertools.pairwise(times)

@@ -1,6 +1,7 @@
 """Stacks while the GIL is held: the process beside the program."""
 
 import asyncio
+import ctypes
 import os
 import subprocess
 import sys
@@ -37,6 +38,31 @@ async def test_a_call_that_keeps_the_gil_is_seen_long_before_it_ends():
     assert worst.gil_held
     assert worst.conflict == "cpu-bound"
     assert worst.first_seen < worst.seconds / 2
+
+
+async def test_a_call_that_rests_with_the_gil_is_seen_too():
+    with Probe(witness=True) as probe:
+        await ready(probe)
+        ctypes.PyDLL(None).usleep(999_000)
+        await asyncio.sleep(0.05)
+    worst = max(probe.report().stalls, key=lambda stall: stall.seconds)
+    assert worst.code == "ctypes.PyDLL(None).usleep(999_000)"
+    assert worst.gil_held
+    assert worst.first_seen < worst.seconds / 2
+
+
+def test_the_only_thread_of_a_forked_child_is_known_by_its_own_number():
+    code = (
+        "import os, threading\n"
+        "from loopclinic.probe.witness import native_id\n"
+        "def number(): return native_id(threading.get_ident())\n"
+        "def here(): return threading.get_native_id()\n"
+        "assert number() == here()\n"
+        "if not os.fork():\n"
+        "    os._exit(0 if number() == here() else 1)\n"
+        "assert os.wait()[1] == 0\n"
+    )
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], timeout=60, check=True)
 
 
 async def test_stalls_seen_only_from_outside_are_each_named_once():

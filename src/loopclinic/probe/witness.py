@@ -151,5 +151,8 @@ def native_id(ident: int) -> int:
     """Return the kernel's id of the thread with this `ident`, 0 if it is not known."""
     for thread in threading.enumerate():
         if thread.ident == ident:
-            return thread.native_id or 0
+            native = thread.native_id or 0
+            # The only thread of a forked child goes on under the number that it had in the parent.
+            stale = sys.platform == "linux" and not os.access(f"/proc/self/task/{native}", os.F_OK)
+            return os.getpid() if stale else native
     return 0

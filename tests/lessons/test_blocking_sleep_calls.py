@@ -34,10 +34,11 @@ async def test_endings():
         Call(lab(function), None, b"", over=over) for function in (answers, fails, waits, stays)
     ]
     endings = list((await settle(calls, 0.05)).values())
-    assert [one.how for one in endings] == ["returned", "raised", "unfinished", "stubborn"]
-    assert endings[0].value == "text"
-    assert endings[1].error.split()[:2] == ["KeyError", "LookupError"]
-    assert "# here" in endings[2].place["code"]
+    assert [one["how"] for one in endings] == ["returned", "raised", "unfinished", "running"]
+    assert endings[0]["value"] == "'text'"
+    assert not endings[0]["right"]
+    assert endings[1]["error"][:2] == ["KeyError", "LookupError"]
+    assert "# here" in endings[2]["place"]["code"]
     over.set()
     calls[3].task.cancel()
     await asyncio.wait([calls[3].task])
@@ -48,14 +49,14 @@ async def test_cancelled_by_somebody_else():
     await asyncio.sleep(0)
     call.task.cancel()
     await asyncio.wait([call.task])
-    assert call.ending().how == "cancelled"
+    assert call.ending()["how"] == "cancelled"
 
 
 async def test_what_is_not_awaitable_is_said():
     call = Call(lab(lambda session, clip: "text"), None, b"")
     (ending,) = (await settle([call], 1)).values()
-    assert ending.how == "raised"
-    assert "must stay async" in ending.message
+    assert ending["how"] == "raised"
+    assert "must stay async" in ending["message"]
 
 
 async def test_watch_finds_the_line_through_other_peoples_frames():

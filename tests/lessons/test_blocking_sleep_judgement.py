@@ -12,7 +12,7 @@ LINE = {"file": "lab.py", "line": 7, "code": "time.sleep(wait)"}
 STALL = LINE | {"seconds": 0.4, "conflict": "blocking-sleep"}
 
 
-def ending(how="returned", seconds=0.3, error="", message="", value="words"):
+def ending(how="returned", seconds=0.3, error=(), message="", value="'words'"):
     return {
         "how": how,
         "seconds": seconds,
@@ -24,7 +24,8 @@ def ending(how="returned", seconds=0.3, error="", message="", value="words"):
 
 
 def raised(name, *bases, seconds=0.3, message=""):
-    return ending("raised", seconds, " ".join((name, *bases)), message)
+    said = f"{name}: {message}" if message else name
+    return ending("raised", seconds, [name, *bases], said)
 
 
 def quiet(count, requests, alone):
@@ -178,7 +179,7 @@ def test_nested_loop_by_its_error(facts):
         ("hanging", {"ending": ending("unfinished", 1.0)}, "missing-deadline"),
         ("endless", {"ending": ending("unfinished", 0.8)}, "missing-deadline"),
         ("hanging", {"ending": raised("TranscriptionError")}, "missing-deadline"),
-        ("cancelled_wait", {"ending": ending("stubborn", 0.8)}, "swallowed-cancellation"),
+        ("cancelled_wait", {"ending": ending("running", 0.8)}, "swallowed-cancellation"),
         ("cancelled_wait", {"ending": ending("cancelled", 0.8)}, "swallowed-cancellation"),
         ("cancelled_request", {"ending": raised("TranscriptionError")}, "swallowed-cancellation"),
         ("cancelled_request", {"left": 0}, "dropped-task"),
@@ -224,8 +225,8 @@ def test_right_answers_in_other_clothes(facts, name, change):
 
 
 def test_swallowed_cancellation_explains_the_missed_deadline(facts):
-    facts["cancelled_wait"]["ending"] = ending("stubborn", 0.8)
-    facts["hanging"]["ending"] = ending("stubborn", 1.0)
+    facts["cancelled_wait"]["ending"] = ending("running", 0.8)
+    facts["hanging"]["ending"] = ending("running", 1.0)
     assert conflicts(facts) == ["swallowed-cancellation"]
 
 

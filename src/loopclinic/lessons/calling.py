@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from loopclinic.lessons.whereabouts import Place, raised_at, related, waits_at
 
-__all__ = ["LabCall", "LabTask", "awaited"]
+__all__ = ["LabCall", "awaited"]
 
 # Kept from before a lab is imported, which may replace them.
 _wait, _perf_counter = asyncio.wait, perf_counter
@@ -27,7 +27,7 @@ async def awaited(begin: Callable[[], Any], what: str) -> Any:
     return await answer
 
 
-class LabTask:
+class LabCall:
     """A task that awaits what `begin()` returns; `what` is what errors call it."""
 
     def __init__(self, begin: Callable[[], Any], what: str = "it") -> None:
@@ -56,10 +56,6 @@ class LabTask:
         """Return how long it took, or has taken so far, from its start or from `since`."""
         return (self.ended or _perf_counter()) - (self.began if since is None else since)
 
-
-class LabCall(LabTask):
-    """A call that says how it ended in words that reasons are made of."""
-
     def ending(self, *, since: float | None = None) -> dict[str, Any]:
         """Say how it ended: `returned`, `raised`, `cancelled` or, so far, `running`.
 
@@ -78,7 +74,7 @@ class LabCall(LabTask):
             **found,
             "how": "raised",
             "error": [kind.__name__ for kind in type(error).__mro__],
-            "message": f"{type(error).__name__}: {error}".partition("\n")[0][:300],
+            "message": _in_words(error),
             "place": raised_at(*related(error)),
             **self.raised(error),
         }
@@ -107,3 +103,8 @@ class LabCall(LabTask):
     def waits_at(calls: Sequence["LabCall"]) -> Place | None:
         """Return where the first of them waits that waits in the learner's code, or None."""
         return next((place for call in calls if (place := call.place)), None)
+
+
+def _in_words(error: BaseException) -> str:
+    first = str(error).partition("\n")[0]
+    return f"{type(error).__name__}: {first}"[:300] if first else type(error).__name__

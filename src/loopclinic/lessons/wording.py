@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["at", "code_of", "count", "ended", "span"]
+__all__ = ["at", "code_of", "count", "ended", "is_error", "span"]
 
 
 def at(place: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -39,3 +39,8 @@ def ended(ending: Mapping[str, Any]) -> str:
             return "raised CancelledError"
         case _:
             return f"was not over after {span(ending['seconds'])}"
+
+
+def is_error(ending: Mapping[str, Any], error: str) -> bool:
+    """Whether a call raised `error`, or an exception derived from it."""
+    return ending["how"] == "raised" and error in ending["error"]

@@ -1,48 +1,27 @@
-"""One call of a lab's `transcribe`: how it ended, and where it was meanwhile."""
+"""Calls of a lab's `transcribe`: how each ended, and where they were meanwhile."""
 
 import asyncio
 import sys
 import threading
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from time import perf_counter
 from types import FrameType, ModuleType
 from typing import Any, Self
 
 from aiohttp import ClientSession
 
-from loopclinic.lessons.calling import LabTask
-from loopclinic.lessons.whereabouts import Place, line_at, raised_at
+from loopclinic.lessons.calling import LabCall
+from loopclinic.lessons.whereabouts import Place, line_at
+from loopclinic.servers import transcript_of
 
-__all__ = ["Call", "Ending", "Watch", "settle"]
+__all__ = ["Call", "Watch", "settle"]
 
 _POLL = 0.02
+_FORCED = 0.3
 _sleep, _wait, _threads = asyncio.sleep, asyncio.wait, threading.active_count
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """How a call ended.
-
-    `returned`, `raised`, `cancelled`, `unfinished` (it was ended by force), or `stubborn` (it did
-    not end even so). `seconds` count from its start, or from its cancellation.
-    """
-
-    how: str
-    seconds: float
-    value: Any = None
-    error: str = ""
-    """The exception's class, and its base classes' names, separated by blanks."""
-    message: str = ""
-    place: Place | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return JSON values."""
-        return asdict(self)
-
-
-class Call(LabTask):
+class Call(LabCall):
     """A task that awaits `lab.transcribe(session, clip, **options)`."""
 
     def __init__(
@@ -51,45 +30,26 @@ class Call(LabTask):
         self.clip = clip
         super().__init__(lambda: lab.transcribe(session, clip, **options), "transcribe")
 
-    def ending(self, *, since: float | None = None, forced: bool = False) -> Ending:
-        """Say how the call ended; `since` (on perf_counter) stands in for its start."""
-        seconds = self.seconds(since)
-        task = self.task
-        if not task.done():
-            return Ending("stubborn", seconds, place=self.place)
-        if forced:
-            return Ending("unfinished", seconds)
-        if task.cancelled():
-            return Ending("cancelled", seconds)
-        error = task.exception()
-        if error is None:
-            value = task.result()
-            plain = value if isinstance(value, str) else repr(value)[:200]
-            return Ending("returned", seconds, value=plain)
-        names = " ".join(kind.__name__ for kind in type(error).__mro__)
-        return Ending(
-            "raised", seconds, error=names, message=str(error)[:300], place=raised_at(error)
-        )
+    def returned(self, value: Any) -> dict[str, Any]:
+        """Return its value, and whether that is the service's text."""
+        return {**super().returned(value), "right": value == transcript_of(self.clip)}
 
 
-async def settle(calls: Iterable[Call], cap: float) -> dict[Call, Ending]:
-    """Wait up to `cap` seconds for all of them, end the rest, and say how each one ended."""
+async def settle(calls: Iterable[Call], cap: float) -> dict[Call, dict[str, Any]]:
+    """Wait up to `cap` seconds for all of them, end the rest, and say how each one ended.
+
+    One that was ended by force is `unfinished`, one that did not end even so `running`.
+    """
     calls = list(calls)
     await _wait([call.task for call in calls], timeout=cap)
-    late = [call for call in calls if not call.task.done()]
-    places = {call: call.place for call in late}
-    began = {call: perf_counter() - call.began for call in late}
-    for call in late:
-        call.task.cancel()
-    if late:
-        await _wait([call.task for call in late], timeout=0.3)
-    endings = {}
-    for call in calls:
-        ending = call.ending(forced=call in began)
-        if call in began and ending.how != "stubborn":
-            ending = Ending("unfinished", began[call], place=places[call])
-        endings[call] = ending
-    return endings
+    late = {call: call.ending() for call in calls if not call.task.done()}
+    await Call.end(list(late), _FORCED)
+    return {
+        call: {**late[call], "how": "unfinished"}
+        if call in late and call.task.done()
+        else call.ending()
+        for call in calls
+    }
 
 
 class Watch:

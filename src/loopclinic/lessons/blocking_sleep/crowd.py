@@ -15,7 +15,7 @@ from loopclinic.lessons.blocking_sleep import LESSON
 from loopclinic.lessons.blocking_sleep.calls import Call, Watch, settle
 from loopclinic.lessons.blocking_sleep.stalls import mean_lag, told
 from loopclinic.probe import Probe
-from loopclinic.servers import Upstream, is_flaky, transcript_of
+from loopclinic.servers import Upstream, is_flaky
 
 __all__ = ["Crowd", "mean_waits"]
 
@@ -93,13 +93,10 @@ class Crowd:
             "failures": failures,
             "ideal": nominal,
             "unfinished": sum(
-                ending.how in ("unfinished", "stubborn") for ending in endings.values()
+                ending["how"] in ("unfinished", "running") for ending in endings.values()
             ),
-            "wrong": sum(
-                ending.how == "returned" and ending.value != transcript_of(call.clip)
-                for call, ending in endings.items()
-            ),
-            "failed": next((e.to_dict() for e in endings.values() if e.how == "raised"), None),
+            "wrong": sum(not ending.get("right", True) for ending in endings.values()),
+            "failed": next((one for one in endings.values() if one["how"] == "raised"), None),
             "lag": mean_lag(mark, end),
             "lag_p99": end.since(mark).lag.p99,
             "threads": watch.threads - self.threads,

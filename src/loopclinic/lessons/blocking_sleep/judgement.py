@@ -5,10 +5,9 @@ from typing import Any
 
 from loopclinic.lessons.blocking_sleep import LESSON
 from loopclinic.lessons.blocking_sleep.promises import cancellation, deadlines, refusals, results
-from loopclinic.lessons.blocking_sleep.wording import raised
 from loopclinic.lessons.lesson import Trial
 from loopclinic.lessons.ranking import ranked
-from loopclinic.lessons.wording import at, span
+from loopclinic.lessons.wording import at, ended, span
 from loopclinic.verdict import Reason
 
 __all__ = ["judge", "praise"]
@@ -63,10 +62,10 @@ def praise(trial: Trial) -> str:
 def _nested(facts: Facts) -> Iterator[Reason]:
     for name in ("plain", "retried"):
         for ending in facts[name]["endings"]:
-            if any(text in ending["message"] for text in _NESTED):
+            if any(text in ending.get("message", "") for text in _NESTED):
                 yield Reason(
                     f"The call runs an event loop inside the running one, which raises "
-                    f"{ending['error'].split()[0]}: {ending['message']}",
+                    f"{ending['message']}",
                     conflict="nested-loop",
                     **at(ending["place"]),
                     next_step="Await the coroutine: the loop that runs your function runs it, too.",
@@ -188,7 +187,7 @@ def _crowd(facts: Facts, *, blocked: bool) -> Iterator[Reason]:
         return
     if crowd["failed"] is not None or crowd["wrong"]:
         ending = crowd["failed"]
-        what = f"raised {raised(ending)}" if ending else "got another caller's text"
+        what = ended(ending) if ending else "got another caller's text"
         yield Reason(
             f"Among {crowd['callers']} callers at once, one {what}.",
             **at(ending["place"] if ending else None),

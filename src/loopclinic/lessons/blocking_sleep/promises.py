@@ -4,8 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from loopclinic.lessons.blocking_sleep import LESSON
-from loopclinic.lessons.blocking_sleep.wording import ended, is_error, raised
-from loopclinic.lessons.wording import at, count, span
+from loopclinic.lessons.wording import at, count, ended, is_error, span
 from loopclinic.verdict import Reason
 
 __all__ = ["cancellation", "deadlines", "refusals", "results"]
@@ -30,19 +29,19 @@ def results(facts: Facts, *, blocked: bool) -> Iterator[Reason]:
         ):
             if ending["how"] == "raised":
                 yield Reason(
-                    f"{doing} raised {raised(ending)}.",
+                    f"{doing} {ended(ending)}.",
                     **at(ending["place"] or found["place"]),
                     next_step="Return the service's text, and raise only what the docstring names.",
                 )
                 return
-            late = ending["how"] in ("unfinished", "stubborn") or (
+            late = ending["how"] in ("unfinished", "running") or (
                 name == "plain" and ending["seconds"] > found["alone"] + _BUDGETS["prompt"].limit
             )
             if late and not blocked:
                 sentence = f"{doing} was not done after {span(ending['seconds'])}"
                 step = "Wait between attempts only: not before the first, not after the last."
             elif ending["how"] == "returned" and not right:
-                sentence = f"{doing} gave {ending['value']!r}, which is not the service's text"
+                sentence = f"{doing} gave {ending['value']}, which is not the service's text"
                 step = 'Return the answer\'s "text".'
             elif ending["how"] == "returned" and requests != wanted:
                 sentence = f"{doing} sent {count(requests, 'request')} instead of {wanted}"
@@ -136,7 +135,7 @@ def deadlines(facts: Facts) -> Iterator[Reason]:
         if found is None:
             continue
         ending, deadline = found["ending"], found["deadline"]
-        late = ending["how"] in ("unfinished", "stubborn")
+        late = ending["how"] in ("unfinished", "running")
         late = late or ending["seconds"] > _BUDGETS["deadline"].limit * deadline
         if not late and is_error(ending, "TimeoutError"):
             continue
@@ -175,7 +174,7 @@ def cancellation(facts: Facts) -> Iterator[Reason]:
             continue
         ending = found["ending"]
         if ending["how"] != "cancelled" or ending["seconds"] > _BUDGETS["cancel"].limit:
-            stubborn = ending["how"] == "stubborn"
+            stubborn = ending["how"] == "running"
             how = "went on" if stubborn else ended(ending)
             yield Reason(
                 f"A call was cancelled while it {doing}, and {how} instead of ending by CancelledError.",

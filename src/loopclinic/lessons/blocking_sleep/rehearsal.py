@@ -12,14 +12,14 @@ from typing import Any
 import aiohttp
 
 from loopclinic.lessons.blocking_sleep import LESSON
-from loopclinic.lessons.blocking_sleep.calls import Call, Ending, Watch, settle
+from loopclinic.lessons.blocking_sleep.calls import Call, Watch, settle
 from loopclinic.lessons.blocking_sleep.crowd import mean_waits
 from loopclinic.lessons.blocking_sleep.stalls import told
 from loopclinic.lessons.blocking_sleep.surroundings import Surroundings
 from loopclinic.lessons.lesson import Stage
 from loopclinic.lessons.offload import small_machine
 from loopclinic.probe import Probe
-from loopclinic.servers import Upstream, transcript_of
+from loopclinic.servers import Upstream
 
 __all__ = ["rehearse"]
 
@@ -105,8 +105,8 @@ class _Rehearsal(Surroundings):
         stalls = [stall for stall in self.probe.stalls if stall.started >= mark.at]
         counts = await self.upstream.counts()
         return {
-            "endings": [ending.to_dict() for ending in endings.values()],
-            "right": [ending.value == transcript_of(call.clip) for call, ending in endings.items()],
+            "endings": list(endings.values()),
+            "right": [ending.get("right", False) for ending in endings.values()],
             "requests": [len(counts.arrivals_of(clip)) for clip in clips],
             "alone": idle,
             "waits": mean_waits([counts.arrivals_of(clip) for clip in clips], 2),
@@ -144,11 +144,11 @@ class _Rehearsal(Surroundings):
         async with Watch(calls) as watch:
             endings = await settle(calls, cap)
         counts = await self.upstream.counts()
-        worst = max(endings.values(), key=lambda ending: ending.seconds)
+        worst = max(endings.values(), key=lambda ending: float(ending["seconds"]))
         self.stage.fact(
             name,
             {
-                "ending": worst.to_dict(),
+                "ending": worst,
                 "requests": max(len(counts.arrivals_of(clip)) for clip in clips),
                 "status": status,
                 "place": watch.place,
@@ -191,8 +191,8 @@ class _Rehearsal(Surroundings):
             {
                 "deadline": deadline,
                 "requests": requests / len(calls),
-                "ending": worst.to_dict(),
-                "place": worst.place or watch.place,
+                "ending": worst,
+                "place": worst["place"] or watch.place,
             },
         )
 
@@ -201,30 +201,26 @@ class _Rehearsal(Surroundings):
         calls = [call for call in calls if not call.task.done()]
         if not calls:
             return  # all gave up before: that is judged elsewhere
-        places = [call.place for call in calls]
-        since = _perf_counter()
-        for call in calls:
-            call.task.cancel()
-        await asyncio.wait([call.task for call in calls], timeout=_CANCEL)
-        endings = [call.ending(since=since) for call in calls]
+        place = Call.waits_at(calls)
+        endings = await Call.end(calls, _CANCEL)
         # What was on its way when the call was cancelled may still arrive; nothing after that.
         await _sleep(0.05)
         before = await self.upstream.counts()
         await _sleep(0.15)
         after = await self.upstream.counts()
         stubborn = [call for call in calls if not call.task.done()]
-        worst = max(endings, key=lambda ending: (ending.how != "cancelled", ending.seconds))
+        worst = max(endings, key=lambda one: (one["how"] != "cancelled", one["seconds"]))
         self.stage.fact(
             name,
             {
-                "ending": worst.to_dict(),
+                "ending": worst,
                 "requests_after": sum(
                     len(after.arrivals_of(call.clip)) - len(before.arrivals_of(call.clip))
                     for call in calls
                 ),
                 "left": after.disconnects,
                 "calls": len(calls),
-                "place": worst.place or next((place for place in places if place), None),
+                "place": worst["place"] or place,
             },
         )
         if stubborn:
@@ -269,9 +265,9 @@ class _Rehearsal(Surroundings):
         )
 
 
-def _rank(ending: Ending) -> tuple[bool, bool, float]:
-    in_time = ending.how == "raised" and "TimeoutError" in ending.error.split()
-    return ending.how in ("unfinished", "stubborn"), not in_time, ending.seconds
+def _rank(ending: Mapping[str, Any]) -> tuple[bool, bool, float]:
+    in_time = ending["how"] == "raised" and "TimeoutError" in ending["error"]
+    return ending["how"] in ("unfinished", "running"), not in_time, ending["seconds"]
 
 
 def _lag(crowd: Mapping[str, Any]) -> float:

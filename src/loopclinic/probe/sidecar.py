@@ -34,7 +34,7 @@ from loopclinic.probe.outside import (
 )
 from loopclinic.probe.suspicion import Look, Suspicion, account
 
-__all__ = ["BEAT", "Beat", "main", "named", "watch"]
+__all__ = ["BEAT", "Beat", "held", "main", "named", "watch"]
 
 PERIOD = 0.006  # seconds between looks while all is well
 SUSPICION = 0.012  # seconds without a beat from which on both threads are looked at

@@ -30,19 +30,20 @@ def judge(trial: Trial) -> list[Reason]:
     nested = list(_nested(facts))
     if nested:
         return nested
-    blocking = list(_blocking(facts))
-    reasons = [
-        *blocking,
-        *results(facts, blocked=bool(blocking)),
-        *refusals(facts),
-        *cancellation(facts),
-        *deadlines(facts),
-        *_crowd(facts, blocked=bool(blocking)),
-    ]
-    if any(reason.conflict == "swallowed-cancellation" for reason in reasons):
-        # A deadline ends a call by cancelling what it waits for: it can't work before that does.
-        reasons = [reason for reason in reasons if reason.conflict != "missing-deadline"]
-    return ranked(reasons)
+    blocking, cancelled = list(_blocking(facts)), list(cancellation(facts))
+    # A deadline ends a call by cancelling what it waits for: it can't work before that does, and
+    # a call that is deaf to it goes on to its next attempt at once.
+    deaf = any(reason.conflict == "swallowed-cancellation" for reason in cancelled)
+    return ranked(
+        [
+            *blocking,
+            *results(facts, blocked=bool(blocking)),
+            *refusals(facts),
+            *cancelled,
+            *(() if deaf else deadlines(facts)),
+            *_crowd(facts, blocked=bool(blocking), deaf=deaf),
+        ]
+    )
 
 
 def praise(trial: Trial) -> str:
@@ -85,18 +86,26 @@ def _nested(facts: Facts) -> Iterator[Reason]:
 
 def _blocking(facts: Facts) -> Iterator[Reason]:
     budget = _BUDGETS["busy"]
+    told: list[tuple[str, int]] = []
     for name, doing in (("plain", "waited for their answer"), ("retried", "waited to try again")):
         found = facts[name]
         if found["busy"] <= budget.limit:
             continue
         stall = found["stall"]
         place = stall or found["place"]
+        if stall:
+            where = (stall["file"], stall["line"])
+            if where in told:
+                continue  # the same line, whatever the calls wait for
+            told.append(where)
         code = f" `{place['code']}`" if place and place["code"] else " Something"
         calls = len(found["endings"])
         measured = f"{found['busy']:.0%} busy"
         shown = f"{budget.limit:.0%} of the time"
         opening = f"While {calls} calls {doing}, the loop was busy {found['busy']:.0%} of the time:"
-        if found["cpu"] > _COMPUTING:
+        # Where others have the processor, a spin gets little of it: the probe counts what it wants.
+        wanted = stall is not None and stall["conflict"] == "cpu-bound"
+        if wanted or found["cpu"] > _COMPUTING:
             how = (
                 f"kept it for up to {span(stall['seconds'])}" if stall else "asked again and again"
             )
@@ -139,7 +148,7 @@ def _blocking(facts: Facts) -> Iterator[Reason]:
 # Many at once.
 
 
-def _crowd(facts: Facts, *, blocked: bool) -> Iterator[Reason]:
+def _crowd(facts: Facts, *, blocked: bool, deaf: bool) -> Iterator[Reason]:
     crowd, shipped = facts["crowd"], facts["shipped"]
     if blocked:
         return
@@ -194,7 +203,7 @@ def _crowd(facts: Facts, *, blocked: bool) -> Iterator[Reason]:
             next_step="Share nothing between calls but the session.",
         )
         return
-    yield from _waits(facts["retried"], crowd, facts["endless"]["requests"])
+    yield from _waits(facts["retried"], crowd, 0.0 if deaf else facts["endless"]["requests"])
 
 
 def _waits(few: Facts, crowd: Facts, hasty: float) -> Iterator[Reason]:

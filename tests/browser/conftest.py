@@ -1,8 +1,9 @@
 import os
+import shutil
 
 import pytest
 
-from .jupyterlab import FLAGS, chromium, running_lab
+from .jupyterlab import FLAGS, ROOT, chromium, running_lab
 
 
 # Ends with these tests: Playwright keeps an event loop running in the main thread.
@@ -28,6 +29,14 @@ def lab(running):
     """JupyterLab on a copy of the kit; its kernels end with the test."""
     yield running
     running.end_kernels()
+
+
+@pytest.fixture
+def kit_with_data(lab):
+    """The same, with the small service that the design review is tried on."""
+    shutil.copytree(ROOT / "data" / "design_review", lab.folder / "data" / "design_review")
+    yield lab
+    shutil.rmtree(lab.folder / "data" / "design_review")
 
 
 @pytest.fixture(scope="package")

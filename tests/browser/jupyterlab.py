@@ -12,6 +12,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from playwright.sync_api import Browser, Locator, Page
@@ -48,8 +49,13 @@ class Lab:
 
     def end_kernels(self) -> None:
         """End every kernel: a page that is closed leaves its own running."""
-        for session in json.loads(self._ask("GET", "/api/sessions")):
+        for session in self.sessions():
             self._ask("DELETE", f"/api/sessions/{session['id']}")
+
+    def sessions(self) -> list[dict[str, Any]]:
+        """Return the notebooks that have a kernel, as the server lists them."""
+        found: list[dict[str, Any]] = json.loads(self._ask("GET", "/api/sessions"))
+        return found
 
     def _ask(self, method: str, path: str) -> bytes:
         request = urllib.request.Request(

@@ -160,7 +160,7 @@ def test_every_story_is_told(lab, browser):
             ("The pool that is one too small", "The load was the same throughout"),
             ("The retry storm", "for callers that had left"),
             ("The thread pool that hides the block until it is full", "awaited natively"),
-            ("The limit that makes everything faster", "Nothing computes faster"),
+            ("The limit that makes nearly everybody faster", "whoever is last gains least"),
         ):
             page.get_by_role("button", name=title).click()
             expect(caption.locator("strong")).to_have_text(f"{title}.", timeout=10_000)
@@ -180,3 +180,20 @@ def test_a_page_that_is_loaded_again_shows_what_was(lab, browser):
         page.reload()
         expect(page.locator(".lc-plot")).to_contain_text("1 % block", timeout=90_000)
         expect(page.locator(".lc-scope")).to_be_visible()
+
+
+def test_a_tab_that_is_closed_leaves_nothing_running(lab, browser):
+    """Its kernel stays, as JupyterLab has it; what the playground started in it does not."""
+    before = family()
+    with new_page(browser, height=1300) as page:
+        soon = "from loopclinic.lessons.playground import playground\nplayground._UNSEEN = 30"
+        notebook, at = opened(lab, page, soon)
+        notebook.run(at["before-0"])
+        started(notebook, page, at["playground"])
+        mine = family() - before
+        assert len(mine) == 2
+        time.sleep(18)  # a page that is there says so every 15 s
+        assert mine <= family()
+        page.close(run_before_unload=False)
+    wait(lambda: not family() - before, 60, "it went on without a page")
+    assert lab.sessions(), "the kernel is the reader's"

@@ -84,6 +84,7 @@ async def test_a_story_turns_the_controls_and_says_its_figures(play):
     assert play.settings == steps[-1].settings
     assert "with two in a hundred blocking the loop" in str(told)
     assert "2 % block" in str(told)
+    assert "what is left is their own time" in play._caption["says"]
     assert told.html.count("<tr>") == 1 + len(steps)
 
 
@@ -98,7 +99,9 @@ async def test_who_turns_a_control_takes_over(play):
 
 
 async def test_positions_are_measured_beside_theory(play):
+    play.turn(rate=33)
     found = await play.measure(Settings(rate=40), Settings(rate=80), seconds=1.5)
+    assert play.settings.rate == 33, "the controls go back to where they were"
     assert (
         " ".join(str(found).splitlines()[0].split())
         == "mean by theory p99 by theory answered by theory"

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import importlib
 import threading
 import time
 import weakref
@@ -27,6 +28,7 @@ __all__ = ["Playground"]
 
 _UNSEEN = 90.0  # seconds without a sign of life from any page until everything is ended
 _FIRST = 4.0  # seconds to wait for first figures, where a still picture has to do
+_PICTURES = "loopclinic.lessons.playground.picture"
 _START = "Drag “blocking requests” to the right: watch the p99."
 
 
@@ -121,8 +123,19 @@ class Playground(w.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self._turned(settings)
 
     async def measure(self, *positions: Settings, seconds: float = 5.0) -> Drawing:
-        """Hold each of these positions of the controls for some seconds; set figures beside theory."""
-        return table(await self._played([Step(one, seconds) for one in positions]))
+        """Hold each of these positions of the controls for some seconds; set figures beside theory.
+
+        The controls go back to where they were: what breaks a service need not go on breaking it.
+        """
+        before = self.settings
+        self._say("", f"A cell holds the controls for {seconds * len(positions):.0f} s.")
+        try:
+            seen = await self._played([Step(one, seconds) for one in positions])
+        finally:
+            if self.running:
+                self.turn(**before.to_dict())
+        self._say("", "Measured: the controls are back where they were.")
+        return table(seen)
 
     async def tell(self, key: str, *, seconds: float | None = None) -> Drawing:
         """Tell a story, in its own time or in so many seconds; return what it showed.
@@ -133,7 +146,9 @@ class Playground(w.VBox):  # type: ignore[misc]  # ipywidgets has no types
         story = STORIES[key]
         self._story = story.title
         seen = await self._played(story.within(seconds))
-        return table(seen, story.verdict(seen))
+        verdict = story.verdict(seen)
+        self._say(f"{story.title}.", verdict)
+        return table(seen, verdict)
 
     def keep(self, name: str) -> Recording:
         """Keep the last minute under a name; kept recordings outlive the kernel.
@@ -218,6 +233,10 @@ class Playground(w.VBox):  # type: ignore[misc]  # ipywidgets has no types
                     self._pulse.stop()
             case "history":
                 self._far.begin(message["history"])
+                # The first plot would wait for this; here nobody does.
+                threading.Thread(
+                    target=importlib.import_module, args=(_PICTURES,), daemon=True
+                ).start()
             case "beside":
                 self._beside = message
                 self.chart.send(message)

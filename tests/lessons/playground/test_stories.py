@@ -1,0 +1,92 @@
+"""Each step of each story against the formula that speaks of it, in one run, by ratios.
+
+Bounds: a factor of two, for the machine is shared; counts and held seconds are the service's own.
+"""
+
+import pytest
+
+from loopclinic.lessons.playground.forecast import forecast
+from loopclinic.lessons.playground.queueing import little
+from loopclinic.lessons.playground.settings import Settings
+from loopclinic.lessons.playground.stories import STORIES
+
+pytestmark = pytest.mark.slow
+
+CALM = Settings(rate=20, service=0.005)
+
+
+def positions():
+    """The different positions of each story, but those that compute: their speed is the machine's."""
+    for story in STORIES.values():
+        seen = []
+        for number, step in enumerate(story.steps):
+            if step.settings.how != "cpu" and step.settings not in seen:
+                seen.append(step.settings)
+                yield pytest.param(step.settings, id=f"{story.key}-{number}")
+
+
+@pytest.fixture
+def calm(watched):
+    """The rig once what the position before has left is worked off."""
+    watched.turn(CALM)
+    watched.until(
+        lambda seen: (
+            seen.moment
+            and seen.moment.count
+            and not seen.moment.reasons
+            and not seen.last["pool"]["waiting"]
+            and not seen.last["threads_queued"]
+            and seen.moment.in_flight < 2
+        ),
+        60,
+    )
+    return watched
+
+
+@pytest.mark.parametrize("settings", list(positions()))
+def test_a_position_of_a_story_is_what_its_formulas_say(calm, settings):
+    calm.turn(settings)
+    calm.look(0.7)
+    seen = calm.look(2.0)
+    expected = forecast(settings)
+    asked = (seen.last["pool"]["came"] - seen.first["pool"]["came"]) / seen.seconds
+    held = seen.of("pool", "held_seconds") / seen.seconds
+    busy = seen.of("pool", "busy_seconds") / seen.seconds
+
+    # What the pool holds it works on, and no more than it has places.
+    assert held <= settings.pool + 0.5
+    assert busy <= settings.places + 0.5
+    # Nobody is answered sooner than the service takes, or faster than the narrowest place gives.
+    assert seen.moment.answered < 2 * min(expected.throughput, settings.places / settings.service)
+    if not expected.stable:
+        if expected.place == "pool":
+            assert held > settings.pool / 2, "the place that can't keep up is full"
+            assert seen.last["pool"]["waiting"] > 0
+        else:
+            assert seen.last["threads_busy"] == settings.threads
+            assert seen.last["threads_queued"] > 0
+        return
+    assert settings.rate / 2 < asked < 2 * settings.rate
+    # Utilization: places in use are the rate times the service time.
+    load = little(asked, settings.service)
+    assert load / 2 < held < 2 * load
+    # Little's law on what the callers saw.
+    crowd = little(seen.moment.count / seen.moment.seconds, seen.moment.mean)
+    assert crowd / 2 < seen.moment.in_flight < 2 * crowd
+    # Nobody is faster than the work itself.
+    assert seen.moment.mean > (settings.service + settings.share * settings.block) / 2
+
+
+def test_a_limit_of_one_thread_lets_the_loop_have_its_turns(calm):
+    """The story's last: with 32 threads the quick wait for those who compute, with one hardly."""
+    many, one, *_ = (step.settings for step in STORIES["limit"].steps)
+    waits = {}
+    for settings in (many, one, many, one):
+        calm.turn(settings)
+        seen = calm.look(4.0)
+        known = waits.setdefault(settings.threads, [])
+        known.extend(tick["lag"] for tick in seen.ticks)
+        assert seen.moment.answered > 0
+        assert max(tick["lag"] for tick in seen.ticks) > 0
+    mean = {threads: sum(lags) / len(lags) for threads, lags in waits.items()}
+    assert mean[many.threads] > 2 * mean[one.threads]

@@ -78,7 +78,7 @@ def test_a_position_of_a_story_is_what_its_formulas_say(calm, settings):
 
 
 def test_a_limit_of_one_thread_lets_the_loop_have_its_turns(calm):
-    """The story's last: with 32 threads the quick wait for those who compute, with one hardly."""
+    """The mean lag, interleaved; what callers wait is too few bursts' chance to be held to a bound."""
     many, one, *_ = (step.settings for step in STORIES["limit"].steps)
     waits = {}
     for settings in (many, one, many, one):

@@ -17,7 +17,7 @@ help:
 	@echo 'make lab        set up what is missing and open JupyterLab   (ARGS="--no-browser --port 8899")'
 	@echo 'make setup      the set-up alone'
 	@echo 'make test       every test                                   (PYTHON=python3.12 for another Python)'
-	@echo 'make prove      every verdict, repeated, idle and under load; the notebooks at full length'
+	@echo 'make prove      verdicts repeated, idle and under load; notebooks and stories at full length'
 	@echo 'make lint       ruff, mypy, drift, our own scanner;  make format mends what ruff can'
 	@echo 'make gallery    the notebooks, executed, as HTML in build/gallery'
 	@echo 'make slides     the notebooks as slides in build/slides      (ARGS=--execute: with what they show)'

@@ -11,6 +11,7 @@ from .test_notebooks import opened, output, whole_page
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.browser,
+    pytest.mark.prove,
     pytest.mark.timeout(400),
 ]
 

@@ -144,6 +144,7 @@ def test_blocking_sleep_takes_a_guess_and_holds_it_against_the_measurement(lab, 
         whole_page(page, "01")
 
 
+@pytest.mark.prove  # what it runs is run without a browser, too
 def test_standardize_holds_four_searches_side_by_side(lab, browser):
     with new_page(browser, height=1060) as page:
         notebook, at = opened(lab, page, "13_standardize")

@@ -133,7 +133,7 @@ def test_every_control_is_followed_and_nothing_is_left_behind(lab, browser):
             page.get_by_role("button", name="PNG").first.click()
         assert saved.value.path().read_bytes().startswith(b"\x89PNG")
 
-        wait(lambda: len(family() - before) == 2, 10, "more than service and callers")
+        wait(lambda: len(family() - before) == 2, 30, "more than service and callers")
         first = family() - before
         notebook.run(at["playground"], 90)  # again
         wait(

@@ -10,7 +10,7 @@ from loopclinic.lessons.playground.queueing import little
 from loopclinic.lessons.playground.settings import Settings
 from loopclinic.lessons.playground.stories import STORIES
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.prove]
 
 CALM = Settings(rate=20, service=0.005)
 

@@ -65,6 +65,15 @@ def figure(page: Page, row: str) -> float:
     return float(found[1]) * (0.001 if found[2] == "ms" else 1) if found else 0.0
 
 
+def least(page: Page, row: str) -> float:
+    """The least that a figure of the table was in four seconds: what comes with a start goes by."""
+    seen = []
+    for _ in range(20):
+        seen.append(figure(page, row))
+        time.sleep(0.2)
+    return min(found for found in seen if found) if any(seen) else 0.0
+
+
 def control(page: Page, name: str) -> Locator:
     label = page.locator(".widget-label", has_text=re.compile(rf"^\s*{name}\s*$"))
     return page.locator(".lc-controls .widget-inline-hbox", has=label)
@@ -99,8 +108,7 @@ def test_every_control_is_followed_and_nothing_is_left_behind(lab, browser):
         notebook, at = opened(lab, page)
         plot = started(notebook, page, at["playground"])
         wait(lambda: figure(page, "p99") > 0, 20, "no figures")
-        calm = figure(page, "p99")
-        busy = figure(page, "loop busy")
+        calm, busy = least(page, "p99"), least(page, "loop busy")
         for name, (key, times, words) in CONTROLS.items():
             drag(page, name, key, times)
             expect(plot).to_contain_text(re.compile(words), timeout=15_000)

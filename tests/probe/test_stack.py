@@ -66,6 +66,29 @@ def test_without_user_code_the_innermost_frame_is_named():
     )
 
 
+def test_a_line_that_only_runs_the_loop_is_not_named():
+    found = []
+
+    async def main():
+        # Below the loop there is nobody's code but a library's.
+        library = compile("def read(take):\n    take()\n", "<frozen library>", "exec")
+        names: dict = {}
+        exec(library, names)
+        loop = asyncio.get_running_loop()
+        loop.call_soon(names["read"], lambda: found.append(sample(sys._getframe(1))))
+        await asyncio.sleep(0)
+
+    asyncio.run(main())
+    (one,) = found
+    assert one.frames[one.guilty][0] == "<frozen library>"
+    assert any(file == __file__ for file, _, _ in one.frames), "asyncio.run stands here"
+    line = (__file__, 1, "test")
+    runs = ("/usr/lib/python3.11/asyncio/runners.py", 190, "run")
+    seen = of_frames([line, runs, ("/usr/lib/python3.11/json/__init__.py", 9, "dumps")])
+    assert seen.guilty == 2
+    assert of_frames([runs, line]).guilty == 1
+
+
 def test_no_frame_is_no_sample():
     assert sample(None) is None
 

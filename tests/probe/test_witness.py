@@ -271,10 +271,11 @@ def test_what_may_not_be_traced_is_read_all_the_same():
         "        other = subprocess.run([sys.executable, '-c', opens], stderr=subprocess.PIPE)\n"
         "        print(b'PermissionError' in other.stderr)\n"
         "        await asyncio.sleep(0.1)\n"
-        "        sum(range(60_000_000))\n"
+        "        sum(range(120_000_000))\n"
         "        await asyncio.sleep(0.05)\n"
         "    worst = max(probe.report().stalls, key=lambda stall: stall.seconds)\n"
-        "    print(worst.line, worst.gil_held, worst.first_seen < worst.seconds / 2)\n"
+        # Late where the machine is busy, but before the call was over: nobody else can tell then.
+        "    print(worst.line, worst.gil_held, worst.first_seen < 0.95 * worst.seconds)\n"
         "asyncio.run(main())\n"
     )
     done = subprocess.run(

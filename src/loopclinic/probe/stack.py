@@ -7,6 +7,7 @@ import os
 import re
 import sys
 import sysconfig
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from types import FrameType
@@ -75,7 +76,7 @@ class Sample(NamedTuple):
         """Where the user's own code begins below the loop, None if that does not show."""
         loop = -1
         for index, (file, _, name) in enumerate(self.frames):
-            if name in _LOOPS and file.endswith(_LOOPS[name]):
+            if _loops(file, name):
                 loop = index
         if loop < 0:
             return None
@@ -125,14 +126,28 @@ def sample(frame: FrameType | None, loop: asyncio.AbstractEventLoop | None = Non
     if not frames:
         return None
     last = len(frames) - 1
+    inward = tuple(reversed(frames))
     return Sample(
-        tuple(reversed(frames)),
-        last - max(guilty, 0),
+        inward,
+        _named(inward, last - guilty if guilty >= 0 else None),
         in_shell and not coroutine,
         frozenset(last - index for index in coroutines),
         _task(loop),
         callback,
     )
+
+
+def _named(frames: Sequence[tuple[str, int, str]], mine: int | None) -> int:
+    """Return which frame to name, where `mine` is the innermost that is the user's own.
+
+    A line that only runs the loop, as in `asyncio.run(main())`, is not what the loop was stuck in.
+    """
+    loop = next((index for index, (file, _, name) in enumerate(frames) if _loops(file, name)), 0)
+    return len(frames) - 1 if mine is None or mine < loop else mine
+
+
+def _loops(file: str, name: str) -> bool:
+    return name in _LOOPS and file.endswith(_LOOPS[name])
 
 
 def _progress(frame: FrameType, loop: asyncio.AbstractEventLoop | None) -> tuple[int, int] | None:
@@ -152,9 +167,8 @@ def _task(loop: asyncio.AbstractEventLoop | None) -> str | None:
 
 def of_frames(frames: list[tuple[str, int, str]]) -> Sample:
     """Make a sample of (file, line, function), outermost first, from outside the interpreter."""
-    last = len(frames) - 1
     mine = [index for index, (file, _, _) in enumerate(frames) if user_code(file)]
-    guilty = mine[-1] if mine else last
+    guilty = _named(frames, mine[-1] if mine else None)
     # Whether a function is a coroutine does not show: a cell's own lines count as synchronous, which
     # a sample from within, once there is one, corrects.
     in_shell = any(file.endswith("interactiveshell.py") for file, _, _ in frames)

@@ -52,6 +52,7 @@ class Watchdog:
         self._loops = Schedule()
         self._witness: Witness | None = None
         self._listen = 0.0
+        self._ending: list[Case] = []  # told to be over, but not yet over
         self._refused = False  # a witness was wanted, and could not be had
         self._me = 0  # this thread, as the kernel knows it
         self._ident = self._native = 0  # the loop's thread, as Python and as the kernel know it
@@ -177,7 +178,7 @@ class Watchdog:
             if late > self.interval or self._witness.url is None:
                 self._listen = now + _LISTEN
             if now < self._listen:
-                cases += self._hear(self._witness, now)
+                cases += self._hear(self._witness, now, case)
         self._amend(cases)
         self._beat()
 
@@ -205,10 +206,15 @@ class Watchdog:
         case.gil_held = case.gil_held or self._surely
 
     def _amend(self, cases: list[Case]) -> None:
-        for case in cases:
-            if case.began != self._meter.began:  # it ended while we were busy with it
+        """Tell what was learned of iterations that ended while we were busy with them."""
+        # The loop's thread may be at telling its end just now, of which it reads the source lines.
+        waiting, self._ending = self._ending, []
+        for case in (*waiting, *cases):
+            if case.began != self._meter.began:
                 for sink in self._meter.sinks:
                     sink.amend(case)
+            elif case.ended < inf:
+                self._ending.append(case)
 
     def _catch(self, now: float) -> Case | None:
         """Return the case of the iteration in progress with one more sample, None if none is due."""
@@ -268,8 +274,11 @@ class Watchdog:
             return times.ran + times.waited if self._loops.known else None
         return None
 
-    def _hear(self, witness: Witness, now: float) -> list[Case]:
-        """Return what was seen while this thread could not look."""
+    def _hear(self, witness: Witness, now: float, caught: Case | None = None) -> list[Case]:
+        """Return what was seen while this thread could not look.
+
+        `caught` is what it has seen itself just now, of an iteration that may be over since.
+        """
         meter = self._meter
         heard: list[Case] = []
         reports = witness.collect()
@@ -277,7 +286,9 @@ class Watchdog:
         for at, frames in reports:
             case, began = meter.case, meter.began
             if case is None or not case.began <= at <= case.ended:
-                if began <= at:
+                if caught is not None and caught.began <= at <= caught.ended:
+                    case = caught
+                elif began <= at:
                     case = meter.case = Case(began, self.interval, self._calm(began))
                 else:  # nobody within has seen it, and it is over
                     case = Case(at)

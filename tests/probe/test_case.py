@@ -1,9 +1,13 @@
 """Bursts told from one long callback, and computing from waiting, on made-up samples."""
 
+from math import inf
+from types import SimpleNamespace
+
 import pytest
 
 from loopclinic.probe.case import Case
 from loopclinic.probe.stack import Sample
+from loopclinic.probe.watchdog import Watchdog
 
 
 def seen(callback=None, task=None, line=1):
@@ -114,3 +118,17 @@ def test_a_sample_that_comes_to_hand_late_gets_its_own_time():
     case.add(seen(line=1), 0.9)  # heard of only then
     assert case.guilty.frames[0][1] == 1
     assert case.last == 1.0
+
+
+def test_what_is_learned_while_the_loop_tells_its_end_is_told_when_that_is_over():
+    told = []
+    meter = SimpleNamespace(began=5.0, sinks=[SimpleNamespace(amend=told.append)])
+    watchdog = Watchdog(meter)
+    still, ending = Case(5.0), Case(5.0)
+    ending.ended = 6.0
+    watchdog._amend([still, ending])
+    assert told == [], "neither is over yet"
+    meter.began = inf
+    watchdog._amend([])
+    watchdog._amend([])
+    assert told == [ending]

@@ -23,9 +23,7 @@ __all__ = ["Watchdog"]
 
 _log = logging.getLogger("loopclinic")
 
-_SETTLE = (
-    1.0  # seconds that a report waits at most for a look in progress, on a machine too busy for it
-)
+_SETTLE = 1.0  # seconds that a report waits at most for a look in progress, on a busy machine
 _LISTEN = 0.25  # seconds after this thread was late in which word from the witness may come
 _REFRESH = 0.1  # seconds: reading a file lets go of the GIL, and to get it again is what costs
 _LONGEST = 0.1  # seconds between looks at a loop that is well

@@ -12,9 +12,10 @@ import pytest
 
 from loopclinic.checks import shortage
 from loopclinic.checks.shortage import Shortage
+from loopclinic.probe.schedule import Times
 
 
-class Times(NamedTuple):
+class Processors(NamedTuple):
     user: float
     system: float
     idle: float
@@ -28,8 +29,8 @@ class Machine:
 
     def __init__(self, monkeypatch):
         self.now = 100.0
-        self.times = Times(0, 0, 0, 0, 0, 0)
-        self.turns: tuple[float, float] | None = (0.0, 0.0)
+        self.times = Processors(0, 0, 0, 0, 0, 0)
+        self.turns: Times | None = Times(0.0, 0.0)
         self.used = 0.0
         monkeypatch.setattr(shortage.time, "monotonic", lambda: self.now)
         monkeypatch.setattr(psutil, "cpu_times", lambda: self.times)
@@ -51,17 +52,22 @@ def machine(monkeypatch):
 @pytest.mark.parametrize(
     ("times", "waited", "used", "share"),
     [
-        (Times(4, 0, 16, 0, 0, 0), 0.0, 4, 0.0),  # nobody else is there
-        (Times(18, 2, 0, 0, 0, 0), 5.0, 2, 0.45),  # others have nine tenths of what there is
-        (Times(18, 2, 0, 0, 0, 0), 5.0, 20, 0.0),  # the trial stands in its own way
-        (Times(5, 0, 5, 0, 10, 0), 0.0, 5, 0.5),  # whoever lends the processors took half
-        (Times(20, 0, 0, 0, 0, 18), 5.0, 2, 0.45),  # a guest's time is the user's, counted once
+        (Processors(4, 0, 16, 0, 0, 0), 0.0, 4, 0.0),  # nobody else is there
+        (Processors(18, 2, 0, 0, 0, 0), 5.0, 2, 0.45),  # others have nine tenths of what there is
+        (Processors(18, 2, 0, 0, 0, 0), 5.0, 20, 0.0),  # the trial stands in its own way
+        (Processors(5, 0, 5, 0, 10, 0), 0.0, 5, 0.5),  # whoever lends the processors took half
+        (
+            Processors(20, 0, 0, 0, 0, 18),
+            5.0,
+            2,
+            0.45,
+        ),  # a guest's time is the user's, counted once
     ],
 )
 def test_of_ten_seconds(machine, times, waited, used, share):
     found = machine.watched()
     machine.now += 10
-    machine.times, machine.turns, machine.used = times, (1.0, waited), used
+    machine.times, machine.turns, machine.used = times, Times(1.0, waited), used
     found.look(machine.trial)
     assert found.share == pytest.approx(share)
     assert found.wanted == pytest.approx((1.0 + waited) / 10)
@@ -70,7 +76,7 @@ def test_of_ten_seconds(machine, times, waited, used, share):
 def test_less_than_a_second_tells_nothing(machine):
     found = machine.watched()
     machine.now += 0.9
-    machine.times, machine.turns = Times(1.8, 0, 0, 0, 0, 0), (0.0, 0.9)
+    machine.times, machine.turns = Processors(1.8, 0, 0, 0, 0, 0), Times(0.0, 0.9)
     found.look(machine.trial)
     assert found.share == 0.0
 
@@ -79,7 +85,7 @@ def test_where_the_kernel_tells_nothing_late_timers_do(machine):
     machine.turns = None
     found = machine.watched()
     machine.now += 10
-    machine.times = Times(20, 0, 0, 0, 0, 0)
+    machine.times = Processors(20, 0, 0, 0, 0, 0)
     for _ in range(40):
         found.late(0.1)
     found.look(machine.trial)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from loopclinic.checks.checking import check_lesson
+from loopclinic.checks.checking import TOO_BUSY, check_lesson
 from loopclinic.lessons import Lesson, lessons
 from loopclinic.verdict import Verdict
 
@@ -64,7 +64,7 @@ def holds(case: Case, verdict: Verdict) -> bool:
     """
     if case.passes:
         return verdict.passed
-    doubted = "too busy" in verdict.headline
+    doubted = verdict.headline == TOO_BUSY
     return (verdict.status == "not-yet" or doubted) and verdict.conflict == case.conflict
 
 
@@ -72,7 +72,7 @@ def verdict_of(one: Lesson, file: Path, **options: Any) -> Verdict:
     """The verdict; where the machine was too busy to tell, of up to three the last."""
     for _ in range(3):
         verdict = check_lesson(one, file=file, **options)
-        if "too busy" not in verdict.headline:
+        if verdict.headline != TOO_BUSY:
             break
     return verdict
 

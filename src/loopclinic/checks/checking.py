@@ -21,14 +21,14 @@ from loopclinic.lessons import Lesson, Trial, lesson
 from loopclinic.places import KitNotFoundError
 from loopclinic.verdict import Reason, Verdict
 
-__all__ = ["RIGHTS", "check", "check_lesson"]
+__all__ = ["RIGHTS", "TOO_BUSY", "check", "check_lesson"]
 
 LONGEST = 30.0
 """Seconds that a verdict may take."""
 _AROUND = 3.0
 """Of these, what starting, ending and judging a trial may take; a busy machine may start it later."""
 
-_BUSY = "The machine was too busy to tell."
+TOO_BUSY = "The machine was too busy to tell."
 
 RIGHTS = (
     "Checks run your lab file as an ordinary process of yours on this machine, with all the rights "
@@ -159,7 +159,7 @@ def check_lesson(
     vitals = facts.get("vitals")
     if reason_or_none is not None:
         if doubt is not None and outcome.cause == "deadline":
-            return verdict("could-not-run", doubt, reason_or_none, headline=_BUSY, vitals=vitals)
+            return verdict("could-not-run", doubt, reason_or_none, headline=TOO_BUSY, vitals=vitals)
         return verdict(
             "not-yet", reason_or_none, headline="The check did not get to its end.", vitals=vitals
         )
@@ -180,7 +180,7 @@ def check_lesson(
         )
         return verdict("could-not-run", reason, headline="This says nothing about your file.")
     if doubt is not None and reasons and all(reason.timed for reason in reasons):
-        return verdict("could-not-run", doubt, *reasons, headline=_BUSY, vitals=vitals)
+        return verdict("could-not-run", doubt, *reasons, headline=TOO_BUSY, vitals=vitals)
     if reasons:
         headline = f"{len(reasons)} thing{'s' if len(reasons) > 1 else ''} to mend."
         return verdict("not-yet", *reasons, headline=headline, vitals=vitals)

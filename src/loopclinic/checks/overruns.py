@@ -20,36 +20,38 @@ def reason_of_limit(outcome: Outcome, lab: Path, text: str, limits: Limits, when
     place = _where(outcome, lab, text)
     line, code = known(place)
     file, at = file_of(place, lab), at_line(line, code)
-    match outcome.cause:
-        case "deadline":
-            return _of_deadline(outcome, lab, limits, when, place)
-        case "memory":
-            return Reason(
-                f"The file used more memory than a check allows {when}{at}.",
-                measured=_size(outcome.used),
-                budget=_size(limits.memory),
-                file=file,
-                line=line,
-                next_step="Keep less at a time: bound what is read, queued or started at once.",
-            )
-        case "output":
-            return Reason(
-                f"The file printed without end {when}{at}.",
-                measured=_size(outcome.used),
-                budget=_size(limits.output),
-                file=file,
-                line=line,
-                next_step="Take the printing out of the loop.",
-            )
-        case "processes":
-            return Reason(
-                f"The file started processes without end {when}{at}.",
-                measured=f"{outcome.used:.0f} processes",
-                budget=f"{limits.processes} processes",
-                file=file,
-                line=line,
-                next_step="Start a fixed number of processes and wait for them.",
-            )
+    if outcome.cause == "deadline":
+        return _of_deadline(outcome, lab, limits, when, place)
+    overruns = {
+        "memory": (
+            "used more memory than a check allows",
+            _size(outcome.used),
+            _size(limits.memory),
+            "Keep less at a time: bound what is read, queued or started at once.",
+        ),
+        "output": (
+            "printed without end",
+            _size(outcome.used),
+            _size(limits.output),
+            "Take the printing out of the loop.",
+        ),
+        "processes": (
+            "started processes without end",
+            f"{outcome.used:.0f} processes",
+            f"{limits.processes} processes",
+            "Start a fixed number of processes and wait for them.",
+        ),
+    }
+    if outcome.cause in overruns:
+        what, measured, budget, step = overruns[outcome.cause]
+        return Reason(
+            f"The file {what} {when}{at}.",
+            measured=measured,
+            budget=budget,
+            file=file,
+            line=line,
+            next_step=step,
+        )
     line = line_of(text, _LEAVING)
     code = text_at(text, line)
     status = outcome.exit_status

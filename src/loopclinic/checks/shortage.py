@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import psutil
 
+from loopclinic.probe.schedule import Times, times
+
 __all__ = ["Shortage"]
 
 _PERIOD = 0.25
@@ -94,26 +96,25 @@ class Shortage:
             for names in (("idle", "iowait"), ("steal",), ("guest", "guest_nice"))
         )
         busy = sum(times) - idle - stolen - sum(guests)
-        ran, waited = _turns(self._schedstat) or (0.0, self._late)
+        thread = _turns(self._schedstat) or Times(0.0, self._late)
         return _Account(
             time.monotonic(),
             busy,
             idle,
             stolen,
-            ran,
-            waited,
+            thread.ran,
+            thread.waited,
             sum(map(_used, trial)),
         )
 
 
-def _turns(schedstat: str) -> tuple[float, float] | None:
-    """Return how long a main thread ran, and waited for a processor, in seconds; None if unknown."""
+def _turns(schedstat: str) -> Times | None:
+    """Return what the kernel says of a main thread; None if it does not."""
     try:
         with open(schedstat, "rb") as file:  # noqa: PTH123 - four times a second
-            ran, waited, _ = file.read().split()  # proc(5): nanoseconds, nanoseconds, count
+            return times(file.read())
     except (OSError, ValueError):
         return None
-    return int(ran) / 1e9, int(waited) / 1e9
 
 
 def _used(process: psutil.Process) -> float:

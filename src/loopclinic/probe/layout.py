@@ -204,31 +204,18 @@ def published(begin: bytes) -> Layout:
     at = dict(zip(_FIELDS, numbers, strict=True))
     if cookie != _COOKIE or at["version"] >> 16 != _PUBLISHED[0] << 8 | _PUBLISHED[1]:
         raise LayoutError("this interpreter does not publish where it keeps its stacks")
-    return Layout(
-        state_prev=at["state.prev"],
-        state_next=at["state.next"],
-        state_interpreter=at["state.interpreter"],
-        state_ident=at["state.ident"],
-        state_frame=at["state.frame"],
-        record_frame=-1,
-        frame_code=at["frame.code"],
-        frame_previous=at["frame.previous"],
-        frame_instruction=at["frame.instruction"],
-        frame_owner=at["frame.owner"],
-        frame_size=at["frame.size"],
-        shim=_SHIM,
-        code_file=at["code.file"],
-        code_name=at["code.name"],
-        code_table=at["code.table"],
-        code_line=at["code.line"],
-        code_traceable=at["code.first"] - _TRACEABLE,
-        code_first=at["code.first"],
-        text_ascii=at["text.ascii"],
-        text_compact=at["text.ascii"] + _COMPACT,
-        interpreter_gil=at["interpreter.ceval_gil"],
-        gil_holder=at["interpreter.gil_holder"] - at["interpreter.gil"],
-        gil_locked=at["interpreter.gil_locked"] - at["interpreter.gil"],
-    )
+    derived = {
+        "record_frame": -1,
+        "shim": _SHIM,
+        "code_traceable": at["code.first"] - _TRACEABLE,
+        "text_compact": at["text.ascii"] + _COMPACT,
+        "interpreter_gil": at["interpreter.ceval_gil"],
+        "gil_holder": at["interpreter.gil_holder"] - at["interpreter.gil"],
+        "gil_locked": at["interpreter.gil_locked"] - at["interpreter.gil"],
+    }
+    # The others bear the names of _STRUCTURES.
+    plain = {name: at[name.replace("_", ".", 1)] for name in Layout._fields if name not in derived}
+    return Layout(**plain, **derived)
 
 
 def _gil(own: Memory, found: Known, library: Any) -> int:

@@ -4,7 +4,7 @@ import contextlib
 import os
 from typing import NamedTuple
 
-__all__ = ["Schedule", "Times"]
+__all__ = ["Schedule", "Times", "times"]
 
 
 class Times(NamedTuple):
@@ -13,6 +13,18 @@ class Times(NamedTuple):
     ran: float
     waited: float
     """For a processor, while it could have run."""
+    turns: int = 0
+    """How often it was given one."""
+
+
+def times(schedstat: bytes) -> Times:
+    """Return what the kernel says of a thread in its schedstat: proc(5), two of it in nanoseconds.
+
+    Raises:
+        ValueError: it says something else.
+    """
+    ran, waited, turns = map(int, schedstat.split())
+    return Times(ran * 1e-9, waited * 1e-9, turns)
 
 
 class Schedule:
@@ -44,9 +56,7 @@ class Schedule:
         """
         if self._file is None:
             return Times(0.0, 0.0)
-        # proc(5), schedstat: nanoseconds run, nanoseconds waiting to run, time slices.
-        ran, waited, _ = os.pread(self._file, 100, 0).split()
-        return Times(int(ran) * 1e-9, int(waited) * 1e-9)
+        return times(os.pread(self._file, 100, 0))
 
     def close(self) -> None:
         """Let go of the thread."""

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+from loopclinic.probe.schedule import times
+
 __all__ = ["STARVED", "SURE", "WAKES", "Account", "Look", "Suspicion", "account"]
 
 WAKES = 2  # of who waits for the GIL: it asks for it after the first, in vain if there is another
@@ -85,7 +87,7 @@ def account(pid: int, thread: int) -> Account | None:
         with open(f"{folder}/stat", "rb") as file:  # noqa: PTH123
             state = file.read().rpartition(b")")[2].split()[0]
         with open(f"{folder}/schedstat", "rb") as file:  # noqa: PTH123
-            ran, _, turns = file.read().split()
+            seen = times(file.read())
     except (OSError, IndexError, ValueError):
         return None
-    return Account(state == b"R", int(ran) * 1e-9, int(turns))
+    return Account(state == b"R", seen.ran, seen.turns)

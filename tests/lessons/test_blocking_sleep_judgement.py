@@ -186,6 +186,7 @@ def test_nested_loop_by_its_error(facts):
         ("cancelled_wait", {"requests_after": 2}, "dropped-task"),
         ("crowd", {"threads": 6}, "executor-saturation"),
         ("crowd", {"threads": 6, "flaky_p90": 9.0}, "executor-saturation"),
+        ("crowd", {"threads": 6, "lag": 0.1}, "executor-saturation"),  # they compete with the loop
         ("crowd", {"flaky_p90": 9.0}, "sequential-awaits"),
         ("crowd", {"healthy_p90": 3.0, "request": 2.0, "flaky_p90": 3.0}, "sequential-awaits"),
         ("crowd", {"lag": 0.1, "stall": STALL}, "blocking-sleep"),

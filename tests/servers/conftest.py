@@ -1,5 +1,6 @@
 """State folders with a PostgreSQL of their own, and a count of what it leaves behind."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -43,6 +44,14 @@ class Home:
         for one in self._processes():
             self.seen |= {one, *_children(one)}
         return self.seen
+
+    def owners(self) -> set[int]:
+        """The users whose processes the family is; connections come and go meanwhile."""
+        found = set()
+        for one in self.family():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                found.add(one.uids().real)
+        return found
 
     def left(self) -> list[str]:
         self.family()

@@ -254,7 +254,7 @@ def test_an_ordinary_user_runs_it_as_themselves(homes, holder, user):
     dsn = one.stdout.readline().strip()
     assert dsn, one.stderr.read()
     version_of(dsn)
-    assert {process.uids().real for process in home.family()} == {number}
+    assert home.owners() == {number}
     assert home.folder.stat().st_mode & 0o077 == 0
     one.kill()
     home.wait_until_gone()

@@ -157,7 +157,8 @@ def _crowd(facts: Facts, *, blocked: bool, deaf: bool) -> Iterator[Reason]:
     own = crowd["flaky_p90"] - (crowd["failures"] + 1) * crowd["request"]
     times = max(own, crowd["healthy_p90"]) / crowd["nominal"]
     queued = times > queue.limit
-    if crowd["threads"] > threads.limit:
+    saturated = crowd["threads"] > threads.limit
+    if saturated:
         behind = f", and took {times:.1f} times their own waits (p90)" if queued else ""
         yield Reason(
             f"{crowd['flaky']} callers that waited to try again took {crowd['threads']} new threads"
@@ -180,12 +181,14 @@ def _crowd(facts: Facts, *, blocked: bool, deaf: bool) -> Iterator[Reason]:
             next_step="Hold no lock, semaphore or queue while you wait to try again.",
         )
     lag = crowd["lag"] / shipped["lag"]
-    if lag > _BUDGETS["lag"].limit:
-        stall = crowd["stall"]
+    stall = crowd["stall"]
+    conflict = (stall or {}).get("conflict") or "cpu-bound"
+    # Threads make a loop wait for its turn, too: that lag is told once they are gone.
+    if lag > _BUDGETS["lag"].limit and not (saturated and conflict == "cpu-bound"):
         code = f", by `{stall['code']}` for one" if stall else ""
         yield Reason(
             f"Among {crowd['callers']} callers an event waited {span(crowd['lag'])} for the loop on average{code}.",
-            conflict=(stall or {}).get("conflict") or "cpu-bound",
+            conflict=conflict,
             measured=f"{lag:.2f} x the lag as shipped ({span(shipped['lag'])})",
             budget=str(_BUDGETS["lag"]),
             **at(stall or crowd["place"]),

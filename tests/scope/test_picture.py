@@ -55,3 +55,17 @@ def test_the_two_themes_differ(loop, recorder):
     light, dark = (picture(recorder.history(), dark=dark) for dark in (False, True))
     assert sum(light.get_facecolor()[:3]) > 2.5
     assert sum(dark.get_facecolor()[:3]) < 0.6
+
+
+def test_lengths_do_not_stand_in_each_other(loop, recorder):
+    run(loop, recorder, 3)
+    for seconds in (0.6, 0.9, 0.7):  # close together: only the longest has room
+        loop.look(recorder.probe, seconds)
+        loop.busy(0)
+        run(loop, recorder, 1)
+    run(loop, recorder, 60)
+    loop.look(recorder.probe, 0.8)
+    loop.busy(0)
+    run(loop, recorder, 30)
+    strip = picture(recorder.history()).axes[2]
+    assert {text.get_text() for text in strip.texts} == {"900 ms", "800 ms"}

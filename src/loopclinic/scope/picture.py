@@ -16,6 +16,8 @@ __all__ = ["picture"]
 
 _FLOOR, _CEILING = 0.001, 10.0
 _MOST_ROWS = 5
+_WORTH = 0.5  # seconds: the length of a shorter stall is in the list only
+_ROOM = 4.0  # seconds of the strip that a written length needs: the longest is written first
 _NONE = "\N{EN DASH}"
 _SANS = ["DejaVu Sans"]
 
@@ -157,10 +159,14 @@ def _strip(axes: Axes, theme: _Theme, history: Mapping[str, Any], now: Any) -> N
     axes.step(at, lag, where="pre", color=theme.lag, linewidth=1.3)
     axes.fill_between(at, _FLOOR, lag, step="pre", color=theme.lag, alpha=0.15, linewidth=0)
     shown = [*history["stalls"], *([now["stall"]] if now["stall"] else [])]
-    for stall in shown:
+    written: list[float] = []
+    for stall in sorted(shown, key=lambda one: -one["seconds"]):
         start = stall["started"] - now["at"]
         if start + stall["seconds"] > -WINDOW:
-            _mark(axes, theme, stall, start)
+            middle = _mark(axes, theme, stall, start)
+            if stall["seconds"] >= _WORTH and all(abs(one - middle) > _ROOM for one in written):
+                written.append(middle)
+                _write(axes, theme, stall, middle)
     threshold = f"{history['settings']['threshold'] * 1000:g} ms"
     axes.plot([], [], "-", color=theme.lag, label="lag")
     axes.plot([], [], "D", color=theme.stall, markersize=5, label=f"stall, over {threshold}")
@@ -171,8 +177,11 @@ def _strip(axes: Axes, theme: _Theme, history: Mapping[str, Any], now: Any) -> N
                 labelcolor=theme.muted, handlelength=1.2, borderaxespad=1.1)  # fmt: skip
 
 
-def _mark(axes: Axes, theme: _Theme, stall: Mapping[str, Any], start: float) -> None:
-    """A stall is a block as wide as it lasted, under a diamond; a cell is a gray one without."""
+def _mark(axes: Axes, theme: _Theme, stall: Mapping[str, Any], start: float) -> float:
+    """A stall is a block as wide as it lasted, under a diamond; a cell is a gray one without.
+
+    Return where its middle is.
+    """
     seconds = stall["seconds"]
     color = theme.cell if stall["cell"] else theme.stall
     left = max(start, -WINDOW)
@@ -183,16 +192,20 @@ def _mark(axes: Axes, theme: _Theme, stall: Mapping[str, Any], start: float) -> 
     )
     style = "--" if stall["cell"] else "-"
     axes.plot([left, left + width], [top, top], style, color=color, linewidth=1.8)
-    middle = min(left + width / 2, -0.4)
+    middle = float(min(left + width / 2, -0.4))
     if not stall["cell"]:
         axes.plot(
             [middle], [top], "D", color=color, markersize=6, markeredgecolor=theme.surface, zorder=5
         )
-    if seconds >= 0.5:  # noqa: PLR2004 - shorter ones stand too close for words
-        axes.annotate(duration(seconds), (middle, top), xytext=(0, 7), textcoords="offset points",
-                      ha="center" if middle < -WINDOW / 30 else "right", size=8.5,
-                      weight="normal" if stall["cell"] else "bold",
-                      color=theme.muted if stall["cell"] else theme.text, annotation_clip=False)  # fmt: skip
+    return middle
+
+
+def _write(axes: Axes, theme: _Theme, stall: Mapping[str, Any], middle: float) -> None:
+    top = min(stall["seconds"], _CEILING)
+    axes.annotate(duration(stall["seconds"]), (middle, top), xytext=(0, 7), textcoords="offset points",
+                  ha="center" if middle < -WINDOW / 30 else "right", size=8.5,
+                  weight="normal" if stall["cell"] else "bold",
+                  color=theme.muted if stall["cell"] else theme.text, annotation_clip=False)  # fmt: skip
 
 
 def _rows(axes: Axes, theme: _Theme, now: Any, stalls: list[Any]) -> None:

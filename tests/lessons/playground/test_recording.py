@@ -96,3 +96,16 @@ def test_the_picture_says_both_in_words_and_is_a_png(kept):
     assert "Two percent / first: 2 s, highest p99 900 ms" in drawn.alt
     assert "before: 1 s" in drawn.alt
     assert png(drawn).startswith(b"\x89PNG")
+
+
+def test_words_of_changes_do_not_stand_in_each_other():
+    points = [Point(n / 4, p99=0.1) for n in range(160)]
+    changes = [
+        Change(at, {"rate": 80, "service": 0.05, "spread": 1.0}) for at in (2, 8, 13, 14, 20, 39)
+    ]
+    figure = picture(Recording.of("crowded", Settings(), points, changes))
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    assert len(boxes) >= 4
+    assert not any(one.overlaps(other) for one in boxes for other in boxes if one is not other)
+    assert all(box.x1 < figure.bbox.x1 for box in boxes)

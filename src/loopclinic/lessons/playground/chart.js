@@ -5,6 +5,7 @@ const SPAN = 60; // seconds on the chart
 const LOW = 0.001, HIGH = 10; // seconds, the log scale
 const KEPT = 260;
 const LONGEST = 30; // letters of a change; the rest is in its tooltip
+const LETTER = 5.6; // pixels
 const ALIVE = 15; // seconds between two signs of life to the kernel
 // Points come as rows; see Point in recording.py.
 const COLUMNS = ["at", "p50", "p99", "answered", "failed", "attempts", "in_flight", "lag", "busy", "expected"];
@@ -164,18 +165,26 @@ class Chart {
   changes(now) {
     const shown = this.marks.filter((mark) => this.x(mark.at, now) > this.left);
     this.turns.replaceChildren();
-    const free = [-Infinity, -Infinity]; // where each of the two rows of words ends
+    const edge = this.width - 4;
+    const rows = [[], []]; // of words, so that they don't meet
     for (const { at, words } of shown) {
-      const x = this.x(at, now);
-      const said = words.length > LONGEST ? `${words.slice(0, LONGEST - 1)}…` : words;
-      const wide = said.length * 5.6 + 10;
-      const end = x + wide > this.width - 4;
-      const row = (end ? x - wide : x) >= free[0] || free[0] <= free[1] ? 0 : 1;
-      free[row] = end ? x : x + wide;
-      const text = draw("text", { class: "lc-turned", x: (end ? x - 4 : x + 4).toFixed(1), y: this.top - 14 + row * 12, "text-anchor": end ? "end" : "start" }, said);
-      text.append(draw("title", {}, words));
-      this.turns.append(draw("path", { class: "lc-turn", d: `M${x.toFixed(1)} ${this.top - 4}V${this.bottom}` }), text);
+      const x = this.x(at, now) + 4;
+      const wide = Math.min(words.length, LONGEST) * LETTER;
+      const [row, other] = rows.map((one) => one.at(-1)?.end ?? -Infinity);
+      const own = rows[x >= row || row <= other ? 0 : 1];
+      if (own.length) own.at(-1).end = Math.min(own.at(-1).end, x - LETTER);
+      own.push({ x, words, end: Math.min(x + wide, edge) });
+      this.turns.append(draw("path", { class: "lc-turn", d: `M${(x - 4).toFixed(1)} ${this.top - 4}V${this.bottom}` }));
     }
+    rows.forEach((row, index) => {
+      for (const { x, words, end } of row) {
+        const letters = Math.floor((end - x) / LETTER);
+        if (letters < 3) continue;
+        const text = draw("text", { class: "lc-turned", x: x.toFixed(1), y: this.top - 14 + index * 12 }, words.length > letters ? `${words.slice(0, letters - 1)}…` : words);
+        text.append(draw("title", {}, words));
+        this.turns.append(text);
+      }
+    });
   }
 
   overlay() {

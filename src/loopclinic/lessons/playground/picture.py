@@ -1,6 +1,7 @@
 """Recordings as a still picture: for a slide, a report, or a page without widgets."""
 
 import io
+from dataclasses import dataclass
 from math import nan
 from typing import Any
 
@@ -85,22 +86,35 @@ def png(figure: Figure) -> bytes:
 
 
 def _changes(axes: Any, recording: Recording, ink: str, *, per_letter: float) -> None:
-    """Mark each change, with its words in one of two rows so that they don't meet."""
-    free = [0.0, 0.0]
+    """Mark each change, with its words in one of two rows, cut where the next ones begin."""
+    rows: list[list[_Words]] = [[], []]
     for change in recording.changes:
-        words = in_words(change.changed)
-        words = words if len(words) <= _LONGEST else f"{words[: _LONGEST - 1]}…"
-        wide = (len(words) + 2) * per_letter
-        late = change.at + wide > recording.seconds
-        start = change.at - wide if late else change.at
-        row = 0 if start >= free[0] or free[0] <= free[1] else 1
-        free[row] = start + wide
         axes.axvline(change.at, color=ink, linewidth=0.8, linestyle=(0, (2, 3)))
-        axes.annotate(
-            words, (change.at, 1.0), xycoords=("data", "axes fraction"),
-            xytext=(-3 if late else 3, -9 - 11 * row), ha="right" if late else "left",
-            textcoords="offset points", fontsize=8, color=ink,
-        )  # fmt: skip
+        words = in_words(change.changed)
+        ends = [row[-1].end if row else 0.0 for row in rows]
+        own = rows[0 if change.at >= ends[0] or ends[0] <= ends[1] else 1]
+        if own:
+            own[-1].end = min(own[-1].end, change.at)
+        end = change.at + (min(len(words), _LONGEST) + 2) * per_letter
+        own.append(_Words(words, change.at, min(end, axes.get_xlim()[1])))
+    for number, row in enumerate(rows):
+        for one in row:
+            letters = int((one.end - one.at) / per_letter) - 1
+            if letters >= 3:  # noqa: PLR2004 - of fewer nothing can be read
+                axes.annotate(
+                    one.words if len(one.words) <= letters else f"{one.words[: letters - 1]}…",
+                    (one.at, 1.0), xycoords=("data", "axes fraction"), xytext=(3, -9 - 11 * number),
+                    textcoords="offset points", fontsize=8, color=ink,
+                )  # fmt: skip
+
+
+@dataclass(slots=True)
+class _Words:
+    """What a change is called, in seconds from where to where it may stand."""
+
+    words: str
+    at: float
+    end: float
 
 
 def _lines(axes: Any, recording: Recording, more: str, *, alpha: float) -> None:

@@ -1,5 +1,7 @@
 // The strip: lag over the last minute, and the stalls on it.
 
+const ROOM = 50; // pixels that a written length needs
+
 class Strip {
   constructor() {
     this.id = `lc-${Math.random().toString(36).slice(2)}`;
@@ -132,13 +134,11 @@ class Strip {
 
   /** Draw each stall once and from then on only move it: many of them must not slow the page. */
   place(shown, now) {
-    const { left, right } = this.plot;
+    const labels = this.labels(shown, now);
     const marks = new Map();
     for (const stall of shown) {
-      const start = this.x(stall.started, now);
-      const width = Math.max(1.5, this.x(stall.until ?? stall.started + stall.seconds, now) - start);
-      const middle = start + width / 2;
-      const label = stall.seconds < 0.5 || middle < left + 20 ? null : middle > right - 26 ? "end" : "middle";
+      const [start, width] = this.span(stall, now);
+      const label = labels.get(stall) ?? null;
       const key = [stall.id, stall.seconds, label, stall.until && Math.round(width)].join();
       const mark = this.known.get(key) ?? this.mark(stall, width, label);
       mark.setAttribute("transform", `translate(${start.toFixed(1)} 0)`);
@@ -147,6 +147,26 @@ class Strip {
     const same = marks.size === this.known.size && [...marks.keys()].every((key) => this.known.has(key));
     if (!same) this.marks.replaceChildren(...marks.values());
     this.known = marks;
+  }
+
+  span(stall, now) {
+    const start = this.x(stall.started, now);
+    return [start, Math.max(1.5, this.x(stall.until ?? stall.started + stall.seconds, now) - start)];
+  }
+
+  /** Whose length is written, and how the text is anchored: the longest first, while there is room. */
+  labels(shown, now) {
+    const { left, right } = this.plot;
+    const labels = new Map(), taken = [];
+    for (const stall of shown.filter((one) => one.seconds >= 0.5).sort((a, b) => b.seconds - a.seconds)) {
+      const [start, width] = this.span(stall, now);
+      const anchor = start + width / 2 > right - 26 ? "end" : "middle";
+      const center = anchor === "end" ? start + width - 22 : start + width / 2;
+      if (center < left + 20 || taken.some((other) => Math.abs(other - center) < ROOM)) continue;
+      taken.push(center);
+      labels.set(stall, anchor);
+    }
+    return labels;
   }
 
   /** A stall is a block as wide as it lasted, under a diamond; a plain cell is a gray block without. */

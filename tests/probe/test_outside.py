@@ -10,7 +10,7 @@ import pytest
 
 from loopclinic.probe.layout import lays_out
 from loopclinic.probe.memory import GoneError, Memory, UnreadableError
-from loopclinic.probe.outside import DEEPEST, holds_gil, of_json, stack, state_of
+from loopclinic.probe.outside import DEEPEST, holder, of_json, stack, state_of
 from loopclinic.probe.sidecar import held
 
 pytestmark = pytest.mark.skipif(
@@ -51,6 +51,12 @@ def eventually(read):
             pass
         time.sleep(0.005)
     return pytest.fail("nothing was to be read in 20 s")
+
+
+def keeper(memory, known):
+    """The ident of the thread that holds the GIL."""
+    found = holder(memory, known)
+    return found.ident if found is not None else None
 
 
 def functions(memory, known):
@@ -173,13 +179,14 @@ def test_who_keeps_the_gil_is_told_from_who_only_works():
     code = """
 sum(range(10_000_000_000))
 """
-    with program(code) as (_, memory, known):
-        eventually(lambda: holds_gil(memory, known, known.state))
+    with program(code) as (process, memory, known):
+        eventually(lambda: keeper(memory, known) == known.ident)
         assert functions(memory, known) == ["<module>"]
-        assert not holds_gil(memory, known, known.state + 8)
+        found = holder(memory, known)
+        assert found == (known.state, known.ident, process.pid)
     with program("time.sleep(60)") as (_, memory, known):
         waiting(memory, known, "<module>")
-        eventually(lambda: not holds_gil(memory, known, known.state))
+        eventually(lambda: keeper(memory, known) is None)
 
 
 def test_who_works_without_the_gil_while_another_thread_keeps_it_is_not_taken_for_it():
@@ -193,12 +200,11 @@ zlib.compress(data * 4, 9)
 """
     with program(code) as (process, memory, known):
         other = int(process.stdout.readline())
-        state = eventually(lambda: state_of(memory, known, other))
-        eventually(lambda: holds_gil(memory, known, state))
+        eventually(lambda: keeper(memory, known) == other)
         time.sleep(0.1)
-        assert holds_gil(memory, known, state)
-        assert held(memory, known, other, stack)[-1][2] == "<lambda>"
-        assert held(memory, known, known.ident, stack) is None
+        thread, frames = held(memory, known, stack)
+        assert thread.ident == other
+        assert frames[-1][2] == "<lambda>"
         assert functions(memory, known) == ["<module>"]
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from loopclinic.probe import Probe, Stall, UnsupportedLoopError
 from loopclinic.probe import probe as probe_module
+from loopclinic.probe.case import Case
 
 from .fakes import FakeLoop
 
@@ -412,3 +413,59 @@ def test_places_add_up_what_stands_at_one_line(loop):
         ("refund in app.py", 2, 0.6),
         ("charge in app.py", 1, 0.1),
     ]
+
+
+def resting(loop, seconds, then):
+    """Let the loop wait, and call `then(meter)` before it wakes."""
+    loop._selector.meanwhile = then
+    loop.idle(seconds)
+    loop._selector.meanwhile = lambda: None
+
+
+def test_a_rest_that_could_not_be_left_is_busy_time(loop):
+    with loop.probe(threshold=0.05) as probe:
+        meter = probe._meter
+
+        def kept():
+            began, ended = meter.asleep(loop.now - 0.5, loop.now, 1)
+            case = Case(began)
+            case.ended, case.gil_held = ended, True
+            meter.oversleep(case)
+
+        loop.idle(1.0)
+        resting(loop, 2.0, kept)
+        loop.busy(0.0)
+    (stall,) = probe.report().stalls
+    assert (stall.started, stall.seconds) == (pytest.approx(2.5), pytest.approx(0.5))
+    assert stall.where == "another thread"
+    assert str(stall) == "Another thread kept the GIL and held the loop for 500 ms."
+    assert probe.report().utilization == pytest.approx(0.5 / 3)
+    assert probe.report().lag.max == pytest.approx(0.5)
+
+
+def test_of_a_time_without_the_gil_only_the_rest_is_told_here(loop):
+    with loop.probe() as probe:
+        meter = probe._meter
+        loop.idle(1.0)
+        woken = meter.asleep(loop.now - 0.4, loop.now, 1)
+        assert woken == (loop.now - 0.4, loop.now), "it has just woken"
+        assert meter.asleep(loop.now - 4.0, loop.now, 1)[0] == loop.now - 1.0, "and rested before"
+        since = loop.now + 0.1
+        loop.now += 0.5
+        assert meter.asleep(since, loop.now, 0) == (since, since), "it is in an iteration"
+        loop.busy(0.0)
+        assert meter.asleep(since, loop.now, 1) == (since, since), "it was in one"
+
+
+@pytest.mark.parametrize(
+    ("rested", "again", "turns", "told"),
+    [(0.1, 0.4, 2, (0.1, 0.5)), (0.4, 0.1, 2, (0.0, 0.4)), (0.4, 0.1, 9, (0.0, 0.0))],
+    ids=["mostly after it turned", "mostly before", "it has turned often"],
+)
+def test_of_a_loop_that_has_turned_meanwhile(loop, rested, again, turns, told):
+    with loop.probe() as probe:
+        begun = loop.now
+        loop.idle(rested)
+        seen = []
+        resting(loop, again, lambda: seen.append(probe._meter.asleep(begun, loop.now, turns)))
+    assert [time - begun for time in seen[0]] == pytest.approx(told)

@@ -60,6 +60,22 @@ async def test_a_c_call_that_keeps_the_gil_is_named_afterwards():
     assert worst.gil_held
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells who waits for the GIL")
+async def test_a_loop_at_rest_while_another_thread_keeps_the_gil_is_stalled():
+    def crunch():
+        time.sleep(0.1)  # until the loop rests
+        began = time.perf_counter()
+        sum(range(30_000_000))
+        return time.perf_counter() - began
+
+    with Probe() as probe:
+        took = [await asyncio.to_thread(crunch) for _ in range(3)]
+    kept = [stall for stall in probe.report().stalls if stall.gil_held]
+    assert sum(stall.seconds for stall in kept) > sum(took) / 2
+    assert probe.report().lag.max > max(took) / 2
+    assert any(stall.where == "another thread" for stall in kept)
+
+
 async def test_thousands_of_gathered_tasks_are_a_burst_and_no_line():
     async def one():
         await asyncio.sleep(0)

@@ -6,7 +6,7 @@ import pytest
 
 from loopclinic.probe.audience import Line
 from loopclinic.probe.sidecar import named
-from loopclinic.probe.suspicion import STARVED, SURE, WAKES, Account, Look, Suspicion
+from loopclinic.probe.suspicion import STARVED, SURE, WAKES, Account, Holder, Look, Suspicion
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="pipes of POSIX")
 
@@ -60,12 +60,13 @@ def test_a_loop_at_rest_is_not_what_keeps_the_gil(below):
 
 
 def look(*, beat=1.0, silent=0.1, wants=True, ran=0.0, turns=0, at="there"):
-    return Look(beat, silent, Account(wants, ran, 7), Account(True, 0.1, turns)), at
+    holder = None if at is None else Holder(at, Account(wants, ran, 7))
+    return Look(beat, silent, Account(True, 0.1, turns)), holder
 
 
 def grows(*looks):
     suspicion = Suspicion()
-    return [suspicion.grows(one, lambda at=at: at) for one, at in looks]
+    return [suspicion.grows(one, lambda holder=holder: holder) for one, holder in looks]
 
 
 def test_who_works_on_at_one_place_with_a_gil_that_was_asked_for_keeps_it():
@@ -92,7 +93,7 @@ def test_once_told_it_has_to_be_seen_anew():
     ],
     ids=[
         "nobody has asked",
-        "the loop has no processor",
+        "who has it has no processor",
         "there was a beat",
         "it runs Python",
         "it has let go of it",
@@ -121,7 +122,7 @@ def test_a_call_that_rests_with_the_gil_keeps_it_too():
 
 def test_where_the_kernel_keeps_no_accounts_time_has_to_tell():
     def nothing(silent):
-        return Look(1.0, silent, None, None), "there"
+        return Look(1.0, silent, None), Holder("there", None)
 
     assert not any(grows(nothing(0.1), nothing(0.2)))
     assert grows(nothing(0.1), nothing(STARVED * 1.1)) == [False, True]

@@ -77,6 +77,29 @@ async def test_stalls_seen_only_from_outside_are_each_named_once():
     assert all(stall.first_seen <= stall.seconds for stall in stalls)
 
 
+async def test_a_call_of_another_thread_that_keeps_the_gil_is_named_and_is_the_loops_stall():
+    def crunch():
+        sum(range(30_000_000))
+
+    took = 0.0
+    with Probe(witness=True) as probe:
+        await ready(probe)
+        for _ in range(3):
+            began = time.perf_counter()
+            await asyncio.to_thread(crunch)
+            took += time.perf_counter() - began
+            await asyncio.sleep(0.03)
+    kept = [stall for stall in probe.report().stalls if stall.thread is not None]
+    assert len(kept) == 3
+    for stall in kept:
+        assert stall.code == "sum(range(30_000_000))"
+        assert stall.gil_held
+        assert stall.conflict == "cpu-bound"
+        assert f"Thread {stall.thread} kept the GIL" in stall.diagnosis
+        assert stall.first_seen < stall.seconds
+    assert took / 2 < sum(stall.seconds for stall in kept) <= took
+
+
 async def test_without_a_witness_the_same_call_is_seen_at_its_end():
     with Probe() as probe:
         await asyncio.sleep(0.05)

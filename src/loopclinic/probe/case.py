@@ -1,16 +1,27 @@
 """What is gathered on one iteration while it lasts too long."""
 
 from math import inf
+from typing import NamedTuple
 
 from loopclinic.probe.stack import Sample
 
-__all__ = ["COMPUTES", "Case"]
+__all__ = ["COMPUTES", "Case", "Kept"]
 
 _PACE = 0.01  # seconds between samples of a young stall
 COMPUTES = 0.25  # share of the time at work, or waiting for a processor, that is no mere waiting
 _VARIED = 3  # innermost lines seen: where a thread's state can't be had, so many mean that it runs
 _MANY = 10  # callbacks in one iteration that can be a burst
 _ENOUGH = 2  # samples that tell a burst from one long callback
+
+
+class Kept(NamedTuple):
+    """A call of another thread that kept the GIL, seen from `since` to `until`."""
+
+    sample: Sample
+    thread: str
+    """Its name, empty where the thread has ended since."""
+    since: float
+    until: float
 
 
 class Case:
@@ -32,6 +43,7 @@ class Case:
         "ended",
         "gil_held",
         "gil_likely",
+        "kept",
         "last",
         "noticed",
         "samples",
@@ -50,6 +62,7 @@ class Case:
         self.gil_held = False
         self.gil_likely = False
         """Held, or this machine too busy to look: told by whether the loop's thread computed."""
+        self.kept: Kept | None = None
         self.samples: dict[tuple[str, int], Sample] = {}
         self.callbacks: int | None = None
         """How many callbacks the iteration has to run, where the loop's own frame tells."""
@@ -76,6 +89,13 @@ class Case:
         if now > self.last:
             self._count(found, now)
             self.last = now
+
+    def keep(self, kept: Kept) -> None:
+        """Take what another thread was seen to keep the GIL for."""
+        since = self.kept.since if self.kept is not None else max(kept.since, self.began)
+        self.kept = kept._replace(since=since)
+        self.noticed = min(self.noticed, kept.until)
+        self.last = max(self.last, kept.until)
 
     def work(self, now: float, work: float | None) -> None:
         """Take the running total of seconds that the loop's thread has run or wanted to."""

@@ -1,11 +1,12 @@
 """What a stall looks like: the conflict's name, and one sentence that holds the number."""
 
 from dataclasses import dataclass
+from math import inf
 from pathlib import PurePath
 from typing import Any
 
 from loopclinic.probe import garbage
-from loopclinic.probe.case import Case
+from loopclinic.probe.case import Case, Kept
 from loopclinic.probe.detectors import DETECTORS, IMPORT, Detector, Evidence
 from loopclinic.probe.report import Frame
 from loopclinic.probe.stack import Sample, cell_label
@@ -15,6 +16,7 @@ __all__ = ["Diagnosis", "detect", "diagnose", "findings"]
 
 _CHIEFLY = 0.5  # share of a stall from which on a garbage collection is what it was
 _MORE = 1.2  # times as late as the iteration was long, from which on a heartbeat is worth a word
+_OTHER = "Another thread kept the GIL and held the loop for {}."
 _COMPUTING = "move it to a process, or let others in between"
 
 
@@ -44,7 +46,7 @@ def diagnose(evidence: Evidence, seconds: float, share: float | None = None) -> 
     took = f"held the loop for {duration(seconds)}"
     if evidence.gil_held and evidence.computes is False:
         # The loop's thread wanted nothing but the GIL, so its line is only where it happened to be.
-        return Diagnosis(None, f"Another thread kept the GIL and {took}.")
+        return Diagnosis(None, _OTHER.format(duration(seconds)))
     detector = detect(evidence)
     if detector is not None:
         return Diagnosis(detector.conflict, f"{detector.cause} {took}: {detector.repair}.")
@@ -69,7 +71,7 @@ def findings(
         held = case.gil_held or (case.gil_likely and case.computes is not False)
         fields |= {
             "gil_held": held,
-            "first_seen": max(0.0, case.noticed - began) if case.seen else None,
+            "first_seen": max(0.0, case.noticed - began) if case.noticed < inf else None,
             "callbacks": case.callbacks,
         }
     collected = garbage.during(began, ended)
@@ -77,8 +79,14 @@ def findings(
         fields["garbage"] = collected.seconds
         if collected.seconds > _CHIEFLY * seconds:
             return fields | {"diagnosis": _garbage(collected, seconds), "gil_held": False}
+    if case is not None and case.kept is not None:
+        kept = case.kept
+        if kept.until - max(kept.since, began) > _CHIEFLY * seconds:
+            return fields | _kept(kept, seconds)
     found = case.guilty if case is not None else None
     if case is None or found is None:
+        if held:
+            fields["diagnosis"] = _OTHER.format(duration(seconds))
         return fields
     evidence = Evidence(found.stack(), found.guilty, case.computes, held)
     if case.burst(ended, threshold) and detect(evidence) is None:
@@ -111,6 +119,23 @@ def _named(found: Sample) -> dict[str, Any]:
         "synchronous_cell": found.synchronous_cell,
         "task": found.task,
         "callback": _callback(stack, found),
+    }
+
+
+def _kept(kept: Kept, seconds: float) -> dict[str, Any]:
+    """Return the fields of a stall that another thread's call made."""
+    who = f"Thread {kept.thread}" if kept.thread else "A thread"
+    sentence = (
+        f"{who} kept the GIL in one call and held the loop for {duration(seconds)}: {_COMPUTING}."
+    )
+    others = {"synchronous_cell": False, "task": None, "callback": None}
+    return {
+        **_named(kept.sample),
+        **others,
+        "gil_held": True,
+        "thread": kept.thread,
+        "conflict": "cpu-bound",
+        "diagnosis": sentence,
     }
 
 

@@ -17,8 +17,9 @@ from loopclinic.probe.outside import (
     GENERATOR,
     Known,
     Layout,
+    Thread,
     chain,
-    holds_gil,
+    holder,
     place,
     state_of,
 )
@@ -33,7 +34,7 @@ _SHIM = 3  # owner of a frame that C code keeps: Include/internal/pycore_frame.h
 # pystate.h, code.h, unicodeobject.h and internal/pycore_{frame,gil,interp,runtime}.h.
 _LAYOUTS = {
     (3, 11): Layout(
-        state_prev=0, state_next=8, state_interpreter=16, state_ident=152, state_frame=56,
+        state_prev=0, state_next=8, state_interpreter=16, state_ident=152, state_native=160, state_frame=56,
         record_frame=8,
         frame_code=32, frame_previous=48, frame_instruction=56, frame_owner=69, frame_size=80,
         shim=-1,
@@ -41,7 +42,7 @@ _LAYOUTS = {
         text_ascii=48, text_compact=72, interpreter_gil=-1, gil_holder=8, gil_locked=16,
     ),
     (3, 12): Layout(
-        state_prev=0, state_next=8, state_interpreter=16, state_ident=136, state_frame=56,
+        state_prev=0, state_next=8, state_interpreter=16, state_ident=136, state_native=144, state_frame=56,
         record_frame=0,
         frame_code=0, frame_previous=8, frame_instruction=56, frame_owner=70, frame_size=80,
         shim=_SHIM,
@@ -270,7 +271,7 @@ def _prove(own: Memory, found: Known) -> None:
     if (
         agreed != [True]
         or state_of(own, found, found.ident) != found.state
-        or not holds_gil(_Held(own), found, found.state)
+        or holder(_Held(own), found) != Thread(found.state, found.ident, threading.get_native_id())
     ):
         raise LayoutError(_ELSEWHERE)
 

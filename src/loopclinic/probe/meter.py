@@ -14,6 +14,8 @@ from loopclinic.probe.watchdog import Watchdog
 
 __all__ = ["Clock", "Meter", "Sink", "UnsupportedLoopError"]
 
+_FEW = 4  # iterations in which what comes together when a loop wakes is done
+
 Clock = Callable[[], float]
 
 
@@ -151,10 +153,7 @@ class Meter:
     def book(self, began: float, ended: float) -> None:
         """Count a busy time, and hand it to the sinks that ask for it."""
         busy = ended - began
-        if busy > SHORT:
-            index = bucket(busy)
-            self.counts[index] += 1
-            self.sums[index] += busy
+        self._count(busy)
         since = self.since(began)
         self._starts = (began if since == began else self._starts[1], began)
         self._ended = ended
@@ -169,6 +168,40 @@ class Meter:
         for sink in self.sinks:
             if busy > sink.level:
                 sink.hear(began, ended, case, since)
+        self.relevel()
+
+    def _count(self, busy: float) -> None:
+        if busy > SHORT:
+            index = bucket(busy)
+            self.counts[index] += 1
+            self.sums[index] += busy
+
+    def asleep(self, since: float, now: float, turns: int) -> tuple[float, float]:
+        """Return from when to when the loop rested in one `select`, of the time since `since`.
+
+        `turns` is how many iterations began meanwhile. Of a loop that turned often it is not known.
+        """
+        since = max(since, self.waiting) if self.began < inf else since
+        woke = now if self.began == inf else self.began
+        if self.began == inf and self.waiting > since:
+            if self.waiting - since < now - self.waiting:
+                return self.waiting, now
+            woke = self.waiting if turns <= _FEW else since
+        if self._ended > since:
+            woke = min(woke, self._starts[1])
+        return since, max(since, woke)
+
+    def oversleep(self, case: Case) -> None:
+        """Book a time in which the loop could not have left its `select`; from any thread.
+
+        Whatever became ready meanwhile had to wait, as for a busy loop.
+        """
+        busy = case.ended - case.began
+        self.idle -= busy
+        self._count(busy)
+        for sink in self.sinks:
+            if busy > sink.level:
+                sink.hear(case.began, case.ended, case, case.began)
         self.relevel()
 
     def since(self, began: float) -> float:

@@ -18,9 +18,10 @@ __all__ = [
     "Layout",
     "Memory",
     "Step",
+    "Thread",
     "UnreadableError",
     "chain",
-    "holds_gil",
+    "holder",
     "of_json",
     "place",
     "stack",
@@ -45,6 +46,7 @@ class Layout(NamedTuple):
     state_next: int
     state_interpreter: int
     state_ident: int
+    state_native: int
     state_frame: int
     """Where a thread has its innermost frame, or what leads to it."""
     record_frame: int
@@ -97,6 +99,14 @@ def of_json(text: str) -> Known:
     return Known(Layout(*layout), *addresses)
 
 
+class Thread(NamedTuple):
+    """One of the program's threads: where its state is, and its numbers for Python and the kernel."""
+
+    state: int
+    ident: int
+    native: int
+
+
 class Step(NamedTuple):
     """A frame on the way from the innermost one outwards."""
 
@@ -125,14 +135,20 @@ def state_of(memory: Memory, known: Known, ident: int) -> int:
     raise UnreadableError
 
 
-def holds_gil(memory: Memory, known: Known, state: int) -> bool:
-    """Whether the GIL is held just now, and by the thread with this state.
+def holder(memory: Memory, known: Known) -> Thread | None:
+    """Return who holds the GIL just now, None if nobody does.
 
     Raises:
         UnreadableError, GoneError: as for `Memory.read`.
     """
-    locked = _INT.unpack(memory.read(known.gil + known.layout.gil_locked, 4))[0]
-    return locked == 1 and memory.word(known.gil + known.layout.gil_holder) == state
+    layout = known.layout
+    if _INT.unpack(memory.read(known.gil + layout.gil_locked, 4))[0] != 1:
+        return None
+    state = memory.word(known.gil + layout.gil_holder)
+    ident, native = (
+        memory.word(state + where) for where in (layout.state_ident, layout.state_native)
+    )
+    return Thread(state, ident, native)
 
 
 def stack(memory: Memory, known: Known, state: int) -> list[tuple[str, int, str]]:

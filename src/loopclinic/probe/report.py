@@ -48,6 +48,8 @@ class Stall:
     """Outermost frame first."""
     gil_held: bool = False
     """No other Python thread could run meanwhile: a C call kept the GIL."""
+    thread: str | None = None
+    """The name of the thread whose call kept the GIL, None if it was the loop's own."""
     first_seen: float | None = None
     cell: str | None = None
     """`cell [5]` where the line stands in a notebook cell."""
@@ -83,7 +85,9 @@ class Stall:
         if self.file is None:
             if self.burst:
                 return f"{self.callbacks:,} callbacks" if self.callbacks else "many callbacks"
-            return "garbage collection" if self.garbage else "unknown line"
+            if self.garbage:
+                return "garbage collection"
+            return "another thread" if self.gil_held else "unknown line"
         if self.cell is not None:
             return f"{self.cell}, line {self.line}"
         return f"{PurePath(self.file).name}:{self.line}"
@@ -95,7 +99,7 @@ class Stall:
 
     def __str__(self) -> str:
         code = f"  {self.code}" if self.code else ""
-        if self.burst or (self.file is None and self.garbage):
+        if self.burst or (self.file is None and (self.garbage or self.gil_held)):
             return self.diagnosis or self.where
         return f"{duration(self.seconds)} at {self.where}{code}"
 

@@ -3,8 +3,8 @@
 Its arguments are PID BEAT MEMORY REPORTS PATIENCE KNOWN TOKEN LIBRARY...
 
 BEAT is a descriptor of shared memory in which the watchdog leaves the time and both threads every
-few milliseconds. When that time is older than PATIENCE seconds, and one call of the loop's thread is
-found to keep the GIL, that thread's stack is read through MEMORY, a descriptor of the program's
+few milliseconds. When that time is older than PATIENCE seconds, and one call of a thread is found to
+keep the GIL, that thread's stack is read through MEMORY, a descriptor of the program's
 memory, by what the program has said of itself in KNOWN (JSON). Nothing happens in the program.
 What was read goes to REPORTS, a JSON line each, for the watchdog to read as soon as it can, and
 meanwhile to whoever listens by HTTP (server-sent events), with TOKEN, on the port that the first
@@ -19,20 +19,20 @@ import signal
 import struct
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple, TypeVar
 
 from loopclinic.probe.audience import Audience, Line
 from loopclinic.probe.memory import GoneError, Memory, UnreadableError
 from loopclinic.probe.outside import (
     Known,
+    Thread,
     chain,
-    holds_gil,
+    holder,
     of_json,
     stack,
     state_of,
 )
-from loopclinic.probe.suspicion import Look, Suspicion, account
+from loopclinic.probe.suspicion import Holder, Look, Suspicion, account
 
 __all__ = ["BEAT", "Beat", "held", "main", "named", "watch"]
 
@@ -105,6 +105,13 @@ def watch(arguments: list[str]) -> None:
     report({"port": audience.port})
     told = reported = 0.0
     suspicion = Suspicion()
+
+    def suspect() -> Holder | None:
+        found = held(memory, known, chain)
+        if found is None or found[0].native == last.watchdog:
+            return None
+        return Holder(found, account(pid, found[0].native))
+
     while os.getppid() == pid:
         now = time.perf_counter()
         last = Beat(*BEAT.unpack_from(shared))
@@ -112,39 +119,39 @@ def watch(arguments: list[str]) -> None:
         if last.at == 0 or silent < SUSPICION:
             audience.welcome(PERIOD)
             continue
-        look = Look(last.at, silent, account(pid, last.loop), account(pid, last.watchdog))
-        sure = suspicion.grows(look, partial(held, memory, known, last.ident, chain))
+        look = Look(last.at, silent, account(pid, last.watchdog))
+        sure = suspicion.grows(look, suspect)
         sure = sure and silent >= patience and now - told >= REPEAT
-        frames = held(memory, known, last.ident, stack) if sure else None
-        if not frames or BEAT.unpack_from(shared)[0] != last.at:
+        found = held(memory, known, stack) if sure else None
+        if not found or not found[1] or BEAT.unpack_from(shared)[0] != last.at:
             audience.welcome(PERIOD / 2)
             continue
         told = now
+        thread, frames = found
+        other = thread.ident if thread.ident != last.ident else 0
         line = named(frames, package, library)
         if line is not None:
-            audience.tell(json.dumps({"silent": silent, **line}))
+            audience.tell(json.dumps({"silent": silent, "other": bool(other), **line}))
         # Nobody reads them before the call is over: of a long one rarely, or the pipe is full by then.
         if now - reported >= max(REPEAT, silent / 16):
             reported = now
-            report({"at": now, "silent": silent, "frames": frames})
+            report({"at": now, "silent": silent, "thread": other, "frames": frames})
 
 
 def held(
-    memory: Memory, known: Known, ident: int, read: Callable[[Memory, Known, int], list[Read]]
-) -> list[Read] | None:
-    """Return what is read of a thread that holds the GIL all the while, None if it does not.
+    memory: Memory, known: Known, read: Callable[[Memory, Known, int], list[Read]]
+) -> tuple[Thread, list[Read]] | None:
+    """Return who holds the GIL, and what is read of that thread; None if it does not hold it all the while.
 
     Raises:
         GoneError: there is no such program any more.
     """
-    try:
-        state = state_of(memory, known, ident)
-        if holds_gil(memory, known, state):
-            found = read(memory, known, state)
-            if holds_gil(memory, known, state):
-                return found
-    except UnreadableError:
-        pass
+    with contextlib.suppress(UnreadableError):
+        thread = holder(memory, known)
+        if thread is not None:
+            found = read(memory, known, thread.state)
+            if holder(memory, known) == thread:
+                return thread, found
     return None
 
 

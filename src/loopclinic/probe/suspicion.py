@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from loopclinic.probe.schedule import times
 
-__all__ = ["STARVED", "SURE", "WAKES", "Account", "Look", "Suspicion", "account"]
+__all__ = ["STARVED", "SURE", "WAKES", "Account", "Holder", "Look", "Suspicion", "account"]
 
 WAKES = 2  # of who waits for the GIL: it asks for it after the first, in vain if there is another
 SURE = 0.008  # seconds at work or at rest with a GIL asked for; the kernel counts in ticks
@@ -24,20 +24,27 @@ class Account(NamedTuple):
 
 
 class Look(NamedTuple):
-    """Both threads at one moment after a beat."""
+    """One moment after a beat."""
 
     beat: float
     silent: float
     """Seconds since then."""
-    loop: Account | None
     watchdog: Account | None
 
 
-_NONE = Look(0.0, 0.0, None, None)
+class Holder(NamedTuple):
+    """Who holds the GIL at that moment."""
+
+    at: object
+    """Which thread it is, and at which instruction."""
+    account: Account | None
+
+
+_NEVER = Look(0.0, 0.0, None)
 
 
 class Suspicion:
-    """That one call of the loop's thread keeps the GIL: grows from look to look until the next beat.
+    """That one call keeps the GIL: grows from look to look until the next beat.
 
     Who is asked for the GIL gives it away between two instructions, and waits until it is taken. So
     a thread that holds it, has worked on for a while since somebody asked, or rests with it, and is
@@ -45,25 +52,25 @@ class Suspicion:
     """
 
     def __init__(self) -> None:
-        self._first = self._asked = _NONE
-        self._at: object = None
+        self._first = _NEVER
+        self._asked: tuple[Look, Holder] | None = None
 
-    def grows(self, look: Look, held: Callable[[], object]) -> bool:
+    def grows(self, look: Look, holder: Callable[[], Holder | None]) -> bool:
         """Take one more look; return whether it is certain now, and begin to doubt again.
 
-        `held` says where the loop's thread is if it holds the GIL, None if it does not.
+        `holder` says who holds the GIL, None if nobody does.
         """
         if look.beat != self._first.beat:
-            self._first, self._asked = look, _NONE
+            self._first, self._asked = look, None
         if not self._wanted(look):
             return False
-        at, before = held(), self._at
-        if at is None or self._asked is _NONE or at != before:
-            self._at, self._asked = at, look if at is not None else _NONE
+        now, asked = holder(), self._asked
+        if now is None or asked is None or now.at != asked[1].at:
+            self._asked = None if now is None else (look, now)
             return False
-        sure = self._kept(look)
+        sure = _kept(*asked, look, now)
         if sure:
-            self._asked = look
+            self._asked = look, now
         return sure
 
     def _wanted(self, look: Look) -> bool:
@@ -71,13 +78,14 @@ class Suspicion:
         first, now = self._first.watchdog, look.watchdog
         return first is None or now is None or now.turns - first.turns >= WAKES
 
-    def _kept(self, look: Look) -> bool:
-        """Whether the loop's thread would have given it away since, had it been between two calls."""
-        asked, loop = self._asked.loop, look.loop
-        if asked is None or loop is None or look.watchdog is None:
-            return look.silent > STARVED
-        rests = not asked.wants and not loop.wants and look.silent - self._asked.silent >= SURE
-        return rests or loop.ran - asked.ran >= SURE
+
+def _kept(asked: Look, first: Holder, look: Look, now: Holder) -> bool:
+    """Whether the holder would have given it away since `asked`, had it been between two calls."""
+    before, after = first.account, now.account
+    if before is None or after is None or look.watchdog is None:
+        return look.silent > STARVED
+    rests = not before.wants and not after.wants and look.silent - asked.silent >= SURE
+    return rests or after.ran - before.ran >= SURE
 
 
 def account(pid: int, thread: int) -> Account | None:

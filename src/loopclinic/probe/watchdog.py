@@ -7,12 +7,12 @@ import threading
 from math import inf
 from typing import TYPE_CHECKING
 
-from loopclinic.probe.case import Case
+from loopclinic.probe.case import Case, Kept
 from loopclinic.probe.schedule import Schedule
 from loopclinic.probe.sidecar import Beat
 from loopclinic.probe.stack import of_frames, sample
 from loopclinic.probe.suspicion import STARVED
-from loopclinic.probe.witness import Witness, native_id
+from loopclinic.probe.witness import Witness, native_id, thread_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +27,7 @@ _SETTLE = 1.0  # seconds that a report waits at most for a look in progress, on 
 _LISTEN = 0.25  # seconds after this thread was late in which word from the witness may come
 _REFRESH = 0.1  # seconds: reading a file lets go of the GIL, and to get it again is what costs
 _LONGEST = 0.1  # seconds between looks at a loop that is well
+_LOOKS = 12  # turns of this thread's own between two readings of them
 _INTERVAL = 0.01  # seconds between looks at a stall, unless a threshold is so low as to need more
 
 
@@ -56,6 +57,9 @@ class Watchdog:
         self._ident = self._native = 0  # the loop's thread, as Python and as the kernel know it
         self._before: tuple[float, float, float] | None = None  # when, work and idle until then
         self._starved = (inf, inf)  # from when to when the GIL was last not to be had
+        self._turned = 0  # iterations of the loop until the last look
+        self._turns = 0  # this thread was given a processor
+        self._contended = False  # the kernel saw it ask for the GIL all the while
         self._surely = False  # the GIL, and no processor, was what lacked then
 
     def start(self, closed: "Callable[[Meter], None]") -> None:
@@ -172,12 +176,16 @@ class Watchdog:
             case.work(now, self._work())
         elif meter.age(now) < self._threshold / 2:
             self._remember(now)
+        asleep = self._asleep(now, late)
         if self._witness is not None:
             if late > self.interval or self._witness.url is None:
                 self._listen = now + _LISTEN
             if now < self._listen:
-                cases += self._hear(self._witness, now, case)
+                cases += self._hear(self._witness, now, case, asleep)
+        if asleep is not None and (asleep.kept is not None or self._contended):
+            meter.oversleep(asleep)
         self._amend(cases)
+        self._turned = meter.iterations
         self._beat()
 
     def _beat(self) -> None:
@@ -190,14 +198,28 @@ class Watchdog:
         """Return by how much this look comes too late, and note whether the GIL may be why."""
         late, self._looked = now - self._looked - self._wait, now
         if late > 4 * self.interval or now > self._due:
-            waited = self._own.read().waited
+            _, waited, turns = self._own.read()
             self._beat()
             free, self._waited, self._due = waited - self._waited, waited, now + _REFRESH
+            asked, self._turns = turns - self._turns - _LOOKS, turns
+            self._contended = asked * sys.getswitchinterval() > late / 4
             surely = late - free > late / 2  # this thread could have run, but for the GIL
             # On a busy machine who waits for the GIL waits for a processor, too, time and again.
             if late > 4 * self.interval and (surely or late > STARVED):
                 self._starved, self._surely = (now - late, now), surely
         return late
+
+    def _asleep(self, now: float, late: float) -> Case | None:
+        """Return the case of a loop that could not leave its `select`: another thread kept the GIL."""
+        meter = self._meter
+        if not (meter.exact and self._surely and self._starved[1] == now and meter.halted == inf):
+            return None
+        began, ended = meter.asleep(now - late, now, meter.iterations - self._turned)
+        if ended - began < 4 * self.interval:
+            return None
+        case = Case(began, self.interval)
+        case.ended, case.gil_held = ended, True
+        return case
 
     def _blame(self, case: Case) -> None:
         case.gil_likely = True
@@ -272,16 +294,27 @@ class Watchdog:
             return times.ran + times.waited if self._loops.known else None
         return None
 
-    def _hear(self, witness: Witness, now: float, caught: Case | None = None) -> list[Case]:
+    def _hear(
+        self,
+        witness: Witness,
+        now: float,
+        caught: Case | None = None,
+        asleep: Case | None = None,
+    ) -> list[Case]:
         """Return what was seen while this thread could not look.
 
-        `caught` is what it has seen itself just now, of an iteration that may be over since.
+        `caught` is what it has seen itself just now, of an iteration that may be over since;
+        `asleep` is a time in which the loop was in none.
         """
         meter = self._meter
         heard: list[Case] = []
         reports = witness.collect()
         self._beat()
-        for at, frames in reports:
+        for at, silent, thread, frames in reports:
+            kept = Kept(of_frames(frames), thread_name(thread), at - silent, at) if thread else None
+            if kept is not None and asleep is not None and asleep.began <= at <= asleep.ended:
+                asleep.keep(kept)
+                continue
             case, began = meter.case, meter.began
             if case is None or not case.began <= at <= case.ended:
                 if caught is not None and caught.began <= at <= caught.ended:
@@ -296,7 +329,10 @@ class Watchdog:
                         case.work(before + meter.idle_at(now) - idle, done)
             if self._starved[0] <= at <= self._starved[1]:
                 self._blame(case)
-            case.add(of_frames(frames), at)
+            if kept is not None:
+                case.keep(kept)
+            else:
+                case.add(of_frames(frames), at)
             if case not in heard:
                 heard.append(case)
         if heard:

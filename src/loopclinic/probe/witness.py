@@ -10,24 +10,36 @@ import secrets
 import subprocess
 import sys
 import threading
-from typing import Any
+from typing import Any, NamedTuple
 
 from loopclinic.probe import launch
 from loopclinic.probe.layout import known, lays_out, own_memory
 from loopclinic.probe.sidecar import BEAT, Beat
 from loopclinic.probe.stack import LIBRARY, PACKAGE
 
-__all__ = ["Witness", "native_id"]
+__all__ = ["Heard", "Witness", "native_id", "thread_name"]
 
 _MACHINES = ("x86_64", "aarch64")
 _PATIENCE = 0.02  # seconds without the watchdog's beat: two of its looks
+
+
+class Heard(NamedTuple):
+    """A stack that was read while its thread kept the GIL."""
+
+    at: float
+    silent: float
+    """For how long nobody else had had it."""
+    thread: int
+    """Its thread as Python knows it, 0 for the loop's."""
+    frames: list[tuple[str, int, str]]
+    """Outermost first."""
 
 
 class Witness:
     """Watches over one loop's watchdog from a process of its own; Linux, CPython 3.11 to 3.13.
 
     A call that keeps the GIL stops the watchdog too. The process beside the program notices that the
-    watchdog's beat has stopped, and reads the stack of the loop's thread in the program's memory:
+    watchdog's beat has stopped, and reads the stack of whoever keeps it in the program's memory:
     no signal, no handler, nothing that the program could notice. To be made and closed on a thread
     that lives as long as it.
 
@@ -116,8 +128,8 @@ class Witness:
         """Say that the GIL was to be had."""
         BEAT.pack_into(self._memory, 0, *beat)
 
-    def collect(self) -> list[tuple[float, list[tuple[str, int, str]]]]:
-        """Return what was seen since the last call: (time, frames outermost first)."""
+    def collect(self) -> list[Heard]:
+        """Return what was seen since the last call."""
         try:
             # loopclinic: ignore[blocking-file-io] this pipe is set not to block
             text = self._rest + os.read(self._reports, 1 << 20)
@@ -132,7 +144,8 @@ class Witness:
             elif "refused" in values:
                 self.refused = values["refused"]
             else:
-                found.append((values["at"], [tuple(frame) for frame in values["frames"]]))
+                frames = [tuple(frame) for frame in values["frames"]]
+                found.append(Heard(values["at"], values["silent"], values["thread"], frames))
         return found
 
     def close(self) -> None:
@@ -156,3 +169,8 @@ def native_id(ident: int) -> int:
             stale = sys.platform == "linux" and not os.access(f"/proc/self/task/{native}", os.F_OK)
             return os.getpid() if stale else native
     return 0
+
+
+def thread_name(ident: int) -> str:
+    """Return the name of the thread with this `ident`, nothing where it has ended."""
+    return next((one.name for one in threading.enumerate() if one.ident == ident), "")

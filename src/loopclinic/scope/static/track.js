@@ -48,7 +48,7 @@ class Track {
     const { held } = this;
     if (held === null || this.clock() - held.heard > WITNESSED || this.heard > held.heard) return null;
     const seconds = held.silent + this.clock() - held.heard;
-    return { id: -1, started: this.kernelNow() - seconds, seconds, where: held.where, code: held.code, cell: false };
+    return { id: -1, started: this.kernelNow() - seconds, seconds, other: held.other, where: held.where, code: held.code, cell: false };
   }
 
   stuck() {
@@ -61,9 +61,9 @@ class Track {
     this.deafen();
     this.witness = new EventSource(url);
     this.witness.onmessage = ({ data }) => {
-      const { silent, file, line, code } = JSON.parse(data);
+      const { silent, other, file, line, code } = JSON.parse(data);
       const where = file.includes("ipykernel_") ? `line ${line} of the running cell` : `${file.split(/[\\/]/).at(-1)}:${line}`;
-      this.held = { silent, where, code, heard: this.clock() };
+      this.held = { silent, other, where, code, heard: this.clock() };
       for (const view of this.views) view.draw();
     };
     // Out of reach (a remote server): the browser's own clock has to do.
@@ -118,7 +118,7 @@ class Track {
     if (this.heldAt !== undefined) return { name: "paused", word: "Paused", rest: ": this view holds still; the scope goes on measuring", detail: last ? `The last stall took ${spoken(last.seconds)} at ${last.where}.` : "Nothing had stalled." };
     const silence = this.silence();
     const held = this.witnessed();
-    if (held) return { name: "stalled", word: "Stalled", rest: ` now for ${spoken(held.seconds)} at ${held.where}${held.seconds > STARVED ? ", which keeps the GIL" : ""}`, code: held.code, detail: held.code ? "" : "Seen by the process beside the kernel: nothing in the kernel can run." };
+    if (held) return { name: "stalled", word: "Stalled", rest: ` now for ${spoken(held.seconds)} at ${held.where}${held.other ? ", where another thread keeps the GIL" : held.seconds > STARVED ? ", which keeps the GIL" : ""}`, code: held.code, detail: held.code ? "" : "Seen by the process beside the kernel: nothing in the kernel can run." };
     if (silence > SILENCE) {
       return { name: "silent", word: "No heartbeat", rest: ` for ${spoken(silence)}: something holds the GIL, or the kernel is gone`, detail: now.stall?.code ? `Last seen at ${now.stall.where}` : "Counted by this browser’s own clock.", code: now.stall?.code };
     }

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from loopclinic.probe.case import Case
+from loopclinic.probe.schedule import Times
 from loopclinic.probe.stack import Sample
 from loopclinic.probe.watchdog import Watchdog
 
@@ -64,41 +65,54 @@ def test_the_share_of_work_is_that_between_the_samples():
     case = Case(0.0)
     assert case.computes is None
     case.add(seen(), 0.1)
-    case.work(0.1, 5.0)
+    case.work(0.1, Times(5.0, 0.0))
     assert case.computes is None, "one sample and nothing before it"
-    case.work(0.3, 5.02)
+    case.work(0.3, Times(5.02, 0.0))
     assert case.computing == pytest.approx(0.1)
     assert case.computes is False
-    case.work(0.4, 5.30)
+    case.work(0.4, Times(5.30, 0.0))
     assert case.computes
 
 
-def test_what_the_thread_does_when_it_is_over_is_no_part_of_it():
-    case = Case(0.0, before=(1.0, 1.0))
+@pytest.mark.parametrize(
+    ("ran", "waited", "computes"),
+    [(0.05, 0.45, True), (0.002, 0.4, False), (0.2, 0.0, True), (0.002, 0.002, False)],
+    ids=["for its turn among ten", "at each of many wakings", "never", "hardly"],
+)
+def test_who_waits_for_a_processor_computes_only_if_it_runs_too(ran, waited, computes):
+    case = Case(0.0)
     case.add(seen(), 0.1)
-    case.work(0.1, 1.1)
+    case.work(0.1, Times(1.0, 1.0))
+    case.work(0.6, Times(1.0 + ran, 1.0 + waited))
+    assert case.computes is computes
+
+
+def test_what_the_thread_does_when_it_is_over_is_no_part_of_it():
+    case = Case(0.0, before=(Times(1.0, 0.0), 0.0))
+    case.add(seen(), 0.1)
+    case.work(0.1, Times(1.1, 0.0))
     case.ended = 0.1
-    case.work(0.2, 1.1)
+    case.work(0.2, Times(1.1, 0.0))
     assert case.computing == pytest.approx(1.0)
 
 
 def test_one_sample_is_compared_with_a_calm_moment_before():
     for work, computes in ((1.001, False), (1.09, True)):
-        case = Case(0.0, before=(1.0, 1.0))
+        case = Case(0.0, before=(Times(1.0, 0.0), 0.0))
         case.add(seen(), 0.1)
-        case.work(0.1, work)
+        case.work(0.1, Times(work, 0.0))
         assert case.computes is computes
 
 
 def test_what_was_busy_before_it_leaves_open_whether_one_sample_shows_work():
-    for most, work, computes in (
-        (1.05, 1.15, True),  # 0.15 s of work since then, of which 0.05 at most were before
-        (1.05, 1.05, None),  # either all of it was before, or half of this was work
-        (1.05, 1.01, False),
+    for unknown, work, computes in (
+        (0.05, 1.15, True),  # 0.15 s of work since then, of which 0.05 at most were before
+        (0.05, 1.05, None),  # either all of it was before, or half of this was work
+        (0.05, 1.01, False),
     ):
-        case = Case(0.0, before=(1.0, most))
+        case = Case(0.0, before=(Times(1.0, 0.0), unknown))
         case.add(seen(), 0.1)
-        case.work(0.1, work)
+        case.work(0.1, Times(work, 0.0))
         assert case.computes is computes
 
 

@@ -7,6 +7,7 @@ from loopclinic.probe import Frame, garbage, meter
 from loopclinic.probe.case import Case
 from loopclinic.probe.detectors import DETECTORS, Evidence
 from loopclinic.probe.diagnosis import detect, diagnose, findings
+from loopclinic.probe.schedule import Times
 from loopclinic.probe.stack import Sample
 
 from .fakes import FakeLoop
@@ -183,8 +184,8 @@ def test_a_loop_that_only_polls_blames_no_line(file, function):
     case = Case(0.0)
     outer = (("/home/ada/app.py", 9, "<module>"), (f"{LIB}/asyncio/runners.py", 190, "run"))
     case.add(Sample((*outer, (file, 468, function)), 0, False), 0.03)
-    case.work(0.03, 0.0)
-    case.work(0.06, 0.03)
+    case.work(0.03, Times(0.0, 0.0))
+    case.work(0.06, Times(0.03, 0.0))
     found = findings(case, 0.0, 0.06, 0.05)
     assert "file" not in found
     assert "conflict" not in found

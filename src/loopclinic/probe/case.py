@@ -3,12 +3,14 @@
 from math import inf
 from typing import NamedTuple
 
+from loopclinic.probe.schedule import Times
 from loopclinic.probe.stack import Sample
 
 __all__ = ["COMPUTES", "Case", "Kept"]
 
 _PACE = 0.01  # seconds between samples of a young stall
 COMPUTES = 0.25  # share of the time at work, or waiting for a processor, that is no mere waiting
+_PATIENT = 8  # times as long for a processor as it runs: who waits longer has slept in between
 _VARIED = 3  # innermost lines seen: where a thread's state can't be had, so many mean that it runs
 _MANY = 10  # callbacks in one iteration that can be a burst
 _ENOUGH = 2  # samples that tell a burst from one long callback
@@ -51,10 +53,12 @@ class Case:
     )
 
     def __init__(
-        self, began: float, pace: float = _PACE, before: tuple[float, float] | None = None
+        self, began: float, pace: float = _PACE, before: tuple[Times, float] | None = None
     ) -> None:
         self.began = began
-        self._before = before  # the thread's work until it began: at least, and at most
+        self._before = (
+            before  # the thread's times at the latest until it began, and what may have come since
+        )
         self._pace = pace
         self.ended = inf
         self.noticed = inf
@@ -72,8 +76,8 @@ class Case:
         """When the latest sample was taken."""
         self._points: list[tuple[float, tuple[str, int]]] = []
         self._places: set[tuple[str, int, str]] = set()
-        self._work: tuple[float, float] | None = None
-        self._worked: tuple[float, float] | None = None
+        self._work: tuple[float, Times] | None = None
+        self._worked: tuple[float, Times] | None = None
         self._unit: int | str = 0  # the callback at work: its number, else its task
         self._at = began
         self._run = self._longest = 0.0
@@ -97,8 +101,8 @@ class Case:
         self.noticed = min(self.noticed, kept.until)
         self.last = max(self.last, kept.until)
 
-    def work(self, now: float, work: float | None) -> None:
-        """Take the running total of seconds that the loop's thread has run or wanted to."""
+    def work(self, now: float, work: Times | None) -> None:
+        """Take the running totals of the loop's thread."""
         # What the thread did after it had ended is no part of it.
         if work is not None and (self._worked is None or now <= self.ended):
             self._work = self._work or (now, work)
@@ -141,11 +145,13 @@ class Case:
             return None
         (began, before), (ended, after) = self._work, self._worked
         if ended > began:
-            return _share(after - before, ended - began)
+            return _share(_wanted(before, after), ended - began)
         if self._before is None:
             return None
         # One sample: since it began, then.
-        most, least = (_share(after - work, ended - self.began) for work in self._before)
+        before, unknown = self._before
+        wanted, seconds = _wanted(before, after), ended - self.began
+        most, least = _share(wanted, seconds), _share(wanted - unknown, seconds)
         return least if (least > COMPUTES) == (most > COMPUTES) else None
 
     @property
@@ -172,6 +178,13 @@ class Case:
         if self.seen < _ENOUGH or self.callbacks < _MANY:
             return False
         return self.longest(ended) < min(threshold, share)
+
+
+def _wanted(before: Times, after: Times) -> float:
+    """Return for how long a thread ran or wanted to, in seconds."""
+    ran, waited = after.ran - before.ran, after.waited - before.waited
+    # On a busy machine who only wakes up now and then waits for a processor each time.
+    return ran + min(waited, _PATIENT * ran)
 
 
 def _share(work: float, seconds: float) -> float:

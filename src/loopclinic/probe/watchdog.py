@@ -8,7 +8,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from loopclinic.probe.case import Case, Kept
-from loopclinic.probe.schedule import Schedule
+from loopclinic.probe.schedule import Schedule, Times
 from loopclinic.probe.sidecar import Beat
 from loopclinic.probe.stack import of_frames, sample
 from loopclinic.probe.suspicion import STARVED
@@ -55,7 +55,7 @@ class Watchdog:
         self._refused = False  # a witness was wanted, and could not be had
         self._me = 0  # this thread, as the kernel knows it
         self._ident = self._native = 0  # the loop's thread, as Python and as the kernel know it
-        self._before: tuple[float, float, float] | None = None  # when, work and idle until then
+        self._before: tuple[float, Times, float] | None = None  # when, work and idle until then
         self._starved = (inf, inf)  # from when to when the GIL was last not to be had
         self._turned = 0  # iterations of the loop until the last look
         self._turns = 0  # this thread was given a processor
@@ -271,13 +271,13 @@ class Watchdog:
         work = self._work()
         self._before = (now, work, meter.idle_at(now)) if work is not None else None
 
-    def _calm(self, began: float) -> tuple[float, float] | None:
-        """Return the work of the loop's thread until `began`: at least, and at most."""
+    def _calm(self, began: float) -> tuple[Times, float] | None:
+        """Return the work of the loop's thread shortly before `began`, and how much may have come since."""
         if self._before is None:
             return None
         at, work, idle = self._before
         # What was busy since may have been work or not.
-        return work, work + max(0.0, began - at - (self._meter.idle_at(began) - idle))
+        return work, max(0.0, began - at - (self._meter.idle_at(began) - idle))
 
     def _follow(self) -> None:
         """Learn which thread runs the loop now."""
@@ -285,13 +285,13 @@ class Watchdog:
         if ident != self._ident:
             self._ident, self._native, self._before = ident, native_id(ident), None
 
-    def _work(self) -> float | None:
-        """Return the seconds that the loop's thread has run or wanted to."""
+    def _work(self) -> Times | None:
+        """Return what the kernel says of the loop's thread, None if it does not."""
         with contextlib.suppress(OSError):  # the thread is gone
             self._loops.follow(self._native)
             times = self._loops.read()
             self._beat()
-            return times.ran + times.waited if self._loops.known else None
+            return times if self._loops.known else None
         return None
 
     def _hear(

@@ -68,8 +68,9 @@ def test_a_sample_caught_just_before_the_iteration_ended_still_names_it(loop, mo
         watchdog = probe._meter.watchdog
         loop.idle(1.0)
         loop.now += 0.2
-        read = watchdog._own.read
-        monkeypatch.setattr(watchdog._own, "read", lambda: (loop.busy(0), read())[1])
+        schedule = watchdog._lateness._schedule
+        read = schedule.read
+        monkeypatch.setattr(schedule, "read", lambda: (loop.busy(0), read())[1])
         watchdog.look()
     (stall,) = probe.report().stalls
     assert stall.line

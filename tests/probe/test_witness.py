@@ -109,7 +109,11 @@ async def test_without_a_witness_the_same_call_is_seen_at_its_end():
     assert worst.first_seen > worst.seconds / 2
 
 
-async def test_who_listens_hears_of_it_meanwhile_but_only_with_the_token():
+@pytest.mark.parametrize("other", [False, True], ids=["the loop's thread", "another thread"])
+async def test_who_listens_hears_of_it_meanwhile_but_only_with_the_token(other):
+    def crunch():
+        sum(range(60_000_000))
+
     with Probe(witness=True) as probe:
         await ready(probe)
         with pytest.raises(urllib.error.HTTPError) as refused:
@@ -125,11 +129,12 @@ async def test_who_listens_hears_of_it_meanwhile_but_only_with_the_token():
         child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
         assert child.stdout.readline() == "listening\n"
         await asyncio.sleep(0.1)
-        sum(range(60_000_000))
+        await asyncio.to_thread(crunch) if other else crunch()
         ended = time.perf_counter()
         heard = child.communicate(timeout=60)[0]
     assert float(heard.split()[0]) < ended, "the browser knew while the call was still running"
     assert __file__.rpartition("/")[2] in heard
+    assert f'"other": {str(other).lower()}' in heard
 
 
 async def test_nothing_is_left_behind():

@@ -11,6 +11,7 @@ __all__ = ["COMPUTES", "Case", "Kept"]
 _PACE = 0.01  # seconds between samples of a young stall
 COMPUTES = 0.25  # share of the time at work, or waiting for a processor, that is no mere waiting
 _PATIENT = 8  # times as long for a processor as it runs: who waits longer has slept in between
+_INSTANT = 1e-4  # seconds
 _VARIED = 3  # innermost lines seen: where a thread's state can't be had, so many mean that it runs
 _MANY = 10  # callbacks in one iteration that can be a burst
 _ENOUGH = 2  # samples that tell a burst from one long callback
@@ -96,10 +97,14 @@ class Case:
 
     def keep(self, kept: Kept) -> None:
         """Take what another thread was seen to keep the GIL for."""
-        since = self.kept.since if self.kept is not None else max(kept.since, self.began)
+        since = self.kept.since if self.kept is not None else kept.since
         self.kept = kept._replace(since=since)
         self.noticed = min(self.noticed, kept.until)
         self.last = max(self.last, kept.until)
+
+    def keeps(self, kept: Kept) -> bool:
+        """Whether that was seen of the same time without the GIL before."""
+        return self.kept is not None and abs(self.kept.since - kept.since) < _INSTANT
 
     def work(self, now: float, work: Times | None) -> None:
         """Take the running totals of the loop's thread."""

@@ -4,14 +4,15 @@ import contextlib
 import logging
 import sys
 import threading
+from collections import deque
 from math import inf
 from typing import TYPE_CHECKING
 
 from loopclinic.probe.case import Case, Kept
+from loopclinic.probe.lateness import REFRESH, Lateness
 from loopclinic.probe.schedule import Schedule, Times
 from loopclinic.probe.sidecar import Beat
 from loopclinic.probe.stack import of_frames, sample
-from loopclinic.probe.suspicion import STARVED
 from loopclinic.probe.witness import Witness, native_id, thread_name
 
 if TYPE_CHECKING:
@@ -25,9 +26,7 @@ _log = logging.getLogger("loopclinic")
 
 _SETTLE = 1.0  # seconds that a report waits at most for a look in progress, on a busy machine
 _LISTEN = 0.25  # seconds after this thread was late in which word from the witness may come
-_REFRESH = 0.1  # seconds: reading a file lets go of the GIL, and to get it again is what costs
 _LONGEST = 0.1  # seconds between looks at a loop that is well
-_LOOKS = 12  # turns of this thread's own between two readings of them
 _INTERVAL = 0.01  # seconds between looks at a stall, unless a threshold is so low as to need more
 
 
@@ -42,12 +41,9 @@ class Watchdog:
         self._ended.acquire()
         self._closed: Callable[[Meter], None] = lambda _: None
         self.interval = _INTERVAL
-        self._looked = inf
         self._threshold = inf
         self._wait = _INTERVAL  # until the next look
-        self._waited = self._due = 0.0  # for a processor until now; when to read it again
         self._looking = threading.Lock()
-        self._own = Schedule()
         self._loops = Schedule()
         self._witness: Witness | None = None
         self._listen = 0.0
@@ -56,11 +52,11 @@ class Watchdog:
         self._me = 0  # this thread, as the kernel knows it
         self._ident = self._native = 0  # the loop's thread, as Python and as the kernel know it
         self._before: tuple[float, Times, float] | None = None  # when, work and idle until then
-        self._starved = (inf, inf)  # from when to when the GIL was last not to be had
+        # What other threads were seen to keep the GIL for: the look in which it was lost may hear of it,
+        # and the next one know that it was.
+        self._kept: deque[Kept] = deque(maxlen=64)
         self._turned = 0  # iterations of the loop until the last look
-        self._turns = 0  # this thread was given a processor
-        self._contended = False  # the kernel saw it ask for the GIL all the while
-        self._surely = False  # the GIL, and no processor, was what lacked then
+        self._lateness = Lateness(self._beat)
 
     def start(self, closed: "Callable[[Meter], None]") -> None:
         """Start the thread; `closed` hears on it when the loop was closed, and the thread ends."""
@@ -88,11 +84,11 @@ class Watchdog:
 
     def _run(self) -> None:
         self._me = threading.get_native_id()
-        self._own.follow(self._me)
+        self._lateness.follow(self._me)
         try:
             self._watch()
         finally:
-            self._own.close()
+            self._lateness.follow(0)
             self._loops.close()
             with self._looking:
                 witness, self._witness = self._witness, None
@@ -151,7 +147,7 @@ class Watchdog:
         try:
             if self._witness is not None:
                 now = self._meter.clock()
-                self._lateness(now)
+                self._late(now)
                 self._amend(self._hear(self._witness, now))
         finally:
             self._looking.release()
@@ -168,11 +164,11 @@ class Watchdog:
         self._beat()
         # Before whatever lets go of the GIL, as reading a file does, and lets the iteration end.
         case = self._catch(now)
-        late = self._lateness(now)
+        late = self._late(now)
         cases = [] if case is None else [case]
         if case is not None:
-            if self._starved[1] == now and late > (now - case.began) / 2:
-                self._blame(case)
+            if self._lateness.over == now and late > (now - case.began) / 2:
+                self._lateness.blame(case)
             case.work(now, self._work())
         elif meter.age(now) < self._threshold / 2:
             self._remember(now)
@@ -181,9 +177,13 @@ class Watchdog:
             if late > self.interval or self._witness.url is None:
                 self._listen = now + _LISTEN
             if now < self._listen:
-                cases += self._hear(self._witness, now, case, asleep)
-        if asleep is not None and (asleep.kept is not None or self._contended):
-            meter.oversleep(asleep)
+                cases += self._hear(self._witness, now, case)
+        if asleep is not None:
+            for kept in self._kept:
+                if asleep.began <= kept.until <= asleep.ended:
+                    asleep.keep(kept)
+            if asleep.kept is not None or self._lateness.asked:
+                meter.oversleep(asleep)
         self._amend(cases)
         self._turned = meter.iterations
         self._beat()
@@ -194,25 +194,14 @@ class Watchdog:
             at = self._meter.clock() if self._native else 0.0
             self._witness.beat(Beat(at, self._native, self._me, self._ident))
 
-    def _lateness(self, now: float) -> float:
-        """Return by how much this look comes too late, and note whether the GIL may be why."""
-        late, self._looked = now - self._looked - self._wait, now
-        if late > 4 * self.interval or now > self._due:
-            _, waited, turns = self._own.read()
-            self._beat()
-            free, self._waited, self._due = waited - self._waited, waited, now + _REFRESH
-            asked, self._turns = turns - self._turns - _LOOKS, turns
-            self._contended = asked * sys.getswitchinterval() > late / 4
-            surely = late - free > late / 2  # this thread could have run, but for the GIL
-            # On a busy machine who waits for the GIL waits for a processor, too, time and again.
-            if late > 4 * self.interval and (surely or late > STARVED):
-                self._starved, self._surely = (now - late, now), surely
-        return late
+    def _late(self, now: float) -> float:
+        return self._lateness.look(now, self._wait, self.interval)
 
     def _asleep(self, now: float, late: float) -> Case | None:
         """Return the case of a loop that could not leave its `select`: another thread kept the GIL."""
         meter = self._meter
-        if not (meter.exact and self._surely and self._starved[1] == now and meter.halted == inf):
+        surely = self._lateness.surely and self._lateness.over == now
+        if not (surely and meter.exact and meter.halted == inf):
             return None
         began, ended = meter.asleep(now - late, now, meter.iterations - self._turned)
         if ended - began < 4 * self.interval:
@@ -220,10 +209,6 @@ class Watchdog:
         case = Case(began, self.interval)
         case.ended, case.gil_held = ended, True
         return case
-
-    def _blame(self, case: Case) -> None:
-        case.gil_likely = True
-        case.gil_held = case.gil_held or self._surely
 
     def _amend(self, cases: list[Case]) -> None:
         """Tell what was learned of iterations that ended while we were busy with them."""
@@ -266,7 +251,7 @@ class Watchdog:
     def _remember(self, now: float) -> None:
         """Keep the work of the loop's thread so far, unless to read it would hold up a busy loop."""
         meter = self._meter
-        if meter.exact and meter.began < inf and self._before and now < self._before[0] + _REFRESH:
+        if meter.exact and meter.began < inf and self._before and now < self._before[0] + REFRESH:
             return
         work = self._work()
         self._before = (now, work, meter.idle_at(now)) if work is not None else None
@@ -294,17 +279,10 @@ class Watchdog:
             return times if self._loops.known else None
         return None
 
-    def _hear(
-        self,
-        witness: Witness,
-        now: float,
-        caught: Case | None = None,
-        asleep: Case | None = None,
-    ) -> list[Case]:
+    def _hear(self, witness: Witness, now: float, caught: Case | None = None) -> list[Case]:
         """Return what was seen while this thread could not look.
 
-        `caught` is what it has seen itself just now, of an iteration that may be over since;
-        `asleep` is a time in which the loop was in none.
+        `caught` is what it has seen itself just now, of an iteration that may be over since.
         """
         meter = self._meter
         heard: list[Case] = []
@@ -312,23 +290,24 @@ class Watchdog:
         self._beat()
         for at, silent, thread, frames in reports:
             kept = Kept(of_frames(frames), thread_name(thread), at - silent, at) if thread else None
-            if kept is not None and asleep is not None and asleep.began <= at <= asleep.ended:
-                asleep.keep(kept)
-                continue
+            if kept is not None:
+                self._kept.append(kept)
             case, began = meter.case, meter.began
             if case is None or not case.began <= at <= case.ended:
                 if caught is not None and caught.began <= at <= caught.ended:
                     case = caught
                 elif began <= at:
                     case = meter.case = Case(began, self.interval, self._calm(began))
+                elif kept is not None and heard and heard[-1].keeps(kept):
+                    case = heard[-1]
                 else:  # nobody within has seen it, and it is over
                     case = Case(at)
                     if self._before is not None:
                         # Without the idle time since, which has no part in it.
                         before, done, idle = self._before
                         case.work(before + meter.idle_at(now) - idle, done)
-            if self._starved[0] <= at <= self._starved[1]:
-                self._blame(case)
+            if self._lateness.begun <= at <= self._lateness.over:
+                self._lateness.blame(case)
             if kept is not None:
                 case.keep(kept)
             else:

@@ -1,0 +1,59 @@
+"""How late the watchdog's own looks come, and whether it was the GIL that it lacked."""
+
+import sys
+from collections.abc import Callable
+from math import inf
+
+from loopclinic.probe.case import Case
+from loopclinic.probe.schedule import Schedule
+from loopclinic.probe.suspicion import STARVED
+
+__all__ = ["REFRESH", "Lateness"]
+
+REFRESH = 0.1  # seconds: reading a file lets go of the GIL, and to get it again is what costs
+_LATE = 4  # intervals between looks, from which on there was a reason
+_LOOKS = 12  # turns of the watchdog's own between two readings of them
+
+
+class Lateness:
+    """Of one watchdog. `beat` is called after whatever lets go of the GIL."""
+
+    def __init__(self, beat: Callable[[], None]) -> None:
+        self._beat = beat
+        self._schedule = Schedule()
+        self._looked = inf
+        self._waited = self._due = 0.0  # for a processor until now; when to read it again
+        self._turns = 0  # how often it was given one until then
+        self.begun = self.over = inf
+        """From when to when the GIL was last not to be had."""
+        self.surely = False
+        """The GIL, and no processor, was what lacked then."""
+        self.asked = False
+        """The kernel saw the watchdog wake and wait all the while, as who asks for the GIL does."""
+
+    def follow(self, thread: int) -> None:
+        """Be the lateness of this native thread (0: of none)."""
+        if thread:
+            self._schedule.follow(thread)
+        else:
+            self._schedule.close()
+
+    def look(self, now: float, wait: float, interval: float) -> float:
+        """Return by how many seconds this look comes too late, which was due `wait` after the last."""
+        late, self._looked = now - self._looked - wait, now
+        if late > _LATE * interval or now > self._due:
+            _, waited, turns = self._schedule.read()
+            self._beat()
+            free, self._waited, self._due = waited - self._waited, waited, now + REFRESH
+            asked, self._turns = turns - self._turns - _LOOKS, turns
+            surely = late - free > late / 2  # this thread could have run, but for the GIL
+            # On a busy machine who waits for the GIL waits for a processor, too, time and again.
+            if late > _LATE * interval and (surely or late > STARVED):
+                self.begun, self.over, self.surely = now - late, now, surely
+                self.asked = asked * sys.getswitchinterval() > late / 4
+        return late
+
+    def blame(self, case: Case) -> None:
+        """Note that the GIL was not to be had while this iteration lasted."""
+        case.gil_likely = True
+        case.gil_held = case.gil_held or self.surely

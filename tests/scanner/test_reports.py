@@ -17,6 +17,7 @@ from loopclinic.scanner.report import Report
 from loopclinic.scanner.reports.plan import plan
 from loopclinic.scanner.reports.sarif import sarif
 from loopclinic.scanner.reports.text import plain, show
+from loopclinic.scanner.reports.totals import totals
 from loopclinic.scanner.scanning import scan_path
 from loopclinic.scanner.settings import Settings
 from tests.scanner.measuring import CORPUS
@@ -139,3 +140,14 @@ def test_the_notebook_shows_a_table_with_links(tree, monkeypatch):
     assert shown.count("<tr>") == 4
     assert "store.py:5 load calls sqlite3.connect" in shown
     assert "syntax error" in shown
+
+
+def test_totals_agree_with_their_numbers_and_say_once_what_was_read(tree):
+    report = scan_path(tree, Settings())
+    said = {words: value for value, words in totals(report)}
+    assert said["file with syntax errors"] == 1
+    assert "files that could be read" in said
+    (tree / "broken.py").unlink()
+    said = {words: value for value, words in totals(scan_path(tree, Settings()))}
+    assert said["files with syntax errors"] == 0
+    assert "files that could be read" not in said

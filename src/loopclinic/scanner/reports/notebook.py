@@ -8,6 +8,7 @@ from urllib.parse import quote
 from loopclinic.scanner.findings import CONFIDENCES, Finding
 from loopclinic.scanner.report import Report
 from loopclinic.scanner.reports.page import marked
+from loopclinic.scanner.reports.totals import totals
 
 __all__ = ["table"]
 
@@ -37,9 +38,10 @@ def table(report: Report) -> str:
         notes += (
             f"<details><summary>{len(report.skipped)} skipped</summary><ul>{items}</ul></details>"
         )
-    counts = ", ".join(f"{value:,} {key.replace('_', ' ')}" for key, value in report.counts.items())
+    found = len(report.findings)
+    counts = ", ".join(f"{value:,} {words}" for value, words in totals(report) if value)
     return (
-        f"<p>{len(report.findings):,} findings; {html.escape(counts)}</p>"
+        f"<p>{found:,} finding{'' if found == 1 else 's'}; {html.escape(counts)}</p>"
         f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>{notes}"
     )
 

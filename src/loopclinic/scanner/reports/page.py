@@ -8,6 +8,7 @@ from pathlib import Path
 from loopclinic.conflicts import CONFLICTS
 from loopclinic.scanner.findings import CONFIDENCES, Finding
 from loopclinic.scanner.report import Report
+from loopclinic.scanner.reports.totals import totals
 
 __all__ = ["marked", "page"]
 
@@ -44,7 +45,7 @@ def page(report: Report) -> str:
         f"<title>{name}: conflicts</title><style>{_STYLE}</style>",
         f"<h1>Conflicts of sync and async in {name}</h1>",
         f"<p class=dim>{html.escape(report.root)}</p>",
-        *_totals((key.replace("_", " "), value, "") for key, value in report.counts.items()),
+        *_totals((words, value, "") for value, words in totals(report)),
         *_totals((kind, count, kind) for kind, count in report.by_kind.items()),
         *_filter(report),
     ]

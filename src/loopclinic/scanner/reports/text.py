@@ -1,29 +1,16 @@
 """Findings in a terminal, grouped by conflict: in color where rich is installed, plain elsewhere."""
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from loopclinic.conflicts import CONFLICTS
 from loopclinic.scanner.findings import Finding
 from loopclinic.scanner.report import Report
+from loopclinic.scanner.reports.totals import totals
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 __all__ = ["plain", "printable", "show"]
-
-_COUNTS = (
-    ("files", "files"),
-    ("files_read", "files that could be read"),
-    ("lines", "lines"),
-    ("mixed_files", "files with sync and async functions"),
-    ("async_functions", "async functions"),
-    ("sync_functions", "sync functions"),
-    ("asyncio_run_calls", "calls of asyncio.run"),
-    ("syntax_errors", "files with syntax errors"),
-    ("unresolved_calls", "calls in async reach that could not be resolved"),
-    ("in_baseline", "findings known from the baseline"),
-)
 
 
 def plain(report: Report) -> str:
@@ -43,7 +30,7 @@ def plain(report: Report) -> str:
         for skip in report.skipped:
             lines.append(f"  {printable(skip.where)}: {skip.reason}")
         lines.append("")
-    lines += [f"{value:>9,} {words}" for value, words in _totals(report)]
+    lines += [f"{value:>9,} {words}" for value, words in totals(report)]
     lines.append(_verdict(report))
     return "\n".join(lines)
 
@@ -64,13 +51,6 @@ def _steps(one: Finding) -> list[str]:
         f"{'  ' * depth}-> {printable(frame.file)}:{frame.line} {frame.function} calls {frame.call}"
         for depth, frame in enumerate(one.chain)
     ]
-
-
-def _totals(report: Report) -> Iterator[tuple[int, str]]:
-    all_read = report.counts.get("files_read") == report.counts.get("files")
-    for key, words in _COUNTS:
-        if key in report.counts and not (key == "files_read" and all_read):
-            yield report.counts[key], words
 
 
 def _verdict(report: Report) -> str:
@@ -105,7 +85,7 @@ def show(report: Report, console: "Console | None" = None) -> None:
                 f"  {printable(skip.where)}  {skip.reason}", markup=False, highlight=False
             )
     console.print()
-    for value, words in _totals(report):
+    for value, words in totals(report):
         console.print(f"{value:>9,} {words}", highlight=False)
     console.print(_verdict(report), style="bold", highlight=False)
 

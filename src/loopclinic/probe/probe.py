@@ -38,10 +38,13 @@ class Probe:
         on_budget: called with the `Stall` in progress, once an iteration, on the probe's own
             thread (keep it short, the probe does not look meanwhile); unless given, a warning is
             logged to the logger `loopclinic`.
-        witness: name the line also while a call keeps the GIL, with the help of a small process
-            beside this one that reads this one's memory (Linux on x86-64 and arm64, CPython 3.11 to
-            3.13; elsewhere it changes nothing). Where it can't, a warning is logged once with the
-            reason, and the probe goes on without.
+        witness: name the line also while a call keeps the GIL, be it another thread's, with the help
+            of a small process beside this one that reads this one's memory (Linux on x86-64 and
+            arm64, CPython 3.11 to 3.13; elsewhere it changes nothing). Where it can't, a warning is
+            logged once with the reason, and the probe goes on without.
+
+    While another thread keeps the GIL the loop is stuck even where it rests, for it can't wake: that is
+    a stall, too (on Linux, whose scheduler tells it from a busy machine; its length is known to 10 ms).
 
     Start it by `with`, `async with` or `start()`. A report can be had at any time, from any thread.
     A loop without a selector, such as uvloop's, is measured by a timer every 10 ms: a stall's length

@@ -83,7 +83,7 @@ def test_several_paths_are_not_mixed_in_one_file(tree, tmp_path, capsys):
     assert not target.exists()
     assert main(["scan", str(tree / "app.py"), str(tree / "store.py")]) == 0
     printed = capsys.readouterr().out
-    assert printed.count("1 files\n") == 2
+    assert printed.count("1 file\n") == 2
 
 
 def test_nothing_readable_is_status_2(tmp_path, capsys):

@@ -15,6 +15,9 @@ __all__ = ["BrokenOff", "Rescue", "Rescued"]
 
 _LOOK = 0.01
 _HEED = 0.15
+_STEADY = 0.25
+"""Seconds for which what is asked has to stay the same: on a busy machine a wait is no hang yet."""
+_ASKED = 8
 _AGAIN = 0.06
 """Seconds that a call gets once it is known what kind of lab this is."""
 
@@ -36,7 +39,8 @@ class Rescue:
     """While it is open, raises `BrokenOff` in a lab's call that keeps the loop for `patience` seconds.
 
     A blocking wait for something that only the loop can give would outlive the check. The first one
-    gets `patience`; once one was found, later ones are broken off at once. Only the main thread can be rescued,
+    gets `patience`, and longer while what `alike` makes of the answer to `ask` still changes; once one
+    was found, later ones are broken off at once. Only the main thread can be rescued,
     and only where there are signals: elsewhere the check's deadline ends the trial.
     """
 
@@ -46,12 +50,14 @@ class Rescue:
         owns: Callable[[str], bool],
         *,
         ask: Callable[[], Any],
+        alike: Callable[[Any], Any] = lambda asked: asked,
         patience: float = 1.0,
     ) -> None:
         self.found: list[Rescued] = []
         self._probe = probe
         self._owns = owns
         self._ask = ask
+        self._alike = alike
         self._patience = patience
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="rescue", daemon=True)
@@ -90,12 +96,27 @@ class Rescue:
             asked = None
             if not self.found:
                 with contextlib.suppress(Exception):
-                    asked = self._ask()
+                    asked = self._steady()
+                now = self._probe.current()
+                if now is None or now.started != stall.started:
+                    continue  # it went on meanwhile
             self.found.append(Rescued(stall, asked))
             if not self._over.is_set():
                 signal.pthread_kill(main, self._signal)
                 # libpq's wait looks at signals ten times a second, and begins anew at each one.
                 self._over.wait(_HEED)
+
+    def _steady(self) -> Any:
+        """Return what is asked once it stays the same, or after some time."""
+        asked = self._ask()
+        for _ in range(_ASKED):
+            before = asked
+            if self._over.wait(_STEADY):
+                break
+            asked = self._ask()
+            if self._alike(asked) == self._alike(before):
+                break
+        return asked
 
     def _break_off(self, number: int, frame: FrameType | None) -> None:
         del number

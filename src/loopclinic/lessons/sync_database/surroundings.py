@@ -79,7 +79,10 @@ class Surroundings(Offload):
         def ask() -> list[dict[str, Any]]:
             return [one.to_dict() for one in self.observer.sessions(name)]
 
-        return Rescue(self.probe, learners, ask=ask, patience=patience)
+        def alike(sessions: list[dict[str, Any]]) -> list[tuple[str, str]]:
+            return sorted((one["name"], one["state"]) for one in sessions)
+
+        return Rescue(self.probe, learners, ask=ask, alike=alike, patience=patience)
 
     @asynccontextmanager
     async def served(

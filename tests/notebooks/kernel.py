@@ -2,6 +2,7 @@
 
 import os
 import queue
+import tempfile
 import time
 import uuid
 from contextlib import contextmanager
@@ -19,7 +20,11 @@ class Kernel:
 
     def __init__(self, folder: Path):
         self.mark = uuid.uuid4().hex
-        self.manager = KernelManager(kernel_name="python3")
+        # A port that was free when it was chosen may be another test's server's when it is bound.
+        self.sockets = tempfile.TemporaryDirectory(prefix="kernel-")
+        self.manager = KernelManager(
+            kernel_name="python3", transport="ipc", ip=str(Path(self.sockets.name, "k"))
+        )
         environ = {**os.environ, MARK: self.mark, "JUPYTER_PREFER_ENV_PATH": "1"}
         self.manager.start_kernel(cwd=str(folder), env=environ)
         self.connect()
@@ -111,3 +116,4 @@ def kernel(folder: Path):
             one.manager.shutdown_kernel(now=True)
         for process in one.family():
             process.kill()
+        one.sockets.cleanup()

@@ -470,3 +470,13 @@ def test_of_a_loop_that_has_turned_meanwhile(loop, rested, again, turns, told):
         seen = []
         resting(loop, again, lambda: seen.append(probe._meter.asleep(begun, loop.now, turns)))
     assert [time - begun for time in seen[0]] == pytest.approx(told)
+
+
+def test_of_two_iterations_only_the_rest_between_them_is_one(loop):
+    with loop.probe() as probe:
+        begun = loop.now
+        loop.busy(0.5)
+        loop.idle(0.06)
+        loop.busy(0.4)
+        told = probe._meter.asleep(begun + 0.4, loop.now, 2)
+    assert [time - begun for time in told] == pytest.approx([0.5, 0.56])

@@ -88,7 +88,9 @@ async def test_a_call_of_another_thread_that_keeps_the_gil_is_named_and_is_the_l
             began = time.perf_counter()
             await asyncio.to_thread(crunch)
             took += time.perf_counter() - began
+            seen = probe.report().stalls  # at once, and the watchdog may not have looked yet
             await asyncio.sleep(0.03)
+    assert any(stall.thread is not None for stall in seen[-1:])
     kept = [stall for stall in probe.report().stalls if stall.thread is not None]
     assert len(kept) == 3
     for stall in kept:

@@ -59,6 +59,7 @@ class Meter:
 
     __slots__ = (
         "__weakref__",
+        "_earlier",
         "_ended",
         "_found",
         "_ours",
@@ -103,7 +104,9 @@ class Meter:
         self.halted = inf
         """When the loop was seen not to run at all: nothing waits for a loop that was stopped."""
         self.case: Case | None = None
-        self._ended = -inf  # the last iteration that was not a short one
+        self._ended = (
+            self._earlier
+        ) = -inf  # the last iteration that was not a short one, and the one before
         self._starts = (inf, inf)  # and when it began, after the one right before it
         self.thread_id = threading.get_ident()
         self.watchdog = Watchdog(self)
@@ -156,7 +159,7 @@ class Meter:
         self._count(busy)
         since = self.since(began)
         self._starts = (began if since == began else self._starts[1], began)
-        self._ended = ended
+        self._earlier, self._ended = self._ended, ended
         if busy <= self.level:
             return
         case = self.case
@@ -188,7 +191,7 @@ class Meter:
                 return self.waiting, now
             woke = self.waiting if turns <= _FEW else since
         if self._ended > since:
-            woke = min(woke, self._starts[1])
+            since, woke = max(since, self._earlier), min(woke, self._starts[1])
         return since, max(since, woke)
 
     def oversleep(self, case: Case) -> None:

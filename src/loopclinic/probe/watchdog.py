@@ -145,10 +145,11 @@ class Watchdog:
         if not self._looking.acquire(timeout=_SETTLE):
             return
         try:
-            if self._witness is not None:
-                now = self._meter.clock()
-                self._late(now)
-                self._amend(self._hear(self._witness, now))
+            now = self._meter.clock()
+            asleep = self._asleep(now, self._late(now))
+            heard = self._hear(self._witness, now) if self._witness is not None else []
+            self._oversleep(asleep)
+            self._amend(heard)
         finally:
             self._looking.release()
 
@@ -178,12 +179,7 @@ class Watchdog:
                 self._listen = now + _LISTEN
             if now < self._listen:
                 cases += self._hear(self._witness, now, case)
-        if asleep is not None:
-            for kept in self._kept:
-                if asleep.began <= kept.until <= asleep.ended:
-                    asleep.keep(kept)
-            if asleep.kept is not None or self._lateness.asked:
-                meter.oversleep(asleep)
+        self._oversleep(asleep)
         self._amend(cases)
         self._turned = meter.iterations
         self._beat()
@@ -204,11 +200,22 @@ class Watchdog:
         if not (surely and meter.exact and meter.halted == inf):
             return None
         began, ended = meter.asleep(now - late, now, meter.iterations - self._turned)
-        if ended - began < 4 * self.interval:
+        # Else it was no rest, but its own iterations that lasted so long.
+        if ended - began < max(4 * self.interval, late / 2):
             return None
         case = Case(began, self.interval)
         case.ended, case.gil_held = ended, True
         return case
+
+    def _oversleep(self, asleep: Case | None) -> None:
+        """Book it, if anybody has seen that it was the GIL."""
+        if asleep is None:
+            return
+        for kept in self._kept:
+            if asleep.began <= kept.until <= asleep.ended:
+                asleep.keep(kept)
+        if asleep.kept is not None or self._lateness.asked:
+            self._meter.oversleep(asleep)
 
     def _amend(self, cases: list[Case]) -> None:
         """Tell what was learned of iterations that ended while we were busy with them."""

@@ -2,7 +2,12 @@
 
 import math
 
-__all__ = ["duration"]
+__all__ = ["count", "duration"]
+
+
+def count(number: int, one: str, many: str | None = None) -> str:
+    """Return `1 session`, `2,000 sessions`."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def duration(seconds: float | None) -> str:

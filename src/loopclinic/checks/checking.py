@@ -19,6 +19,7 @@ from loopclinic.checks.source import LEFT_OUT, Unreadable, python_files, read_se
 from loopclinic.checks.supervisor import Supervisor
 from loopclinic.lessons import Lesson, Trial, lesson
 from loopclinic.places import KitNotFoundError
+from loopclinic.units import count
 from loopclinic.verdict import Reason, Verdict
 
 __all__ = ["RIGHTS", "TOO_BUSY", "check", "check_lesson"]
@@ -182,7 +183,7 @@ def check_lesson(
     if doubt is not None and reasons and all(reason.timed for reason in reasons):
         return verdict("could-not-run", doubt, *reasons, headline=TOO_BUSY, vitals=vitals)
     if reasons:
-        headline = f"{len(reasons)} thing{'s' if len(reasons) > 1 else ''} to mend."
+        headline = f"{count(len(reasons), 'thing')} to mend."
         return verdict("not-yet", *reasons, headline=headline, vitals=vitals)
     return verdict("passed", headline=f"{praise} Next: loopclinic next.", vitals=vitals)
 

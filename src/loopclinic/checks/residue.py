@@ -8,7 +8,7 @@ from typing import Any
 from loopclinic.checks.lines import line_of
 from loopclinic.lessons import Trial
 from loopclinic.lessons.leftovers import leftovers
-from loopclinic.lessons.wording import count
+from loopclinic.units import count
 from loopclinic.verdict import Reason
 
 __all__ = ["reasons_for_residue"]

@@ -89,13 +89,13 @@ class Shortage:
         )
 
     def _read(self, trial: Collection[psutil.Process]) -> _Account:
-        times = psutil.cpu_times()
+        cpu = psutil.cpu_times()
         idle, stolen, *guests = (
-            sum(getattr(times, name, 0.0) for name in names)
+            sum(getattr(cpu, name, 0.0) for name in names)
             # A guest's time is in user's already.
             for names in (("idle", "iowait"), ("steal",), ("guest", "guest_nice"))
         )
-        busy = sum(times) - idle - stolen - sum(guests)
+        busy = sum(cpu) - idle - stolen - sum(guests)
         thread = _turns(self._schedstat) or Times(0.0, self._late)
         return _Account(
             time.monotonic(),

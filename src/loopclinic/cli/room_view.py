@@ -12,6 +12,7 @@ from loopclinic.checks.progress import LessonProgress
 from loopclinic.checks.room import LessonCount, Room
 from loopclinic.conflicts import CONFLICTS
 from loopclinic.review.page import document
+from loopclinic.units import count
 
 __all__ = ["room_page", "room_tables"]
 
@@ -100,7 +101,7 @@ _COLORS = {"passed": "green", "at-it": "dark_orange", "new": "dim"}
 
 def _headline(room: Room) -> str:
     many = len(room.learners)
-    text = f"{many} learner{'s' if many != 1 else ''}."
+    text = f"{count(many, 'learner')}."
     held = room.held_up
     if held is None:
         return f"{text} Nobody is stuck in a lab."

@@ -5,8 +5,9 @@ from typing import Any
 
 from loopclinic.lessons.lesson import Budget
 from loopclinic.lessons.whereabouts import learners
-from loopclinic.lessons.wording import at, code_of, count, span
+from loopclinic.lessons.wording import at, code_of, span
 from loopclinic.probe import Frame, Stall
+from loopclinic.units import count
 from loopclinic.verdict import Reason
 
 __all__ = ["LOOP", "blocked_on_line", "on_the_loop", "stalled_by", "waits_on_line"]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["at", "code_of", "count", "ended", "is_error", "span"]
+__all__ = ["at", "code_of", "ended", "is_error", "span"]
 
 
 def at(place: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -21,11 +21,6 @@ def code_of(place: Mapping[str, Any] | None) -> str:
 def span(seconds: float) -> str:
     """Return seconds in words: `1.2 s`, `340 ms`."""
     return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms"
-
-
-def count(number: int, one: str, many: str | None = None) -> str:
-    """Return `1 session`, `2,000 sessions`."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def ended(ending: Mapping[str, Any]) -> str:

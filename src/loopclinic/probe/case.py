@@ -57,9 +57,8 @@ class Case:
         self, began: float, pace: float = _PACE, before: tuple[Times, float] | None = None
     ) -> None:
         self.began = began
-        self._before = (
-            before  # the thread's times at the latest until it began, and what may have come since
-        )
+        # The thread's times shortly before it began, and how much may have come since.
+        self._before = before
         self._pace = pace
         self.ended = inf
         self.noticed = inf

@@ -104,9 +104,8 @@ class Meter:
         self.halted = inf
         """When the loop was seen not to run at all: nothing waits for a loop that was stopped."""
         self.case: Case | None = None
-        self._ended = (
-            self._earlier
-        ) = -inf  # the last iteration that was not a short one, and the one before
+        self._ended = -inf  # the last iteration that was not a short one
+        self._earlier = -inf  # and the one before it
         self._starts = (inf, inf)  # and when it began, after the one right before it
         self.thread_id = threading.get_ident()
         self.watchdog = Watchdog(self)
@@ -184,11 +183,13 @@ class Meter:
 
         `turns` is how many iterations began meanwhile. Of a loop that turned often it is not known.
         """
-        since = max(since, self.waiting) if self.began < inf else since
-        woke = now if self.began == inf else self.began
-        if self.began == inf and self.waiting > since:
-            if self.waiting - since < now - self.waiting:
-                return self.waiting, now
+        if self.began < inf:
+            since, woke = max(since, self.waiting), self.began
+        elif self.waiting <= since:
+            woke = now
+        elif self.waiting - since < now - self.waiting:
+            return self.waiting, now
+        else:
             woke = self.waiting if turns <= _FEW else since
         if self._ended > since:
             since, woke = max(since, self._earlier), min(woke, self._starts[1])

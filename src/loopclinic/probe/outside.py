@@ -25,12 +25,10 @@ __all__ = [
     "of_json",
     "place",
     "stack",
-    "state_of",
 ]
 
 DEEPEST = 60  # frames read of one stack: the outer end of a deep recursion says nothing new
 _STEPS = 4 * DEEPEST  # with those that stand between Python's frames and C's
-_THREADS = 4096  # looked through for the one that is wanted
 _LONGEST = 4096  # characters of a file's or a function's name: what a path may have on Linux
 _TABLE = 1 << 20  # bytes that tell the lines of one function
 GENERATOR = 1  # owner of a frame that may rest before it is entered
@@ -42,8 +40,6 @@ _ENCODINGS = {1: "latin-1", 2: "utf-16-le", 4: "utf-32-le"}
 class Layout(NamedTuple):
     """Where CPython keeps what a stack is made of: bytes from the beginning of each structure."""
 
-    state_prev: int
-    state_next: int
     state_interpreter: int
     state_ident: int
     state_native: int
@@ -114,25 +110,6 @@ class Step(NamedTuple):
     code: int
     instruction: int
     owner: int
-
-
-def state_of(memory: Memory, known: Known, ident: int) -> int:
-    """Return where the thread with this `ident` has its state.
-
-    Raises:
-        UnreadableError: it was not found.
-        GoneError: there is no such program any more.
-    """
-    layout = known.layout
-    for way in (layout.state_next, layout.state_prev):  # the older ones first
-        state = known.state
-        for _ in range(_THREADS):
-            if memory.word(state + layout.state_ident) == ident:
-                return state
-            state = memory.word(state + way)
-            if not state:
-                break
-    raise UnreadableError
 
 
 def holder(memory: Memory, known: Known) -> Thread | None:

@@ -48,8 +48,6 @@ class Stall:
     """Outermost frame first."""
     gil_held: bool = False
     """No other Python thread could run meanwhile: a C call kept the GIL."""
-    thread: str | None = None
-    """The name of the thread whose call kept the GIL, None if it was the loop's own."""
     first_seen: float | None = None
     cell: str | None = None
     """`cell [5]` where the line stands in a notebook cell."""
@@ -73,6 +71,8 @@ class Stall:
     callback: str | None = None
     """The handler, job or callback that the loop ran, `charge in app.py`: where the user's own code
     begins below the loop. None for a burst, and where that does not show."""
+    thread: str | None = None
+    """The name of the thread whose call kept the GIL, None if it was the loop's own."""
 
     @property
     def chain(self) -> tuple[Frame, ...]:

@@ -30,7 +30,6 @@ from loopclinic.probe.outside import (
     holder,
     of_json,
     stack,
-    state_of,
 )
 from loopclinic.probe.suspicion import Holder, Look, Suspicion, account
 
@@ -98,7 +97,7 @@ def watch(arguments: list[str]) -> None:
             raise GoneError
 
     try:
-        state_of(memory, known, known.ident)
+        memory.word(known.state)
     except UnreadableError:
         report({"refused": "the kernel does not let the process beside it read its memory"})
         return

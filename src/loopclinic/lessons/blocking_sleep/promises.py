@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from loopclinic.lessons.blocking_sleep import LESSON
-from loopclinic.lessons.wording import at, count, ended, is_error, span
+from loopclinic.lessons.wording import at, ended, is_error, span
+from loopclinic.units import count
 from loopclinic.verdict import Reason
 
 __all__ = ["cancellation", "deadlines", "refusals", "results"]

@@ -10,7 +10,8 @@ from loopclinic.lessons.flask_bridge.promises import end as at_end
 from loopclinic.lessons.flask_bridge.wording import refusals
 from loopclinic.lessons.lesson import Trial
 from loopclinic.lessons.ranking import ranked
-from loopclinic.lessons.wording import at, count, span
+from loopclinic.lessons.wording import at, span
+from loopclinic.units import count
 from loopclinic.verdict import Reason
 
 __all__ = ["LEFTOVERS_JUDGED", "judge", "praise"]

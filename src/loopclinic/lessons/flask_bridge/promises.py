@@ -6,7 +6,8 @@ from typing import Any
 from loopclinic.lessons.flask_bridge import LESSON
 from loopclinic.lessons.flask_bridge.errors import failed, root
 from loopclinic.lessons.flask_bridge.wording import refusals
-from loopclinic.lessons.wording import at, count, span
+from loopclinic.lessons.wording import at, span
+from loopclinic.units import count
 from loopclinic.verdict import Reason
 
 __all__ = ["FEW", "end", "standstill"]

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from loopclinic.lessons.wording import count
+from loopclinic.units import count
 
 __all__ = ["refusals"]
 

@@ -7,7 +7,8 @@ from typing import Any
 from loopclinic.conflicts import CONFLICTS
 from loopclinic.lessons.standardize import LESSON
 from loopclinic.lessons.standardize.broken import BROKEN
-from loopclinic.lessons.wording import count, span
+from loopclinic.lessons.wording import span
+from loopclinic.units import count
 from loopclinic.verdict import Reason
 
 __all__ = ["scan_reasons", "suite_reasons"]

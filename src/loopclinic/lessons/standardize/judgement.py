@@ -10,7 +10,8 @@ from loopclinic.lessons.standardize import LESSON
 from loopclinic.lessons.standardize.desk_reasons import scan_reasons, suite_reasons
 from loopclinic.lessons.standardize.promises import cancels, closings, results
 from loopclinic.lessons.standardize.refusal_reasons import refusals
-from loopclinic.lessons.wording import at, count, ended, span
+from loopclinic.lessons.wording import at, ended, span
+from loopclinic.units import count
 from loopclinic.verdict import Reason
 
 __all__ = ["LEFTOVERS_JUDGED", "judge", "praise"]

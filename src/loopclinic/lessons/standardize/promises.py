@@ -5,7 +5,8 @@ from typing import Any
 
 from loopclinic.lessons.leftovers import leftovers, unclosed
 from loopclinic.lessons.standardize import LESSON
-from loopclinic.lessons.wording import at, count, ended, span
+from loopclinic.lessons.wording import at, ended, span
+from loopclinic.units import count
 from loopclinic.verdict import Reason
 
 __all__ = ["cancels", "closings", "results"]

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from loopclinic.lessons.wording import at, count, ended
+from loopclinic.lessons.wording import at, ended
+from loopclinic.units import count
 from loopclinic.verdict import Reason
 
 __all__ = ["refusals"]

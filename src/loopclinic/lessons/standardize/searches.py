@@ -16,7 +16,7 @@ from loopclinic.lessons.drawing import Drawing
 from loopclinic.lessons.opinions import ruff_path
 from loopclinic.lessons.programs import ran
 from loopclinic.lessons.standardize.books import sample
-from loopclinic.lessons.wording import count
+from loopclinic.units import count
 
 __all__ = ["MIXED", "RUNS", "Survey", "gate", "plan", "survey"]
 

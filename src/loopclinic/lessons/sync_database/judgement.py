@@ -10,7 +10,8 @@ from loopclinic.lessons.stalls import blocked_on_line
 from loopclinic.lessons.sync_database import LESSON
 from loopclinic.lessons.sync_database.promises import endings, openings, results
 from loopclinic.lessons.sync_database.wording import meanwhile
-from loopclinic.lessons.wording import at, code_of, count, span
+from loopclinic.lessons.wording import at, code_of, span
+from loopclinic.units import count
 from loopclinic.verdict import Reason
 
 __all__ = ["LEFTOVERS_JUDGED", "judge", "praise"]

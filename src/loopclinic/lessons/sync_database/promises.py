@@ -6,7 +6,8 @@ from typing import Any
 from loopclinic.lessons.leftovers import unclosed
 from loopclinic.lessons.sync_database import LESSON
 from loopclinic.lessons.sync_database.wording import meanwhile
-from loopclinic.lessons.wording import at, count, ended, span
+from loopclinic.lessons.wording import at, ended, span
+from loopclinic.units import count
 from loopclinic.verdict import Reason
 
 __all__ = ["endings", "openings", "results"]

@@ -17,7 +17,7 @@ _LOOK = 0.01
 _HEED = 0.15
 _STEADY = 0.25
 """Seconds for which what is asked has to stay the same: on a busy machine a wait is no hang yet."""
-_ASKED = 8
+_ASKED = 8  # times at most
 _AGAIN = 0.06
 """Seconds that a call gets once it is known what kind of lab this is."""
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from loopclinic.lessons.wording import count
+from loopclinic.units import count
 
 __all__ = ["meanwhile"]
 

@@ -6,7 +6,8 @@ from typing import Any
 from loopclinic.lessons.leftovers import at_work
 from loopclinic.lessons.unbounded_gather import LESSON
 from loopclinic.lessons.unbounded_gather.wording import ended, said
-from loopclinic.lessons.wording import at, count, span
+from loopclinic.lessons.wording import at, span
+from loopclinic.units import count
 from loopclinic.verdict import Reason
 
 __all__ = ["AT_WORK", "cancellation", "leftovers", "lost_source"]

@@ -7,7 +7,8 @@ from loopclinic.lessons.lesson import Trial
 from loopclinic.lessons.unbounded_gather import LESSON
 from loopclinic.lessons.unbounded_gather.endings import cancellation, leftovers, lost_source
 from loopclinic.lessons.unbounded_gather.outcomes import repeats, results, retries
-from loopclinic.lessons.wording import at, count
+from loopclinic.lessons.wording import at
+from loopclinic.units import count
 from loopclinic.verdict import Reason
 
 __all__ = ["LEFTOVERS_JUDGED", "judge", "praise"]

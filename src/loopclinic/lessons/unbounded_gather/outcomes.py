@@ -6,7 +6,8 @@ from typing import Any
 from loopclinic.lessons.unbounded_gather import LESSON
 from loopclinic.lessons.unbounded_gather.endings import AT_WORK
 from loopclinic.lessons.unbounded_gather.wording import examples, said
-from loopclinic.lessons.wording import at, count, span
+from loopclinic.lessons.wording import at, span
+from loopclinic.units import count
 from loopclinic.verdict import Reason
 
 __all__ = ["repeats", "results", "retries"]

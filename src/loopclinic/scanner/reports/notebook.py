@@ -9,6 +9,7 @@ from loopclinic.scanner.findings import CONFIDENCES, Finding
 from loopclinic.scanner.report import Report
 from loopclinic.scanner.reports.page import marked
 from loopclinic.scanner.reports.totals import totals
+from loopclinic.units import count
 
 __all__ = ["table"]
 
@@ -38,10 +39,9 @@ def table(report: Report) -> str:
         notes += (
             f"<details><summary>{len(report.skipped)} skipped</summary><ul>{items}</ul></details>"
         )
-    found = len(report.findings)
     counts = ", ".join(f"{value:,} {words}" for value, words in totals(report) if value)
     return (
-        f"<p>{found:,} finding{'' if found == 1 else 's'}; {html.escape(counts)}</p>"
+        f"<p>{count(len(report.findings), 'finding')}; {html.escape(counts)}</p>"
         f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>{notes}"
     )
 

@@ -8,6 +8,7 @@ from loopclinic.conflicts import CONFLICTS
 from loopclinic.scanner.findings import Finding
 from loopclinic.scanner.report import Report
 from loopclinic.scanner.reports.text import printable
+from loopclinic.units import count
 
 __all__ = ["plan"]
 
@@ -52,7 +53,9 @@ def plan(report: Report) -> str:
     """Return the plan: syntax errors first, then phases, in each the files with most to do first."""
     counts, total = report.counts, len(report.findings)
     touched = len({one.file for one in report.findings})
-    found_in = f"{total:,} findings in {touched:,} of {counts.get('files', 0):,} files"
+    found_in = (
+        f"{count(total, 'finding')} in {touched:,} of {count(counts.get('files', 0), 'file')}"
+    )
     mixed = f"{counts.get('mixed_files', 0):,} files mix sync and async functions"
     lines = [f"# Migration plan for {printable(Path(report.root).name)}", ""]
     lines += [f"{found_in}; {mixed}.", "", *_shared(report)]

@@ -6,6 +6,7 @@ from loopclinic.conflicts import CONFLICTS
 from loopclinic.scanner.findings import Finding
 from loopclinic.scanner.report import Report
 from loopclinic.scanner.reports.totals import totals
+from loopclinic.units import count
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -54,15 +55,13 @@ def _steps(one: Finding) -> list[str]:
 
 
 def _verdict(report: Report) -> str:
-    count = len(report.findings)
     if report.nothing_read:
         return "Nothing was read."
-    if not count:
+    if not report.findings:
         return f"No conflict found, in {report.seconds:.1f} s."
-    files = len({one.file for one in report.findings})
-    found = "1 finding" if count == 1 else f"{count:,} findings"
-    where = "1 file" if files == 1 else f"{files:,} files"
-    return f"{found} in {where}, in {report.seconds:.1f} s."
+    found = count(len(report.findings), "finding")
+    files = count(len({one.file for one in report.findings}), "file")
+    return f"{found} in {files}, in {report.seconds:.1f} s."
 
 
 def show(report: Report, console: "Console | None" = None) -> None:

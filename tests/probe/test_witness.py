@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import json
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import psutil
 import pytest
 
 from loopclinic.probe import Probe, layout
@@ -100,6 +102,40 @@ async def test_a_call_of_another_thread_that_keeps_the_gil_is_named_and_is_the_l
         assert f"Thread {stall.thread} kept the GIL" in stall.diagnosis
         assert stall.first_seen < stall.seconds
     assert took / 2 < sum(stall.seconds for stall in kept) <= took
+
+
+@pytest.mark.parametrize("witness", [True, False])
+def test_a_machine_that_stands_still_for_a_moment_keeps_no_gil(witness, tmp_path):
+    """As a virtual one does when its host has no time for it; here all processes of a program."""
+    code = (
+        "import asyncio, json, sys, time\n"
+        "from loopclinic import Probe\n"
+        "async def main():\n"
+        f"    with Probe(witness={witness}) as probe:\n"
+        f"        while {witness} and not probe.witness_url: await asyncio.sleep(0.02)\n"
+        "        await asyncio.sleep(0.3)\n"
+        "        print('asleep', flush=True)\n"
+        "        time.sleep(0.5)\n"
+        "        await asyncio.sleep(0.05)\n"
+        "    worst = max(probe.report().stalls, key=lambda stall: stall.seconds)\n"
+        "    print(json.dumps([worst.line, worst.gil_held, worst.conflict, worst.diagnosis]))\n"
+        "asyncio.run(main())\n"
+    )
+    file = tmp_path / "program.py"
+    file.write_text(code, "utf-8")
+    with subprocess.Popen([sys.executable, file], stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdout.readline() == "asleep\n"
+        own = psutil.Process(program.pid)
+        family = [own, *own.children(recursive=True)]
+        assert len(family) == 1 + witness
+        time.sleep(0.1)
+        for process in family:
+            process.suspend()
+        time.sleep(0.3)
+        for process in reversed(family):
+            process.resume()
+        line, gil_held, conflict, diagnosis = json.loads(program.stdout.readline())
+    assert (line, gil_held, conflict) == (8, False, "blocking-sleep"), diagnosis
 
 
 async def test_without_a_witness_the_same_call_is_seen_at_its_end():

@@ -12,7 +12,7 @@ __all__ = ["REFRESH", "Lateness"]
 
 REFRESH = 0.1  # seconds: reading a file lets go of the GIL, and to get it again is what costs
 _LATE = 4  # intervals between looks, from which on there was a reason
-_LOOKS = 12  # turns of the watchdog's own between two readings of them
+_OWN = 2  # turns that a look takes: it wakes, and may meet a busy loop once
 
 
 class Lateness:
@@ -24,6 +24,7 @@ class Lateness:
         self._looked = inf
         self._waited = self._due = 0.0  # for a processor until now; when to read it again
         self._turns = 0  # how often it was given one until then
+        self._looks = 0  # of its own since then
         self.begun = self.over = inf
         """From when to when the GIL was last not to be had."""
         self.surely = False
@@ -41,16 +42,20 @@ class Lateness:
     def look(self, now: float, wait: float, interval: float) -> float:
         """Return by how many seconds this look comes too late, which was due `wait` after the last."""
         late, self._looked = now - self._looked - wait, now
+        self._looks += 1
         if late > _LATE * interval or now > self._due:
             _, waited, turns = self._schedule.read()
             self._beat()
             free, self._waited, self._due = waited - self._waited, waited, now + REFRESH
-            asked, self._turns = turns - self._turns - _LOOKS, turns
-            surely = late - free > late / 2  # this thread could have run, but for the GIL
-            # On a busy machine who waits for the GIL waits for a processor, too, time and again.
-            if late > _LATE * interval and (surely or late > STARVED):
-                self.begun, self.over, self.surely = now - late, now, surely
-                self.asked = asked * sys.getswitchinterval() > late / 4
+            asked, self._turns = turns - self._turns - _OWN * self._looks, turns
+            self._looks = 0
+            starved = free > late / 2
+            # Who wants the GIL wakes to ask for it again and again. A machine that stood still, as a
+            # virtual one does when its host has no time for it, has woken nobody.
+            asked = asked * sys.getswitchinterval() > late / 4
+            surely = not starved and (asked or not turns)
+            if late > _LATE * interval and (surely or (starved and late > STARVED)):
+                self.begun, self.over, self.surely, self.asked = now - late, now, surely, asked
         return late
 
     def blame(self, case: Case) -> None:

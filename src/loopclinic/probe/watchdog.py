@@ -313,6 +313,7 @@ class Watchdog:
                         # Without the idle time since, which has no part in it.
                         before, done, idle = self._before
                         case.work(before + meter.idle_at(now) - idle, done)
+            case.gil_likely = True
             if self._lateness.begun <= at <= self._lateness.over:
                 self._lateness.blame(case)
             if kept is not None:

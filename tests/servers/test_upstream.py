@@ -11,6 +11,7 @@ from loopclinic.servers import (
     is_flaky,
     transcript_of,
 )
+from loopclinic.servers.upstream import slowdown
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +128,16 @@ async def test_some_bodies_take_longer(upstream):
     assert counts.seconds_in_flight >= 0.6
 
 
+async def test_requests_that_are_at_work_together_slow_each_other_down(upstream):
+    await upstream.set(latency=0.3, fastest_at=4)
+    await post(upstream, *bodies(8))
+    counts = await upstream.counts()
+    alone = 0.3 * 8
+    assert counts.peak_in_flight == 8
+    assert counts.seconds_in_flight >= 0.3 * sum(slowdown(at_work, 4) for at_work in range(1, 9))
+    assert counts.seconds_in_flight > 2 * alone
+
+
 async def test_refused_connections_are_reset_and_counted_apart(upstream):
     await upstream.set(refuse=1)
     answers = await post(upstream, *bodies(3))
@@ -166,7 +177,11 @@ async def test_chance_is_seeded_and_status_can_be_forced(upstream):
 
 @pytest.mark.parametrize(
     ("dials", "words"),
-    [({"latencey": 1}, "no dial named 'latencey'"), ({"hang": 2}, "between 0 and 1")],
+    [
+        ({"latencey": 1}, "no dial named 'latencey'"),
+        ({"hang": 2}, "between 0 and 1"),
+        ({"fastest_at": 0}, "1 or more"),
+    ],
 )
 async def test_a_wrong_dial_is_refused_by_name(upstream, dials, words):
     with pytest.raises(ValueError, match=words):

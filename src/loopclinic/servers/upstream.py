@@ -19,6 +19,7 @@ __all__ = [
     "Upstream",
     "digest_of",
     "is_flaky",
+    "slowdown",
     "transcript_of",
 ]
 
@@ -57,6 +58,8 @@ class Dials:
     retry_after: float = 1.0
     queue: int = 0
     """Requests beyond `capacity` that wait for a place, in order, before one is answered 429."""
+    fastest_at: int | None = None
+    """Requests at work with which it gets most done; see `slowdown`. None: any number is as good."""
     overload: int | None = None
     """After so many 429 within a second, connections are reset instead."""
     slow: float = 0.0
@@ -87,6 +90,8 @@ class Dials:
                 raise ValueError(f"{name}={value!r}: a share lies between 0 and 1.")
             if name in {"latency", "jitter", "retry_after", "slow"} and value < 0:
                 raise ValueError(f"{name}={value!r}: seconds, 0 or more.")
+            if name == "fastest_at" and value is not None and value < 1:
+                raise ValueError(f"{name}={value!r}: requests at work, 1 or more, or null.")
         return cls(**values)
 
 
@@ -130,6 +135,16 @@ class Counts:
                 },
             }
         )
+
+
+def slowdown(at_work: int, fastest_at: int | None) -> float:
+    """Return how many times as long a request takes with so many `at_work` as alone.
+
+    N. J. Gunther's Universal Scalability Law with its coherency term only: what n do together rises
+    until n is `fastest_at`, and falls beyond it, as in a database whose sessions get in each
+    other's way.
+    """
+    return 1.0 if fastest_at is None else 1 + at_work * (at_work - 1) / fastest_at**2
 
 
 def digest_of(body: bytes) -> str:

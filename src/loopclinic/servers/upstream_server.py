@@ -19,6 +19,7 @@ from loopclinic.servers.upstream import (
     Dials,
     digest_of,
     is_flaky,
+    slowdown,
     transcript_of,
 )
 
@@ -108,7 +109,7 @@ class FaultyServer:
         await self._enter()
         try:
             if delay > 0:
-                await asyncio.sleep(delay)
+                await asyncio.sleep(delay * slowdown(self.working, dials.fastest_at))
         finally:
             self._leave()
         if dials.status is not None and dials.status_for.encode() in body:

@@ -52,6 +52,28 @@ def test_md1_waits_half_as_long_as_mm1():
     assert Line(1, rate=50, service=0.01, arrival_spread=9.0).wait == pytest.approx(0.05)
 
 
+def test_places_that_slow_each_other_down():
+    # With two at work each takes three times as long: 1, then 2/3 as many are done as by one alone.
+    line = Line(2, rate=50, service=0.01, fastest_at=1)
+    assert line.most == pytest.approx(200 / 3)
+    # Weights of none, one, two and more: 1, 1/2, 3/2.
+    assert line.waits == pytest.approx(1 / 2)
+    assert line.stretch == pytest.approx((1 / 6 + 2 / 2) / 0.5)
+    assert line.wait == pytest.approx(0.5 / (200 / 3 - 50))
+    assert not Line(2, rate=70, service=0.01, fastest_at=1).stable
+
+
+def test_places_that_hardly_slow_each_other_down_are_erlang_s():
+    line = Line(10, rate=80, service=0.1, fastest_at=10**6)
+    assert line.waits == pytest.approx(erlang_c(10, 8.0))
+    assert line.stretch == pytest.approx(1)
+
+
+def test_most_is_done_by_as_many_as_it_is_fastest_with():
+    most = {places: Line(places, 1.0, 0.1, fastest_at=8).most for places in range(1, 65)}
+    assert max(most, key=most.get) == 8
+
+
 def test_a_line_that_can_not_keep_up():
     line = Line(4, rate=100, service=0.05)
     assert not line.stable

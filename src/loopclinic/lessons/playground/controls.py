@@ -61,6 +61,11 @@ class Controls(w.HBox):  # type: ignore[misc]  # ipywidgets has no types
             "limit": _choice("concurrency limit", [(f"{one or 'none'}", one) for one in _LIMITS]),
             "pool": _count("pool size", 1, 100),
             "capacity": _count("upstream capacity", 1, 100),
+            "fastest_at": _choice(
+                "upstream fastest at",
+                [(f"{one or 'any'}", one) for one in _LIMITS],
+                "requests with which the upstream gets most done; more get into each other's way",
+            ),
             "timeout": _time("timeout", 50, 5000),
             "retries": _count("retries", 0, 5),
         }
@@ -70,7 +75,10 @@ class Controls(w.HBox):  # type: ignore[misc]  # ipywidgets has no types
         groups = (
             ("What blocks, and the remedy", ("share", "how", "block", "remedy", "threads")),
             ("Callers", ("rate", "bursts", "timeout", "retries")),
-            ("Work and its limits", ("service", "spread", "limit", "pool", "capacity")),
+            (
+                "Work and its limits",
+                ("service", "spread", "limit", "pool", "capacity", "fastest_at"),
+            ),
         )
         boxes = [_group(title, [self.parts[name] for name in names]) for title, names in groups]
         super().__init__(boxes)
@@ -110,7 +118,7 @@ class Controls(w.HBox):  # type: ignore[misc]  # ipywidgets has no types
                 return
             name = next(name for name, part in self.parts.items() if part is change["owner"])
             value = change["new"]
-            if name == "limit":
+            if name in ("limit", "fastest_at"):
                 value = value or None
             elif name == "spread":
                 value = round(value, 2)
@@ -139,8 +147,8 @@ def _options(text: str, tip: str = "") -> dict[str, Any]:
     }
 
 
-def _choice(text: str, options: list[tuple[str, Any]]) -> Any:
-    return w.SelectionSlider(options=options, **_options(text))
+def _choice(text: str, options: list[tuple[str, Any]], tip: str = "") -> Any:
+    return w.SelectionSlider(options=options, **_options(text, tip))
 
 
 def _pick(text: str, options: list[tuple[str, str]]) -> Any:

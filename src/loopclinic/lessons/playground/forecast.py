@@ -76,11 +76,11 @@ def forecast(settings: Settings, *, handling: float = 0.001) -> Forecast:
     squared = s.spread**2
     # Of n at once, n - 1 follow without a gap: 2n - 1 for their gaps, n for their counts.
     dispersion = max(0.0, 2.0 * s.bursts - 1)
-    lines = {_narrowest(s): Line(s.places, s.rate, s.service, dispersion, squared)}
+    lines = {_narrowest(s): Line(s.places, s.rate, s.service, dispersion, squared, s.fastest_at)}
     if s.limit is not None and s.limit == s.places and s.share:
         # The block is part of what a place at the limit is held for.
         held = s.service + s.share * s.block
-        lines = {"limit": Line(s.places, s.rate, held, dispersion, squared)}
+        lines = {"limit": Line(s.places, s.rate, held, dispersion, squared, s.fastest_at)}
     if workers and blocked:
         bursts = 1 + (dispersion - 1) * s.share  # a random part of the arrivals: bursts thin out
         lines[_worker_name(s)] = Line(workers, blocked, s.block, bursts, 0.0)
@@ -138,7 +138,8 @@ def _drawn(
     """Return mean, p50 and p99 of all parts added up: drawn from their closed forms, seeded."""
     rng = np.random.default_rng(0)
     shape = 1 / s.spread**2 if s.spread else 0.0
-    total = rng.gamma(shape, s.service / shape, _DRAWS) if shape else np.full(_DRAWS, s.service)
+    service = s.service * lines[0].stretch
+    total = rng.gamma(shape, service / shape, _DRAWS) if shape else np.full(_DRAWS, service)
     total += _VISITS * handling
     if s.share:
         total += np.where(rng.random(_DRAWS) < s.share, s.block, 0.0)
@@ -185,6 +186,8 @@ def _broken(s: Settings, lines: dict[str, Line], loop: float, p99: float, most: 
     busiest = max(line.utilization for line in lines.values())
     if s.pool > 2 * s.capacity and busiest > _CROWDED:
         found.append(f"The upstream refuses whoever comes when {2 * s.capacity} are there already.")
+    if s.fastest_at and s.limit == s.places and s.share:
+        found.append("Not all who hold a place are at the upstream, so it is faster than reckoned.")
     if s.bursts > 1:
         found.append(
             "Who comes in a burst waits for the rest of it; formulas know only how uneven arrivals are."

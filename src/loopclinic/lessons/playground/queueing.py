@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from loopclinic.servers.upstream import slowdown
+
 __all__ = ["Line", "erlang_b", "erlang_c", "little", "loop_waits"]
 
 Samples = NDArray[np.float64]
@@ -46,7 +48,8 @@ class Line:
     """One line before `places`: M/M/c, stretched to other spreads by Allen and Cunneen.
 
     `rate` in arrivals a second, `service` in seconds; `arrival_spread` and `service_spread` are
-    squared coefficients of variation (0: always the same, 1: exponential).
+    squared coefficients of variation (0: always the same, 1: exponential). With `fastest_at` the
+    places slow each other down; see `loopclinic.servers.upstream.slowdown`.
     """
 
     places: int
@@ -54,6 +57,7 @@ class Line:
     service: float
     arrival_spread: float = 1.0
     service_spread: float = 1.0
+    fastest_at: int | None = None
 
     @property
     def load(self) -> float:
@@ -63,7 +67,7 @@ class Line:
     @property
     def utilization(self) -> float:
         """Busy share of the places; 1 and more: no steady state."""
-        return self.load / self.places
+        return self.rate / self.most if self.service else 0.0
 
     @property
     def stable(self) -> bool:
@@ -73,12 +77,23 @@ class Line:
     @property
     def most(self) -> float:
         """Requests a second that the places can serve."""
-        return self.places / self.service if self.service else math.inf
+        return self._speed(self.places) if self.service else math.inf
 
     @property
     def waits(self) -> float:
         """Share of arrivals that have to wait."""
-        return erlang_c(self.places, self.load)
+        if self.fastest_at is None:
+            return erlang_c(self.places, self.load)
+        return self._crowd()[1] if self.stable else 1.0
+
+    @property
+    def stretch(self) -> float:
+        """How many times its service a place is held on average, for the others at work."""
+        if self.fastest_at is None or not self.load:
+            return 1.0
+        if not self.stable:
+            return slowdown(self.places, self.fastest_at)
+        return self._crowd()[0] / self.load
 
     @property
     def wait(self) -> float:
@@ -87,6 +102,19 @@ class Line:
             return math.inf
         spread = (self.arrival_spread + self.service_spread) / 2
         return spread * self.waits / (self.most - self.rate)
+
+    def _speed(self, at_work: int) -> float:
+        """Return requests a second that so many at work get done."""
+        return at_work / (self.service * slowdown(at_work, self.fastest_at))
+
+    def _crowd(self) -> tuple[float, float]:
+        """Return the mean number at work, and the share that waits: a birth and death process."""
+        weights = [1.0]
+        for number in range(1, self.places + 1):
+            weights.append(weights[-1] * self.rate / self._speed(number))
+        weights[-1] /= 1 - self.utilization  # all places taken, and any number waits
+        total = sum(weights)
+        return sum(n * weight for n, weight in enumerate(weights)) / total, weights[-1] / total
 
     def sample(self, rng: np.random.Generator, count: int) -> Samples:
         """Draw waits: none, or exponential, as in M/M/c."""

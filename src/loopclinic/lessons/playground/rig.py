@@ -147,4 +147,6 @@ class Rig:
 
 
 def _dials(settings: Settings) -> Dials:
-    return Dials(capacity=settings.capacity, queue=settings.capacity)
+    return Dials(
+        capacity=settings.capacity, queue=settings.capacity, fastest_at=settings.fastest_at
+    )

@@ -54,6 +54,8 @@ class Settings:
     """Connections to the upstream."""
     capacity: int = 32
     """Requests that the upstream works on at once. As many again may wait there; more are refused."""
+    fastest_at: int | None = None
+    """Requests with which the upstream gets most done; more get into each other's way."""
     timeout: float = 2.0
     """After which a caller gives an attempt up; the service does not notice that it left."""
     retries: int = 0
@@ -70,6 +72,8 @@ class Settings:
             raise ValueError(f"Settings(share={self.share!r}): a share lies between 0 and 1.")
         if self.limit is not None and self.limit < 1:
             raise ValueError(f"Settings(limit={self.limit!r}): one or more, or None for no limit.")
+        if self.fastest_at is not None and self.fastest_at < 1:
+            raise ValueError(f"Settings(fastest_at={self.fastest_at!r}): one or more, or None.")
         for name, known in (("how", KINDS), ("remedy", REMEDIES)):
             if getattr(self, name) not in known:
                 raise ValueError(
@@ -137,4 +141,6 @@ def _said(name: str, value: Any) -> str:
             return "no remedy" if value == "none" else REMEDIES[value]
         case "limit":
             return "no limit" if value is None else f"limit {value}"
+        case "fastest_at":
+            return f"upstream fastest at {value or 'any number'}"
     return f"{name} {value}"

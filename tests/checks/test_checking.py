@@ -155,6 +155,13 @@ class TestAMachineTooBusy:
         assert (machine.measured, machine.conflict) == ("62% of the time", None)
         assert [reason.conflict for reason in seen] == ["blocking-sleep"]
 
+    def test_so_it_is_where_two_seconds_were_missing(self, tiny, lab, monkeypatch):
+        monkeypatch.setattr(Shortage, "share", 0.1)
+        monkeypatch.setattr(Shortage, "worst", 0.84)
+        verdict = check_lesson(tiny, file=lab)
+        assert verdict.status == "could-not-run"
+        assert verdict.reasons[0].measured == "84% of 2 s"
+
     def test_what_rests_on_no_time_is_the_files(self, tiny, solved):
         solved.write_text(SOLVED.replace("return 2 * number", "return 3 * number"))
         verdict = check_lesson(tiny, file=solved)

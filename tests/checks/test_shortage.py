@@ -92,6 +92,31 @@ def test_where_the_kernel_tells_nothing_late_timers_do(machine):
     assert found.share == pytest.approx(0.4)
 
 
+def test_the_worst_two_seconds_are_told_apart(machine):
+    found = machine.watched()
+    for quarter in range(60):
+        machine.now += 0.251
+        busy = machine.times
+        if 20 <= quarter < 28:  # for two seconds the machine has nothing left for the trial
+            machine.turns = Times(machine.turns.ran, machine.turns.waited + 0.25)
+            machine.times = busy._replace(user=busy.user + 0.5)
+        else:
+            machine.times = busy._replace(idle=busy.idle + 0.5)
+        found.look(machine.trial)
+    assert found.share == pytest.approx(2 / 15, rel=0.05)
+    assert found.worst > 0.9
+
+
+def test_a_machine_that_stood_still_had_nothing_for_anybody(machine):
+    found = machine.watched()
+    for late in (0.0, 0.0, 1.9, 0.0):
+        machine.now += 0.3 + late
+        found.late(late)
+        machine.times = machine.times._replace(idle=machine.times.idle + 0.6)
+        found.look(machine.trial)
+    assert found.worst == pytest.approx(1.9 / 2.5, rel=0.2)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's accounts are Linux'")
 def test_this_machine_kept_busy_by_others_or_by_the_trial_itself():
     spin = [sys.executable, "-c", "while True: pass"]

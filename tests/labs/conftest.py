@@ -7,6 +7,7 @@ right answer that its `base.txt` names.
 """
 
 import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from loopclinic.verdict import Verdict
 
 collect_ignore = ["fixes"]  # some hold tests, which are a lab's
 
+PAUSES = (0, 2, 5, 10)
+"""Seconds before each attempt to get a verdict of a machine that may be too busy for one."""
 FIXES = Path(__file__).parent / "fixes"
 ROOT = Path(__file__).parents[2]
 
@@ -69,8 +72,9 @@ def holds(case: Case, verdict: Verdict) -> bool:
 
 
 def verdict_of(one: Lesson, file: Path, **options: Any) -> Verdict:
-    """The verdict; where the machine was too busy to tell, of up to three the last."""
-    for _ in range(3):
+    """The verdict; where the machine was too busy to tell, it is asked again after a while."""
+    for pause in PAUSES:
+        time.sleep(pause)
         verdict = check_lesson(one, file=file, **options)
         if verdict.headline != TOO_BUSY:
             break

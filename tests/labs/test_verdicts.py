@@ -6,6 +6,7 @@ from tests.labs.conftest import holds, verdict_of
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_verdict(case, tmp_path):
     verdict = verdict_of(case.lesson, case.laid_out(tmp_path))
     assert holds(case, verdict), str(verdict)

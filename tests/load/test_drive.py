@@ -96,10 +96,11 @@ async def test_failures_are_counted_by_exception_with_the_place_of_the_first():
 
 
 async def test_a_request_given_up_counts_with_its_timeout_and_is_cancelled():
-    cancelled = 0
+    begun = cancelled = 0
 
     async def never(request):
-        nonlocal cancelled
+        nonlocal begun, cancelled
+        begun += 1
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
@@ -109,7 +110,7 @@ async def test_a_request_given_up_counts_with_its_timeout_and_is_cancelled():
     vitals = await drive(never, Load(rate=20, seconds=0.5, arrivals="uniform", timeout=0.3))
     assert vitals.errors == {"timeout": 10}
     assert all(0.29 < seconds < 1 for seconds in vitals.latency.samples)
-    assert cancelled == 10
+    assert cancelled == begun > 0  # on a starved machine some never get to the server
 
 
 async def test_threads_are_those_that_the_variant_made():

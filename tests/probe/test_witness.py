@@ -83,25 +83,31 @@ async def test_a_call_of_another_thread_that_keeps_the_gil_is_named_and_is_the_l
     def crunch():
         sum(range(30_000_000))
 
-    took = 0.0
+    took, told = [], 0
     with Probe(witness=True) as probe:
         await ready(probe)
-        for _ in range(3):
+        for _ in range(
+            9
+        ):  # on a starved machine the witness may see too little of one or the other
             began = time.perf_counter()
             await asyncio.to_thread(crunch)
-            took += time.perf_counter() - began
+            took.append(time.perf_counter() - began)
             seen = probe.report().stalls  # at once, and the watchdog may not have looked yet
+            told += any(stall.thread is not None for stall in seen[-1:])
             await asyncio.sleep(0.03)
-    assert any(stall.thread is not None for stall in seen[-1:])
+            if told == 3:
+                break
+    assert told == 3
     kept = [stall for stall in probe.report().stalls if stall.thread is not None]
-    assert len(kept) == 3
+    assert len(kept) >= 3
     for stall in kept:
         assert stall.code == "sum(range(30_000_000))"
         assert stall.gil_held
         assert stall.conflict == "cpu-bound"
         assert f"Thread {stall.thread} kept the GIL" in stall.diagnosis
         assert stall.first_seen < stall.seconds
-    assert took / 2 < sum(stall.seconds for stall in kept) <= took
+        assert min(took) / 2 < stall.seconds <= max(took)
+    assert sum(stall.seconds for stall in kept) <= sum(took)
 
 
 @pytest.mark.parametrize("witness", [True, False])

@@ -105,6 +105,9 @@ def test_the_page_needs_nothing_but_itself(page):
 
 def test_the_page_tells_all_that_a_review_asks_for(review, page):
     words = Outline(page).words
+    # On a starved machine the cure is late, too, for reasons that have no line of its own.
+    stalled = bool(review.places("after:handler"))
+    assert ("No stall over 50 ms in after:handler." in words) != stalled
     for part in (
         "Quotes, before & after",
         review.headline,
@@ -116,7 +119,6 @@ def test_the_page_tells_all_that_a_review_asks_for(review, page):
         "latency p99",
         "anything else is 'no difference'",
         'time.sleep(0.06) # a < b & "c" |',
-        "No stall over 50 ms in after:handler.",
         "carriers.py:5, quote calls time.sleep",
         f"Lesson 01, {treatments()['blocking-sleep'][1]}, treats it",
         "return await asyncio.to_thread(quote, request.number)",

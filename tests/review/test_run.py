@@ -411,7 +411,7 @@ def test_very_many_loops_are_counted_and_named_as_what_they_are(watched):
     assert done.status == 0
     assert len(done.review["loops"]) + done.review["more_loops"] == 300
     assert any("loop-per-call" in note for note in done.review["notes"])
-    assert done.err.count("\n") < 20
+    assert done.err.count("\n") < 100, "not a line a loop"
 
 
 def test_many_stalls_do_not_flood_the_terminal(watched):

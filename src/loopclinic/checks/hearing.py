@@ -41,6 +41,8 @@ class Outcome:
     """Bytes or count that passed the limit named by `cause`."""
     shortage: float = 0.0
     """Share of the trial's time, 0 to 1, for which other programs had its processor."""
+    worst_shortage: float = 0.0
+    """The same share of the two seconds in which it was largest."""
     wanted: float = 0.0
     """Share of it for which the trial's main thread ran, or waited to."""
     seconds: float = 0.0

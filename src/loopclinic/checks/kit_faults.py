@@ -5,12 +5,15 @@ import re
 from loopclinic.checks.ends import stopped_loop
 from loopclinic.checks.hearing import Outcome
 from loopclinic.checks.limits import Limits
+from loopclinic.checks.shortage import WINDOW
 from loopclinic.verdict import Reason
 
 __all__ = ["could_not_run", "doubt"]
 
 _SHORT = 0.3
 """Share of the trial's time that others took, from which on what was measured may be their doing."""
+_GONE = 0.6
+"""Share of any two seconds, from which on a promise that was judged in them may have missed it."""
 _RESTLESS = 0.9
 """Share of its time for which only a lab that computes without end wants the processor."""
 
@@ -45,8 +48,11 @@ def could_not_run(outcome: Outcome, limits: Limits) -> Reason | None:
 
 def doubt(outcome: Outcome, limits: Limits) -> Reason | None:
     """Return why times and deadlines of this trial tell little of the lab, or None if they do."""
+    measured, budget = f"{outcome.shortage:.0%} of the time", f"{_SHORT:.0%}"
     if outcome.shortage <= _SHORT:
-        return None
+        if outcome.worst_shortage <= _GONE:
+            return None
+        measured, budget = f"{outcome.worst_shortage:.0%} of {WINDOW:.0f} s", f"{_GONE:.0%}"
     if outcome.cause == "deadline":
         stuck = outcome.stuck["seconds"] if outcome.stuck is not None else 0.0
         if outcome.wanted > _RESTLESS or stuck > limits.seconds / 2:
@@ -54,8 +60,8 @@ def doubt(outcome: Outcome, limits: Limits) -> Reason | None:
     return Reason(
         "Other programs had the processor for much of the time that the lab wanted it, and what "
         "was seen may be their doing.",
-        measured=f"{outcome.shortage:.0%} of the time",
-        budget=f"{_SHORT:.0%}",
+        measured=measured,
+        budget=budget,
         next_step="Close what keeps this machine busy and check again.",
     )
 

@@ -155,6 +155,7 @@ class Supervisor:
     def _finish(self) -> None:
         hearing, outcome = self._hearing, self._hearing.outcome
         outcome.shortage, outcome.wanted = self._shortage.share, self._shortage.wanted
+        outcome.worst_shortage = self._shortage.worst
         if outcome.cause in ("ended", "died"):
             # A clean end leaves within moments; what is left of a dead child's words is read here.
             ends = time.monotonic() + 0.5

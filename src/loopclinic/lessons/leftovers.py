@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from loopclinic.lessons.wording import at, ended
+from loopclinic.lessons.wording import at, ended, overdue
 from loopclinic.units import count
 from loopclinic.verdict import Reason
 
@@ -56,7 +56,7 @@ def unclosed(found: Mapping[str, Any], block: str, closer: str) -> Iterator[Reas
         yield Reason(
             f"At the end of `async with {block}`, it {ended(trouble)}.",
             **at(trouble["place"]),
-            timed=trouble["how"] == "running",
+            timed=overdue(trouble),
             **common,
         )
     elif left:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["at", "code_of", "ended", "is_error", "span"]
+__all__ = ["at", "code_of", "ended", "is_error", "overdue", "span"]
 
 
 def at(place: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -34,6 +34,11 @@ def ended(ending: Mapping[str, Any]) -> str:
             return "raised CancelledError"
         case _:
             return f"was not over after {span(ending['seconds'])}"
+
+
+def overdue(ending: Mapping[str, Any]) -> bool:
+    """Whether a call was given up before it was over: a busy machine may be why."""
+    return ending["how"] in ("running", "unfinished")
 
 
 def is_error(ending: Mapping[str, Any], error: str) -> bool:

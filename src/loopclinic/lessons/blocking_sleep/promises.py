@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from loopclinic.lessons.blocking_sleep import LESSON
-from loopclinic.lessons.wording import at, ended, is_error, span
+from loopclinic.lessons.wording import at, ended, is_error, overdue, span
 from loopclinic.units import count
 from loopclinic.verdict import Reason
 
@@ -35,7 +35,7 @@ def results(facts: Facts, *, blocked: bool) -> Iterator[Reason]:
                     next_step="Return the service's text, and raise only what the docstring names.",
                 )
                 return
-            late = ending["how"] in ("unfinished", "running") or (
+            late = overdue(ending) or (
                 name == "plain" and ending["seconds"] > found["alone"] + _BUDGETS["prompt"].limit
             )
             if late and not blocked:
@@ -76,6 +76,7 @@ def refusals(facts: Facts) -> Iterator[Reason]:
         yield Reason(
             f"After a {status} the call {ended(ending)} instead of raising TranscriptionError.",
             **at(ending["place"]),
+            timed=overdue(ending),
             next_step="Raise TranscriptionError at once for every other status.",
         )
     for name, doing in (
@@ -101,6 +102,7 @@ def refusals(facts: Facts) -> Iterator[Reason]:
                 f"({'429' if name == 'busy_service' else 'broken connection'} each time), "
                 f"then the call {ended(ending)}.",
                 **at(ending["place"]),
+                timed=overdue(ending),
                 next_step="Try again after 429, 503 and aiohttp.ClientConnectionError.",
             )
             return
@@ -118,6 +120,7 @@ def refusals(facts: Facts) -> Iterator[Reason]:
             yield Reason(
                 f"{doing}, the call {ended(ending)} instead of raising TranscriptionError.",
                 **at(ending["place"]),
+                timed=overdue(ending),
                 next_step="Raise TranscriptionError when the attempts are used up.",
             )
             return
@@ -136,7 +139,7 @@ def deadlines(facts: Facts) -> Iterator[Reason]:
         if found is None:
             continue
         ending, deadline = found["ending"], found["deadline"]
-        late = ending["how"] in ("unfinished", "running")
+        late = overdue(ending)
         late = late or ending["seconds"] > _BUDGETS["deadline"].limit * deadline
         if not late and is_error(ending, "TimeoutError"):
             continue

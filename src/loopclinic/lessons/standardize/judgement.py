@@ -10,7 +10,7 @@ from loopclinic.lessons.standardize import LESSON
 from loopclinic.lessons.standardize.desk_reasons import scan_reasons, suite_reasons
 from loopclinic.lessons.standardize.promises import cancels, closings, results
 from loopclinic.lessons.standardize.refusal_reasons import refusals
-from loopclinic.lessons.wording import at, ended, span
+from loopclinic.lessons.wording import at, ended, overdue, span
 from loopclinic.units import count
 from loopclinic.verdict import Reason
 
@@ -75,7 +75,7 @@ def _unopened(ending: Mapping[str, Any]) -> Iterator[Reason]:
     yield Reason(
         f"`async with open_billing(dsn, gateway, size=...)` gave no service: it {ended(ending)}.",
         **at(ending.get("place")),
-        timed=ending["how"] == "running",
+        timed=overdue(ending),
         next_step="Let it open the pool and give a BillingService; all other steps need one.",
     )
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from loopclinic.lessons.leftovers import leftovers, unclosed
 from loopclinic.lessons.standardize import LESSON
-from loopclinic.lessons.wording import at, ended, span
+from loopclinic.lessons.wording import at, ended, overdue, span
 from loopclinic.units import count
 from loopclinic.verdict import Reason
 
@@ -25,6 +25,7 @@ def results(facts: Facts, *, blocked: bool, starved: bool) -> Iterator[Reason]:
         yield Reason(
             f"`{name}` {ended(ending)}.",
             **at(ending["place"]),
+            timed=overdue(ending),
             next_step=f"Let `{name}` be async, and give what it gave before.",
         )
     elif line.get("wrong"):
@@ -42,7 +43,7 @@ def results(facts: Facts, *, blocked: bool, starved: bool) -> Iterator[Reason]:
             f"Of {count(len(crowd['issued']), 'issue')} at once, {len(failed)} did not return: one "
             f"{ended(failed[0])}.",
             **at(failed[0]["place"]),
-            timed=failed[0]["how"] == "running",
+            timed=overdue(failed[0]),
             next_step="Let the next one wait for its number until the one before has committed.",
         )
         return
@@ -52,7 +53,7 @@ def results(facts: Facts, *, blocked: bool, starved: bool) -> Iterator[Reason]:
             f"Of {count(crowd['charges'], 'charge')} at once, {len(wrong)} did not return: one "
             f"{ended(wrong[0])}.",
             **at(wrong[0]["place"]),
-            timed=wrong[0]["how"] == "running",
+            timed=overdue(wrong[0]),
             next_step="Let calls wait for a connection, and share none between two at once.",
         )
     elif crowd.get("unpaid") and not starved:
@@ -76,6 +77,7 @@ def results(facts: Facts, *, blocked: bool, starved: bool) -> Iterator[Reason]:
             "Of two payments at once, none was booked: one "
             f"{ended(race['endings'][0])}, the other {ended(race['endings'][1])}.",
             **at(race["endings"][0]["place"]),
+            timed=any(map(overdue, race["endings"])),
             next_step="Let the second wait for the first, and then be refused.",
         )
 
@@ -168,8 +170,9 @@ def cancels(found: Facts) -> Iterator[Reason]:
         yield Reason(
             f"After two cancelled calls, the next one {ended(stuck[0])}.",
             # One that waits has no connection to work with; one that raised says itself what it lacks.
-            conflict="unclosed-resource" if stuck[0]["how"] == "running" else None,
+            conflict="unclosed-resource" if overdue(stuck[0]) else None,
             **at(stuck[0]["place"]),
+            timed=overdue(stuck[0]),
             next_step="Give the connection back in `finally`, whatever happened.",
         )
 

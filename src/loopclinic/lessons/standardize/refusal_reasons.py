@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from loopclinic.lessons.wording import at, ended
+from loopclinic.lessons.wording import at, ended, overdue
 from loopclinic.units import count
 from loopclinic.verdict import Reason
 
@@ -53,6 +53,7 @@ def refusals(facts: Facts) -> Iterator[Reason]:
             f"After PostgreSQL had ended the connections, no call got through: the last one "
             f"{ended(after[-1])}.",
             **at(after[-1]["place"]),
+            timed=overdue(after[-1]),
             next_step="Take connections from a pool that replaces those that are gone.",
         )
 
@@ -94,6 +95,7 @@ def _wrong_words(endings: Facts, leaked: set[str]) -> Iterator[Reason]:
                 measured=ended(ending),
                 budget=wanted or "the gateway's own error",
                 **at(ending.get("place")),
+                timed=overdue(ending),
                 next_step="Raise it, and let it through: an answer that hides it is wrong.",
             )
             return

@@ -6,7 +6,7 @@ from typing import Any
 from loopclinic.lessons.leftovers import unclosed
 from loopclinic.lessons.sync_database import LESSON
 from loopclinic.lessons.sync_database.wording import meanwhile
-from loopclinic.lessons.wording import at, ended, span
+from loopclinic.lessons.wording import at, ended, overdue, span
 from loopclinic.units import count
 from loopclinic.verdict import Reason
 
@@ -26,7 +26,7 @@ def openings(facts: Facts, steps: Iterable[str]) -> Iterator[Reason]:
             yield Reason(
                 f"Opening Audits(dsn, size=...) {ended(trouble)}.",
                 **at(trouble["place"]),
-                timed=trouble["how"] == "running",
+                timed=overdue(trouble),
                 next_step="Open what audits need in __aenter__, and return self.",
             )
             return
@@ -67,7 +67,7 @@ def _unit(found: Facts, doing: str, *, blocked: bool) -> Reason | None:
                 f"{doing}, one {ended(ending)}.",
                 **place,
                 next_step=step,
-                timed=ending["how"] == "running",
+                timed=overdue(ending),
             )
         if not ending["right"]:
             return Reason(
@@ -169,6 +169,7 @@ def _cancelled(found: Facts) -> Iterator[Reason]:
                 f"{'found no connection' if lost else 'failed'}: one {ended(ending)}.",
                 conflict="unclosed-resource" if lost else None,
                 **at(ending.get("place")),
+                timed=lost,
                 next_step="Give each connection back to the pool, and as it was, whatever ends its work.",
             )
             return
@@ -182,6 +183,7 @@ def _failing(found: Facts) -> Iterator[Reason]:
         yield Reason(
             f"`ask` raised, and run {ended(ending)} instead.",
             **at(ending.get("place")),
+            timed=overdue(ending),
             next_step="Let an error of `ask` through: whoever ordered the audit must know.",
         )
     elif found["touched"]:

@@ -1,12 +1,14 @@
 """Lesson 03's parts on real servers: what is lost at a deploy, what is kept, and what that takes."""
 
 import asyncio
+import contextlib
 import random
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
-from loopclinic.lessons.flask_bridge import ladder
+from loopclinic.lessons.flask_bridge import ladder, load_client
 from loopclinic.lessons.flask_bridge.deploy import deploy, deploys
 from loopclinic.lessons.flask_bridge.diagnosis import diagnose
 from loopclinic.lessons.flask_bridge.halfway import own_loop, two_loops
@@ -178,3 +180,25 @@ async def test_a_server_killed_in_the_middle_promises_no_more_than_it_stored(dsn
     assert any(one.status == 0 for one in found)
     with Ledger(dsn) as ledger:
         assert ledger.stored(promised) == promised
+
+
+async def test_a_server_faster_than_its_webhooks_were_drawn_ends_early(monkeypatch):
+    class Instant(contextlib.AbstractAsyncContextManager):
+        def __init__(self, url):
+            pass
+
+        async def __aexit__(self, *exc):
+            pass
+
+        async def many(self, webhooks, *, at_once):
+            pass
+
+        async def one(self, webhook):
+            return SimpleNamespace(status=204, seconds=0.001)
+
+    monkeypatch.setattr(load_client, "Provider", Instant)
+    monkeypatch.setattr(load_client, "_FAST", 20)
+    found = await load_client._load("", at_once=3, seconds=5.0, label="fast")
+    assert found["failed"] == 0
+    assert found["p99"] == 0.001
+    assert found["rate"] > 100 / 5, "it did not wait for its five seconds"

@@ -35,6 +35,7 @@ CONTROLS = {
     "concurrency limit": ("ArrowLeft", 1, r"limit 128"),
     "pool size": ("ArrowLeft", 4, r"pool 28"),
     "upstream capacity": ("ArrowLeft", 2, r"capacity 30"),
+    "upstream fastest at": ("ArrowLeft", 2, r"upstream fastest at 64"),
     "threads": ("ArrowRight", 3, r"threads 11"),
 }
 
@@ -128,6 +129,13 @@ def test_every_control_is_followed_and_nothing_is_left_behind(lab, browser):
             control(page, name).locator("select").select_option(label=option)
             expect(plot).to_contain_text(words, timeout=15_000)
 
+        drag(page, "blocking requests", "Home", 1)
+        drag(page, "requests a second", "End", 1)
+        expect(plot).to_contain_text("500/s", timeout=15_000)
+        wait(lambda: figure(page, "answered") > 150, 30, "more came, and no more were answered")
+        drag(page, "timeout", "ArrowRight", 1)
+        expect(plot).to_contain_text("timeout 1.50 s", timeout=15_000)
+
         page.get_by_placeholder("name of this minute").fill("before")
         page.get_by_role("button", name="Keep").click()
         expect(page.locator(".lc-tray").last).to_contain_text("Kept")
@@ -168,7 +176,7 @@ def test_every_story_is_told(lab, browser):
             ("The pool that is one too small", "The load was the same throughout"),
             ("The retry storm", "for callers that had left"),
             ("The thread pool that hides the block until it is full", "awaited natively"),
-            ("The limit on threads that compute", "it only says who is first"),
+            ("The limit that makes everything faster", "without a limit"),
         ):
             page.get_by_role("button", name=title).click()
             expect(caption.locator("strong")).to_have_text(f"{title}.", timeout=10_000)

@@ -48,6 +48,7 @@ class ServerProcess(Twin["ServerProcess"]):
         self._pending: dict[int, Future[Any]] = {}
         self._ids = itertools.count()
         self._lock = threading.Lock()
+        self._dead: ServerError | None = None
         self._tail: Tail | None = None
         self._reader: threading.Thread | None = None
 
@@ -116,9 +117,13 @@ class ServerProcess(Twin["ServerProcess"]):
             process.stdin.flush()
         except (OSError, ValueError):
             with self._lock:
-                self._pending.pop(number, None)
-            if not future.done():
-                future.set_exception(self._death())
+                # It is about to end, or has: whoever reads its replies says why, and fails what waits.
+                dying = process is not None and self._reader is not None
+                death = self._dead if dying else self._death()
+                if death is not None:
+                    self._pending.pop(number, None)
+            if death is not None and not future.done():
+                future.set_exception(death)
         return future
 
     def close(self) -> None:
@@ -167,7 +172,7 @@ class ServerProcess(Twin["ServerProcess"]):
         """Start the child and don't wait: `start()` waits. So several can start side by side."""
         if self._process is not None:
             return self
-        self._ready = Future()
+        self._ready, self._dead = Future(), None
         with interrupts_held():
             self._process = process = spawn(self.module, self.label)
             # Held until its threads run, too: close() after an interrupt waits for them.
@@ -211,6 +216,7 @@ class ServerProcess(Twin["ServerProcess"]):
         tail.join(0.5)  # its last words
         death = self._death(process)
         with self._lock:
+            self._dead = death
             waiting = [self._ready, *self._pending.values()]
             self._pending.clear()
         for future in waiting:

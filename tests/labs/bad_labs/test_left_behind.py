@@ -5,7 +5,7 @@ import os
 import psutil
 import pytest
 
-from .conftest import lab, only_reason
+from .conftest import lab, nothing_is_held_against, only_reason
 
 
 def test_leftover_task(judge):
@@ -35,7 +35,7 @@ def test_idle_threads_of_executors_are_fine(judge):
         "await asyncio.to_thread(int)\n"
         "await asyncio.get_running_loop().run_in_executor(own, int)\nreturn 2 * number"
     )
-    assert judge(lab(body, before)).passed
+    assert nothing_is_held_against(judge(lab(body, before)))
 
 
 def test_leftover_process(judge):
@@ -54,7 +54,7 @@ def test_a_process_that_has_ended_is_fine(judge):
         "process = await asyncio.create_subprocess_exec('true')\n"
         "await process.wait()\nreturn 2 * number"
     )
-    assert judge(lab(body)).passed
+    assert nothing_is_held_against(judge(lab(body)))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -83,7 +83,7 @@ def test_detached_grandchild_of_a_lab_that_exits(judge):
 def test_a_fork_does_not_speak_for_the_trial(judge):
     before = "os.fork()\n"
     body = "if os.getpid() != OWN:\n    return 0\nreturn 2 * number"
-    assert judge(lab(body, f"OWN = os.getpid(); {before}")).passed
+    assert nothing_is_held_against(judge(lab(body, f"OWN = os.getpid(); {before}")))
 
 
 def test_open_session(judge):

@@ -123,13 +123,11 @@ def judged(found: Findings, block: dict) -> dict:
                 told = [
                     at for at, _, text in found.said if start < at < end and text == block["kind"]
                 ]
+                delays = [at - start for at in told[:1]]
                 # Nothing within can tell while the GIL is held: the process beside it does.
-                if told:
-                    delay = told[0] - start
-                elif stall.gil_held and stall.first_seen is not None:
-                    delay = stall.first_seen + zero + stall.started - start
-                else:
-                    delay = None
+                if stall.gil_held and stall.first_seen is not None:
+                    delays.append(stall.first_seen + zero + stall.started - start)
+                delay = min(delays, default=None)
                 named = stall.function == block["kind"]
                 return {"found": True, "named": named, "measured": stall.seconds, "delay": delay}
         return {"found": False, "named": False, "measured": None, "delay": None}

@@ -1,6 +1,7 @@
 """Every test has a state folder of its own: nobody's progress is read or written."""
 
 import contextlib
+import gc
 import tempfile
 from pathlib import Path
 
@@ -35,6 +36,14 @@ def _own_state(tmp_path_factory, monkeypatch, session_postgres):
         (home / "postgres").symlink_to(session_postgres)
     monkeypatch.setenv("LOOPCLINIC_HOME", str(home))
     monkeypatch.delenv("DATABASE_URL", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _young_heap():
+    """No collection has to look through what earlier tests have left: that stalls a loop for a second."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 def together(nodeid: str) -> str:

@@ -12,6 +12,8 @@ from contextlib import (
 )
 from typing import TypeVar
 
+from loopclinic.probe.census import census_of
+
 __all__ = ["Offload", "entered", "slowest_thread", "small_machine"]
 
 _sleep, _wait, _to_thread = asyncio.sleep, asyncio.wait, asyncio.to_thread
@@ -19,6 +21,7 @@ _perf_counter = time.perf_counter
 
 _T = TypeVar("_T")
 
+_GLANCE = 0.02  # seconds between looks at the executor
 
 _SMALL_MACHINE = 6
 """Threads of the default executor: the standard library's min(32, cores + 4) for two cores. Set,
@@ -70,16 +73,24 @@ async def entered(
 
 
 async def slowest_thread(seconds: float) -> float:
-    """Return how long `asyncio.to_thread` had to wait for a thread, at worst, in that time."""
-    ends, worst = _perf_counter() + seconds, 0.0
-    while _perf_counter() < ends:
-        began = _perf_counter()
+    """Return how long a call of `asyncio.to_thread` waited at worst while all threads were at work.
+
+    It asks for `seconds`. What a busy machine takes to run a thread that is free does not count.
+    """
+    loop = asyncio.get_running_loop()
+    last = _perf_counter()
+    ends, worst = last + seconds, 0.0
+    while last < ends:
         # Waited for from afar: were it cancelled, it would not count as waiting any more.
-        asked = asyncio.ensure_future(_to_thread(_perf_counter))
-        await _wait([asked], timeout=max(0.0, ends - _perf_counter()))
-        worst = max(worst, _perf_counter() - began)
-        if not asked.done():
-            asked.cancel()
-            break
+        asked, waited = asyncio.ensure_future(_to_thread(_perf_counter)), 0.0
+        while not asked.done() and last < ends:
+            await _wait([asked], timeout=_GLANCE)
+            last, before = _perf_counter(), last
+            census = census_of(loop)
+            if not asked.done() and census.executor_busy >= census.executor_workers:
+                waited += last - before
+        worst = max(worst, waited)
+        asked.cancel()
         await _sleep(0.03)
+        last = _perf_counter()
     return worst

@@ -176,7 +176,7 @@ def test_every_story_is_told(lab, browser):
             ("The pool that is one too small", "The load was the same throughout"),
             ("The retry storm", "for callers that had left"),
             ("The thread pool that hides the block until it is full", "awaited natively"),
-            ("The limit that makes everything faster", "without a limit"),
+            ("The limit that makes everything faster", "the upstream were the same"),
         ):
             page.get_by_role("button", name=title).click()
             expect(caption.locator("strong")).to_have_text(f"{title}.", timeout=10_000)

@@ -45,6 +45,7 @@ class Watched:
         end = time.monotonic() + seconds
         while self.look(0.2).last["turned"] == before:
             assert time.monotonic() < end, "the settings did not come into force"
+        self.look(0.5)  # who came before is served by the settings of then
 
     def look(self, seconds):
         window, first, last, ticks = Window(1e6), None, None, []

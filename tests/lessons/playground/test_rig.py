@@ -98,7 +98,6 @@ def test_a_synchronous_query_is_a_stall_of_its_own_kind(watched):
         stalls = watched.until(lambda seen: coded(seen, "pg_sleep"))
         assert stalls[0]["conflict"] == "blocking-db"
         watched.turn(CALM.but(share=0.1, how="query", block=0.1, remedy="native"))
-        watched.look(0.5)  # who came before blocks as it was when it came
         seen = watched.look(1.5)
         assert seen.last["on_loop"] == seen.first["on_loop"]
         assert not seen.moment.reasons

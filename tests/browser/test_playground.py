@@ -35,7 +35,7 @@ CONTROLS = {
     "concurrency limit": ("ArrowLeft", 1, r"limit 128"),
     "pool size": ("ArrowLeft", 4, r"pool 28"),
     "upstream capacity": ("ArrowLeft", 2, r"capacity 30"),
-    "upstream fastest at": ("ArrowLeft", 2, r"upstream fastest at 64"),
+    "upstream best at": ("ArrowLeft", 2, r"upstream best at 64"),
     "threads": ("ArrowRight", 3, r"threads 11"),
 }
 

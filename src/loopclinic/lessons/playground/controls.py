@@ -62,7 +62,7 @@ class Controls(w.HBox):  # type: ignore[misc]  # ipywidgets has no types
             "pool": _count("pool size", 1, 100),
             "capacity": _count("upstream capacity", 1, 100),
             "fastest_at": _choice(
-                "upstream fastest at",
+                "upstream best at",
                 [(f"{one or 'any'}", one) for one in _LIMITS],
                 "requests with which the upstream gets most done; more get into each other's way",
             ),

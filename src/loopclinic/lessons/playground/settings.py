@@ -142,5 +142,5 @@ def _said(name: str, value: Any) -> str:
         case "limit":
             return "no limit" if value is None else f"limit {value}"
         case "fastest_at":
-            return f"upstream fastest at {value or 'any number'}"
+            return f"upstream best at {value or 'any number'}"
     return f"{name} {value}"

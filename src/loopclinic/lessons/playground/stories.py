@@ -153,7 +153,7 @@ _HIDDEN = Story(
 )
 
 _CROWD = Settings(
-    rate=60, bursts=20, service=0.04, spread=0.5, limit=8, pool=32, capacity=64, fastest_at=8
+    rate=70, bursts=20, service=0.04, spread=0.5, limit=8, pool=32, capacity=64, fastest_at=8
 )
 
 _LIMIT = Story(

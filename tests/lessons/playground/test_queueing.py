@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from loopclinic.lessons.playground.forecast import forecast
-from loopclinic.lessons.playground.queueing import Line, erlang_b, erlang_c, little, loop_waits
+from loopclinic.lessons.playground.queueing import (
+    Line,
+    erlang_b,
+    erlang_c,
+    little,
+    loop_waits,
+    waits_on_return,
+)
 from loopclinic.lessons.playground.settings import Settings
 
 
@@ -88,6 +95,28 @@ def test_a_blocked_loop_waits_as_pollaczek_and_khinchine_say():
     assert (waits > 0).mean() == pytest.approx(0.4, abs=0.005)
 
 
+def test_who_comes_back_late_enough_finds_the_loop_as_anybody_does():
+    rng, none = np.random.default_rng(1), np.zeros(20_000)
+    waits = waits_on_return(rng, none, none + 3.0, 4.0, 0.1)
+    assert waits.mean() == pytest.approx(0.4 * 0.1 / (2 * (1 - 0.4)), rel=0.05)
+    assert (waits > 0).mean() == pytest.approx(0.4, abs=0.01)
+
+
+def test_who_comes_back_at_once_waits_for_who_came_behind():
+    rng, none = np.random.default_rng(1), np.zeros(50_000)
+    assert waits_on_return(rng, none, none, 4.0, 0.1).max() == 0
+    waits = waits_on_return(rng, none + 0.5, none, 4.0, 0.1)
+    assert waits.mean() == pytest.approx(4.0 * 0.5 * 0.1, rel=0.02)
+    assert waits_on_return(rng, none + 0.5, none + 0.02, 0.0, 0.1).max() == 0
+
+
+def test_who_is_away_for_a_moment_hardly_meets_another_block():
+    rng, none = np.random.default_rng(1), np.zeros(50_000)
+    waits = waits_on_return(rng, none, none + 0.02, 4.0, 0.1)
+    assert (waits > 0).mean() == pytest.approx(1 - math.exp(-4.0 * 0.02), rel=0.05)
+    assert waits[waits > 0].mean() == pytest.approx(0.1 - 0.02 / 2, rel=0.05)
+
+
 def test_the_forecast_of_an_mm1():
     one = forecast(Settings(rate=80, service=0.01, spread=1.0, pool=1, capacity=1), handling=0.0)
     assert (one.place, one.places) == ("pool", 1)
@@ -119,6 +148,16 @@ def test_the_forecast_is_the_same_each_time():
 def test_the_narrowest_place_is_named(settings, place, places):
     one = forecast(settings)
     assert (one.place, one.places) == (place, places)
+
+
+def test_a_loop_that_blocks_and_handles_waits_as_pollaczek_and_khinchine_say():
+    # Away for 500 s between its two turns, so that both wait like anybody: two classes of service.
+    settings = Settings(rate=100, share=0.02, block=0.15, service=500, spread=0, pool=10**6)
+    one = forecast(settings.but(capacity=10**6), handling=0.0015)
+    turn = 100 * 0.02 * 0.15**2 / (2 * (1 - 0.3 - 0.15))
+    assert one.loop == pytest.approx(0.45)
+    waits = one.mean - 500 - 0.02 * 0.15 - 2 * 0.0015
+    assert waits == pytest.approx(turn + 0.3 * 0.15 / (2 * (1 - 0.3)), rel=0.05)
 
 
 def test_without_a_steady_state_it_says_how_fast_the_line_grows():

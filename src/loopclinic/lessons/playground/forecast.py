@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from loopclinic.lessons.playground.queueing import Line, little, loop_waits
+from loopclinic.lessons.playground.queueing import Line, little, loop_waits, waits_on_return
 from loopclinic.lessons.playground.settings import Settings
 from loopclinic.units import duration
 
@@ -140,17 +140,20 @@ def _drawn(
     shape = 1 / s.spread**2 if s.spread else 0.0
     service = s.service * lines[0].stretch
     total = rng.gamma(shape, service / shape, _DRAWS) if shape else np.full(_DRAWS, service)
-    total += _VISITS * handling
-    if s.share:
-        total += np.where(rng.random(_DRAWS) < s.share, s.block, 0.0)
     for line in lines:
         waits = line.sample(rng, _DRAWS)
         if line.rate < s.rate:  # a line that only the blocking part stands in
             waits = np.where(rng.random(_DRAWS) < s.share, waits, 0.0)
         total += waits
     if on_loop:
-        for _ in range(_VISITS):
-            total += loop_waits(rng, _DRAWS, min(loop, 0.999), s.block)
+        # Of what is found on the loop, only the blocks are long; handling makes them more likely.
+        blocked = s.rate * s.share * s.block
+        found = min(blocked / (1 - (loop - blocked)), 0.999)
+        first = loop_waits(rng, _DRAWS, found, s.block)
+        total += first + waits_on_return(rng, first, total, s.rate * s.share, s.block)
+    if s.share:
+        total += np.where(rng.random(_DRAWS) < s.share, s.block, 0.0)
+    total += _VISITS * handling
     p50, p99 = np.quantile(total, (0.5, 0.99))
     return float(total.mean()), float(p50), float(p99)
 

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from loopclinic.servers.upstream import slowdown
 
-__all__ = ["Line", "erlang_b", "erlang_c", "little", "loop_waits"]
+__all__ = ["Line", "erlang_b", "erlang_c", "little", "loop_waits", "waits_on_return"]
 
 Samples = NDArray[np.float64]
+_MIXED = 12  # blocks after which nobody can tell who was there before them
 
 
 def erlang_b(places: int, load: float) -> float:
@@ -135,3 +136,25 @@ def loop_waits(rng: np.random.Generator, count: int, utilization: float, block: 
         inside = rounds >= number
         waits[inside] += block * rng.random(int(inside.sum()))
     return waits
+
+
+def waits_on_return(
+    rng: np.random.Generator, waited: Samples, away: Samples, rate: float, block: float
+) -> Samples:
+    """Draw the waits of who comes back to that loop, `away` seconds after a turn it has `waited` for.
+
+    Blocks come `rate` a second. Those that came while it waited stand behind it, and go on while it
+    is away: the two waits depend on each other, and the second is the shorter one.
+    """
+    if rate:
+        away = np.minimum(away, _MIXED / rate)
+    left = block * rng.poisson(rate * waited)  # seconds of blocks that the loop has before it
+    comes = rng.poisson(rate * away)
+    at = rng.random((len(away), int(comes.max(initial=0)))) * away[:, None]
+    at[np.arange(at.shape[1]) >= comes[:, None]] = np.inf
+    now = np.zeros_like(away)
+    for moment in np.sort(at, axis=1).T:
+        there = np.isfinite(moment)
+        left[there] = np.maximum(left[there] - (moment - now)[there], 0.0) + block
+        now[there] = moment[there]
+    return np.maximum(left - (away - now), 0.0)

@@ -10,7 +10,7 @@ from loopclinic.servers import Dials, ServerError, ServerProcess, Upstream
 if TYPE_CHECKING:
     from loopclinic.servers.postgres import Database
 
-__all__ = ["Rig", "Telling"]
+__all__ = ["Rig", "Telling", "dials"]
 
 _HOME = "loopclinic.lessons.playground"
 _SWEEP = 300.0  # seconds after which the upstream's counts, which nobody reads here, are dropped
@@ -40,7 +40,7 @@ class Rig:
         self.history: dict[str, Any] = {}
         """Of the service's scope, as it began."""
         self._upstream = ServerProcess(
-            "loopclinic.servers.upstream_server", asdict(_dials(settings)), label="upstream"
+            "loopclinic.servers.upstream_server", asdict(dials(settings)), label="upstream"
         )
         self._callers = ServerProcess(f"{_HOME}.stream_server", label="callers")
         self._service: ServerProcess | None = None
@@ -81,7 +81,7 @@ class Rig:
         if time.monotonic() > self._sweep_at:
             self._sweep_at = time.monotonic() + _SWEEP
             upstream.reset_now()
-        upstream.set_now(**asdict(_dials(settings)))
+        upstream.set_now(**asdict(dials(settings)))
         assert self._service is not None
         self._service.submit({"turn": {"settings": settings.to_dict(), "dsn": dsn}})
         if self._begun:
@@ -146,7 +146,8 @@ class Rig:
         return self._database.dsn
 
 
-def _dials(settings: Settings) -> Dials:
+def dials(settings: Settings) -> Dials:
+    """Return what the settings ask of the upstream."""
     return Dials(
         capacity=settings.capacity, queue=settings.capacity, fastest_at=settings.fastest_at
     )

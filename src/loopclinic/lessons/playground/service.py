@@ -1,7 +1,6 @@
 """The service under load: a limit, a block, a pool, an upstream. All of it turned while it runs."""
 
 import asyncio
-import time
 from random import Random
 from typing import Any
 
@@ -27,8 +26,9 @@ class Service:
 
     def __init__(self, upstream: str, settings: Settings) -> None:
         self.settings = settings
-        self.limit = Places(settings.limit, time.monotonic)
-        self.pool = Places(settings.pool, time.monotonic)
+        clock = asyncio.get_running_loop().time
+        self.limit = Places(settings.limit, clock)
+        self.pool = Places(settings.pool, clock)
         self.remedies = Remedies()
         self.turned = 0
         """How many settings have come into force."""

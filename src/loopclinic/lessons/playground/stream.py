@@ -20,12 +20,13 @@ _IDLE = 256  # connections kept open without work
 class _Caller:
     """One request from the moment it was due: its attempts follow one another."""
 
-    __slots__ = ("attempts", "connection", "due", "timer")
+    __slots__ = ("attempts", "connection", "due", "opening", "timer")
 
     def __init__(self, due: float) -> None:
         self.due = due
         self.attempts = 0
         self.connection: Connection | None = None
+        self.opening: asyncio.Task[None] | None = None
         self.timer: asyncio.TimerHandle | None = None
 
 
@@ -45,7 +46,6 @@ class Stream:
         self._number = 0
         self._callers: dict[int, _Caller] = {}
         self._idle: list[Connection] = []
-        self._opening: set[asyncio.Task[None]] = set()
         self._began = self._since = self._loop.time()
         self._pump: asyncio.TimerHandle | None = None
         self._closed = False
@@ -84,9 +84,9 @@ class Stream:
         self._closed = True
         if self._pump is not None:
             self._pump.cancel()
-        for task in self._opening:
-            task.cancel()
         for caller in self._callers.values():
+            if caller.opening is not None:
+                caller.opening.cancel()
             if caller.timer is not None:
                 caller.timer.cancel()
             if caller.connection is not None:
@@ -115,8 +115,10 @@ class Stream:
         self._pump = self._loop.call_at(self._due, self._arrive)
 
     def _arrive(self) -> None:
-        while not self._closed and self._due <= self._loop.time():
-            self._late = max(self._late, self._loop.time() - self._due)
+        # A timer may fire ahead of its time, by the resolution of the clock.
+        now = max(self._loop.time(), self._due)
+        while not self._closed and self._due <= now:
+            self._late = max(self._late, now - self._due)
             for _ in range(self._count):
                 self._book()
                 self._number += 1
@@ -137,22 +139,16 @@ class Stream:
             if connection.transport is not None and not connection.transport.is_closing():
                 self._send(number, caller, connection)
                 return
-        task = self._loop.create_task(self._open(number, caller, caller.attempts))
-        self._opening.add(task)
-        task.add_done_callback(self._opening.discard)
+        caller.opening = self._loop.create_task(self._open(number, caller))
 
-    async def _open(self, number: int, caller: _Caller, attempt: int) -> None:
+    async def _open(self, number: int, caller: _Caller) -> None:
         connection = Connection(self._answered, self._lost)
         try:
             await self._loop.create_connection(lambda: connection, _HOST, self._port)
         except OSError as error:
-            if caller.attempts == attempt:
-                self._failed_attempt(number, caller, type(error).__name__)
-            return
-        if caller.attempts == attempt and number in self._callers:
+            self._failed_attempt(number, caller, type(error).__name__)
+        else:
             self._send(number, caller, connection)
-        else:  # given up meanwhile
-            self._keep(connection)
 
     def _send(self, number: int, caller: _Caller, connection: Connection) -> None:
         caller.connection = connection
@@ -186,6 +182,9 @@ class Stream:
             self._failed_attempt(number, caller, "connection lost")
 
     def _give_up(self, number: int, caller: _Caller) -> None:
+        # A service that is stuck accepts nobody: the sockets of a storm would pile up without an end.
+        if caller.opening is not None:
+            caller.opening.cancel()
         connection, caller.connection = caller.connection, None
         if connection is not None:
             connection.close()

@@ -1,8 +1,11 @@
-"""A loop made of a clock and a selector: time passes only where a test says so."""
+"""A loop made of a clock and a selector: time passes only where a test says so. And a machine that stops."""
 
 from __future__ import annotations
 
 import threading
+import time
+
+import psutil
 
 from loopclinic.probe import Probe
 
@@ -59,3 +62,16 @@ class FakeLoop:
             watchdog.look()
             probe.tick(self.now)
         self.now = end
+
+
+def stand_still(pid: int, seconds: float) -> int:
+    """Stop a program and its children for a while, soon from now; return how many processes that were."""
+    own = psutil.Process(pid)
+    family = [own, *own.children(recursive=True)]
+    time.sleep(0.1)
+    for process in family:
+        process.suspend()
+    time.sleep(seconds)
+    for process in reversed(family):
+        process.resume()
+    return len(family)

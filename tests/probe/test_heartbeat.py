@@ -1,13 +1,16 @@
 """Loops without a selector: by a timer that comes late."""
 
 import asyncio
+import subprocess
 import sys
 import threading
 import time
 
 import pytest
 
-from loopclinic.probe import Probe
+from loopclinic.probe import Probe, watchdog
+from loopclinic.probe.schedule import Times
+from tests.probe.fakes import stand_still
 
 
 class TimerLoop:
@@ -126,6 +129,60 @@ def test_what_passes_while_the_loop_is_stopped_is_idle(loop):
     assert probe.report().lag.max < 0.03
 
 
+def test_a_loop_that_is_seen_to_wait_for_events_is_not_stuck(loop, monkeypatch):
+    """A virtual machine's host may have no time for the processor that the loop rests on."""
+    waits = True
+    monkeypatch.setattr(watchdog, "polls", lambda _: waits)
+    with Probe(loop=loop, _clock=loop.clock) as probe:
+        loop.run(1.0)
+        loop.stuck(0.5, probe)
+        loop.run(1.0)
+        assert probe.stalls == ()
+        assert probe.report().lag.max < 0.03
+        waits = False
+        loop.stuck(0.5, probe)
+        loop.run(1.0)
+    assert [stall.seconds for stall in probe.report().stalls] == [pytest.approx(0.5, abs=0.0055)]
+
+
+@pytest.mark.parametrize(
+    ("turns", "waited", "stalls"),
+    [(0, 0.0, 0), (60, 0.0, 1), (0, 0.3, 1)],
+    ids=["the machine stood still", "the GIL was asked for", "no processor was free"],
+)
+def test_what_nobody_saw_is_a_stall_unless_the_machine_stood_still(
+    loop, monkeypatch, turns, waited, stalls
+):
+    with Probe(loop=loop, _clock=loop.clock) as probe:
+        dog = probe._meter.watchdog
+        seen = Times(0.0, 0.0, 1)
+        monkeypatch.setattr(dog._lateness._schedule, "read", lambda: seen)
+        for _ in range(20):
+            loop.run(0.01)
+            seen = seen._replace(turns=seen.turns + 1)
+            dog.look()
+        loop.stuck(0.3)
+        seen = Times(0.0, waited, seen.turns + 1 + turns)
+        dog.look()
+        loop.run(0.1)
+    report = probe.report()
+    assert len(report.stalls) == stalls
+    assert (report.lag.max > 0.2) == bool(stalls)
+
+
+def test_a_watchdog_that_was_busy_itself_does_not_blame_the_machine(loop, monkeypatch):
+    with Probe(loop=loop, _clock=loop.clock) as probe:
+        dog = probe._meter.watchdog
+        monkeypatch.setattr(dog._lateness._schedule, "read", lambda: Times(0.0, 0.0, 1))
+        for _ in range(20):
+            loop.run(0.01)
+            dog.look()
+        loop.stuck(0.3)
+        dog._lateness.slept = loop.now  # until then a subscriber kept it
+        dog.look()
+    assert len(probe.report().stalls) == 1
+
+
 def test_no_timer_is_left(loop):
     for _ in range(100):
         with Probe(loop=loop, _clock=loop.clock):
@@ -172,3 +229,28 @@ def test_uvloop_in_another_thread_and_closed_under_its_probe(uv):
         thread.join()
         loop.close()
     assert max(stall.seconds for stall in probe.report().stalls) > 0.2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's accounts tell")
+def test_a_machine_that_stands_still_is_no_stall_of_uvloop(tmp_path):
+    code = (
+        "import asyncio, time, uvloop\n"
+        "from loopclinic import Probe\n"
+        "async def main():\n"
+        "    with Probe(threshold=1.0) as probe:\n"
+        "        await asyncio.sleep(0.3)\n"
+        "        print('resting', flush=True)\n"
+        "        await asyncio.sleep(4)\n"
+        "        print(len(probe.report().stalls), flush=True)\n"
+        "        time.sleep(2)\n"
+        "        await asyncio.sleep(0.05)\n"
+        "    print([stall.line for stall in probe.report().stalls])\n"
+        "uvloop.run(main())\n"
+    )
+    file = tmp_path / "program.py"
+    file.write_text(code, "utf-8")
+    with subprocess.Popen([sys.executable, file], stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdout.readline() == "resting\n"
+        stand_still(program.pid, 2.5)
+        assert program.stdout.readline() == "0\n"
+        assert program.stdout.readline() == "[9]\n"

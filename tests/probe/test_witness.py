@@ -11,11 +11,11 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-import psutil
 import pytest
 
 from loopclinic.probe import Probe, layout
 from loopclinic.probe.witness import Witness
+from tests.probe.fakes import stand_still
 
 pytestmark = pytest.mark.skipif(
     not Witness.available(), reason="needs Linux and CPython 3.11 to 3.13"
@@ -131,15 +131,7 @@ def test_a_machine_that_stands_still_for_a_moment_keeps_no_gil(witness, tmp_path
     file.write_text(code, "utf-8")
     with subprocess.Popen([sys.executable, file], stdout=subprocess.PIPE, text=True) as program:
         assert program.stdout.readline() == "asleep\n"
-        own = psutil.Process(program.pid)
-        family = [own, *own.children(recursive=True)]
-        assert len(family) == 1 + witness
-        time.sleep(0.1)
-        for process in family:
-            process.suspend()
-        time.sleep(0.3)
-        for process in reversed(family):
-            process.resume()
+        assert stand_still(program.pid, 0.3) == 1 + witness
         line, gil_held, conflict, diagnosis = json.loads(program.stdout.readline())
     assert (line, gil_held, conflict) == (8, False, "blocking-sleep"), diagnosis
 

@@ -24,19 +24,22 @@ if TYPE_CHECKING:
 __all__ = ["Station"]
 
 _Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
-_BACKLOG = 4096
-"""Connections the kernel keeps for a loop that is too stuck to accept them."""
+_BACKLOG = 4096  # more than a load has in flight: a comparison loses no caller to a full queue
 
 
 class Station:
     """`async with Station(variant) as station:` sets the variant up and serves it on `.port`.
 
+    `backlog` connections wait in the kernel for a loop that is too stuck to accept them. It is also
+    how many asyncio accepts in one iteration, so each of them may block before the next is over.
+
     Raises:
         LoadError: the variant's setup or its application can't be used.
     """
 
-    def __init__(self, variant: Variant) -> None:
+    def __init__(self, variant: Variant, *, backlog: int = _BACKLOG) -> None:
         self.variant = variant
+        self._backlog = backlog
         self.port = 0
         self.form = ""
         self.gauge: Gauge | None = None
@@ -59,7 +62,7 @@ class Station:
             runner = self._runner = await self._make_runner(stack)
             stack.push_async_callback(runner.cleanup)
             await runner.setup()
-            site = web.TCPSite(runner, "127.0.0.1", 0, backlog=_BACKLOG)
+            site = web.TCPSite(runner, "127.0.0.1", 0, backlog=self._backlog)
             await site.start()
             self.port = runner.addresses[0][1]
             self._stack = stack.pop_all()

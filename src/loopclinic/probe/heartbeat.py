@@ -3,9 +3,14 @@
 import asyncio
 import contextlib
 import threading
+from collections import deque
 from math import inf
+from typing import TYPE_CHECKING
 
 from loopclinic.probe.meter import Clock, Meter
+
+if TYPE_CHECKING:
+    from loopclinic.probe.case import Case
 
 __all__ = ["HeartbeatMeter"]
 
@@ -20,9 +25,13 @@ class HeartbeatMeter(Meter):
     between the beat before and the moment it was due; the middle is taken, so a stall's length is
     known to half a period. How busy the loop is between beats is unknown, and so is utilization.
     `iterations` counts beats.
+
+    A beat is late also where the machine has no time for the thread, as a virtual one whose host is
+    busy. The loop rested then, and is not charged: neither where the watchdog saw it wait for events,
+    nor where the watchdog was late itself for no reason within the machine.
     """
 
-    __slots__ = ("_handle", "_last", "_live", "_wait")
+    __slots__ = ("_handle", "_last", "_live", "_wait", "unseen")
 
     exact = False
 
@@ -32,6 +41,7 @@ class HeartbeatMeter(Meter):
         self._live = False
         self._last = inf
         self._wait = _PERIOD
+        self.unseen: deque[tuple[float, float, Case | None]] = deque(maxlen=64)
 
     def install(self) -> None:
         """Start the timer, from any thread; it beats while the loop runs."""
@@ -62,6 +72,21 @@ class HeartbeatMeter(Meter):
             return self.idle
         return self.idle + max(0.0, min(now, self.began) - self._last)
 
+    def polled(self, now: float) -> None:
+        """Take that the loop waits for events, though its timer is overdue."""
+        self.began = max(self.began, now)
+
+    def confirm(self, now: float, looked: float, *, stood: bool) -> None:
+        """Book what the watchdog has not seen, unless the machine stood still."""
+        if stood and looked < self.began < inf:
+            self.polled(now)
+        while self.unseen:
+            began, ended, case = self.unseen.popleft()
+            if stood:
+                self.idle += ended - began
+            else:
+                self._tell(began, ended, case)
+
     def _beat(self) -> None:
         if not self._live:
             return
@@ -82,5 +107,8 @@ class HeartbeatMeter(Meter):
         late = ended - due
         busy = late + min(late, self._wait / 2) if late > _SLACK else 0.0
         self.idle += now - self._last - busy
-        if busy:
-            self.book(max(self.began, ended - busy), ended)
+        began = max(self.began, ended - busy)
+        if busy > self.level and self.watchdog.looked < began:
+            self.unseen.append((began, ended, self._case(ended)))
+        elif busy:
+            self.book(began, ended)

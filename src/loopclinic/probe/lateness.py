@@ -22,6 +22,8 @@ class Lateness:
         self._beat = beat
         self._schedule = Schedule()
         self._looked = inf
+        self.slept = -inf
+        """When the watchdog last went to sleep until its next look."""
         self._waited = self._due = 0.0  # for a processor until now; when to read it again
         self._turns = 0  # how often it was given one until then
         self._looks = 0  # of its own since then
@@ -31,6 +33,8 @@ class Lateness:
         """The GIL, and no processor, was what lacked then."""
         self.asked = False
         """The kernel saw the watchdog wake and wait all the while, as who asks for the GIL does."""
+        self.stood = False
+        """It saw neither that nor a wait for a processor: the last look was late by the whole machine."""
 
     def follow(self, thread: int) -> None:
         """Be the lateness of this native thread (0: of none)."""
@@ -39,11 +43,15 @@ class Lateness:
         else:
             self._schedule.close()
 
-    def look(self, now: float, wait: float, interval: float) -> float:
-        """Return by how many seconds this look comes too late, which was due `wait` after the last."""
+    def look(self, now: float, wait: float, interval: float, *, why: bool = False) -> float:
+        """Return by how many seconds this look comes too late, which was due `wait` after the last.
+
+        `why` asks for the reason also where it is late by little.
+        """
         late, self._looked = now - self._looked - wait, now
         self._looks += 1
-        if late > _LATE * interval or now > self._due:
+        self.stood = False
+        if late > _LATE * interval or now > self._due or why:
             _, waited, turns = self._schedule.read()
             self._beat()
             free, self._waited, self._due = waited - self._waited, waited, now + REFRESH
@@ -54,6 +62,9 @@ class Lateness:
             # virtual one does when its host has no time for it, has woken nobody.
             asked = asked * sys.getswitchinterval() > late / 4
             surely = not starved and (asked or not turns)
+            # Nor may it have been at something else, such as a subscriber's callback.
+            asleep = min(late, now - self.slept - wait)
+            self.stood = not starved and not surely and asleep > max(interval, late / 2)
             if late > _LATE * interval and (surely or (starved and late > STARVED)):
                 self.begun, self.over, self.surely, self.asked = now - late, now, surely, asked
         return late

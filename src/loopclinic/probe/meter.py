@@ -3,7 +3,7 @@
 import asyncio
 import selectors
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from math import inf
 from time import perf_counter
 from typing import Any, Protocol
@@ -84,6 +84,8 @@ class Meter:
 
     exact = True
     """Whether idle time is measured, and not made up."""
+    unseen: Collection[tuple[float, float, Case | None]] = ()
+    """Busy times, from when to when, that wait to be confirmed."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, clock: Clock = perf_counter) -> None:
         self._selector: Any = getattr(loop, "_selector", None)
@@ -161,22 +163,31 @@ class Meter:
         self._earlier, self._ended = self._ended, ended
         if busy <= self.level:
             return
-        case = self.case
-        if case is not None:
-            if case.began == self.began:
-                case.ended = ended
-            else:
-                case = None
+        case = self._case(ended)
         for sink in self.sinks:
             if busy > sink.level:
                 sink.hear(began, ended, case, since)
         self.relevel()
+
+    def polled(self, now: float) -> None:
+        """Take that the loop was seen to wait for events: a selector tells that by itself."""
+
+    def confirm(self, now: float, looked: float, *, stood: bool) -> None:
+        """Take whether the machine `stood` still since the watchdog has `looked` before, until now."""
 
     def _count(self, busy: float) -> None:
         if busy > SHORT:
             index = bucket(busy)
             self.counts[index] += 1
             self.sums[index] += busy
+
+    def _case(self, ended: float) -> Case | None:
+        """Return what was gathered on the iteration that ends now."""
+        case = self.case
+        if case is None or case.began != self.began:
+            return None
+        case.ended = ended
+        return case
 
     def asleep(self, since: float, now: float, turns: int) -> tuple[float, float]:
         """Return from when to when the loop rested in one `select`, of the time since `since`.
@@ -200,12 +211,15 @@ class Meter:
 
         Whatever became ready meanwhile had to wait, as for a busy loop.
         """
-        busy = case.ended - case.began
-        self.idle -= busy
+        self.idle -= case.ended - case.began
+        self._tell(case.began, case.ended, case)
+
+    def _tell(self, began: float, ended: float, case: Case | None) -> None:
+        busy = ended - began
         self._count(busy)
         for sink in self.sinks:
             if busy > sink.level:
-                sink.hear(case.began, case.ended, case, case.began)
+                sink.hear(began, ended, case, began)
         self.relevel()
 
     def since(self, began: float) -> float:

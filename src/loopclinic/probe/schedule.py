@@ -4,7 +4,9 @@ import contextlib
 import os
 from typing import NamedTuple
 
-__all__ = ["Schedule", "Times", "times"]
+__all__ = ["Schedule", "Times", "polls", "times"]
+
+_POLLS = ("epoll", "ep_poll", "do_poll", "do_select")
 
 
 class Times(NamedTuple):
@@ -25,6 +27,15 @@ def times(schedstat: bytes) -> Times:
     """
     ran, waited, turns = map(int, schedstat.split())
     return Times(ran * 1e-9, waited * 1e-9, turns)
+
+
+def polls(thread: int) -> bool:
+    """Whether a native thread of this process waits for events now: proc(5), wchan."""
+    try:
+        with open(f"/proc/self/task/{thread}/wchan", "rb") as file:  # noqa: PTH123
+            return any(name in file.read().decode("ascii", "replace") for name in _POLLS)
+    except OSError:
+        return False
 
 
 class Schedule:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from loopclinic.probe.case import Case, Kept
 from loopclinic.probe.lateness import REFRESH, Lateness
-from loopclinic.probe.schedule import Schedule, Times
+from loopclinic.probe.schedule import Schedule, Times, polls
 from loopclinic.probe.sidecar import Beat
 from loopclinic.probe.stack import of_frames, sample
 from loopclinic.probe.witness import Witness, native_id, thread_name
@@ -57,6 +57,8 @@ class Watchdog:
         self._kept: deque[Kept] = deque(maxlen=64)
         self._turned = 0  # iterations of the loop until the last look
         self._lateness = Lateness(self._beat)
+        self.looked = inf
+        """When the last look was of which it is known why it was late."""
 
     def start(self, closed: "Callable[[Meter], None]") -> None:
         """Start the thread; `closed` hears on it when the loop was closed, and the thread ends."""
@@ -108,6 +110,7 @@ class Watchdog:
                 if self._meter.loop.is_closed():
                     self._closed(self._meter)  # it never runs again
                     return
+                self._lateness.slept = self._meter.clock()
             except Exception:  # a probe must never be what breaks a program, nor go blind
                 _log.exception("loopclinic: the watchdog met an error and goes on")
 
@@ -191,7 +194,10 @@ class Watchdog:
             self._witness.beat(Beat(at, self._native, self._me, self._ident))
 
     def _late(self, now: float) -> float:
-        return self._lateness.look(now, self._wait, self.interval)
+        late = self._lateness.look(now, self._wait, self.interval, why=bool(self._meter.unseen))
+        looked, self.looked = self.looked, now
+        self._meter.confirm(now, looked, stood=self._lateness.stood)
+        return late
 
     def _asleep(self, now: float, late: float) -> Case | None:
         """Return the case of a loop that could not leave its `select`: another thread kept the GIL."""
@@ -251,6 +257,10 @@ class Watchdog:
         found = sample(sys._current_frames().get(self._ident), meter.loop)  # noqa: SLF001 - the documented way
         if found is None or meter.began != began:
             return None  # the iteration ended meanwhile: what was read may belong to the next
+        if not meter.exact and found.entry is None and polls(self._native):
+            if meter.began == began:
+                meter.polled(now)
+            return None
         case.add(found, now)
         meter.case = case
         return case

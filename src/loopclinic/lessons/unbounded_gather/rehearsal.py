@@ -197,10 +197,11 @@ class _Rehearsal:
             ends = _perf_counter() + _CROWD_FOR
             while _perf_counter() < ends and not call.task.done():
                 await _sleep(0.02)
-            early = call.ending() if call.task.done() else None
             reached = await self.upstream.counts()
             held, tasks, taken = source.peak, call.tasks, source.taken
             self.stage.step(f"{_DUE:,} posts that are due, cancelled in the middle")
+            # It may have come to its end while the service was asked: there is nothing to cancel then.
+            early = call.ending() if call.task.done() else None
             ending = await call.cancelled(patience=0.5)
             await _sleep(0.05)  # what was on its way arrives
             before = await self.upstream.counts()

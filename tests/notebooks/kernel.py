@@ -5,7 +5,7 @@ import queue
 import tempfile
 import time
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -69,6 +69,20 @@ class Kernel:
                 return message["content"]
         raise TimeoutError(f"no reply within {seconds} s: the cell was dropped, or it hangs")
 
+    def told(self, request: str, kind: str, seconds: float, **content: str) -> None:
+        """Wait until the kernel has published something of that kind about a request."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            with suppress(queue.Empty):
+                message = self.client.get_iopub_msg(timeout=left)
+                if (
+                    message["parent_header"].get("msg_id") == request
+                    and message["msg_type"] == kind
+                    and content.items() <= message["content"].items()
+                ):
+                    return
+        raise TimeoutError(f"no {kind} within {seconds} s")
+
     def run(self, source: str, seconds: float = 60) -> dict:
         return self.reply(self.send(source), seconds)
 
@@ -77,17 +91,6 @@ class Kernel:
         message = self.client.execute("", user_expressions={"it": f"repr({expression})"})
         content = self.reply(message, 30)["user_expressions"]["it"]
         return eval(eval(content["data"]["text/plain"]))  # a repr of a repr
-
-    def shown(self) -> dict[str, list[dict]]:
-        """Return what has been published so far, by request."""
-        found: dict[str, list[dict]] = {}
-        while True:
-            try:
-                message = self.client.get_iopub_msg(timeout=0.3)
-            except Exception:
-                return found
-            parent = message["parent_header"].get("msg_id", "")
-            found.setdefault(parent, []).append(message)
 
     def family(self) -> list[psutil.Process]:
         """The processes that carry this kernel's mark."""

@@ -53,6 +53,8 @@ class Receiver:
         while (job := await self.queue.get()) is not None:
             update, due, future = job
             try:
+                if self.loop.time() > due:  # a query that is cancelled at its start may go on
+                    raise TimeoutError
                 async with asyncio.timeout_at(due):
                     await record(pool, update)
             except Exception as error:
@@ -71,7 +73,7 @@ class Receiver:
         job = (update, self.loop.time() + self.timeout, future)
         self.loop.call_soon_threadsafe(self.queue.put_nowait, job)
         try:
-            future.result()
+            future.result(1.5 * self.timeout)
         except TimeoutError:
             return "come again", 503
         return "", 204

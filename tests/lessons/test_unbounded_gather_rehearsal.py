@@ -49,4 +49,6 @@ async def test_who_ends_while_the_service_is_asked_was_not_cancelled(stops):
     assert facts["crowd"]["stopped"] == stops
     told = list(cancellation(facts))
     assert len(told) == (not stops)  # that it hoards is told elsewhere
-    assert all("publish returned after" in reason.sentence and not reason.conflict for reason in told)
+    assert all(
+        "publish returned after" in reason.sentence and not reason.conflict for reason in told
+    )

@@ -1,6 +1,9 @@
 """Loops without a selector: by a timer that comes late."""
 
 import asyncio
+import hashlib
+import itertools
+import select
 import subprocess
 import sys
 import threading
@@ -9,6 +12,7 @@ import time
 import pytest
 
 from loopclinic.probe import Probe, watchdog
+from loopclinic.probe.heartbeat import HeartbeatMeter
 from loopclinic.probe.schedule import Times
 from tests.probe.fakes import stand_still
 
@@ -132,7 +136,9 @@ def test_what_passes_while_the_loop_is_stopped_is_idle(loop):
 def test_a_loop_that_is_seen_to_wait_for_events_is_not_stuck(loop, monkeypatch):
     """A virtual machine's host may have no time for the processor that the loop rests on."""
     waits = True
+    monkeypatch.setattr(HeartbeatMeter, "bare", lambda *_: True)
     monkeypatch.setattr(watchdog, "polls", lambda _: waits)
+    monkeypatch.setattr(watchdog, "ready", lambda _: False)
     with Probe(loop=loop, _clock=loop.clock) as probe:
         loop.run(1.0)
         loop.stuck(0.5, probe)
@@ -143,6 +149,58 @@ def test_a_loop_that_is_seen_to_wait_for_events_is_not_stuck(loop, monkeypatch):
         loop.stuck(0.5, probe)
         loop.run(1.0)
     assert [stall.seconds for stall in probe.report().stalls] == [pytest.approx(0.5, abs=0.0055)]
+
+
+def test_a_stall_after_which_the_loop_waits_for_events_before_its_timer_is_a_stall(
+    loop, monkeypatch
+):
+    """As libuv does, whose timers count from before the callbacks."""
+    waits, work = False, 0.0
+    monkeypatch.setattr(HeartbeatMeter, "bare", lambda *_: True)
+    monkeypatch.setattr(watchdog, "polls", lambda _: waits)
+    monkeypatch.setattr(watchdog, "ready", lambda _: True)
+    with Probe(loop=loop, _clock=loop.clock) as probe:
+        dog = probe._meter.watchdog
+        monkeypatch.setattr(dog, "_work", lambda: Times(work, 0.0, 1))
+        loop.run(1.0)
+        for _ in range(60):
+            work += 0.005
+            loop.now += 0.005
+            dog.look()
+        waits = True
+        loop.stuck(0.2, probe)
+        loop.run(1.0)
+    report = probe.report()
+    assert [stall.seconds for stall in report.stalls] == [pytest.approx(0.3, abs=0.0155)]
+    assert report.stalls[0].line is not None
+
+
+@pytest.mark.parametrize(
+    ("seen", "stalls"),
+    [
+        ((True, True, 0.0), 0),
+        ((True, True, 0.005), 1),
+        ((True, False, 0.0), 1),
+        ((False, True, 0.0), 1),
+    ],
+    ids=["its processor is away", "it computes in C", "it sleeps in C", "it runs a callback"],
+)
+def test_a_loop_that_could_run_between_callbacks_and_is_not_let_is_not_stuck(
+    loop, monkeypatch, seen, stalls
+):
+    bare, ready, work = seen
+    monkeypatch.setattr(HeartbeatMeter, "bare", lambda *_: bare)
+    monkeypatch.setattr(watchdog, "polls", lambda _: False)
+    monkeypatch.setattr(watchdog, "ready", lambda _: ready)
+    with Probe(loop=loop, _clock=loop.clock) as probe:
+        ran = itertools.count()
+        monkeypatch.setattr(probe._meter.watchdog, "_work", lambda: Times(next(ran) * work, 0.0, 1))
+        loop.run(1.0)
+        loop.stuck(0.5, probe)
+        loop.run(1.0)
+    report = probe.report()
+    assert len(report.stalls) == stalls
+    assert (report.lag.max > 0.4) == bool(stalls)
 
 
 @pytest.mark.parametrize(
@@ -216,6 +274,39 @@ def test_uvloop_is_measured(uv):
     assert worst.task
     assert report.utilization is None
     assert "utilization unknown" in str(report)
+
+
+def test_a_callback_that_waits_for_events_of_its_own_is_a_stall_of_uvloop(uv):
+    """As a synchronous client does; the loop's own wait looks the same to the kernel."""
+
+    async def main():
+        with Probe() as probe:
+            await asyncio.sleep(0.05)
+            select.epoll().poll(0.3)
+            await asyncio.sleep(0.05)
+            return probe.report()
+
+    report = uv.run_until_complete(main())
+    worst = max(report.stalls, key=lambda stall: stall.seconds)
+    assert worst.code == "select.epoll().poll(0.3)"
+    assert worst.seconds > 0.15
+
+
+def test_a_callback_without_a_frame_is_a_stall_of_uvloop(uv):
+    """It lets go of the GIL and computes: nothing but the kernel's accounts tells it from rest."""
+
+    async def main():
+        with Probe() as probe:
+            await asyncio.sleep(0.05)
+            began = time.thread_time()
+            uv.call_soon(hashlib.pbkdf2_hmac, "sha256", b"word", b"salt", 1_000_000)
+            await asyncio.sleep(0.02)
+            seconds = time.thread_time() - began
+            await asyncio.sleep(0.05)
+            return probe.report(), seconds
+
+    report, seconds = uv.run_until_complete(main())
+    assert max(stall.seconds for stall in report.stalls) > seconds / 2
 
 
 def test_uvloop_in_another_thread_and_closed_under_its_probe(uv):

@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import sys
 import threading
 from collections import deque
 from math import inf
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from loopclinic.probe.meter import Clock, Meter
@@ -27,17 +29,19 @@ class HeartbeatMeter(Meter):
     `iterations` counts beats.
 
     A beat is late also where the machine has no time for the thread, as a virtual one whose host is
-    busy. The loop rested then, and is not charged: neither where the watchdog saw it wait for events,
-    nor where the watchdog was late itself for no reason within the machine.
+    busy. The loop rested then, and is not charged: neither where the watchdog saw it between callbacks,
+    waiting for events or for its processor, nor where the watchdog was late itself for no reason
+    within the machine.
     """
 
-    __slots__ = ("_handle", "_last", "_live", "_wait", "unseen")
+    __slots__ = ("_base", "_handle", "_last", "_live", "_wait", "unseen")
 
     exact = False
 
     def __init__(self, loop: asyncio.AbstractEventLoop, clock: Clock) -> None:
         super().__init__(loop, clock)
         self._handle: asyncio.Handle | None = None
+        self._base = 0
         self._live = False
         self._last = inf
         self._wait = _PERIOD
@@ -72,14 +76,28 @@ class HeartbeatMeter(Meter):
             return self.idle
         return self.idle + max(0.0, min(now, self.began) - self._last)
 
-    def polled(self, now: float) -> None:
-        """Take that the loop waits for events, though its timer is overdue."""
-        self.began = max(self.began, now)
+    def bare(self, frame: FrameType | None) -> bool:
+        """Whether this frame is the one that runs the loop: no callback is below it."""
+        return id(frame) == self._base
+
+    def rested(self, began: float, since: float, now: float) -> None:
+        """Take that what `began` then was over by `since`, though the timer is overdue.
+
+        libuv counts its timers from before the callbacks, and may wait for events after a stall.
+        """
+        case = self.case
+        if self.began != began:
+            return
+        self.began = now  # at once: the beat may come between any two calls
+        if case is not None and case.began == began < since:
+            case.ended = since
+            self.idle -= since - began
+            self._tell(began, since, case)
 
     def confirm(self, now: float, looked: float, *, stood: bool) -> None:
         """Book what the watchdog has not seen, unless the machine stood still."""
-        if stood and looked < self.began < inf:
-            self.polled(now)
+        if stood and looked < self.began < now:
+            self.began = now
         while self.unseen:
             began, ended, case = self.unseen.popleft()
             if stood:
@@ -91,6 +109,8 @@ class HeartbeatMeter(Meter):
         if not self._live:
             return
         self.thread_id = threading.get_ident()
+        # Such a loop has no frame of its own: what calls it back is the frame that runs it.
+        self._base = id(sys._getframe(1))  # noqa: SLF001 - the documented way
         now = self.clock()
         if self._last < inf:
             self._book(now)
@@ -106,9 +126,9 @@ class HeartbeatMeter(Meter):
         ended = min(now, self.halted)  # a loop that was stopped keeps nobody waiting
         late = ended - due
         busy = late + min(late, self._wait / 2) if late > _SLACK else 0.0
-        self.idle += now - self._last - busy
-        began = max(self.began, ended - busy)
-        if busy > self.level and self.watchdog.looked < began:
+        began = min(ended, max(self.began, ended - busy))
+        self.idle += now - self._last - (ended - began)
+        if ended - began > self.level and self.watchdog.looked < began:
             self.unseen.append((began, ended, self._case(ended)))
-        elif busy:
+        elif ended > began:
             self.book(began, ended)

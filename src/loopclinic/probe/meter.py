@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Collection
 from math import inf
 from time import perf_counter
+from types import FrameType
 from typing import Any, Protocol
 
 from loopclinic.probe.case import Case
@@ -169,8 +170,12 @@ class Meter:
                 sink.hear(began, ended, case, since)
         self.relevel()
 
-    def polled(self, now: float) -> None:
-        """Take that the loop was seen to wait for events: a selector tells that by itself."""
+    def bare(self, frame: FrameType | None) -> bool:  # noqa: ARG002 - for meters without a selector
+        """Whether a stack that ends in this frame is of a loop between callbacks, as far as is known."""
+        return False
+
+    def rested(self, began: float, since: float, now: float) -> None:
+        """Take that what `began` then was over by `since`: a selector tells that by itself."""
 
     def confirm(self, now: float, looked: float, *, stood: bool) -> None:
         """Take whether the machine `stood` still since the watchdog has `looked` before, until now."""

@@ -4,9 +4,9 @@ import contextlib
 import os
 from typing import NamedTuple
 
-__all__ = ["Schedule", "Times", "polls", "times"]
+__all__ = ["Schedule", "Times", "polls", "ready", "times"]
 
-_POLLS = ("epoll", "ep_poll", "do_poll", "do_select")
+_POLLS = (b"epoll", b"ep_poll")  # libuv's way to wait
 
 
 class Times(NamedTuple):
@@ -33,7 +33,17 @@ def polls(thread: int) -> bool:
     """Whether a native thread of this process waits for events now: proc(5), wchan."""
     try:
         with open(f"/proc/self/task/{thread}/wchan", "rb") as file:  # noqa: PTH123
-            return any(name in file.read().decode("ascii", "replace") for name in _POLLS)
+            where = file.read()
+    except OSError:
+        return False
+    return any(name in where for name in _POLLS)
+
+
+def ready(thread: int) -> bool:
+    """Whether a native thread of this process computes, or could: proc(5), the state R of its stat."""
+    try:
+        with open(f"/proc/self/task/{thread}/stat", "rb") as file:  # noqa: PTH123
+            return file.read().rpartition(b")")[2].split()[:1] == [b"R"]
     except OSError:
         return False
 

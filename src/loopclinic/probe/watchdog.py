@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from loopclinic.probe.case import Case, Kept
 from loopclinic.probe.lateness import REFRESH, Lateness
-from loopclinic.probe.schedule import Schedule, Times, polls
+from loopclinic.probe.schedule import Schedule, Times, polls, ready
 from loopclinic.probe.sidecar import Beat
 from loopclinic.probe.stack import of_frames, sample
 from loopclinic.probe.witness import Witness, native_id, thread_name
@@ -27,6 +27,7 @@ _log = logging.getLogger("loopclinic")
 _SETTLE = 1.0  # seconds that a report waits at most for a look in progress, on a busy machine
 _LISTEN = 0.25  # seconds after this thread was late in which word from the witness may come
 _LONGEST = 0.1  # seconds between looks at a loop that is well
+_TICK = 0.012  # seconds: so often the kernel counts, at least, what a thread has run
 _INTERVAL = 0.01  # seconds between looks at a stall, unless a threshold is so low as to need more
 
 
@@ -55,6 +56,8 @@ class Watchdog:
         # What other threads were seen to keep the GIL for: the look in which it was lost may hear of it,
         # and the next one know that it was.
         self._kept: deque[Kept] = deque(maxlen=64)
+        # Since when the loop's thread does nothing, and what it had done until then.
+        self._still: tuple[float, Times | None] = (inf, None)
         self._turned = 0  # iterations of the loop until the last look
         self._lateness = Lateness(self._beat)
         self.looked = inf
@@ -254,16 +257,30 @@ class Watchdog:
             case = Case(began, self.interval, self._calm(began))
         elif now < case.due:
             return None
-        found = sample(sys._current_frames().get(self._ident), meter.loop)  # noqa: SLF001 - the documented way
+        frame = sys._current_frames().get(self._ident)  # noqa: SLF001 - the documented way
+        found = sample(frame, meter.loop)
         if found is None or meter.began != began:
             return None  # the iteration ended meanwhile: what was read may belong to the next
-        if not meter.exact and found.entry is None and polls(self._native):
-            if meter.began == began:
-                meter.polled(now)
+        if meter.bare(frame) and (since := self._rests(now)) is not None:
+            meter.rested(began, since, now)
             return None
         case.add(found, now)
         meter.case = case
         return case
+
+    def _rests(self, now: float) -> float | None:
+        """Return since when the loop's thread, in no callback, waits for events or its processor.
+
+        A virtual machine's host that has no time for that processor shows as neither work nor wait.
+        """
+        since, done = self._still
+        work = self._work()
+        still = work is not None and work == done
+        if not still:
+            self._still = (now, work)
+        if polls(self._native):
+            return since if still else (min(since, now) + now) / 2
+        return since if still and now - since > _TICK and ready(self._native) else None
 
     def _remember(self, now: float) -> None:
         """Keep the work of the loop's thread so far, unless to read it would hold up a busy loop."""

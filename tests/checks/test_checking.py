@@ -168,6 +168,12 @@ class TestAMachineTooBusy:
         assert verdict.status == "not-yet"
         assert "gave" in verdict.reasons[0].sentence
 
+    def test_what_rests_on_no_time_comes_first(self, tiny, lab):
+        lab.write_text(lab.read_text().replace("return 2 * number", "return 3 * number"))
+        verdict = check_lesson(tiny, file=lab)
+        assert verdict.status == "not-yet"
+        assert [reason.timed for reason in verdict.reasons] == [False, True]
+
     def test_a_pass_is_a_pass(self, tiny, solved):
         assert check_lesson(tiny, file=solved).passed
 

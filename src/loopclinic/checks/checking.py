@@ -180,8 +180,10 @@ def check_lesson(
             next_step="Report this with the seed above.",
         )
         return verdict("could-not-run", reason, headline="This says nothing about your file.")
-    if doubt is not None and reasons and all(reason.timed for reason in reasons):
-        return verdict("could-not-run", doubt, *reasons, headline=TOO_BUSY, vitals=vitals)
+    if doubt is not None and reasons:
+        reasons = sorted(reasons, key=lambda reason: reason.timed)  # the first is what is acted on
+        if reasons[0].timed:
+            return verdict("could-not-run", doubt, *reasons, headline=TOO_BUSY, vitals=vitals)
     if reasons:
         headline = f"{count(len(reasons), 'thing')} to mend."
         return verdict("not-yet", *reasons, headline=headline, vitals=vitals)

@@ -8,6 +8,7 @@ import pytest
 from loopclinic.probe import Probe, Stall, UnsupportedLoopError
 from loopclinic.probe import probe as probe_module
 from loopclinic.probe.case import Case
+from loopclinic.probe.schedule import Times
 
 from .fakes import FakeLoop
 
@@ -74,6 +75,25 @@ def test_a_sample_caught_just_before_the_iteration_ended_still_names_it(loop, mo
         watchdog.look()
     (stall,) = probe.report().stalls
     assert stall.line
+
+
+def test_a_call_that_takes_the_gil_while_the_watchdog_reads_a_file_is_seen_as_it_ends(
+    loop, monkeypatch
+):
+    """To read lets go of the GIL, and to have it again takes until the call ends."""
+
+    def read():
+        loop.now += 0.2
+        return Times(0.0, 0.0, 1)
+
+    with loop.probe() as probe:
+        loop.idle(1.0)
+        monkeypatch.setattr(probe._meter.watchdog._lateness._schedule, "read", read)
+        probe._meter.watchdog.look()
+        loop.idle(1.0)
+    (stall,) = probe.report().stalls
+    assert stall.seconds == pytest.approx(0.2)
+    assert stall.line is not None
 
 
 def test_the_place_with_most_of_the_time_is_named(loop):

@@ -36,7 +36,7 @@ from loopclinic.probe.suspicion import Holder, Look, Suspicion, account
 __all__ = ["BEAT", "Beat", "held", "main", "named", "watch"]
 
 PERIOD = 0.006  # seconds between looks while all is well
-SUSPICION = 0.012  # seconds without a beat from which on both threads are looked at
+SUSPICION = 0.011  # seconds without a beat from which on both threads are looked at
 REPEAT = 0.1  # seconds between reports of one and the same stall
 BEAT = struct.Struct("dqqQ")
 Read = TypeVar("Read")
@@ -123,7 +123,7 @@ def watch(arguments: list[str]) -> None:
         sure = sure and silent >= patience and now - told >= REPEAT
         found = held(memory, known, stack) if sure else None
         if not found or not found[1] or BEAT.unpack_from(shared)[0] != last.at:
-            audience.welcome(PERIOD / 2)
+            audience.welcome(PERIOD / 3)
             continue
         told = now
         thread, frames = found

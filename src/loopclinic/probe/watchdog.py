@@ -60,6 +60,8 @@ class Watchdog:
         self._still: tuple[float, Times | None] = (inf, None)
         self._turned = 0  # iterations of the loop until the last look
         self._lateness = Lateness(self._beat)
+        self._had = inf  # when this look last had the GIL
+        self._caught: Case | None = None  # as soon as it had it again
         self.looked = inf
         """When the last look was of which it is known why it was late."""
 
@@ -162,11 +164,14 @@ class Watchdog:
     def look(self) -> None:
         """Sample the loop's stack if the iteration in progress has lasted long enough."""
         with self._looking:
-            self._look()
+            try:
+                self._look()
+            finally:
+                self._had = inf
 
     def _look(self) -> None:
         meter = self._meter
-        now = meter.clock()
+        now = self._had = meter.clock()
         self._follow()
         self._beat()
         # Before whatever lets go of the GIL, as reading a file does, and lets the iteration end.
@@ -186,15 +191,24 @@ class Watchdog:
             if now < self._listen:
                 cases += self._hear(self._witness, now, case)
         self._oversleep(asleep)
+        caught, self._caught = self._caught, None
+        if caught is not None and caught is not case:
+            caught.work(meter.clock(), self._work())
+            cases.append(caught)
         self._amend(cases)
         self._turned = meter.iterations
         self._beat()
 
     def _beat(self) -> None:
-        """Tell the witness that the GIL was to be had: after whatever lets go of it, each time."""
+        """Take that the GIL is to be had again: after whatever lets go of it, each time."""
+        now = self._meter.clock()
         if self._witness is not None:
-            at = self._meter.clock() if self._native else 0.0
-            self._witness.beat(Beat(at, self._native, self._me, self._ident))
+            self._witness.beat(
+                Beat(now if self._native else 0.0, self._native, self._me, self._ident)
+            )
+        lost, self._had = now - self._had, max(now, self._had)
+        if lost > self._threshold / 2:  # whoever kept it is about to go on, and to end what it did
+            self._caught = self._catch(now) or self._caught
 
     def _late(self, now: float) -> float:
         late = self._lateness.look(now, self._wait, self.interval, why=bool(self._meter.unseen))

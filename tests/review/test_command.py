@@ -132,7 +132,7 @@ FAULTS = {
     ),
     "prints without end at its start": (
         "while True: print('x' * 1000)",
-        r"did not listen on.* printed \d+ MB",
+        r"did not listen on.* printed [\d,]+ MB",
     ),
 }
 

@@ -1,5 +1,6 @@
 """A check from end to end: seeds, progress, the one notice, and who is to blame."""
 
+import os
 import sys
 import tempfile
 import time
@@ -138,8 +139,16 @@ class TestTheKitOrTheMachine:
         monkeypatch.setattr(judgement, "praise", lambda trial: 1 / 0)
         self.failed(check_lesson(tiny, file=solved), "could not judge")
 
-    def test_a_machine_too_slow_to_begin(self, tiny, solved):
-        verdict = check_lesson(tiny, file=solved, limits=Limits(start=0.0))
+    def test_a_machine_too_slow_to_begin(self, tiny, solved, tmp_path, monkeypatch):
+        (tmp_path / "slow_lesson.py").write_text("__import__('time').sleep(60)")
+        path = f"{tmp_path}{os.pathsep}{os.environ['PYTHONPATH']}"
+        monkeypatch.setenv("PYTHONPATH", path)
+
+        class Slow(type(tiny)):
+            package = "slow_lesson"
+
+        facts = {name: getattr(tiny, name) for name in tiny.__dataclass_fields__}
+        verdict = check_lesson(Slow(**facts), file=solved, limits=Limits(start=0.5))
         self.failed(verdict, "did not get ready")
 
 

@@ -135,7 +135,7 @@ async def test_what_an_asgi_application_does_after_its_answer_holds_nobody_up():
         for _ in range(4):  # one connection, kept
             async with session.get(f"http://127.0.0.1:{station.port}/x") as answer:
                 assert await answer.read() == b"x"
-        assert time.monotonic() - began < 0.4
+        assert time.monotonic() - began < 1.0  # 1.2 s if each waited for what the one before does
         await asyncio.sleep(0.6)
     assert done == ["/x"] * 4
 

@@ -105,15 +105,20 @@ class Supervisor:
         """Wait for the end of the trial, or for a limit, and return what was heard."""
         hearing, outcome = self._hearing, self._hearing.outcome
         shown = ""
+
+        def show() -> None:
+            nonlocal shown
+            if on_step is not None and outcome.step != shown:
+                shown = outcome.step
+                on_step(shown)
+
         while True:
             due = time.monotonic() + _PERIOD
             if not hearing.news.wait(_PERIOD):
                 self._shortage.late(time.monotonic() - due)
             hearing.news.clear()
             self._shortage.look(self._tree.processes)
-            if on_step is not None and outcome.step != shown:
-                shown = outcome.step
-                on_step(shown)
+            show()
             if outcome.end:
                 outcome.cause = "ended"
                 break
@@ -126,6 +131,7 @@ class Supervisor:
                 self._ask_where()
                 break
         self._finish()
+        show()  # the last step and the end may be heard together
         return outcome
 
     def _broken_limit(self, stop: Callable[[], bool] | None) -> tuple[str, float] | None:

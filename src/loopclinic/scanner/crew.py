@@ -69,8 +69,8 @@ class _Crew:
                 (at, str(self._folder / name)) for at, name in self._files[number :: self._count]
             ]
             thread = threading.Thread(target=self._listen, args=(worker, share), daemon=True)
-            self._threads.append(thread)
             thread.start()
+            self._threads.append(thread)  # only now: an interrupted start can not be joined
 
     def _listen(self, worker: "subprocess.Popen[bytes]", share: list[tuple[int, str]]) -> None:
         assert worker.stdin is not None

@@ -98,6 +98,12 @@ def test_facts_name_the_learners_file_and_not_its_copy(tiny, solved):
     assert "loopclinic-" not in str(verdict)
 
 
+def in_package(lesson, name):
+    """The same lesson, of another package."""
+    other = type("Other", (type(lesson),), {"package": name})
+    return other(**{one: getattr(lesson, one) for one in lesson.__dataclass_fields__})
+
+
 class TestTheKitOrTheMachine:
     def failed(self, verdict, *words):
         assert verdict.status == "could-not-run", verdict
@@ -127,11 +133,8 @@ class TestTheKitOrTheMachine:
         self.failed(verdict, "no port is free")
 
     def test_a_rehearsal_that_can_not_be_imported(self, solved, tiny):
-        class Lost(type(tiny)):
-            package = "there_is_no_such_lesson"
-
-        facts = {name: getattr(tiny, name) for name in tiny.__dataclass_fields__}
-        self.failed(check_lesson(Lost(**facts), file=solved), "loopclinic itself failed")
+        lost = in_package(tiny, "there_is_no_such_lesson")
+        self.failed(check_lesson(lost, file=solved), "loopclinic itself failed")
 
     def test_a_judgement_that_fails(self, solved, tiny, monkeypatch):
         from tiny_lesson import judgement
@@ -144,11 +147,8 @@ class TestTheKitOrTheMachine:
         path = f"{tmp_path}{os.pathsep}{os.environ['PYTHONPATH']}"
         monkeypatch.setenv("PYTHONPATH", path)
 
-        class Slow(type(tiny)):
-            package = "slow_lesson"
-
-        facts = {name: getattr(tiny, name) for name in tiny.__dataclass_fields__}
-        verdict = check_lesson(Slow(**facts), file=solved, limits=Limits(start=0.5))
+        slow = in_package(tiny, "slow_lesson")
+        verdict = check_lesson(slow, file=solved, limits=Limits(start=0.5))
         self.failed(verdict, "did not get ready")
 
 

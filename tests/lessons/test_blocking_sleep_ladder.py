@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 from contextlib import AsyncExitStack, asynccontextmanager
+from statistics import median
 
 import pytest
 
@@ -45,8 +46,8 @@ async def test_only_the_blocking_rung_holds_the_loop():
                 taken[-1] += 1
                 await asyncio.sleep(0.01)
             await task
-    # A machine that is slow to answer adds turns to the one, one that is slow to run takes the other's.
-    assert max(turns["awaited"]) > 2 * min(turns["blocking"])
+    # Of three: an upstream that is slow to answer once gives turns to the blocking one, too.
+    assert median(turns["awaited"]) > 2 * median(turns["blocking"])
 
 
 async def test_bounded_ends_by_its_deadline(monkeypatch):

@@ -109,7 +109,7 @@ async def test_a_request_given_up_counts_with_its_timeout_and_is_cancelled():
 
     vitals = await drive(never, Load(rate=20, seconds=0.5, arrivals="uniform", timeout=0.3))
     assert vitals.errors == {"timeout": 10}
-    assert all(seconds > 0.29 for seconds in vitals.latency.samples)
+    assert all(0.29 < seconds < 1 for seconds in vitals.latency.samples)
     assert cancelled == begun > 0  # on a starved machine some never get to the server
 
 

@@ -90,9 +90,8 @@ async def test_a_callable_travels_by_value_and_the_loop_stays_free():
 
     async with WsgiServer(target, {"word": "by value"}) as server:
         assert await asyncio.to_thread(get, server.url) == "by value"
-        async with asyncio.timeout(
-            5
-        ):  # the client may have its answer before it is counted as sent
+        # The client may have its answer before it is counted as sent.
+        async with asyncio.timeout(5):
             while (await server.state_async())["under_way"]:
                 await asyncio.sleep(0.01)
 

@@ -14,7 +14,7 @@ from tiny_lesson import LESSON  # noqa: E402
 
 SOLVED = (
     LESSON.shipped.read_text()
-    .replace("time.sleep(0.1)", "await asyncio.sleep(0.01)")
+    .replace("time.sleep(0.3)", "await asyncio.sleep(0.01)")
     .replace("import time", "import asyncio")
 )
 """A right answer to the tiny lab."""

@@ -41,7 +41,7 @@ def test_its_package_is_imported_by_its_own_name_and_the_shipped_one_beside_it(c
 def test_a_stall_in_a_module_of_it_is_named_by_the_learners_own_line(folder):
     (reason,) = check_lesson(LESSON, file=folder).reasons
     assert (reason.file, reason.line) == (str(folder / STOCK), 5)
-    assert reason.sentence == "time.sleep(0.1)"
+    assert reason.sentence == "time.sleep(0.3)"
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def test_after_a_pass(lab, capsys):  # noqa: F811
 def test_difference(capsys):
     assert main(["solution", "77", "--yes", "--diff"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert "-    time.sleep(0.1)" in lines
+    assert "-    time.sleep(0.3)" in lines
     assert "+    await asyncio.sleep(0.01)" in lines
 
 

@@ -153,6 +153,13 @@ def test_updates_that_were_lost_are_told_once():
     assert "7 of 7 updates were lost" in reasons[0].sentence
 
 
+def test_connections_are_judged_where_webhooks_wait_for_the_database():
+    early = {"standstill__early": 8, "standstill__answered": {"204": 8}}
+    for sessions in (1, 5, 8):  # as far as the lab came before the last of them was answered
+        reasons = _judged(standstill__sessions=sessions, standstill__waiting=0, **early)
+        assert [one.conflict for one in reasons] == ["dropped-task"]
+
+
 def test_what_does_not_open_is_the_only_reason():
     (reason,) = _judged(opening={"message": "OSError: no", "place": PLACE})
     assert "OSError: no" in reason.sentence

@@ -8,7 +8,7 @@ def judge(trial):
     for file, line, seconds in trial.facts["stalls"]:
         reasons.append(
             Reason(
-                "double stalls the loop.",
+                "double sleeps on the loop.",
                 conflict="blocking-sleep",
                 measured=f"{seconds * 1000:.0f} ms",
                 budget="40 ms",

@@ -9,8 +9,9 @@ async def rehearse(lab, stage):
         number = stage.rng.randrange(1000)
         answer = await lab.double(number)
         stage.fact("answer", [number, answer])
-    stalls = [[stall.file, stall.line, stall.seconds] for stall in probe.report().stalls]
-    stage.fact("stalls", stalls)
+    # What else may hold the loop is a busy machine, whoever wrote the lab.
+    slept = [one for one in probe.report().stalls if one.conflict == "blocking-sleep"]
+    stage.fact("stalls", [[one.file, one.line, one.seconds] for one in slept])
     stage.step("counting")
     counter = lab.Counter(start=2)
     counter.add(3)

@@ -70,11 +70,6 @@ def lab(body: str, before: str = "") -> str:
     return f"{HEAD}{before}\nasync def double(number):\n{lines}\n{REST}"
 
 
-def nothing_is_held_against(verdict):
-    """Nothing but time, which a starved machine takes."""
-    return all(reason.timed for reason in verdict.reasons)
-
-
 def only_reason(verdict, *words):
     assert verdict.status == "not-yet", verdict
     assert len(verdict.reasons) == 1, verdict

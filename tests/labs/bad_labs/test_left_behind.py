@@ -5,7 +5,7 @@ import os
 import psutil
 import pytest
 
-from .conftest import lab, nothing_is_held_against, only_reason
+from .conftest import lab, only_reason
 
 
 def test_leftover_task(judge):
@@ -35,18 +35,13 @@ def test_idle_threads_of_executors_are_fine(judge):
         "await asyncio.to_thread(int)\n"
         "await asyncio.get_running_loop().run_in_executor(own, int)\nreturn 2 * number"
     )
-    assert nothing_is_held_against(judge(lab(body, before)))
+    assert judge(lab(body, before)).passed
 
 
 def test_leftover_process(judge):
     body = "global kept\nkept = subprocess.Popen(['sleep', '60'])\nreturn 2 * number"
-    # Starting one takes the loop's time, more on a busy machine: that may be a reason of its own.
-    verdict = judge(lab(body))
-    (reason,) = [one for one in verdict.reasons if "1 child process" in one.sentence]
-    assert "sleep" in reason.sentence
+    reason = only_reason(judge(lab(body)), "1 child process", "sleep")
     assert reason.line == 5
-    others = [one for one in verdict.reasons if one is not reason]
-    assert all(one.conflict == "blocking-sleep" for one in others), str(verdict)
 
 
 def test_a_process_that_has_ended_is_fine(judge):
@@ -54,7 +49,7 @@ def test_a_process_that_has_ended_is_fine(judge):
         "process = await asyncio.create_subprocess_exec('true')\n"
         "await process.wait()\nreturn 2 * number"
     )
-    assert nothing_is_held_against(judge(lab(body)))
+    assert judge(lab(body)).passed
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -83,7 +78,7 @@ def test_detached_grandchild_of_a_lab_that_exits(judge):
 def test_a_fork_does_not_speak_for_the_trial(judge):
     before = "os.fork()\n"
     body = "if os.getpid() != OWN:\n    return 0\nreturn 2 * number"
-    assert nothing_is_held_against(judge(lab(body, f"OWN = os.getpid(); {before}")))
+    assert judge(lab(body, f"OWN = os.getpid(); {before}")).passed
 
 
 def test_open_session(judge):

@@ -24,28 +24,11 @@ FEW = 0.25
 
 def standstill(still: Facts) -> Iterator[Reason]:
     """Judge the answers of a database that stands still, what they leave behind, and what follows."""
-    timeout, size = still["timeout"], still["size"]
+    timeout = still["timeout"]
     late, piled = _BUDGETS["late"], _BUDGETS["piled_up"]
-    if still["sessions"] > _BUDGETS["connections"].limit * size:
-        yield Reason(
-            f"PostgreSQL saw {count(still['sessions'], 'connection')} at once, where `size` is {size}.",
-            conflict="unbounded-gather",
-            measured=f"{still['sessions'] / size:.1f} x size",
-            budget=str(_BUDGETS["connections"]),
-            **at(still["waits_at"]),
-            next_step="Make one pool in __init__, with max_size=size, for all webhooks.",
-        )
-    elif still["waiting"] <= size / 2 and not still["early"]:
-        yield Reason(
-            f"With {still['wave']} webhooks to be stored, {still['waiting']} of {size} connections had one: "
-            "the bridge takes them one after another.",
-            conflict="sequential-awaits",
-            measured=f"{still['waiting']} at once",
-            budget=f"{size} at once",
-            **at(still["waits_at"]),
-            timed=True,
-            next_step="Start each webhook's work at once; the pool keeps them to `size`.",
-        )
+    if not still["early"]:
+        # What is answered at once is no standstill: how many connections came until then is luck.
+        yield from _connections(still)
     if still["unanswered"]:
         yield Reason(
             f"With the database at a standstill, {count(still['unanswered'], 'webhook')} had no answer "
@@ -95,6 +78,31 @@ def standstill(still: Facts) -> Iterator[Reason]:
             measured=count(still["miscounted"], "message"),
             budget="0 messages",
             next_step="Leave it to `record`: it counts an update once.",
+        )
+
+
+def _connections(still: Facts) -> Iterator[Reason]:
+    """Judge how many connections there were, and how many of them were at work; one reason at most."""
+    size = still["size"]
+    if still["sessions"] > _BUDGETS["connections"].limit * size:
+        yield Reason(
+            f"PostgreSQL saw {count(still['sessions'], 'connection')} at once, where `size` is {size}.",
+            conflict="unbounded-gather",
+            measured=f"{still['sessions'] / size:.1f} x size",
+            budget=str(_BUDGETS["connections"]),
+            **at(still["waits_at"]),
+            next_step="Make one pool in __init__, with max_size=size, for all webhooks.",
+        )
+    elif still["waiting"] <= size / 2:
+        yield Reason(
+            f"With {still['wave']} webhooks to be stored, {still['waiting']} of {size} connections had one: "
+            "the bridge takes them one after another.",
+            conflict="sequential-awaits",
+            measured=f"{still['waiting']} at once",
+            budget=f"{size} at once",
+            **at(still["waits_at"]),
+            timed=True,
+            next_step="Start each webhook's work at once; the pool keeps them to `size`.",
         )
 
 

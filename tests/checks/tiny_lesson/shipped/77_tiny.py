@@ -4,7 +4,7 @@ import time
 
 
 async def double(number: int) -> int:
-    time.sleep(0.1)
+    time.sleep(0.3)
     return 2 * number
 
 

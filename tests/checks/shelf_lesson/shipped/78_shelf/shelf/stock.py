@@ -2,5 +2,5 @@ import time
 
 
 async def count(*things: str) -> int:
-    time.sleep(0.1)
+    time.sleep(0.3)
     return len(things)

@@ -81,15 +81,16 @@ async def test_thousands_of_gathered_tasks_are_a_burst_and_no_line():
         await asyncio.sleep(0)
         spin(0.0001)
 
-    with Probe() as probe:
+    # Far from both bounds, also where the machine keeps one of the callbacks waiting for a while.
+    with Probe(threshold=0.4) as probe:
         await asyncio.sleep(0.02)
-        await asyncio.gather(*[one() for _ in range(5000)])
+        await asyncio.gather(*[one() for _ in range(10_000)])
         await asyncio.sleep(0.02)
     burst = max(probe.report().stalls, key=lambda stall: stall.seconds)
     assert burst.burst
-    assert burst.callbacks >= 5000
+    assert burst.callbacks >= 10_000
     assert burst.file is None
-    assert re.match(r"Too much work in one iteration: 5,\d+ callbacks in ", burst.diagnosis)
+    assert re.match(r"Too much work in one iteration: 10,\d+ callbacks in ", burst.diagnosis)
 
 
 async def test_how_late_a_timer_is_in_a_burst_of_several_iterations():

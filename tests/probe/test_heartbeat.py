@@ -228,6 +228,56 @@ def test_what_nobody_saw_is_a_stall_unless_the_machine_stood_still(
     assert (report.lag.max > 0.2) == bool(stalls)
 
 
+@pytest.mark.parametrize("phase", [0.002, 0.007, 0.011])
+def test_a_machine_may_stand_still_right_after_a_look(loop, monkeypatch, phase):
+    """Also one that came when the timer was about to be due, or a little late."""
+    with Probe(loop=loop, _clock=loop.clock) as probe:
+        dog = probe._meter.watchdog
+        monkeypatch.setattr(dog._lateness._schedule, "read", lambda: Times(0.0, 0.0, 1))
+        loop.run(1.0)
+        loop.now += phase
+        dog.look()
+        loop.stuck(0.3)
+        dog.look()
+        loop.run(0.1)
+    assert probe.report().stalls == ()
+    assert probe.report().lag.max < 0.03
+
+
+def test_a_machine_may_stand_still_in_the_middle_of_a_look(loop, monkeypatch):
+    stands = False
+
+    def read():
+        nonlocal stands
+        if stands:
+            stands = False
+            loop.stuck(0.3)
+        return Times(0.0, 0.0, 1)
+
+    with Probe(loop=loop, _clock=loop.clock) as probe:
+        dog = probe._meter.watchdog
+        monkeypatch.setattr(dog._lateness._schedule, "read", read)
+        for turn in range(40):  # it reads the accounts every now and then
+            stands = stands or turn == 20
+            loop.run(0.01)
+            dog.look()
+        assert not stands
+    assert probe.report().stalls == ()
+
+
+def test_a_callback_that_was_seen_before_the_machine_stood_still_is_a_stall(loop, monkeypatch):
+    with Probe(loop=loop, _clock=loop.clock) as probe:
+        dog = probe._meter.watchdog
+        monkeypatch.setattr(dog._lateness._schedule, "read", lambda: Times(0.0, 0.0, 1))
+        loop.run(1.0)
+        loop.now += 0.1
+        dog.look()
+        loop.stuck(0.3)
+        dog.look()
+        loop.run(0.1)
+    assert [stall.seconds for stall in probe.report().stalls] == [pytest.approx(0.4, abs=0.0055)]
+
+
 def test_a_watchdog_that_was_busy_itself_does_not_blame_the_machine(loop, monkeypatch):
     with Probe(loop=loop, _clock=loop.clock) as probe:
         dog = probe._meter.watchdog
@@ -236,7 +286,8 @@ def test_a_watchdog_that_was_busy_itself_does_not_blame_the_machine(loop, monkey
             loop.run(0.01)
             dog.look()
         loop.stuck(0.3)
-        dog._lateness.slept = loop.now  # until then a subscriber kept it
+        dog._lateness.leave(loop.now - 0.25)
+        dog._lateness.back(loop.now)  # until then a subscriber kept it
         dog.look()
     assert len(probe.report().stalls) == 1
 

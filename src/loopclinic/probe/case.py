@@ -43,6 +43,7 @@ class Case:
         "_worked",
         "began",
         "callbacks",
+        "called",
         "ended",
         "gil_held",
         "gil_likely",
@@ -63,6 +64,8 @@ class Case:
         self.ended = inf
         self.noticed = inf
         """When the first sample was taken."""
+        self.called = inf
+        """When it was first seen in a callback."""
         self.gil_held = False
         self.gil_likely = False
         """Held, or this machine too busy to look: told by whether the loop's thread computed."""
@@ -82,8 +85,13 @@ class Case:
         self._at = began
         self._run = self._longest = 0.0
 
-    def add(self, found: Sample, now: float) -> None:
-        """Book the time since the previous sample to the place where this one was taken."""
+    def add(self, found: Sample, now: float, *, bare: bool = False) -> None:
+        """Book the time since the previous sample to the place where this one was taken.
+
+        `bare`: the loop ran no callback that shows.
+        """
+        if not bare:
+            self.called = min(self.called, now)
         self.samples[found.key] = found
         self._points.append((now, found.key))
         self.seen += 1
@@ -99,6 +107,7 @@ class Case:
         since = self.kept.since if self.kept is not None else kept.since
         self.kept = kept._replace(since=since)
         self.noticed = min(self.noticed, kept.until)
+        self.called = min(self.called, kept.until)
         self.last = max(self.last, kept.until)
 
     def keeps(self, kept: Kept) -> bool:

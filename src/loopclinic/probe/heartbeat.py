@@ -96,14 +96,20 @@ class HeartbeatMeter(Meter):
 
     def confirm(self, now: float, looked: float, *, stood: bool) -> None:
         """Book what the watchdog has not seen, unless the machine stood still."""
-        if stood and looked < self.began < now:
+        if stood and self.began < now and not self._seen(self.began, looked):
             self.began = now
-        while self.unseen:
+        # Else what has ended since is for the next look: this one may have been held up in between.
+        while self.unseen and (stood or self.unseen[0][1] <= now):
             began, ended, case = self.unseen.popleft()
             if stood:
                 self.idle += ended - began
             else:
                 self._tell(began, ended, case)
+
+    def _seen(self, began: float, looked: float) -> bool:
+        """Whether what began then was seen in a callback at that look, or before."""
+        case = self.case
+        return case is not None and case.began == began and case.called <= looked
 
     def _beat(self) -> None:
         if not self._live:
@@ -128,7 +134,7 @@ class HeartbeatMeter(Meter):
         busy = late + min(late, self._wait / 2) if late > _SLACK else 0.0
         began = min(ended, max(self.began, ended - busy))
         self.idle += now - self._last - (ended - began)
-        if ended - began > self.level and self.watchdog.looked < began:
+        if ended - began > self.level and not self._seen(self.began, self.watchdog.looked):
             self.unseen.append((began, ended, self._case(ended)))
         elif ended > began:
             self.book(began, ended)

@@ -22,9 +22,10 @@ class Lateness:
         self._beat = beat
         self._schedule = Schedule()
         self._looked = inf
-        self.slept = -inf
-        """When the watchdog last went to sleep until its next look."""
-        self._waited = self._due = 0.0  # for a processor until now; when to read it again
+        self._left = inf  # since when the watchdog is at something else
+        self._away = 0.0  # seconds that it was, since the last look
+        self._ran = self._waited = 0.0  # until now; the latter for a processor
+        self._due = 0.0  # when to read these again
         self._turns = 0  # how often it was given one until then
         self._looks = 0  # of its own since then
         self.begun = self.over = inf
@@ -43,17 +44,28 @@ class Lateness:
         else:
             self._schedule.close()
 
+    def leave(self, now: float) -> None:
+        """Take that the watchdog does from now on what may last, such as a subscriber's callback."""
+        self._left = now
+
+    def back(self, now: float) -> None:
+        """Take that it has done that."""
+        self._away, self._left = self._away + now - self._left, inf
+
     def look(self, now: float, wait: float, interval: float, *, why: bool = False) -> float:
         """Return by how many seconds this look comes too late, which was due `wait` after the last.
 
         `why` asks for the reason also where it is late by little.
         """
         late, self._looked = now - self._looked - wait, now
+        away, self._away = self._away + max(0.0, now - self._left), 0.0
+        self._left = max(self._left, now)
         self._looks += 1
         self.stood = False
         if late > _LATE * interval or now > self._due or why:
-            _, waited, turns = self._schedule.read()
+            ran, waited, turns = self._schedule.read()
             self._beat()
+            worked, self._ran = ran - self._ran, ran
             free, self._waited, self._due = waited - self._waited, waited, now + REFRESH
             asked, self._turns = turns - self._turns - _OWN * self._looks, turns
             self._looks = 0
@@ -62,9 +74,9 @@ class Lateness:
             # virtual one does when its host has no time for it, has woken nobody.
             asked = asked * sys.getswitchinterval() > late / 4
             surely = not starved and (asked or not turns)
-            # Nor may it have been at something else, such as a subscriber's callback.
-            asleep = min(late, now - self.slept - wait)
-            self.stood = not starved and not surely and asleep > max(interval, late / 2)
+            # Nor may it have been at something of its own: it may stand still in the middle of a look.
+            unexplained = late - worked - free - away
+            self.stood = not starved and not surely and unexplained > max(interval, late / 2)
             if late > _LATE * interval and (surely or (starved and late > STARVED)):
                 self.begun, self.over, self.surely, self.asked = now - late, now, surely, asked
         return late

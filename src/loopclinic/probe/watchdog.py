@@ -106,8 +106,9 @@ class Watchdog:
         while not self._ended.acquire(timeout=self._wait):
             try:
                 self.look()  # at once: every step before it is a chance to lose the GIL again
-                self._staff()
                 now = self._meter.clock()
+                self._lateness.leave(now)
+                self._staff()
                 for sink in self._meter.sinks:
                     sink.tick(now)
                 self._beat()
@@ -115,7 +116,7 @@ class Watchdog:
                 if self._meter.loop.is_closed():
                     self._closed(self._meter)  # it never runs again
                     return
-                self._lateness.slept = self._meter.clock()
+                self._lateness.back(self._meter.clock())
             except Exception:  # a probe must never be what breaks a program, nor go blind
                 _log.exception("loopclinic: the watchdog met an error and goes on")
 
@@ -278,7 +279,7 @@ class Watchdog:
         if meter.bare(frame) and (since := self._rests(now)) is not None:
             meter.rested(began, since, now)
             return None
-        case.add(found, now)
+        case.add(found, now, bare=meter.bare(frame))
         meter.case = case
         return case
 

@@ -50,6 +50,7 @@ class Hosted:
         with self._lock:
             loops, recorded = len(self._loops), self._recorded
             runs, errors = self._runs.most_common(1), list(self._errors)
+        places = self._places()
         return {
             "loops": loops,
             "recorded": recorded,
@@ -58,7 +59,8 @@ class Hosted:
             "tasks": sum(
                 isinstance(one, asyncio.Task) and not one.done() for one in gc.get_objects()
             ),
-            "waits_at": self._waits_at(),
+            "waits_at": line_at(*places.most_common(1)[0][0]) if places else None,
+            "inside": places.total(),
             "connections": self._connections(),
         }
 
@@ -128,8 +130,8 @@ class Hosted:
                 return line_at(code.co_filename, code.co_firstlineno)
         return None
 
-    def _waits_at(self) -> Place | None:
-        """Return the lab's line that most threads stand at."""
+    def _places(self) -> "Counter[tuple[str, int]]":
+        """Return the lab's lines that threads stand at, and how many stand at each."""
         places: Counter[tuple[str, int]] = Counter()
         for number, top in _frames().items():
             frame: FrameType | None = top
@@ -137,7 +139,7 @@ class Hosted:
                 frame = frame.f_back
             if frame is not None and number != threading.get_ident():
                 places[frame.f_code.co_filename, frame.f_lineno] += 1
-        return line_at(*places.most_common(1)[0][0]) if places else None
+        return places
 
     def _connections(self) -> int:
         """Count open connections to the database."""

@@ -16,6 +16,7 @@ from loopclinic.lessons.flask_bridge.provider import Delivery, Provider
 from loopclinic.lessons.flask_bridge.surroundings import GRACE, SIZE, THREADS, Surroundings
 from loopclinic.lessons.flask_bridge.updates import forge, lay_out
 from loopclinic.lessons.lesson import Stage
+from loopclinic.lessons.whereabouts import Place
 from loopclinic.servers.process import ServerError
 from loopclinic.servers.wsgi import WsgiServer
 
@@ -32,7 +33,12 @@ _LATE = LESSON.budgets["late"].limit
 _ANSWER = 2.5
 """Seconds after which the provider takes a webhook for unanswered."""
 _GATHER = 0.4
+_ARRIVE = 1.0
+"""Seconds that webhooks get to come to where they wait."""
 _SOON = 0.3
+_END = 0.6
+"""Seconds that cancelled work gets to come to its end."""
+_PILED_UP = LESSON.budgets["piled_up"].limit
 _UNDER_WAY = THREADS - 1
 """Webhooks at SIGTERM: one thread stays free for one that comes later."""
 
@@ -153,12 +159,7 @@ class _Rehearsal(Surroundings):
                 found["seconds"] = max(one.seconds for one in answers)
                 answers += await provider.many(second, at_once=THREADS)
                 found["waves"] = 2
-                await _sleep(0.15)  # what was cancelled gets to its end
-                after = await server.state_async()
-                found["left"] = sum(
-                    max(0, after[kind] - before[kind]) for kind in ("tasks", "threads")
-                )
-                found["waits_at"] = after["waits_at"]
+                found["left"], found["waits_at"] = await self._left(server, before, 2 * THREADS)
             found["answered"] = Counter(str(one.status) for one in answers)
         await _wait(deliveries, timeout=2.0)
         for one in deliveries:
@@ -184,11 +185,12 @@ class _Rehearsal(Surroundings):
         self.stage.step("SIGTERM in the middle of the load")
         await provider.many(self.draw(THREADS, "warm-too"), at_once=THREADS, again=3)
         due, late = self.draw(_UNDER_WAY, "last"), self.draw(1, "too-late")[0]
+        idle = (await server.state_async())["inside"]
         found: dict[str, Any] = {"under_way": len(due), "grace": GRACE}
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.at_work(self.ledger.hold()))
             deliveries = [asyncio.create_task(provider.one(one)) for one in due]
-            await self._until_they_wait(deliveries)
+            await self._until_they_wait(server, deliveries, idle)
             server.terminate()
             terminated = _perf_counter()
             await _sleep(0.1)
@@ -238,14 +240,32 @@ class _Rehearsal(Surroundings):
             await _sleep(0.02)
         return state
 
-    async def _until_they_wait(self, deliveries: Sequence["asyncio.Task[Delivery]"]) -> None:
-        """Wait until as many as can wait for a row do so, or all were answered."""
-        ends = _perf_counter() + _GATHER
+    async def _until_they_wait(
+        self, server: WsgiServer, deliveries: Sequence["asyncio.Task[Delivery]"], idle: int
+    ) -> None:
+        """Wait until as many as can wait for a row do so, and the others in the lab, or all were answered.
+
+        `idle` threads stand in the lab anyway.
+        """
+        ends = _perf_counter() + _ARRIVE
         while _perf_counter() < ends and not all(one.done() for one in deliveries):
             seen = await self.outside(self.ledger.count, "ending")
-            if seen.waiting >= min(SIZE, len(deliveries)):
+            stand = seen.waiting >= min(SIZE, len(deliveries))
+            if stand and (await server.state_async())["inside"] >= idle + len(deliveries):
                 break
             await _sleep(0.02)
+
+    async def _left(
+        self, server: WsgiServer, before: dict[str, Any], webhooks: int
+    ) -> tuple[int, Place | None]:
+        """Return what goes on with webhooks that were answered, once it is little, and where it is."""
+        ends = _perf_counter() + _END
+        while True:
+            after = await server.state_async()
+            left = sum(max(0, after[kind] - before[kind]) for kind in ("tasks", "threads"))
+            if left <= _PILED_UP * webhooks or _perf_counter() > ends:
+                return left, after["waits_at"]
+            await _sleep(0.05)
 
 
 def _refused(deliveries: Sequence[Delivery]) -> dict[str, int]:

@@ -31,6 +31,8 @@ _STOPPED = 60
 _RETRY_AFTER = 2
 _CLOSED_FOR = 0.4
 _CROWD_FOR = 0.8
+_ARRIVES = 0.05
+"""Seconds for what was on its way when its sender was cancelled."""
 
 
 class _SourceLostError(Exception):
@@ -176,6 +178,7 @@ class _Rehearsal:
         source = _LosingSource(self.posts(3 * self.limit))
         async with self.call(source) as call:
             ending = await call.until_done(cap=1.0)
+        await _sleep(_ARRIVES)
         before = (await self.upstream.counts()).requests
         await _sleep(0.1)
         after = (await self.upstream.counts()).requests
@@ -203,7 +206,7 @@ class _Rehearsal:
             # It may have come to its end while the service was asked: there is nothing to cancel then.
             early = call.ending() if call.task.done() else None
             ending = await call.cancelled(patience=0.5)
-            await _sleep(0.05)  # what was on its way arrives
+            await _sleep(_ARRIVES)
             before = await self.upstream.counts()
             await _sleep(0.2)
             after = await self.upstream.counts()

@@ -160,6 +160,7 @@ class _Rehearsal(Surroundings):
                     )
                     before = (await self.stored(self.due["storing"]))["done"]
                 await _sleep(0.15)  # whatever went on comes to its end
+                await self.outside(self.observer.forgotten, "cancelled", _CANCEL)
                 stored = await self.stored(self.due["storing"])
                 found["storing"]["stored"] = [one for one in stored["done"] if one not in before]
             if found["asking"]["open"]:

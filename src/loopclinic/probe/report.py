@@ -160,6 +160,8 @@ class Report:
     lag: Lag
     stalls: tuple[Stall, ...]
     """The stalls in the order they happened; of very many, the latest thousand."""
+    witness_error: str | None = None
+    """Why a call that keeps the GIL is named only when it ends, though a witness was asked for."""
 
     @property
     def places(self) -> tuple[Place, ...]:
@@ -194,6 +196,7 @@ class Report:
             "lag": self.lag.to_dict(),
             "heartbeat": self.heartbeat,
             "stalls": [stall.to_dict() for stall in self.stalls],
+            "witness_error": self.witness_error,
         }
 
     def __str__(self) -> str:
@@ -204,4 +207,9 @@ class Report:
             f"lag {lag}",
             f"{len(self.stalls)} stall{'s' * (len(self.stalls) != 1)}",
         ]
-        return "\n".join([*lines, *(f"  {stall}" for stall in self.stalls[-10:])])
+        lines += [f"  {stall}" for stall in self.stalls[-10:]]
+        if self.witness_error is not None:
+            lines.append(
+                f"a call that keeps the GIL is named only when it ends: {self.witness_error}"
+            )
+        return "\n".join(lines)

@@ -30,8 +30,10 @@ class GilWitness(Protocol):
 
     interval: float
     """Seconds between two beats at most."""
-    refused: str | None
-    """Why nothing can be read, once that is known."""
+
+    @property
+    def refused(self) -> str | None:
+        """Why nothing can be read, once that is known."""
 
     @property
     def ready(self) -> bool:

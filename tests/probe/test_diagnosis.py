@@ -57,6 +57,11 @@ def below(*files, function="f"):
             below(f"{SITE}/nest_asyncio.py", function="run_until_complete"),
             "nested-loop",
         ),
+        (
+            "asyncio.run(f())",
+            below(f"{SITE}/nest_asyncio2.py", function="run"),
+            "nested-loop",
+        ),
         ("loop.call_soon(f)", below(f"{LIB}/asyncio/base_events.py", function="call_soon"), None),
         ("x = sum(values)", (), None),
     ],

@@ -89,7 +89,7 @@ DETECTORS: tuple[Detector, ...] = (
         "nested-loop",
         "A second event loop, run inside the first,",
         "await the coroutine instead",
-        ("/asyncio/base_events.py", "/asyncio/runners.py", "/nest_asyncio.py"),
+        ("/asyncio/base_events.py", "/asyncio/runners.py", "/nest_asyncio.py", "/nest_asyncio2.py"),
         frozenset({"run", "run_until_complete", "run_forever"}),
     ),
     IMPORT,

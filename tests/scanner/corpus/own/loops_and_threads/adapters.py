@@ -7,6 +7,7 @@ import threading
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 
 import nest_asyncio
+import nest_asyncio2
 from asgiref.sync import sync_to_async
 from celery import Celery, shared_task
 from flask import Flask
@@ -88,6 +89,10 @@ async def nested_by_adapter(order):
 
 async def patched():
     nest_asyncio.apply()  # expect: nested-loop
+
+
+async def patched_by_the_successor():
+    nest_asyncio2.apply()  # expect: nested-loop
 
 
 async def running():

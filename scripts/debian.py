@@ -23,6 +23,11 @@ from installer import ROOT, say
 __all__ = ["Debian", "UnavailableError", "debian_unstable"]
 
 APART = ("unshare", "--mount", "--propagation", "private")
+ENTER = """\
+mount --bind /proc "$0/proc" &&
+mount -t devpts -o newinstance,ptmxmode=0666 devpts "$0/dev/pts" &&
+exec chroot "$0" "$@"
+"""
 BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 HERE_TOO = (Path("/etc/resolv.conf"), Path("/etc/hosts"), BUNDLE)
 PATIENCE = "600"
@@ -58,7 +63,8 @@ def debian_unstable() -> Iterator["Debian"]:
         if not folder.exists() or broken(folder):
             remove(folder)
             bootstrap(folder)
-        with tempfile.TemporaryDirectory(dir=folder / "root", prefix="kit-") as scratch:
+        with tempfile.TemporaryDirectory(dir=folder / "srv", prefix="kit-") as scratch:
+            Path(scratch).chmod(0o755)  # root's PostgreSQL runs as another account
             refused = failure(
                 ["git", "clone", "-q", "--no-local", "--depth=1", ROOT, f"{scratch}/kit"]
             )
@@ -123,8 +129,7 @@ def failure(command: Sequence[str | Path]) -> str:
 
 def inside(folder: Path, command: Sequence[str]) -> list[str]:
     """Return the command line that runs `command` with `folder` as its root."""
-    enter = 'mount --bind /proc "$0/proc" && exec chroot "$0" "$@"'
-    return [*APART, "sh", "-c", enter, str(folder), *command]
+    return [*APART, "sh", "-c", ENTER, str(folder), *command]
 
 
 class Debian:
@@ -134,8 +139,18 @@ class Debian:
         self.folder, self.root = folder, scratch / "kit"
         self._home = Path("/") / scratch.relative_to(folder)
         for file in HERE_TOO:
-            self._bring(file)
-        self._environ = self._environment()
+            bring(folder, file)
+        self._environ = {
+            **reachable(folder, network_settings()),
+            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "HOME": "/root",
+            "LANG": "C.UTF-8",
+            "CI": "true",
+            "MPLBACKEND": "agg",
+            "DEBIAN_FRONTEND": "noninteractive",
+            "LOOPCLINIC_HOME": str(self._home / "state"),
+            "PYTHONPYCACHEPREFIX": str(self._home / "bytecode"),
+        }
         self.run(["apt-get", "update", "-qq"])
 
     def find(self, version: str) -> tuple[str, str]:
@@ -165,40 +180,34 @@ class Debian:
             line, env=self._environ, stdin=subprocess.DEVNULL, check=False
         ).returncode
 
-    def _environment(self) -> dict[str, str]:
-        told = {name: value for name, value in os.environ.items() if TOLD.fullmatch(name)}
-        told = {**pip_settings(), **told, "SSL_CERT_FILE": told.get("SSL_CERT_FILE", str(BUNDLE))}
-        kept = {
-            name: " ".join(word for word in value.split() if self._reaches(word))
-            for name, value in told.items()
-        }
-        return {
-            **{name: value for name, value in kept.items() if value},
-            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-            "HOME": "/root",
-            "LANG": "C.UTF-8",
-            "CI": "true",
-            "MPLBACKEND": "agg",
-            "DEBIAN_FRONTEND": "noninteractive",
-            "LOOPCLINIC_HOME": str(self._home / "state"),
-            "PYTHONPYCACHEPREFIX": str(self._home / "bytecode"),
-        }
 
-    def _reaches(self, word: str) -> bool:
-        """Is a word of a setting of use inside? A file is, once it is brought; a folder is not."""
+def bring(folder: Path, file: Path) -> bool:
+    """Copy a file of this machine to the same place below `folder`; False if there is none."""
+    if not file.is_file():
+        return False
+    target = folder / file.relative_to("/")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)  # it may be a link, which leads out of the folder
+    shutil.copyfile(file, target)
+    return True
+
+
+def reachable(folder: Path, settings: dict[str, str]) -> dict[str, str]:
+    """Return the settings without what is out of reach below `folder`; files are brought there."""
+
+    def is_reachable(word: str) -> bool:
         if word.startswith("file:"):
             return False
-        return not word.startswith(("/", "~")) or self._bring(Path(word))
+        return not word.startswith(("/", "~")) or bring(folder, Path(word))
 
-    def _bring(self, file: Path) -> bool:
-        """Copy a file of the host to the same place inside; False where there is none."""
-        if not file.is_file():
-            return False
-        target = self.folder / file.relative_to("/")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.unlink(missing_ok=True)  # it may be a link, and would lead out of the folder
-        shutil.copyfile(file, target)
-        return True
+    kept = {name: " ".join(filter(is_reachable, text.split())) for name, text in settings.items()}
+    return {name: text for name, text in kept.items() if text}
+
+
+def network_settings() -> dict[str, str]:
+    """Return what this machine was told about indexes, proxies and certificates, as variables."""
+    told = {name: value for name, value in os.environ.items() if TOLD.fullmatch(name)}
+    return {"SSL_CERT_FILE": str(BUNDLE), **pip_settings(), **told}
 
 
 def pip_settings() -> dict[str, str]:

@@ -18,7 +18,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from debian import UnavailableError, debian_unstable
-from installer import ROOT
+from installer import PYPROJECT, ROOT
 
 from loopclinic.pythons import tried
 
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--tested", default="", help="leave out the unit tests of this one")
     parser.add_argument("--table", type=Path, help="write the table to this file, too")
     chosen = parser.parse_args(arguments)
-    known = tried((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    known = tried(PYPROJECT.read_text(encoding="utf-8"))
     proofs: dict[str, Proof] = {}
     missing = []
     for version in chosen.versions or known:

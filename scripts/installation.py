@@ -20,6 +20,7 @@ from pathlib import Path
 import lockfile
 from installer import (
     LOCK,
+    PYPROJECT,
     ROOT,
     UNREACHABLE,
     WINDOWS,
@@ -137,7 +138,7 @@ class Environment:
     def _install(self, part: str, wanted: str) -> None:
         began = time.monotonic()
         say(f"Setting up {self.folder.name} with Python {sys.version.split()[0]} (once) …")
-        difference = untried((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+        difference = untried(PYPROJECT.read_text(encoding="utf-8"))
         if difference:
             say(f"  Untried: {difference}.")
         if not self.python.exists() or self._recorded().get("root") != str(ROOT):
@@ -169,7 +170,7 @@ class Environment:
 def digest(part: str) -> str:
     """Return what identifies an installation of `part`: the same digest means nothing to do."""
     found = hashlib.sha256(lockfile.part(LOCK, part).encode())
-    found.update((ROOT / "pyproject.toml").read_bytes())
+    found.update(PYPROJECT.read_bytes())
     found.update(f"{ROOT}".encode(errors="surrogateescape"))
     return found.hexdigest()
 

@@ -126,7 +126,10 @@ def test_a_folder_that_could_not_be_made_whole_is_removed(monkeypatch, tmp_path)
 
 def test_why_a_command_failed_is_its_last_line():
     assert debian.failure([sys.executable, "-c", ""]) == ""
-    assert debian.failure([sys.executable, "-c", "print(1, flush=True); raise SystemExit('no way')"]) == "no way"
+    assert (
+        debian.failure([sys.executable, "-c", "print(1, flush=True); raise SystemExit('no way')"])
+        == "no way"
+    )
     assert debian.failure([sys.executable, "-c", "raise SystemExit(7)"]) == "exit status 7"
     assert "no-such-program" in debian.failure(["no-such-program"])
 

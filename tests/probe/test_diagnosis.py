@@ -49,6 +49,11 @@ def below(*files, function="f"):
         ("with self._lock:", (), "blocking-sync-primitive"),
         ("lock.acquire()", (), "blocking-sync-primitive"),
         ("future.result()", below(f"{LIB}/concurrent/futures/_base.py"), "blocking-sync-primitive"),
+        (
+            "work.get()",
+            below(f"{LIB}/concurrent/interpreters/_queues.py"),
+            "blocking-sync-primitive",
+        ),
         ("text = open(path).read()", (), "blocking-file-io"),
         ("os.fsync(file)", (), "blocking-file-io"),
         ("path.read_text()", below(f"{LIB}/pathlib.py"), "blocking-file-io"),

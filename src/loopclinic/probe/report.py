@@ -76,8 +76,20 @@ class Stall:
 
     @property
     def chain(self) -> tuple[Frame, ...]:
-        """The coroutines that await one another above the line, outermost first."""
-        return tuple(frame for frame in self.stack if frame.coroutine)
+        """The coroutines that await one another above the line, outermost first.
+
+        Those of one task: what asyncio calls between two of them starts another, eagerly or in a
+        nested loop.
+        """
+        found: list[Frame] = []
+        starts = False
+        for frame in self.stack:
+            if frame.coroutine:
+                found = [frame] if starts else [*found, frame]
+            starts = not frame.coroutine and (
+                starts or "/asyncio/" in frame.file.replace("\\", "/")
+            )
+        return tuple(found)
 
     @property
     def where(self) -> str:

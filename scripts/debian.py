@@ -58,8 +58,8 @@ def debian_unstable() -> Iterator["Debian"]:
     cache.mkdir(parents=True, exist_ok=True)
     with one_at_a_time(cache / "lock"):
         folder = cache / "debian-unstable"
-        for half in cache.glob("half-*"):
-            remove(half)
+        for left in [*cache.glob("half-*"), *folder.glob("srv/kit-*")]:  # by a run that was killed
+            remove(left)
         if not folder.exists() or broken(folder):
             remove(folder)
             bootstrap(folder)

@@ -48,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
         else:
             missing.append(version)
     proofs |= elsewhere(missing)
-    rows = [proofs[version].row() for version in sorted(proofs, key=known.index)]
+    rows = [proofs[version].row() for version in chosen.versions or known]
     table = aligned([HEAD, *rows])
     print(f"\n{table}")
     if chosen.table:

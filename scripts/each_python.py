@@ -102,12 +102,14 @@ def elsewhere(versions: Sequence[str]) -> dict[str, Proof]:
                     proofs[version] = unproved(version, error)
                 else:
                     proofs[version] = prove(place, *found, tested=False)
-    except UnavailableError as error:
-        proofs |= {version: unproved(version, error) for version in versions}
+    except (UnavailableError, OSError) as error:
+        proofs |= {
+            version: unproved(version, error) for version in versions if version not in proofs
+        }
     return proofs
 
 
-def unproved(version: str, why: UnavailableError) -> Proof:
+def unproved(version: str, why: Exception) -> Proof:
     """Say at once, and in the table, why a Python was not proved."""
     print(f"Python {version} is not on this machine, and {why}: not proved", flush=True)
     return Proof(version, tests=f"not proved: not on this machine, and {why}")

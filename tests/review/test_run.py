@@ -167,7 +167,7 @@ async def app(scope, receive, send):
     end_soon()
     await send({"type": "lifespan.startup.complete"})
     await receive()
-    print("shut down")
+    print("shut down", flush=True)
     await send({"type": "lifespan.shutdown.complete"})
 """
 )

@@ -3,7 +3,6 @@
 import os
 import secrets
 import shutil
-import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -19,6 +18,8 @@ from loopclinic.checks.residue import reasons_for_residue
 from loopclinic.checks.source import LEFT_OUT, Unreadable, python_files, read_settled
 from loopclinic.checks.supervisor import Supervisor
 from loopclinic.lessons import Lesson, Trial, lesson
+from loopclinic.lessons.core.scene import Judgement
+from loopclinic.lessons.rehearsed import check_of
 from loopclinic.places import KitNotFoundError
 from loopclinic.units import count
 from loopclinic.verdict import Reason, Status, Verdict
@@ -181,21 +182,14 @@ def conclude(
 ) -> Verdict:
     """Return the verdict on a trial of `file`, whose text is `text`, from what was heard of it."""
 
-    def verdict(status: Status, *reasons: Reason, headline: str, vitals: Any = None) -> Verdict:
-        return Verdict(one.name, status, reasons, vitals=vitals or {}, seed=seed, headline=headline)
+    def verdict(status: Status, *reasons: Reason, headline: str, **about: Any) -> Verdict:
+        return Verdict(one.name, status, reasons, seed=seed, headline=headline, **about)
 
     failed = kit_faults.could_not_run(outcome, limits)
     if failed is not None:
         return verdict("could-not-run", failed, headline="This says nothing about your file.")
-    reason_or_none = reason_of_end(outcome, file, text, limits)
+    end = reason_of_end(outcome, file, text, limits)
     doubt = kit_faults.doubt(outcome, limits)
-    vitals = outcome.facts.get("vitals")
-    if reason_or_none is not None:
-        if doubt is not None and outcome.cause == "deadline":
-            return verdict("could-not-run", doubt, reason_or_none, headline=TOO_BUSY, vitals=vitals)
-        return verdict(
-            "not-yet", reason_or_none, headline="The check did not get to its end.", vitals=vitals
-        )
     trial = Trial(
         lesson=one.name,
         seed=seed,
@@ -205,21 +199,31 @@ def conclude(
         output=outcome.output,
     )
     try:
-        reasons, praise = _judge(one, trial, text)
+        found = _judge(one, trial, text, ended=end is None)
     except Exception as error:
         reason = Reason(
             f"loopclinic could not judge what it measured: {type(error).__name__}: {error}",
             next_step="Report this with the seed above.",
         )
         return verdict("could-not-run", reason, headline="This says nothing about your file.")
+    reasons = list(found.reasons)
+    about: dict[str, Any] = {
+        "vitals": outcome.facts.get("vitals") or {},
+        "promises": found.promises,
+    }
+    if end is not None:
+        if doubt is not None and outcome.cause == "deadline":
+            return verdict("could-not-run", doubt, end, *reasons, headline=TOO_BUSY, **about)
+        headline = "The check did not get to its end."
+        return verdict("not-yet", end, *reasons, headline=headline, **about)
     if doubt is not None and reasons:
         reasons = sorted(reasons, key=lambda reason: reason.timed)  # the first is what is acted on
         if reasons[0].timed:
-            return verdict("could-not-run", doubt, *reasons, headline=TOO_BUSY, vitals=vitals)
+            return verdict("could-not-run", doubt, *reasons, headline=TOO_BUSY, **about)
     if reasons:
         headline = f"{count(len(reasons), 'thing')} to mend."
-        return verdict("not-yet", *reasons, headline=headline, vitals=vitals)
-    return verdict("passed", headline=f"{praise} Next: loopclinic next.", vitals=vitals)
+        return verdict("not-yet", *reasons, headline=headline, **about)
+    return verdict("passed", headline=f"{found.praise} Next: loopclinic next.", **about)
 
 
 def lab_text(one: Lesson, file: Path) -> str:
@@ -303,21 +307,13 @@ def _renamed(value: Any, copy: str, shown: str) -> Any:
     return value
 
 
-def _judge(one: Lesson, trial: Trial, text: str) -> tuple[list[Reason], str]:
-    """Return the reasons, and the sentence for a pass.
-
-    A lesson's `judgement` may also hold `LEFTOVERS_JUDGED` (kinds of leftovers it judges itself) and
-    `praise(trial)`, the sentence with the best number.
-    """
-    judge = one.judge
-    module = sys.modules[judge.__module__]
-    reasons = list(judge(trial))
-    reasons += reasons_for_residue(trial, text, getattr(module, "LEFTOVERS_JUDGED", ()))
-    reasons = [
+def _judge(one: Lesson, trial: Trial, text: str, *, ended: bool) -> Judgement:
+    """Judge a trial, or as much as was reached of one that was `ended` early."""
+    check = check_of(one.package)
+    left = reasons_for_residue(trial, text, check.leftovers_judged) if ended else None
+    found = check.judge(trial, one.promises, left)
+    reasons = (
         reason if reason.file is not None else replace(reason, file=str(trial.lab))
-        for reason in reasons
-    ]
-    if reasons:
-        return reasons, ""
-    praise = getattr(module, "praise", None)
-    return [], str(praise(trial)) if praise else "The lab keeps its contract."
+        for reason in found.reasons
+    )
+    return replace(found, reasons=tuple(reasons))

@@ -1,11 +1,13 @@
 """Every lesson is whole: what commands, checks and prose rely on."""
 
 import ast
+import importlib
 
 import pytest
 
 from loopclinic.conflicts import CONFLICTS
-from loopclinic.lessons import UnknownLessonError, lesson, lessons, treatments
+from loopclinic.lessons import Budget, UnknownLessonError, lesson, lessons, treatments
+from loopclinic.lessons.rehearsed import check_module
 from loopclinic.servers import SERVICES
 
 ROOT = __import__("pathlib").Path(__file__).parents[2]
@@ -48,8 +50,11 @@ def test_facts_of_a_lesson(one):
 def test_facts_of_a_lab(one):
     assert len(one.hints) == 3
     assert len(set(one.hints)) == 3
-    assert one.budgets
-    assert all(budget.limit > 0 and budget.reason for budget in one.budgets.values())
+    module = importlib.import_module(check_module(one.package))
+    budgets = [value for value in vars(module).values() if isinstance(value, Budget)]
+    budgets += one.budgets.values()
+    assert budgets
+    assert all(budget.limit > 0 and len(budget.reason) > 30 for budget in budgets)
     assert one.deadline <= 30
     assert (ROOT / "labs" / one.shipped.name).exists()
 

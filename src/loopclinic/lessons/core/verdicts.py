@@ -200,7 +200,9 @@ def deadline_kept(
         yield Reason(
             f"A call with a deadline of {span(deadline)} {how}, while {while_}.",
             conflict="missing-deadline",
-            measured=f"{ending.seconds / deadline:.1f} x the deadline" if late else None,
+            measured=f"{'more than ' * ending.overdue}{ending.seconds / deadline:.1f} x the deadline"
+            if late
+            else None,
             budget=str(budget) if late else None,
             **at(place),
             promise=promise,

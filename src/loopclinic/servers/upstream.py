@@ -38,7 +38,7 @@ _WORDS = (
 class Dials:
     """What the upstream does to a request. Times in seconds, shares from 0 to 1.
 
-    When several apply: refuse, hang, capacity, status, fail_first, error_rate, in this order.
+    When several apply: refuse, hang, busy_first, capacity, status, fail_first, error_rate, in this order.
     """
 
     latency: float = 0.0
@@ -68,6 +68,12 @@ class Dials:
     """...where the body holds this text (empty: always)."""
     hang: float = 0.0
     """Share of requests that are never answered."""
+    hang_in_body: bool = False
+    """What hangs does so when its headers and the beginning of its body were sent."""
+    busy_first: int = 0
+    """The first so many requests with the same body answer 429 with `Retry-After: 0`..."""
+    busy_for: str = ""
+    """...where the body holds this text (empty: always)."""
     status: int | None = None
     """Answer with this status instead of 200..."""
     status_for: str = ""

@@ -97,7 +97,13 @@ class FaultyServer:
         if refused < dials.refuse:
             await self._reset(request)
         if hangs < dials.hang:
+            if dials.hang_in_body:
+                begun = web.StreamResponse(headers={"Content-Length": "1000"})
+                await begun.prepare(request)
+                await begun.write(b'{"text": "')
             await asyncio.Event().wait()
+        if attempt <= dials.busy_first and dials.busy_for.encode() in body:
+            return _said(429, {"error": "busy", "digest": digest}, {"Retry-After": "0"})
         if dials.capacity is not None and self.in_flight > dials.capacity + dials.queue:
             if self._pressed():
                 await self._reset(request)

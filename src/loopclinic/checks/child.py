@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import ctypes
 import faulthandler
+import gc
 import importlib
 import json
 import os
@@ -108,7 +109,7 @@ class _Trial:
         self.step = "importing the file"
         self.lookout = Lookout(channel, self.lab, spec["seconds"])
         self.origins = Origins(self.lab)
-        self.loop_errors: list[str] = []
+        self.loop_errors: list[dict[str, Any]] = []
         self.stdout = os.fstat(1).st_ino if _open(1) else None
 
     def run(self) -> None:
@@ -175,6 +176,7 @@ class _Trial:
     ) -> dict[str, Any]:
         await play(module, stage)
         self.step = "looking for leftovers"
+        gc.collect()  # what is lost in a cycle is reported as unclosed or unretrieved only now
         return await find_leftovers(self.lab, self.origins, kit_threads)
 
     def _loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -182,7 +184,8 @@ class _Trial:
         if len(self.loop_errors) < 20:  # noqa: PLR2004 - enough to see a pattern
             error = context.get("exception")
             text = context.get("message", "") + (f": {error!r}" if error else "")
-            self.loop_errors.append(text[:_MESSAGE])
+            place = self.lab.place_of_error(error) if error else None
+            self.loop_errors.append({"text": text[:_MESSAGE], "place": place})
 
     def _replaced(self, originals: Originals) -> bool:
         names = originals.replaced()

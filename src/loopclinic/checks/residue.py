@@ -1,11 +1,11 @@
 """Reasons for what a lab left behind, where its lesson has nothing of its own to say about it."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from loopclinic.checks.lines import line_of
+from loopclinic.checks.lines import at_line, file_of, known, line_of
 from loopclinic.lessons import Trial
 from loopclinic.lessons.leftovers import leftovers
 from loopclinic.units import count
@@ -19,7 +19,7 @@ _STARTS_TASK = r"create_task\s*\(|ensure_future\s*\("
 def reasons_for_residue(trial: Trial, text: str, judged: Collection[str]) -> list[Reason]:
     """Return a reason for each kind of leftover that is not in `judged`.
 
-    Kinds: `tasks`, `threads`, `processes`, `sessions`, `stdout`, `file`.
+    Kinds: `tasks`, `threads`, `processes`, `sessions`, `loop_errors`, `stdout`, `file`.
     """
     left = trial.facts.get("leftovers", {})
     kept = trial.facts.get("belongings", {})
@@ -37,6 +37,8 @@ def reasons_for_residue(trial: Trial, text: str, judged: Collection[str]) -> lis
         if kind not in judged and left.get(kind)
         for reason in [make(left[kind], trial.lab, text)]
     ]
+    if "loop_errors" not in judged:
+        reasons += _loop_errors(trial.facts.get("loop_errors", ()), trial.lab, text)
     if "stdout" not in judged and not kept.get("stdout_open", True):
         reasons.append(
             Reason(
@@ -56,6 +58,36 @@ def reasons_for_residue(trial: Trial, text: str, judged: Collection[str]) -> lis
             )
         )
     return reasons
+
+
+def _loop_errors(found: Sequence[Mapping[str, Any]], lab: Path, text: str) -> Iterator[Reason]:
+    """Judge what asyncio's exception handler was told; at most one reason of each kind."""
+    unclosed = [one["text"] for one in found if one["text"].startswith("Unclosed ")]
+    if unclosed:
+        yield Reason(
+            f"{count(len(unclosed), 'client object')} of aiohttp {'was' if len(unclosed) == 1 else 'were'} "
+            f'thrown away without being closed: asyncio was told "{unclosed[0]}".',
+            conflict="unclosed-resource",
+            measured=f"{len(unclosed)} unclosed",
+            budget="0 unclosed",
+            file=str(lab),
+            line=line_of(text, r"\bClientSession\s*\("),
+            next_step="Open sessions by `async with`, or close them before you return.",
+        )
+    lost = [one for one in found if "never retrieved" in one["text"]]
+    if lost:
+        place = lost[0]["place"]
+        line, code = known(place)
+        yield Reason(
+            f"{count(len(lost), 'error')} of tasks that nobody awaited went unseen{at_line(line, code)}: "
+            f"{lost[0]['text']}",
+            conflict="dropped-task",
+            measured=count(len(lost), "unseen error"),
+            budget="0 unseen errors",
+            file=file_of(place, lab),
+            line=line,
+            next_step="Await every task that you start, and handle what it raises.",
+        )
 
 
 def _threads(found: list[dict[str, Any]], lab: Path, text: str) -> Reason:

@@ -48,6 +48,7 @@ ENDED = Ended(
     0.5,
     raised("TimeoutError", "OSError", seconds=0.5),
     LINE,
+    begun=False,
     requests=1.2,
     cancelled=CANCELLED,
     requests_after=0,

@@ -1,10 +1,14 @@
 """The check of lab 04, on findings made up: one that keeps every promise, and ones that break one."""
 
 import asyncio
+from dataclasses import asdict
 from types import SimpleNamespace
 
 import pytest
 
+from loopclinic.checks.checking import conclude
+from loopclinic.checks.hearing import Outcome
+from loopclinic.checks.limits import Limits
 from loopclinic.lessons import lesson
 from loopclinic.lessons.core import Ending, Left, Place
 from loopclinic.lessons.core.stage import Stage
@@ -33,10 +37,10 @@ RIGHT = {
         published=390,
         failed=[str(n) for n in range(10)],
     ),
-    "Broken": Batch(
-        ENDED, NOTHING, 20, 2, [1, 2], [], [], 0, 0, 2, 1.0, None, 0, failed=["1", "2"]
+    "Broken": Batch(ENDED, NOTHING, 20, 2, [1, 2], [], [], 0, 0, 2, 1.0, None, failed=["1", "2"]),
+    "Refusing": Batch(
+        ENDED, NOTHING, 20, 40, [], [], [], 40, 20, 20, 2.0, 2.003, published=40, failed=[]
     ),
-    "Refusing": Batch(ENDED, NOTHING, 20, 40, [], [], [], 40, 20, 20, 2.0, 2.003, 40, failed=[]),
     "LostSource": LostSource.Found(
         Ending("raised", 0.1, HERE, related=("_SourceLostError",)), NOTHING, 0
     ),
@@ -139,6 +143,53 @@ def test_one_failure_that_ends_all_says_how_many_were_lost(errors, missing, conf
     assert reason.conflict == conflict
     assert ("350 posts of the others never went out" in reason.sentence) == bool(missing)
     assert (reason.measured == "350 posts not sent") == bool(missing)
+
+
+def test_posts_that_two_tasks_ask_for_at_once_are_all_there_is_to_say():
+    says = "RuntimeError: anext(): asynchronous generator is already running"
+    found = judged(
+        Steady__asked_twice=says,
+        Steady__ending=Ending("raised", 0.1, HERE, message=says),
+        Refusing__ending__how="raised",
+        Crowd__early=True,
+    )
+    (reason,) = found.reasons
+    assert (reason.promise, reason.line) == (7, HERE.line)
+    assert says in reason.sentence
+
+
+def test_workers_that_end_with_the_first_failure_are_missed():
+    late = Ending("broken-off", 1.0, HERE)
+    (reason,) = judged(Broken__ending=late, Broken__missing=[2]).reasons
+    assert (reason.conflict, reason.promise) == ("unisolated-failure", 4)
+    assert reason.sentence.startswith("1 connection broke, and 1 other post never went out")
+
+
+def test_what_was_found_before_a_hang_is_reported_after_it(tmp_path):
+    file = tmp_path / "lab.py"
+    file.write_text("import time\ntime.sleep(2)\n")
+    facts = {"Steady": asdict(changed(RIGHT["Steady"], {"peak": 40}))}
+    outcome = Outcome(
+        cause="deadline",
+        ready=True,
+        step="posts that are answered 429",
+        facts=facts | {"Broken": asdict(RIGHT["Broken"])},
+        stuck={"seconds": 9.0, "place": None},
+        stack=[(str(file), 2)],
+        used=12.0,
+    )
+    verdict = conclude(
+        lesson("04"), outcome, file, file.read_text(), seed=1, limits=Limits(seconds=12.0)
+    )
+    hang, proved = verdict.reasons
+    assert (hang.conflict, hang.line) == ("blocking-sleep", 2)
+    assert "stuck at line 2 for 9 s" in hang.sentence
+    assert (proved.conflict, proved.promise) == ("unbounded-gather", 2)
+    states = {one.number: one.state for one in verdict.promises}
+    assert states[1] == states[4] == "kept"
+    assert states[2] == "broken"
+    assert {states[number] for number in (3, 6, 7, 8)} == {"not-reached"}
+    assert proved.file == HERE.file
 
 
 class Service:

@@ -94,8 +94,8 @@ REST = Budget(
     "Within a fifth of the first wait. Full jitter sends 1.2 on average; no backoff sends all 5.",
 )
 
-_ARRIVES = 0.15
-"""Seconds in which requests are counted that should not come any more."""
+_ARRIVE, _AFTER = 0.05, 0.15
+"""Seconds in which requests arrive, and in which those are counted that should not come any more."""
 
 
 class _Transcribing(Scene[Any]):
@@ -207,6 +207,7 @@ class Plain(_Quiet):
             reason for one in quiet for reason in nested_loop(one.endings, one.loop, promise=7)
         ]
         if nests:
+            judged.enough = True
             yield nests[0]
             return
         stall = found.loop.stall
@@ -401,6 +402,8 @@ class Ended:
     """The worst of those with a deadline."""
     place: Place | None
     """Where that one waited."""
+    begun: bool
+    """Whether its answer had begun."""
     requests: float
     """That a call with a deadline sent on average."""
     cancelled: Ending | None
@@ -412,7 +415,7 @@ class Ended:
 
     @property
     def deaf(self) -> bool:
-        """Whether a call went on when it was cancelled: it is deaf to its deadline in the same way."""
+        """Whether a call went on when it was cancelled."""
         one = self.cancelled
         return one is not None and (one.how != "cancelled" or one.seconds > CANCEL.limit)
 
@@ -423,6 +426,8 @@ class _Unhelpful(_Transcribing):
     Found = Ended
     promises = (5, 6)
     dials: ClassVar[dict[str, float]]
+    then: ClassVar[dict[str, float]] = {}
+    """Dials that are turned for as many calls again."""
     many: ClassVar[tuple[int, int]]
     """Calls with a deadline, and calls that are cancelled."""
     bounded: ClassVar[dict[str, float]]
@@ -438,17 +443,24 @@ class _Unhelpful(_Transcribing):
         await stage.dials(**self.dials)
         bounded = self.calls(lab, stage, self.many[0], **self.bounded)
         doomed = self.calls(lab, stage, self.many[1], **self.doomed)
+        if self.then:
+            await stage.sleep(_ARRIVE)
+            await stage.upstream.set(**self.then)
+            bounded.update(self.calls(lab, stage, self.many[0], **self.bounded))
+            doomed.update(self.calls(lab, stage, self.many[1], **self.doomed))
         began, deadline = stage.clock(), self.bounded["deadline"]
         await stage.sleep(self.after)
         ending, after, unheard = await self._cancel(stage, doomed)
         async with stage.watch_loop() as watch:
             watch.calls += bounded.values()
             left = DEADLINE.limit * deadline - (stage.clock() - began)
-            worst = max(await bounded.settled(max(0.0, left)), key=_worse)
+            endings = await bounded.settled(max(0.0, left))
+        worst = max(endings, key=_worse)
         counts = await stage.upstream.counts()
         requests = sum(len(counts.arrivals_of(clip)) for clip in bounded) / len(bounded)
         place = worst.place if worst.raised or worst.overdue else watch.found.waited
-        return Ended(deadline, worst, place, requests, ending, after, unheard)
+        begun = endings.index(worst) >= self.many[0]
+        return Ended(deadline, worst, place, begun, requests, ending, after, unheard)
 
     async def _cancel(self, stage: "Stage", calls: Calls[bytes]) -> tuple[Ending | None, int, int]:
         """Cancel the calls, and ask the service whether that reached it."""
@@ -456,7 +468,7 @@ class _Unhelpful(_Transcribing):
         if not doomed:
             return None, 0, 0
         endings = await doomed.cancelled(CANCEL.limit)
-        after = await stage.requests_after(_ARRIVES, list(doomed))
+        after = await stage.requests_after(_AFTER, list(doomed))
         worst = max(endings, key=lambda one: (one.how != "cancelled", one.seconds))
         counts, unheard = await stage.upstream.counts(), 0
         if "hang" in self.dials:
@@ -465,8 +477,11 @@ class _Unhelpful(_Transcribing):
         return worst, after, unheard
 
     def judge(self, found: Ended, judged: Judged) -> Iterator[Reason | Kept]:
-        others = [judged.found(scene) for scene in (Hanging, Endless)]
-        if found.cancelled is not None and not judged.has("swallowed-cancellation", "dropped-task"):
+        endless, swallowed = judged.found(Endless), "swallowed-cancellation"
+        deaf = endless is not None and endless.deaf
+        # Of two calls that went on, the one that waited to try again is reported.
+        reported = judged.has(swallowed, "dropped-task") or (deaf and found is not endless)
+        if found.cancelled is not None and not reported:
             yield from cancelled_cleanly(
                 found.cancelled,
                 CANCEL,
@@ -479,14 +494,12 @@ class _Unhelpful(_Transcribing):
             )
         # A deadline ends a call by cancelling what it waits for: it can't work before that does, and a
         # call that is deaf to it goes on to its next attempt at once.
-        if not any(one is not None and one.deaf for one in others) and not judged.has(
-            "missing-deadline"
-        ):
+        if not (deaf or judged.has(swallowed, "missing-deadline")):
             yield from deadline_kept(
                 found.bounded,
                 found.deadline,
                 DEADLINE,
-                self.while_,
+                "the body of the answer never came" if found.begun else self.while_,
                 promise=5,
                 place=found.place,
                 # Its attempts were used up too soon for a deadline: that is judged by the waits.
@@ -499,6 +512,7 @@ class Hanging(_Unhelpful):
 
     title = "calls to a service that never answers: some have a deadline, some are cancelled"
     dials: ClassVar = {"hang": 1.0}
+    then: ClassVar = {"hang_in_body": True}
     many = (3, 3)
     bounded: ClassVar = {"deadline": 0.5, "attempts": 4, "backoff": 0.05}
     doomed: ClassVar = {"deadline": 60.0, "attempts": 10, "backoff": 0.02}

@@ -74,6 +74,8 @@ class Judged:
     reasons: list[Reason] = field(default_factory=list)
     kept: set[tuple[str, int]] = field(default_factory=set)
     """Name of a scene and number of a promise that it found kept."""
+    enough: bool = False
+    """Set by a scene that found the root of everything that later ones show: they are not judged."""
 
     def has(self, *conflicts: str) -> bool:
         """Whether one of these conflicts was reported already: what would only follow is left out."""
@@ -139,8 +141,7 @@ class Check:
         }
         judged = Judged(found)
         for scene in self.scenes:
-            # Whatever is seen of a lab that runs a loop inside of the loop only follows from that.
-            if type(scene) in found and not judged.has("nested-loop"):
+            if type(scene) in found and not judged.enough:
                 for said in scene.judge(found[type(scene)], judged):
                     if isinstance(said, Kept):
                         judged.kept.add((scene.name, said.promise))

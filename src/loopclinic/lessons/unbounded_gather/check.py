@@ -62,6 +62,7 @@ _LATENCY = 0.05
 _ARRIVES = 0.2
 """Seconds in which requests are counted that should not come any more."""
 _OWNED = "Let a TaskGroup own the workers, or cancel and await them in a finally."
+_TWICE = "asynchronous generator is already running"
 _OF_A_POST = {"ClientError", "OSError"}
 """What a post that failed raises; anything else is a fault of another kind."""
 
@@ -87,7 +88,9 @@ class Batch:
     mean: float
     """Requests in flight on average."""
     shortest: float | None
-    """Seconds until a post came again at the earliest."""
+    """Seconds until a post came again at the earliest, of those that may not come at once."""
+    asked_twice: str = ""
+    """What was raised because a task asked for a post while another one was waiting for it."""
     published: int = 0
     failed: list[str] | None = None
     """The keys of `failed`; None where what publish returned is no Summary."""
@@ -106,6 +109,7 @@ class _Publishing(Scene[Batch]):
         *,
         cap: float,
         bad: Sequence[int] = (),
+        at_once: Sequence[int] = (),
         meanwhile: "Awaitable[None] | None" = None,
     ) -> Batch:
         """Publish these, wait `cap` seconds at most, and join what both sides say."""
@@ -118,7 +122,12 @@ class _Publishing(Scene[Batch]):
             counts = await stage.upstream.counts()
             source.stopped = True  # what goes on has nothing more to send
         times = {post.id: counts.arrivals_of(post.body) for post in posts}
-        gaps = [b - a for moments in times.values() for a, b in itertools.pairwise(moments)]
+        gaps = [
+            later - earlier
+            for number, moments in times.items()
+            if number not in at_once
+            for earlier, later in itertools.pairwise(moments)
+        ]
         return Batch(
             ending,
             census.left,
@@ -132,8 +141,21 @@ class _Publishing(Scene[Batch]):
             peak=counts.peak_in_flight,
             mean=counts.seconds_in_flight / ending.seconds,
             shortest=min(gaps, default=None),
+            asked_twice=_asked_twice(ending, call.value),
             **_summary(call.value),
         )
+
+    def asked_twice(self, found: Batch) -> Iterator[Reason]:
+        """Judge whether `posts` was asked by two tasks at once: what else is wrong only follows."""
+        if found.asked_twice:
+            yield Reason(
+                "A task asked `posts` for the next post while another one was waiting for it: "
+                f"{found.asked_twice}",
+                **at(found.ending.place),
+                promise=7,
+                next_step="Let one task read `posts` and hand the posts on by a queue, or read them "
+                "under an asyncio.Lock.",
+            )
 
     def results(self, found: Batch, doing: str, wrong: str) -> Iterator[Reason | Kept]:
         """Judge what became of posts that can't be published, and of all others; at most one reason."""
@@ -150,6 +172,19 @@ class _Publishing(Scene[Batch]):
                 **place,
                 promise=4,
                 next_step="Catch the failure of one post around that post, and note it in `failed`.",
+            )
+        elif found.missing and len(found.bad) == found.posts:
+            yield Reason(
+                f"{count(found.posts - len(found.missing), 'connection')} broke, and "
+                f"{count(len(found.missing), 'other post')} never went out: publish "
+                f"{ending if ending.overdue else 'returned'}.",
+                conflict="unisolated-failure",
+                measured=f"{len(found.missing)} posts not sent",
+                budget="0 posts",
+                **place,
+                promise=4,
+                timed=ending.overdue,
+                next_step="Let a worker go on with the next post when one has failed.",
             )
         elif not ending.returned:
             yield Reason(
@@ -253,9 +288,9 @@ class Steady(_Publishing):
         return found
 
     def judge(self, found: Batch, judged: Judged) -> Iterator[Reason | Kept]:
-        nested = list(nested_loop([found.ending]))
-        if nested:
-            yield from nested
+        for reason in (*nested_loop([found.ending]), *self.asked_twice(found)):
+            judged.enough = True
+            yield reason
             return
         limit, mean, ending = found.limit, found.mean, found.ending
         if found.peak > limit:
@@ -304,13 +339,14 @@ class Steady(_Publishing):
 
 
 class Broken(_Publishing):
-    """Posts whose connections break."""
+    """More posts whose connections break than there are places."""
 
-    title, promises = "ten posts whose connections break", (4, 5)
+    title, promises = "posts whose connections break", (4, 5)
 
     async def drive(self, lab: ModuleType, stage: "Stage") -> Batch:
         await stage.dials(refuse=1.0)
-        posts = new_posts(stage, 10)
+        # A worker that ends with the first post that fails is missed once there are none left.
+        posts = new_posts(stage, 2 * limit_of(stage) + 5)
         return await self.publish(lab, stage, posts, cap=1.0, bad=[post.id for post in posts])
 
     def judge(self, found: Batch, judged: Judged) -> Iterator[Reason | Kept]:
@@ -323,21 +359,35 @@ class Broken(_Publishing):
 
 
 class Refusing(_Publishing):
-    """A service that refuses everything for a moment, and says for how long to stay away."""
+    """A service that refuses everything for a moment, and some posts again and again.
+
+    It says for how long to stay away: 2 s at first, and no time at all where it refuses again.
+    """
 
     rest, closed_for = 2, 0.4
     title, promises = f"posts that are answered 429, Retry-After {rest}", (3,)
 
     async def drive(self, lab: ModuleType, stage: "Stage") -> Batch:
-        await stage.dials(capacity=0, latency=0.01, retry_after=self.rest)
+        limit, again = limit_of(stage), "hurried"
+        await stage.dials(
+            capacity=0, latency=0.01, retry_after=self.rest, busy_first=5, busy_for=again
+        )
 
         async def open_later() -> None:
             # The source is asked and the first requests leave while this sleeps.
             await stage.sleep(self.closed_for)
             await stage.upstream.set(capacity=None)
 
-        posts = new_posts(stage, 2 * limit_of(stage))
-        return await self.publish(lab, stage, posts, cap=self.rest + 1.2, meanwhile=open_later())
+        posts = new_posts(stage, 2 * limit)
+        posts[limit:] = [DuePost(one.id, text_of(one.id, again)) for one in posts[limit:]]
+        return await self.publish(
+            lab,
+            stage,
+            posts,
+            cap=self.rest + 1.2,
+            at_once=[post.id for post in posts[limit:]],
+            meanwhile=open_later(),
+        )
 
     def judge(self, found: Batch, judged: Judged) -> Iterator[Reason | Kept]:
         ending, rest, short = found.ending, self.rest, found.posts - found.accepted
@@ -593,6 +643,12 @@ def examples(numbers: Sequence[int]) -> str:
     if len(numbers) > 5:  # noqa: PLR2004 - as many as a sentence bears
         return f" (among them {', '.join(map(str, numbers[:3]))})"
     return f" ({', '.join(map(str, numbers))})"
+
+
+def _asked_twice(ending: Ending, summary: Any) -> str:
+    failed = getattr(summary, "failed", None)
+    noted = list(failed.values())[:100] if isinstance(failed, dict) else []
+    return next((text for text in (ending.message, *map(str, noted)) if _TWICE in text), "")
 
 
 def _summary(value: Any) -> dict[str, Any]:

@@ -163,7 +163,7 @@ async def test_hanging_requests_are_in_flight_until_the_client_leaves(upstream):
 
 
 async def test_what_hangs_in_its_body_sends_its_headers(upstream):
-    await upstream.set(hang=1, hang_in_body=True)
+    await upstream.set(hang=1, hang_in_body_for="clip")
     async with (
         aiohttp.ClientSession(upstream.url) as session,
         session.post("/v1/posts", data=b"clip") as answer,

@@ -68,8 +68,9 @@ class Dials:
     """...where the body holds this text (empty: always)."""
     hang: float = 0.0
     """Share of requests that are never answered."""
-    hang_in_body: bool = False
-    """What hangs does so when its headers and the beginning of its body were sent."""
+    hang_in_body_for: str = ""
+    """What hangs has sent its headers and the beginning of its answer where the body holds this text
+    (empty: never)."""
     busy_first: int = 0
     """The first so many requests with the same body answer 429 with `Retry-After: 0`..."""
     busy_for: str = ""

@@ -97,7 +97,7 @@ class FaultyServer:
         if refused < dials.refuse:
             await self._reset(request)
         if hangs < dials.hang:
-            if dials.hang_in_body:
+            if dials.hang_in_body_for and dials.hang_in_body_for.encode() in body:
                 begun = web.StreamResponse(headers={"Content-Length": "1000"})
                 await begun.prepare(request)
                 await begun.write(b'{"text": "')

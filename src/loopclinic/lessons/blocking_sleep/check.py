@@ -94,8 +94,8 @@ REST = Budget(
     "Within a fifth of the first wait. Full jitter sends 1.2 on average; no backoff sends all 5.",
 )
 
-_ARRIVE, _AFTER = 0.05, 0.15
-"""Seconds in which requests arrive, and in which those are counted that should not come any more."""
+_AFTER = 0.15
+"""Seconds in which requests are counted that should not come any more."""
 
 
 class _Transcribing(Scene[Any]):
@@ -105,10 +105,12 @@ class _Transcribing(Scene[Any]):
         """Begin a call."""
         return Call(lambda: lab.transcribe(stage.session, clip, **options), "transcribe")
 
-    def calls(self, lab: ModuleType, stage: "Stage", many: int, **options: float) -> Calls[bytes]:
-        """Begin so many calls, each with a clip of its own."""
+    def calls(
+        self, lab: ModuleType, stage: "Stage", many: int, kind: bytes = b"", **options: float
+    ) -> Calls[bytes]:
+        """Begin so many calls, each with a clip of its own that begins with `kind`."""
         rng = stage.rng
-        clips = [rng.randbytes(rng.randrange(200, 2000)) for _ in range(many)]
+        clips = [kind + rng.randbytes(rng.randrange(200, 2000)) for _ in range(many)]
         return Calls({clip: self.call(lab, stage, clip, **options) for clip in clips})
 
 
@@ -292,7 +294,7 @@ class Refusals(_Transcribing):
 
         async def failing(many: int = 1, cap: float = 1.5, **options: float) -> Refused:
             async with stage.watch_loop() as watch:
-                calls = self.calls(lab, stage, many, **options)
+                calls = self.calls(lab, stage, many, b"", **options)
                 watch.calls += calls.values()
                 endings = await calls.settled(cap)
             counts = await stage.upstream.counts()
@@ -425,9 +427,9 @@ class _Unhelpful(_Transcribing):
 
     Found = Ended
     promises = (5, 6)
-    dials: ClassVar[dict[str, float]]
-    then: ClassVar[dict[str, float]] = {}
-    """Dials that are turned for as many calls again."""
+    dials: ClassVar[dict[str, Any]]
+    stalls: ClassVar[str] = ""
+    """In the clips of as many calls again, whose answers begin and never end."""
     many: ClassVar[tuple[int, int]]
     """Calls with a deadline, and calls that are cancelled."""
     bounded: ClassVar[dict[str, float]]
@@ -441,14 +443,12 @@ class _Unhelpful(_Transcribing):
     async def ends(self, lab: ModuleType, stage: "Stage") -> Ended:
         """Make the calls, cancel some, and wait for the others no longer than is allowed."""
         await stage.dials(**self.dials)
-        bounded = self.calls(lab, stage, self.many[0], **self.bounded)
-        doomed = self.calls(lab, stage, self.many[1], **self.doomed)
-        if self.then:
-            await stage.sleep(_ARRIVE)
-            await stage.upstream.set(**self.then)
-            bounded.update(self.calls(lab, stage, self.many[0], **self.bounded))
-            doomed.update(self.calls(lab, stage, self.many[1], **self.doomed))
+        kinds = (b"", self.stalls.encode()) if self.stalls else (b"",)
+        bounded, doomed = Calls[bytes](), Calls[bytes]()
         began, deadline = stage.clock(), self.bounded["deadline"]
+        for kind in kinds:
+            bounded.update(self.calls(lab, stage, self.many[0], kind, **self.bounded))
+            doomed.update(self.calls(lab, stage, self.many[1], kind, **self.doomed))
         await stage.sleep(self.after)
         ending, after, unheard = await self._cancel(stage, doomed)
         async with stage.watch_loop() as watch:
@@ -469,7 +469,9 @@ class _Unhelpful(_Transcribing):
             return None, 0, 0
         endings = await doomed.cancelled(CANCEL.limit)
         after = await stage.requests_after(_AFTER, list(doomed))
-        worst = max(endings, key=lambda one: (one.how != "cancelled", one.seconds))
+        # The first of those that went on; else the slowest.
+        deaf = [one for one in endings if one.how != "cancelled"]
+        worst = deaf[0] if deaf else max(endings, key=lambda one: one.seconds)
         counts, unheard = await stage.upstream.counts(), 0
         if "hang" in self.dials:
             unheard = sum(bool(counts.arrivals_of(clip)) for clip in doomed) - counts.disconnects
@@ -511,8 +513,8 @@ class Hanging(_Unhelpful):
     """A service that never answers."""
 
     title = "calls to a service that never answers: some have a deadline, some are cancelled"
-    dials: ClassVar = {"hang": 1.0}
-    then: ClassVar = {"hang_in_body": True}
+    stalls = "stalls"
+    dials: ClassVar = {"hang": 1.0, "hang_in_body_for": stalls}
     many = (3, 3)
     bounded: ClassVar = {"deadline": 0.5, "attempts": 4, "backoff": 0.05}
     doomed: ClassVar = {"deadline": 60.0, "attempts": 10, "backoff": 0.02}
@@ -791,7 +793,9 @@ def nested(stage: "Stage") -> bool:
 
 
 def _worse(ending: Ending) -> tuple[bool, bool, float]:
-    return ending.overdue, not ending.is_error("TimeoutError"), ending.seconds
+    """Order endings of calls with a deadline; those that are not over are all alike."""
+    late = ending.overdue
+    return late, not ending.is_error("TimeoutError"), 0.0 if late else ending.seconds
 
 
 def mean_waits(arrivals: Sequence[Sequence[float]], failures: int) -> list[float]:

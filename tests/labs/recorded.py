@@ -1,0 +1,361 @@
+"""Recorded trials: for each submission and seed what a trial found, how it ended, and its verdict.
+
+They lie in `records/NN/<submission>.json` and are made by `make record`. A record is judged again in
+milliseconds, without running anything. It is stale when the submission, the lab as shipped or a module
+that drives the lab has changed since. A module that only judges makes no record stale: `test_records.py`
+judges every record by it.
+"""
+
+import ast
+import hashlib
+import json
+import re
+import sysconfig
+import tempfile
+import tokenize
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib.util import find_spec
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from loopclinic.checks.checking import conclude, lab_text, limits_of, run_trial
+from loopclinic.checks.hearing import Outcome
+from loopclinic.checks.kit_faults import doubt
+from loopclinic.lessons import Lesson
+from loopclinic.verdict import Verdict
+from tests.labs.conftest import ROOT, Case, cases, laid_out
+
+RECORDS = Path(__file__).parent / "records"
+SEEDS = (1, 2, 3)
+LAB = Path("lab")
+"""Stands in a record for the path of the submission."""
+
+_DIGITS, _LONGEST = 5, 160
+"""To how many digits and characters a fact is kept, where the verdict on it stays the same."""
+_DRIVES = ("loopclinic.checks.child", "loopclinic.checks.supervisor")
+_OF_ENDING = ("cause", "end", "ready", "step", "stuck", "waits", "stack", "exit_status", "used")
+_OF_MACHINE = tuple(
+    (re.compile(pattern), word)
+    for pattern, word in (
+        (r"(?<=\b127\.0\.0\.1:)\d+|(?<=\bport=)\d+", "PORT"),
+        (r"\b0x[0-9a-f]{6,}", "0x"),
+        (r"(?<=loopclinic_lesson_)[0-9a-f]+", "TOKEN"),
+        (r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT", "DATE"),
+        (r"Python/[\d.]+ aiohttp/[\d.]+", "Python aiohttp"),
+    )
+)
+
+Record = dict[str, Any]
+Trial = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A solution, a lab as shipped, a right answer or a half-fix."""
+
+    lesson: Lesson
+    stem: str
+    file: Path
+
+    @property
+    def name(self) -> str:
+        return f"{self.lesson.number}-{self.stem}"
+
+    @property
+    def record(self) -> Path:
+        return RECORDS / self.lesson.number / f"{self.stem}.json"
+
+    @property
+    def command(self) -> str:
+        """What records it anew."""
+        return f'make record ARGS="-k {self.name}"'
+
+    def laid_out(self, room: Path) -> Path:
+        """Return the file or folder to check; what has to be put together is, in `room`."""
+        if self.file.is_file() or self.file == self.lesson.shipped:
+            return self.file
+        return laid_out(self.file, self.lesson, room)
+
+    def text(self) -> str:
+        """Return the text by which its trials are judged."""
+        with tempfile.TemporaryDirectory() as room:
+            return lab_text(self.lesson, self.laid_out(Path(room)))
+
+    def agrees(self, verdict: Trial) -> bool:
+        """Whether a recorded verdict is the one that the submission's name says."""
+        kind, _, rest = self.stem.partition("_")
+        if kind in {"right", "solution"}:
+            return verdict["status"] == "passed"
+        if verdict["status"] != "not-yet":
+            return False
+        named = rest.partition("__")[2]
+        return kind == "shipped" or verdict.get("conflict", "none") == named
+
+
+def submissions() -> list[Submission]:
+    """Return all of them; those of one lesson follow each other."""
+    found = []
+    for case in cases(more=True):
+        if case.file == ROOT / "solutions" / case.file.name:
+            assert case.lesson.shipped is not None
+            found.append(Submission(case.lesson, "shipped", case.lesson.shipped))
+        found.append(Submission(case.lesson, _stem(case), case.file))
+    assert len({one.record for one in found}) == len(found), "two fixes have one name"
+    return found
+
+
+def _stem(case: Case) -> str:
+    return "solution" if case.file.parent == ROOT / "solutions" else case.file.stem
+
+
+# Recording.
+
+
+def recorded(submission: Submission, seed: int) -> tuple[Trial | None, str]:
+    """Run a trial and return what is kept of it; None if it tells nothing, and why.
+
+    Raises:
+        ValueError: the verdict can't be had again from what is kept.
+    """
+    one = submission.lesson
+    with tempfile.TemporaryDirectory() as room:
+        file = submission.laid_out(Path(room))
+        text, limits = lab_text(one, file), limits_of(one)
+        outcome = run_trial(one, file, seed, limits)
+        verdict = conclude(one, outcome, file, text, seed=seed, limits=limits)
+    doubted = doubt(outcome, limits)
+    if doubted is not None or verdict.status == "could-not-run":
+        return None, f"{(doubted or verdict.reasons[0]).sentence} {outcome.shortage:.0%} withheld"
+    paths = _paths(file)
+    live = _without(neutral(to_dict(verdict), paths), "vitals")
+    for trimmed in (True, False):
+        heard = neutral(
+            {"ending": _ending(outcome, file), "facts": outcome.facts}, paths, trim=trimmed
+        )
+        trial: Trial = json.loads(json.dumps(heard))
+        again = judged(submission, trial, seed, text)
+        if _without(again, "vitals") == live:
+            return {**trial, "verdict": again}, ""
+    raise ValueError(
+        f"{submission.name}, seed {seed}: the verdict was\n{live}\nand is, from what is kept,\n{again}"
+    )
+
+
+def judged(submission: Submission, trial: Trial, seed: int, text: str) -> Trial:
+    """Return the verdict on a recorded trial, as the judges of today see it."""
+    one, outcome = submission.lesson, Outcome(**trial["ending"], facts=trial["facts"])
+    return to_dict(conclude(one, outcome, LAB, text, seed=seed, limits=limits_of(one)))
+
+
+def to_dict(verdict: Verdict) -> Trial:
+    """Return what is kept of a verdict; fields that say nothing are left out."""
+    reasons = [
+        {name: value for name, value in one.to_dict().items() if value not in (None, False)}
+        for one in verdict.reasons
+    ]
+    conflict = {"conflict": verdict.conflict} if verdict.conflict else {}
+    return {
+        "status": verdict.status,
+        **conflict,
+        "headline": verdict.headline,
+        "vitals": dict(verdict.vitals),
+        "reasons": reasons,
+    }
+
+
+def _without(verdict: Trial, name: str) -> Trial:
+    return {key: value for key, value in verdict.items() if key != name}
+
+
+def _ending(outcome: Outcome, file: Path) -> Trial:
+    heard = asdict(outcome)
+    if outcome.cause == "ended":
+        heard |= {"stuck": None, "waits": [], "stack": []}
+    if "trace" in outcome.end:  # read of a fault of the kit's own only, and full of paths
+        heard["end"] = {**outcome.end, "trace": ""}
+    heard["stack"] = [frame for frame in outcome.stack if frame[0].startswith(str(file))]
+    return {name: heard[name] for name in _OF_ENDING if heard[name] not in (None, [], {}, "", 0)}
+
+
+# What no other machine would say.
+
+
+def _paths(file: Path) -> dict[str, str]:
+    """Return what stands for each path that this machine alone has, the innermost first."""
+    places = {
+        str(file): str(LAB),
+        str(ROOT): "kit",
+        sysconfig.get_path("purelib"): "packages",
+        sysconfig.get_path("stdlib"): "python",
+        str(Path.home()): "home",
+    }
+    return dict(sorted(places.items(), key=lambda place: -len(place[0])))
+
+
+def neutral(value: Any, paths: dict[str, str], *, trim: bool = False) -> Any:
+    """Return a JSON value without paths, ports, tokens, process ids; with `trim` also shorter."""
+    seen: dict[Any, int] = {}
+
+    def number(name: Any) -> int:
+        return seen.setdefault(str(name), len(seen) + 1)
+
+    def walk(one: Any, key: str = "") -> Any:
+        match one:
+            case str():
+                return f"session {number(one)}" if _SESSION.fullmatch(one) else shorter(words(one))
+            case float() if trim:
+                return float(f"{one:.{_DIGITS}g}")
+            case dict():
+                return {words(name): walk(inner, name) for name, inner in one.items()}
+            case list() | tuple():
+                return [walk(inner, key) for inner in one]
+            case int() if key in {"pid", "blocked_by"}:
+                return number(one)
+        return one
+
+    def words(text: str) -> str:
+        for path, word in paths.items():
+            text = text.replace(path, word)
+        text = _ROOM.sub("room", text)
+        for pattern, word in _OF_MACHINE:
+            text = pattern.sub(word, text)
+        return text
+
+    def shorter(text: str) -> str:
+        return f"{text[:_LONGEST]}..." if trim and len(text) > _LONGEST else text
+
+    return walk(value)
+
+
+_SESSION = re.compile(r"\d{10,}\.\d+")
+_ROOM = re.compile(re.escape(tempfile.gettempdir()) + r"/loopclinic-\w+")
+
+
+# Files, and whether they are fresh.
+
+
+def load(path: Path) -> Record:
+    """Return a record; one that is not there has no trials."""
+    return parse(path.read_text(encoding="utf-8")) if path.exists() else {"trials": {}}
+
+
+def parse(text: str) -> Record:
+    record: Record = json.loads(text)
+    return record
+
+
+def save(path: Path, record: Record) -> None:
+    """Write a record: one line for each fact and each field of a reason."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_suffix(".new")
+    new.write_text(_text(record) + "\n", encoding="utf-8")
+    new.replace(path)
+
+
+def _text(value: Any, margin: str = "\n", levels: int = 9) -> str:
+    if not levels or not value or not isinstance(value, dict | list):
+        return json.dumps(value, ensure_ascii=False)
+    inner = margin + " "
+    if isinstance(value, list):
+        return f"[{','.join(inner + _text(one, inner, levels - 1) for one in value)}{margin}]"
+    parts = (
+        f"{inner}{json.dumps(name)}: {_text(one, inner, 1 if name in _FLAT else levels - 1)}"
+        for name, one in value.items()
+    )
+    return f"{{{','.join(parts)}{margin}}}"
+
+
+_FLAT = {"ending", "facts"}
+"""What stands on one line for each name in it."""
+
+
+def stale(submission: Submission, record: Record) -> str | None:
+    """Return what has changed since it was recorded, in words; None if nothing has."""
+    if record["trials"].keys() != {str(seed) for seed in SEEDS}:
+        return "not every seed has been recorded"
+    now, then = hashes(submission), record["hashes"]
+    changed = [name for name, value in now.items() if then.get(name) != value]
+    return f"changed since then: {', '.join(changed)}" if changed else None
+
+
+def hashes(submission: Submission) -> dict[str, str]:
+    """Return hashes of what a trial's outcome rests on."""
+    shipped = submission.lesson.shipped
+    assert shipped is not None
+    with tempfile.TemporaryDirectory() as room:
+        return {
+            "submission": _hash(_files(submission.laid_out(Path(room)))),
+            "lab as shipped": _hash(_files(shipped)),
+            "what drives the lab": _driving_hash(submission.lesson.package),
+        }
+
+
+def _files(root: Path) -> dict[str, bytes]:
+    if root.is_file():
+        return {root.name: root.read_bytes()}
+    return {
+        file.relative_to(root).as_posix(): file.read_bytes()
+        for file in sorted(root.rglob("*"))
+        if file.is_file() and "__pycache__" not in file.parts
+    }
+
+
+def _hash(contents: dict[str, bytes]) -> str:
+    found = hashlib.sha256()
+    for name, content in contents.items():
+        found.update(name.encode() + b"\0" + content.replace(b"\r\n", b"\n") + b"\0")
+    return found.hexdigest()[:16]
+
+
+@cache
+def _driving_hash(package: str) -> str:
+    found = driving([f"{package}.rehearsal", *_DRIVES])
+    return _hash({name: code_of(path.read_text("utf-8")).encode() for name, path in found.items()})
+
+
+def code_of(source: str) -> str:
+    """Return a module's source without comments, docstrings and blank lines."""
+    lines = source.splitlines()
+    for token in tokenize.generate_tokens(StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            lines[row - 1] = lines[row - 1][:column]
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Expr(ast.Constant(str()), lineno=first, end_lineno=int(last)):
+                lines[first - 1 : last] = [""] * (last - first + 1)
+    return "\n".join(line.rstrip() for line in lines if line.strip())
+
+
+def driving(roots: Iterable[str]) -> dict[str, Path]:
+    """Return the modules of lessons/ and checks/ that these import, and these, by name."""
+    queue, found = list(roots), dict[str, Path]()
+    while queue:
+        name = queue.pop()
+        if name in found or not name.startswith(("loopclinic.lessons.", "loopclinic.checks.")):
+            continue
+        path = _path_of(name)
+        if path is not None:
+            found[name] = path
+            queue += _imported(path)
+    return dict(sorted(found.items()))
+
+
+def _path_of(module: str) -> Path | None:
+    try:
+        spec = find_spec(module)
+    except ModuleNotFoundError:  # a name in a module, which is no package
+        return None
+    return Path(spec.origin) if spec is not None and spec.origin else None
+
+
+def _imported(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)

@@ -5,11 +5,13 @@ Finished records that are fresh are kept, so that it may be interrupted at any t
     ARGS="-k 04-half_sem"        only submissions whose name holds this
     ARGS="--seeds 1"             only this seed (of 1, 2 and 3)
     ARGS="--again"               also what is fresh
+    ARGS="-k 04-half_sem --show"   nothing is run: print what is recorded
     ARGS="--judge"               nothing is run: judge what is recorded anew, keep and list each new text
     ARGS="--compare main"        nothing is run: list how the verdicts differ from those of a commit
 """
 
 import argparse
+import json
 import subprocess
 import sys
 import time
@@ -31,6 +33,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("-k", action="append", metavar="WORD", help="part of a name", default=[])
     parser.add_argument("--seeds", type=int, nargs="+", choices=SEEDS, default=SEEDS)
     parser.add_argument("--again", action="store_true", help="also what is fresh")
+    parser.add_argument("--show", action="store_true", help="print what is recorded")
     parser.add_argument("--judge", action="store_true", help="judge what is recorded anew")
     parser.add_argument("--compare", metavar="COMMIT", help="compare with the verdicts of a commit")
     chosen = parser.parse_args(arguments)
@@ -41,6 +44,10 @@ def main(arguments: list[str]) -> int:
     ]
     if not found:
         parser.error(f"no submission's name holds {' or '.join(chosen.k)}")
+    if chosen.show:
+        shown = {one.name: load(one.record)["trials"] for one in found}
+        print(json.dumps(shown, indent=1, ensure_ascii=False))
+        return 0
     if chosen.compare:
         return compare(found, chosen.compare)
     if chosen.judge:
@@ -54,7 +61,7 @@ def main(arguments: list[str]) -> int:
 def record(found: list[Submission], seeds: Iterable[int], *, again: bool) -> int:
     """Run what is missing, seed by seed; trials that tell nothing once more at the end."""
     due = [(one, seed) for seed in seeds for one in found if again or not _kept(one, seed)]
-    print(f"{len(due)} trials of {len(found)} submissions to record")
+    print(f"{len(due)} trials of {len(found)} submissions to record", flush=True)
     doubtful = _run(due)
     if doubtful:
         print(f"{len(doubtful)} once more: they told nothing")
@@ -143,21 +150,25 @@ def compare(found: list[Submission], commit: str) -> int:
     """List how the recorded verdicts differ from those that were recorded at `commit`, numbers masked."""
     tally = _Tally()
     for one in found:
-        path = one.record.relative_to(ROOT).as_posix()
-        shown = subprocess.run(
-            ["git", "show", f"{commit}:{path}"], cwd=ROOT, capture_output=True, check=False
-        )
-        if shown.returncode:
+        olds = recorded_at(commit, one.record)
+        if not olds:
             print(f"{one.name}: not recorded at {commit}")
-            continue
-        olds = recorded.parse(shown.stdout.decode())["trials"]
-        for seed, trial in load(one.record)["trials"].items():
+        for seed, trial in load(one.record)["trials"].items() if olds else ():
             # That of the same seed comes first: of equally near ones it is shown.
-            nearest = [*olds.values()] if seed not in olds else [olds[seed], *olds.values()]
-            verdicts = [old["verdict"] for old in nearest]
+            nearest = sorted(olds.items(), key=lambda old: old[0] != seed)
+            verdicts = [old["verdict"] for _, old in nearest]
             for change in changes_of_meaning(verdicts, trial["verdict"]):
                 tally.add(one, seed, change)
     return tally.show()
+
+
+def recorded_at(commit: str, path: Path) -> dict[str, recorded.Trial]:
+    """Return the trials that a record held at a commit, by seed; none if there was no such record."""
+    name = path.relative_to(ROOT).as_posix()
+    shown = subprocess.run(
+        ["git", "show", f"{commit}:{name}"], cwd=ROOT, capture_output=True, check=False
+    )
+    return recorded.parse(shown.stdout.decode())["trials"] if shown.returncode == 0 else {}
 
 
 class _Tally:

@@ -7,12 +7,14 @@ judges every record by it.
 """
 
 import ast
+import base64
 import hashlib
 import json
 import re
 import sysconfig
 import tempfile
 import tokenize
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -33,13 +35,12 @@ SEEDS = (1, 2, 3)
 LAB = Path("lab")
 """Stands in a record for the path of the submission."""
 
-_DIGITS, _LONGEST = 5, 160
-"""To how many digits and characters a fact is kept, where the verdict on it stays the same."""
 _DRIVES = ("loopclinic.checks.child", "loopclinic.checks.supervisor")
 _OF_ENDING = ("cause", "end", "ready", "step", "stuck", "waits", "stack", "exit_status", "used")
 _OF_MACHINE = tuple(
     (re.compile(pattern), word)
     for pattern, word in (
+        (re.escape(tempfile.gettempdir()) + r"/loopclinic-\w+", "room"),
         (r"(?<=\b127\.0\.0\.1:)\d+|(?<=\bport=)\d+", "PORT"),
         (r"\b0x[0-9a-f]{6,}", "0x"),
         (r"(?<=loopclinic_lesson_)[0-9a-f]+", "TOKEN"),
@@ -130,18 +131,13 @@ def recorded(submission: Submission, seed: int) -> tuple[Trial | None, str]:
     if doubted is not None or verdict.status == "could-not-run":
         return None, f"{(doubted or verdict.reasons[0]).sentence} {outcome.shortage:.0%} withheld"
     paths = _paths(file)
-    live = _without(neutral(to_dict(verdict), paths), "vitals")
-    for trimmed in (True, False):
-        heard = neutral(
-            {"ending": _ending(outcome, file), "facts": outcome.facts}, paths, trim=trimmed
+    trial: Trial = neutral({"ending": _ending(outcome, file), "facts": outcome.facts}, paths)
+    live, again = neutral(to_dict(verdict), paths), judged(submission, trial, seed, text)
+    if again != live:
+        raise ValueError(
+            f"{submission.name}, seed {seed}: the verdict was\n{live}\nand is, from what is kept,\n{again}"
         )
-        trial: Trial = json.loads(json.dumps(heard))
-        again = judged(submission, trial, seed, text)
-        if _without(again, "vitals") == live:
-            return {**trial, "verdict": again}, ""
-    raise ValueError(
-        f"{submission.name}, seed {seed}: the verdict was\n{live}\nand is, from what is kept,\n{again}"
-    )
+    return {**trial, "verdict": again}, ""
 
 
 def judged(submission: Submission, trial: Trial, seed: int, text: str) -> Trial:
@@ -164,10 +160,6 @@ def to_dict(verdict: Verdict) -> Trial:
         "vitals": dict(verdict.vitals),
         "reasons": reasons,
     }
-
-
-def _without(verdict: Trial, name: str) -> Trial:
-    return {key: value for key, value in verdict.items() if key != name}
 
 
 def _ending(outcome: Outcome, file: Path) -> Trial:
@@ -195,19 +187,17 @@ def _paths(file: Path) -> dict[str, str]:
     return dict(sorted(places.items(), key=lambda place: -len(place[0])))
 
 
-def neutral(value: Any, paths: dict[str, str], *, trim: bool = False) -> Any:
-    """Return a JSON value without paths, ports, tokens, process ids; with `trim` also shorter."""
-    seen: dict[Any, int] = {}
+def neutral(value: Any, paths: dict[str, str]) -> Any:
+    """Return a JSON value without paths, ports, tokens and process ids."""
+    seen: dict[str, int] = {}
 
-    def number(name: Any) -> int:
+    def number(name: str | int) -> int:
         return seen.setdefault(str(name), len(seen) + 1)
 
     def walk(one: Any, key: str = "") -> Any:
         match one:
             case str():
-                return f"session {number(one)}" if _SESSION.fullmatch(one) else shorter(words(one))
-            case float() if trim:
-                return float(f"{one:.{_DIGITS}g}")
+                return f"session {number(one)}" if _SESSION.fullmatch(one) else words(one)
             case dict():
                 return {words(name): walk(inner, name) for name, inner in one.items()}
             case list() | tuple():
@@ -219,19 +209,14 @@ def neutral(value: Any, paths: dict[str, str], *, trim: bool = False) -> Any:
     def words(text: str) -> str:
         for path, word in paths.items():
             text = text.replace(path, word)
-        text = _ROOM.sub("room", text)
         for pattern, word in _OF_MACHINE:
             text = pattern.sub(word, text)
         return text
-
-    def shorter(text: str) -> str:
-        return f"{text[:_LONGEST]}..." if trim and len(text) > _LONGEST else text
 
     return walk(value)
 
 
 _SESSION = re.compile(r"\d{10,}\.\d+")
-_ROOM = re.compile(re.escape(tempfile.gettempdir()) + r"/loopclinic-\w+")
 
 
 # Files, and whether they are fresh.
@@ -243,33 +228,27 @@ def load(path: Path) -> Record:
 
 
 def parse(text: str) -> Record:
+    """Return the record that a file's text holds."""
     record: Record = json.loads(text)
+    facts = json.loads(zlib.decompress(base64.b64decode(record.pop("facts"))))
+    for seed, trial in record["trials"].items():
+        trial["facts"] = facts[seed]
     return record
 
 
 def save(path: Path, record: Record) -> None:
-    """Write a record: one line for each fact and each field of a reason."""
+    """Write a record; the facts, of which nearly every number changes each time, are compressed."""
+    facts = {seed: trial["facts"] for seed, trial in record["trials"].items()}
+    trials = {
+        seed: {name: value for name, value in trial.items() if name != "facts"}
+        for seed, trial in record["trials"].items()
+    }
+    packed = base64.b64encode(zlib.compress(json.dumps(facts).encode(), 9)).decode()
+    kept = {"hashes": record["hashes"], "trials": trials, "facts": packed}
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_suffix(".new")
-    new.write_text(_text(record) + "\n", encoding="utf-8")
+    new.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     new.replace(path)
-
-
-def _text(value: Any, margin: str = "\n", levels: int = 9) -> str:
-    if not levels or not value or not isinstance(value, dict | list):
-        return json.dumps(value, ensure_ascii=False)
-    inner = margin + " "
-    if isinstance(value, list):
-        return f"[{','.join(inner + _text(one, inner, levels - 1) for one in value)}{margin}]"
-    parts = (
-        f"{inner}{json.dumps(name)}: {_text(one, inner, 1 if name in _FLAT else levels - 1)}"
-        for name, one in value.items()
-    )
-    return f"{{{','.join(parts)}{margin}}}"
-
-
-_FLAT = {"ending", "facts"}
-"""What stands on one line for each name in it."""
 
 
 def stale(submission: Submission, record: Record) -> str | None:
@@ -354,8 +333,15 @@ def _path_of(module: str) -> Path | None:
 
 def _imported(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_bytes())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        match node:
+            case ast.Import(names=names):
+                yield from (alias.name for alias in names)
+            case ast.ImportFrom(module=str(module), names=names):
+                yield module
+                yield from (f"{module}.{alias.name}" for alias in names)
+            case ast.Constant(str(text)) if _PROGRAM.fullmatch(text):
+                yield text.partition(":")[0]
+
+
+_PROGRAM = re.compile(r"loopclinic(\.\w+)+(:\w+)?")
+"""What is run as a process of its own."""

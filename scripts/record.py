@@ -132,18 +132,22 @@ def _oddities(one: Submission) -> Iterable[str]:
 
 def judge(found: list[Submission]) -> int:
     """Judge what is recorded by the judges of today, keep their verdicts and list what has changed."""
-    tally = _Tally()
+    tally, stale = _Tally(), 0
     for one in found:
         kept = load(one.record)
+        trouble = recorded.stale(one, kept)
+        if trouble is not None:  # the judges of today may not know what to make of it
+            stale += 1
+            print(f"{one.name}: {trouble}. {one.command}")
+            continue
         text = one.text()
         for seed, trial in kept["trials"].items():
             new = recorded.judged(one, trial, int(seed), text)
             for change in changes(trial["verdict"], new):
                 tally.add(one, seed, change)
             trial["verdict"] = new
-        if kept["trials"]:
-            save(one.record, kept)
-    return tally.show()
+        save(one.record, kept)
+    return tally.show() or int(stale > 0)
 
 
 def compare(found: list[Submission], commit: str) -> int:

@@ -18,7 +18,6 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cache
-from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -310,8 +309,15 @@ def code_of(source: str) -> str:
 
 
 def driving(roots: Iterable[str]) -> dict[str, Path]:
-    """Return the modules of lessons/ and checks/ that these import, and these, by name."""
+    """Return the modules of lessons/ and checks/ that these import, and these, by name.
+
+    Raises:
+        LookupError: there is no such module.
+    """
     queue, found = list(roots), dict[str, Path]()
+    for name in queue:
+        if _path_of(name) is None:
+            raise LookupError(f"{name} is gone: say in {__name__} what drives a lab instead")
     while queue:
         name = queue.pop()
         if name in found or not name.startswith(("loopclinic.lessons.", "loopclinic.checks.")):
@@ -324,11 +330,9 @@ def driving(roots: Iterable[str]) -> dict[str, Path]:
 
 
 def _path_of(module: str) -> Path | None:
-    try:
-        spec = find_spec(module)
-    except ModuleNotFoundError:  # a name in a module, which is no package
-        return None
-    return Path(spec.origin) if spec is not None and spec.origin else None
+    place = ROOT.joinpath("src", *module.split("."))
+    found = (path for path in (place.with_suffix(".py"), place / "__init__.py") if path.is_file())
+    return next(found, None)
 
 
 def _imported(path: Path) -> Iterator[str]:

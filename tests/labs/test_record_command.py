@@ -116,3 +116,15 @@ def test_judging_anew_keeps_the_new_texts_and_lists_them(ran, monkeypatch, capsy
     after = load(ONE.record)
     assert after["trials"]["1"]["verdict"] != before["trials"]["1"]["verdict"]
     assert after["trials"]["1"]["facts"] == before["trials"]["1"]["facts"]
+
+
+def test_what_is_stale_is_not_judged_anew(ran, capsys):
+    record.main(["-k", NAME])
+    kept = load(ONE.record)
+    kept["hashes"]["what drives the lab"] = "another"
+    recorded.save(ONE.record, kept)
+    assert record.main(["-k", NAME, "--judge"]) == 1
+    assert f'changed since then: what drives the lab. make record ARGS="-k {NAME}"' in (
+        capsys.readouterr().out
+    )
+    assert load(ONE.record) == kept

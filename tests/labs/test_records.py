@@ -140,6 +140,8 @@ def test_programs_that_a_rehearsal_starts_belong_to_what_drives():
     assert "loopclinic.lessons.flask_bridge.hosted" in found
     assert "loopclinic.lessons.flask_bridge.judgement" not in found
     assert "loopclinic.lessons.flask_bridge.race" not in found
+    with pytest.raises(LookupError, match="rehearsed is gone"):
+        recorded.driving(["loopclinic.lessons.flask_bridge.rehearsed"])
 
 
 def test_ports_paths_and_process_ids_are_made_neutral():

@@ -162,13 +162,14 @@ def to_dict(verdict: Verdict) -> Trial:
 
 
 def _ending(outcome: Outcome, file: Path) -> Trial:
-    heard = asdict(outcome)
+    """Return what is known of how a trial ended, as far as its verdict may rest on it."""
+    heard, blank = asdict(outcome), asdict(Outcome())
     if outcome.cause == "ended":
-        heard |= {"stuck": None, "waits": [], "stack": []}
+        heard |= {name: blank[name] for name in ("stuck", "waits", "stack", "exit_status")}
     if "trace" in outcome.end:  # read of a fault of the kit's own only, and full of paths
         heard["end"] = {**outcome.end, "trace": ""}
     heard["stack"] = [frame for frame in outcome.stack if frame[0].startswith(str(file))]
-    return {name: heard[name] for name in _OF_ENDING if heard[name] not in (None, [], {}, "", 0)}
+    return {name: heard[name] for name in _OF_ENDING if heard[name] != blank[name]}
 
 
 # What no other machine would say.

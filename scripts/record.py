@@ -22,6 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from loopclinic.units import count  # noqa: E402
 from tests.labs import recorded  # noqa: E402
 from tests.labs.changes import Change, changes, changes_of_meaning, masked  # noqa: E402
 from tests.labs.recorded import SEEDS, Submission, hashes, load, save  # noqa: E402
@@ -194,7 +195,9 @@ class _Tally:
             print(f"{key[0]}, seed {seeds}, {change.field}{': VERDICT' if change.grave else ''}")
             print(f"    old: {change.old}\n    new: {change.new}")
         grave = {key[0] for key, change in self._changes.items() if change.grave}
-        print(f"{len(self._changes)} texts differ; the verdicts of {len(grave)} submissions do.")
+        print(
+            f"{count(len(self._changes), 'text')} changed, verdicts of {count(len(grave), 'submission')}"
+        )
         return 1 if grave else 0
 
 

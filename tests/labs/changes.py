@@ -52,20 +52,22 @@ def _changes(old: Seen, new: Seen, same: Callable[[Any], str]) -> Iterator[Chang
     rest = list(old["reasons"])
     for number, reason in enumerate(new["reasons"], 1):
         before = next((one for one in rest if _key(one) == _key(reason)), None) or next(
-            (one for one in rest if one.get("conflict") == reason.get("conflict")), {}
+            (one for one in rest if one.get("conflict") == reason.get("conflict")), None
         )
-        if before:
-            rest.remove(before)
-        yield from _of_reason(f"reason {number}", before, reason, same)
+        if before is None:
+            yield Change(f"reason {number}", "", _whole(reason), grave=False)
+            continue
+        rest.remove(before)
+        for name in _TEXTS:
+            texts = before.get(name, ""), reason.get(name, "")
+            if same(texts[0]) != same(texts[1]):
+                yield Change(f"reason {number}, {name}", *map(str, texts), grave=False)
     for gone in rest:
-        yield from _of_reason("reason gone", gone, {}, same)
+        yield Change("reason", _whole(gone), "", grave=False)
 
 
-def _of_reason(which: str, old: Seen, new: Seen, same: Callable[[Any], str]) -> Iterator[Change]:
-    for name in _TEXTS:
-        before, after = old.get(name, ""), new.get(name, "")
-        if same(before) != same(after):
-            yield Change(f"{which}, {name}", str(before), str(after), grave=False)
+def _whole(reason: Seen) -> str:
+    return " | ".join(str(reason[name]) for name in _TEXTS if name in reason)
 
 
 def _key(reason: Seen) -> tuple[Any, ...]:

@@ -102,6 +102,17 @@ def test_a_line_that_changes_is_grave_and_a_figure_is_none(record):
     assert [change.grave for change in changes_of_meaning([old], new)] == [True]
 
 
+def test_a_reason_that_is_gone_or_new_is_listed_whole(record):
+    old = record["trials"]["1"]["verdict"]
+    new = {**old, "reasons": []}
+    (said,) = [one for one in changes(old, new) if one.field == "reason"]
+    assert said.old.startswith(old["reasons"][0]["sentence"])
+    assert said.old.endswith(old["reasons"][0]["next_step"])
+    assert said.new == ""
+    (said,) = [one for one in changes(new, old) if one.field == "reason 1"]
+    assert said.new.startswith(old["reasons"][0]["sentence"])
+
+
 def test_what_varies_between_old_trials_is_no_change(record):
     old = record["trials"]["1"]["verdict"]
     other = {**old, "reasons": [], "conflict": None}

@@ -36,6 +36,7 @@ LAB = Path("lab")
 """Stands in a record for the path of the submission."""
 
 _DRIVES = ("loopclinic.checks.child", "loopclinic.checks.supervisor")
+_JUDGES = "loopclinic.lessons.core.verdicts"
 _OF_ENDING = ("cause", "end", "ready", "step", "stuck", "waits", "stack", "exit_status", "used")
 _OF_MACHINE = tuple(
     (re.compile(pattern), word)
@@ -298,7 +299,7 @@ def _driving_hash(package: str) -> str:
 
 
 def code_of(source: str) -> str:
-    """Return a module's source without comments, docstrings and blank lines."""
+    """Return a module's source without comments, docstrings, blank lines, and what scenes judge."""
     lines = source.splitlines()
     for token in tokenize.generate_tokens(StringIO(source).readline):
         if token.type == tokenize.COMMENT:
@@ -306,7 +307,10 @@ def code_of(source: str) -> str:
             lines[row - 1] = lines[row - 1][:column]
     for node in ast.walk(ast.parse(source)):
         match node:
-            case ast.Expr(ast.Constant(str()), lineno=first, end_lineno=int(last)):
+            case (
+                ast.Expr(ast.Constant(str()), lineno=first, end_lineno=int(last))
+                | ast.FunctionDef(name="judge", lineno=first, end_lineno=int(last))
+            ):
                 lines[first - 1 : last] = [""] * (last - first + 1)
     return "\n".join(line.rstrip() for line in lines if line.strip())
 
@@ -323,7 +327,7 @@ def driving(roots: Iterable[str]) -> dict[str, Path]:
             raise LookupError(f"{name} is gone: say in {__name__} what drives a lab instead")
     while queue:
         name = queue.pop()
-        if name in found or not name.startswith(("loopclinic.lessons.", "loopclinic.checks.")):
+        if name in found or name == _JUDGES or not name.startswith(("loopclinic.lessons.", "loopclinic.checks.")):
             continue
         path = _path_of(name)
         if path is not None:

@@ -106,11 +106,11 @@ def test_texts_that_changed_since_a_commit_are_listed_once_for_all_seeds(
 
 
 def test_judging_anew_keeps_the_new_texts_and_lists_them(ran, monkeypatch, capsys):
-    from loopclinic.lessons.unbounded_gather import judgement
+    from loopclinic.lessons.unbounded_gather.check import Steady
 
     record.main(["-k", NAME])
     before = load(ONE.record)
-    monkeypatch.setattr(judgement, "_waiting", lambda facts: iter(()))
+    monkeypatch.setattr(Steady, "judge", lambda self, found, judged: iter(()))
     assert record.main(["-k", NAME, "--judge"]) == 1
     assert "old: sequential-awaits" in capsys.readouterr().out
     after = load(ONE.record)

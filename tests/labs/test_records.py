@@ -69,10 +69,10 @@ def record(one):
 
 
 def test_a_judge_that_says_something_else_is_noticed(one, record, monkeypatch):
-    from loopclinic.lessons.blocking_sleep import judgement
+    from loopclinic.lessons.core import verdicts
 
     trial = record["trials"]["1"]
-    monkeypatch.setattr(judgement, "_COMPUTING", -1.0)
+    monkeypatch.setattr(verdicts, "_COMPUTING", -1.0)
     new = recorded.judged(one, trial, 1, one.text())
     found = {change.field: change for change in changes(trial["verdict"], new)}
     assert found["conflict"].old == "blocking-retry"
@@ -144,6 +144,12 @@ def test_comments_and_docstrings_make_no_record_stale():
     new = 'import os\ndef f():\n    """Give one,\n    always."""\n\n    # no\n    return "# 1"\n'
     assert recorded.code_of(old) == recorded.code_of(new)
     assert recorded.code_of(old) != recorded.code_of(old.replace("# 1", "# 2"))
+
+
+def test_what_a_scene_judges_makes_no_record_stale():
+    old = "class Scene:\n    def drive(self):\n        return 1\n\n    def judge(self):\n        yield 1\n"
+    assert recorded.code_of(old) == recorded.code_of(old.replace("yield 1", "yield 2"))
+    assert recorded.code_of(old) != recorded.code_of(old.replace("return 1", "return 2"))
 
 
 def test_programs_that_a_rehearsal_starts_belong_to_what_drives():

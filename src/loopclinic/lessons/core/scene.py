@@ -6,7 +6,7 @@ parent on findings alone: pure, out of the lab's reach, and able to judge a reco
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from types import ModuleType, NoneType, UnionType
 from typing import (
     TYPE_CHECKING,
@@ -147,9 +147,7 @@ class Check:
                         judged.kept.add((scene.name, said.promise))
                     else:
                         judged.reasons.append(said)
-        judged.reasons += [
-            replace(reason, promise=self.leaves_nothing) for reason in left_behind or ()
-        ]
+        judged.reasons += left_behind or ()
         promises = tuple(
             Promise(number, self._state(number, facts, judged, ended=left_behind is not None), text)
             for number, text in contract.items()

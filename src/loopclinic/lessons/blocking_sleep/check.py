@@ -123,10 +123,8 @@ class _Quiet(_Transcribing):
         return found
 
     async def _once(self, lab: ModuleType, stage: "Stage") -> Few:
-        async with stage.watch_loop(self.idle) as watch:
-            calls = self.calls(lab, stage, self.many, backoff=self.backoff)
-            watch.calls += calls.values()
-            endings = await calls.settled(2.5)
+        calls = self.calls(lab, stage, self.many, backoff=self.backoff)
+        endings, loop = await stage.watched(calls, 2.5, alone=self.idle)
         counts = await stage.upstream.counts()
         arrivals = [counts.arrivals_of(clip) for clip in calls]
         return Few(
@@ -134,7 +132,7 @@ class _Quiet(_Transcribing):
             [call.value == transcript_of(clip) for clip, call in calls.items()],
             [len(times) for times in arrivals],
             mean_waits(arrivals, 2),
-            watch.found,
+            loop,
         )
 
     def results(self, found: Few, judged: Judged, *, at_once: bool) -> Iterator[Reason | Kept]:
@@ -260,14 +258,12 @@ class Refusals(_Transcribing):
             return None
 
         async def failing(many: int = 1, cap: float = 1.5, **options: float) -> Refused:
-            async with stage.watch_loop() as watch:
-                calls = self.calls(lab, stage, many, b"", **options)
-                watch.calls += calls.values()
-                endings = await calls.settled(cap)
+            calls = self.calls(lab, stage, many, b"", **options)
+            endings, loop = await stage.watched(calls, cap)
             counts = await stage.upstream.counts()
             requests = max(len(counts.arrivals_of(clip)) for clip in calls)
             worst = max(endings, key=lambda ending: ending.seconds)
-            return Refused(worst, requests, watch.found.waited)
+            return Refused(worst, requests, loop.waited)
 
         stage.step("a call that the service refuses for good")
         status = stage.rng.choice([400, 401, 404, 413, 422])
@@ -418,14 +414,12 @@ class _Unhelpful(_Transcribing):
             doomed.update(self.calls(lab, stage, self.many[1], kind, **self.doomed))
         await stage.sleep(self.after)
         ending, after, unheard = await self._cancel(stage, doomed)
-        async with stage.watch_loop() as watch:
-            watch.calls += bounded.values()
-            left = DEADLINE.limit * deadline - (stage.clock() - began)
-            endings = await bounded.settled(max(0.0, left))
+        left = DEADLINE.limit * deadline - (stage.clock() - began)
+        endings, loop = await stage.watched(bounded, max(0.0, left))
         worst = max(endings, key=_worse)
         counts = await stage.upstream.counts()
         requests = sum(len(counts.arrivals_of(clip)) for clip in bounded) / len(bounded)
-        place = worst.place if worst.raised or worst.overdue else watch.found.waited
+        place = worst.place if worst.raised or worst.overdue else loop.waited
         begun = endings.index(worst) >= self.many[0]
         return Ended(deadline, worst, place, begun, requests, ending, after, unheard)
 

@@ -70,8 +70,7 @@ RIGHT = {
     "Plain": Few([RETURNED] * 2, [True] * 2, [1] * 2, [], replace(QUIET, alone=0.2)),
     "Retried": Few([RETURNED] * 4, [True] * 4, [3] * 4, [0.1, 0.2], QUIET),
     "Refusals": Refusals.Found(
-        404,
-        Refused(GAVE_UP, 1, LINE),
+        {404: Refused(GAVE_UP, 1, LINE), 502: Refused(GAVE_UP, 1, LINE)},
         Refused(GAVE_UP, 3, LINE),
         Refused(GAVE_UP, 3, LINE),
         Refused(GAVE_UP, 1, LINE),
@@ -152,11 +151,11 @@ def test_a_loop_inside_the_loop_is_all_there_is_to_say():
 @pytest.mark.parametrize(
     ("changes", "conflict", "promise"),
     [
-        ({"Refusals__for_good__requests": 4}, "retry-storm", 3),
+        ({"Refusals__for_good": {502: Refused(GAVE_UP, 4, LINE)}}, "retry-storm", 3),
         ({"Refusals__busy__requests": 9}, "retry-storm", 2),
         ({"Refusals__broken__requests": 1}, None, 2),
         ({"Refusals__last__ending__seconds": 1.0}, None, 2),
-        ({"Refusals__for_good__ending": RETURNED}, None, 3),
+        ({"Refusals__for_good": {404: Refused(RETURNED, 1, LINE)}}, None, 3),
         ({"Refusals__broken__ending": raised("ClientOSError", "OSError")}, None, 2),
         ({"Hanging__bounded": LATE}, "missing-deadline", 5),
         ({"Endless__bounded": LATE}, "missing-deadline", 5),
@@ -267,5 +266,5 @@ def test_the_root_comes_first():
         **BLOCKED,
         Retried__loop__stall=STALL,
         Hanging__bounded=LATE,
-        Refusals__for_good__requests=4,
+        Refusals__for_good={404: Refused(GAVE_UP, 4, LINE)},
     ) == ["blocking-retry", "missing-deadline", "retry-storm"]

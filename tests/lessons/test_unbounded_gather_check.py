@@ -34,15 +34,16 @@ RIGHT = {
         peak=20,
         mean=18.0,
         held=40,
+        astray=0,
         shortest=None,
         published=390,
         failed=[str(n) for n in range(10)],
     ),
     "Broken": Batch(
-        ENDED, NOTHING, 20, 2, [1, 2], [], [], 0, 0, 2, 1.0, 2, None, failed=["1", "2"]
+        ENDED, NOTHING, 20, 2, [1, 2], [], [], 0, 0, 2, 1.0, 2, 0, None, failed=["1", "2"]
     ),
     "Refusing": Batch(
-        ENDED, NOTHING, 20, 40, [], [], [], 40, 20, 20, 2.0, 40, 2.003, published=40, failed=[]
+        ENDED, NOTHING, 20, 40, [], [], [], 40, 20, 20, 2.0, 40, 0, 2.003, published=40, failed=[]
     ),
     "LostSource": LostSource.Found(
         Ending("raised", 0.1, HERE, related=("_SourceLostError",)), NOTHING, 0
@@ -82,6 +83,7 @@ def test_a_trial_that_keeps_every_promise_passes():
         ({"Steady__mean": 8.9}, "sequential-awaits", 2, "8.9 of 20 places"),
         ({"Steady__failed": []}, "dropped-gather-results", 4, "10 of these are not"),
         ({"Broken__failed": ["1"]}, "dropped-gather-results", 4, "1 of these"),
+        ({"Steady__astray": 300}, None, 1, "300 requests went elsewhere"),
         ({"Steady__missing": [5]}, None, 1, "1 post never arrived"),
         ({"Steady__published": 391}, None, 5, "`published` is 391"),
         ({"Steady__failed": None}, None, 5, "no Summary"),

@@ -243,9 +243,8 @@ class Refusals(_Transcribing):
     class Found:
         """What became of them, by what the service did."""
 
-        status: int
-        for_good: Refused
-        """It answered `status`."""
+        for_good: dict[int, Refused]
+        """By the status that it answered."""
         busy: Refused
         """It answered 429 each time."""
         broken: Refused
@@ -266,9 +265,11 @@ class Refusals(_Transcribing):
             return Refused(worst, requests, loop.waited)
 
         stage.step("a call that the service refuses for good")
-        status = stage.rng.choice([400, 401, 404, 413, 422])
-        await stage.dials(status=status)
-        for_good = await failing(backoff=0.02)
+        for_good = {}
+        for statuses in ((400, 401, 404, 413, 422), (500, 502, 504)):
+            status = stage.rng.choice(statuses)
+            await stage.dials(status=status)
+            for_good[status] = await failing(backoff=0.02)
         stage.step("a call that is answered 429 each time")
         await stage.dials(status=429)
         busy = await failing(backoff=0.02, attempts=3)
@@ -280,11 +281,12 @@ class Refusals(_Transcribing):
         # Several, because a jittered wait after the last attempt may be short by chance.
         many, backoff = (1, 1.0) if blocked_in(stage) else (4, 3.0)
         last = await failing(many, cap=1.0, backoff=backoff, attempts=1)
-        return self.Found(status, for_good, busy, broken, last)
+        return self.Found(for_good, busy, broken, last)
 
     def judge(self, found: "Refusals.Found", judged: Judged) -> Iterator[Reason | Kept]:
         del judged
-        yield from self._for_good(found.for_good, found.status)
+        said = [self._for_good(status, one) for status, one in found.for_good.items()]
+        yield next((reason for reason in said if reason is not None), Kept(3))
         for one, allowed, each, doing in (
             (found.busy, 3, "429", "three answers 429 of three allowed"),
             (found.broken, 3, "broken connection", "three broken connections of three allowed"),
@@ -333,10 +335,10 @@ class Refusals(_Transcribing):
             return
         yield Kept(2)
 
-    def _for_good(self, found: Refused, status: int) -> Iterator[Reason | Kept]:
+    def _for_good(self, status: int, found: Refused) -> Reason | None:
         ending = found.ending
         if found.requests > 1:
-            yield Reason(
+            return Reason(
                 f"The service refused a clip with {status}, and it was sent {found.requests} times all "
                 "the same.",
                 conflict="retry-storm",
@@ -346,16 +348,15 @@ class Refusals(_Transcribing):
                 promise=3,
                 next_step="Try again after 429, 503 and broken connections only.",
             )
-        elif not ending.is_error("TranscriptionError"):
-            yield Reason(
+        if not ending.is_error("TranscriptionError"):
+            return Reason(
                 f"After a {status} the call {ending} instead of raising TranscriptionError.",
                 **at(ending.place),
                 promise=3,
                 timed=ending.overdue,
                 next_step="Raise TranscriptionError at once for every other status.",
             )
-        else:
-            yield Kept(3)
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from loopclinic.lessons.core.verdicts import (
 from loopclinic.lessons.lesson import Budget
 from loopclinic.lessons.unbounded_gather.posts import DuePost, Source, text_of
 from loopclinic.lessons.wording import span
+from loopclinic.servers import is_flaky
 from loopclinic.units import count
 from loopclinic.verdict import Reason
 
@@ -62,6 +63,7 @@ _LATENCY = 0.05
 _ARRIVES = 0.2
 """Seconds in which requests are counted that should not come any more."""
 _OWNED = "Let a TaskGroup own the workers, or cancel and await them in a finally."
+_ADDRESS = "POST /v1/posts"
 _TWICE = "asynchronous generator is already running"
 _OF_A_POST = {"ClientError", "OSError"}
 """What a post that failed raises; anything else is a fault of another kind."""
@@ -89,6 +91,8 @@ class Batch:
     """Requests in flight on average."""
     held: int
     """Posts in memory at the most."""
+    astray: int
+    """Requests that were sent elsewhere than the contract says."""
     shortest: float | None
     """Seconds until a post came again at the earliest, of those that may not come at once."""
     asked_twice: str = ""
@@ -140,6 +144,7 @@ class _Publishing(Scene[Batch]):
             peak=counts.peak_in_flight,
             mean=counts.seconds_in_flight / ending.seconds,
             held=source.peak,
+            astray=counts.by_status.get(404, 0),
             shortest=min(gaps, default=None),
             asked_twice=_asked_twice(ending, call.value),
             **_summary(call.value),
@@ -160,7 +165,16 @@ class _Publishing(Scene[Batch]):
     def results(self, found: Batch, doing: str, wrong: str) -> Iterator[Reason | Kept]:
         """Judge what became of posts that can't be published, and of all others; at most one reason."""
         ending, place = found.ending, at(found.ending.place)
-        if ending.raised or ending.how == "cancelled":
+        if found.astray:
+            yield Reason(
+                f"{count(found.astray, 'request')} went elsewhere than to {_ADDRESS}: the service answered 404.",
+                measured=count(found.astray, "request"),
+                budget="0 requests",
+                **place,
+                promise=1,
+                next_step=f"Send each post by {_ADDRESS}.",
+            )
+        elif ending.raised or ending.how == "cancelled":
             lost = len(found.missing)
             spread = lost > 0 and not _OF_A_POST.isdisjoint(ending.related)
             others = f" {count(lost, 'post')} of the others never went out." if lost else ""
@@ -186,6 +200,8 @@ class _Publishing(Scene[Batch]):
                 timed=ending.overdue,
                 next_step="Let a worker go on with the next post when one has failed.",
             )
+        elif ending.overdue and found.repeated:
+            return  # it sends some posts again and again: `repeats` says so
         elif not ending.returned:
             yield Reason(
                 f"publish was not done after {span(ending.seconds)}, though all its posts could be.",
@@ -270,21 +286,40 @@ class Steady(_Publishing):
     title, promises = "many posts, a limit of them at a time", (1, 2, 4, 5)
     posts, every = 300, 20
     """One post in `every` is a slow one, wherever a group of that many begins."""
+    failing = 0.001
+    """Share of all texts that are answered 503; every third post that is turned away has one."""
 
     async def drive(self, lab: ModuleType, stage: "Stage") -> Batch:
         stage.step(f"{self.posts} posts, {limit_of(stage)} at a time")
         await stage.dials(
-            latency=_LATENCY, slow=0.5, slow_for="video", status=422, status_for="banned"
+            latency=_LATENCY,
+            slow=0.5,
+            slow_for="video",
+            status=422,
+            status_for="banned",
+            fail_first=64,
+            fail_share=self.failing,
+            only=_ADDRESS,
         )
         posts, last = new_posts(stage, self.posts), self.posts // 2
         ids, banned = list(posts), []
         for start in range(0, last, self.every):  # a slow one near the end would keep places empty
             slow, bad = stage.rng.sample(range(start, min(start + self.every, last)), 2)
-            posts[ids[slow]], posts[ids[bad]] = "video", "banned"
+            broken = start % (3 * self.every) == 0
+            posts[ids[slow]] = "video"
+            posts[ids[bad]] = self._broken(ids[bad]) if broken else "banned"
             banned.append(ids[bad])
-        found = await self.publish(lab, stage, posts, cap=3.0, bad=banned)
+        # A few more by chance.
+        others = [n for n in ids if is_flaky(text_of(n, posts[n]), self.failing)]
+        wrong = sorted({*banned, *others})
+        found = await self.publish(lab, stage, posts, cap=3.0, bad=wrong)
         stage.vital(limit=found.limit, share_of_limit=round(found.mean / found.limit, 3))
         return found
+
+    def _broken(self, number: int) -> str:
+        """Return a kind of post that the service answers 503."""
+        kinds = (f"broken {attempt}" for attempt in itertools.count())
+        return next(kind for kind in kinds if is_flaky(text_of(number, kind), self.failing))
 
     def judge(self, found: Batch, judged: Judged) -> Iterator[Reason | Kept]:
         for reason in (*nested_loop([found.ending]), *self.asked_twice(found)):
@@ -305,8 +340,8 @@ class Steady(_Publishing):
         slow = mean / limit < FULL.limit
         yield from self.leftovers(found, "were sending posts", judged)
         if not (slow and ending.overdue):  # too slow to be done: said below
-            doing = f"{len(found.bad)} of {found.posts} posts were refused with 422"
-            yield from self.results(found, doing, "422")
+            doing = f"{len(found.bad)} of {found.posts} posts were refused with 422 or 503"
+            yield from self.results(found, doing, "422 or 503")
         yield from self.repeats(found, "accepted or refused for good")
         if not slow:
             yield Kept(2)

@@ -20,6 +20,17 @@ CONTRACT = lesson("04").promises
 HERE = Place("lab.py", 7, "await gather(...)")
 ENDED = Ending("returned", 1.4, HERE)
 NOTHING = Left()
+CANCELLED = Crowd.Found(
+    Ending("cancelled", 0.01, HERE),
+    early=False,
+    left=NOTHING,
+    limit=20,
+    stopped=False,
+    held=41,
+    tasks=40,
+    requests=660,
+    requests_after=0,
+)
 RIGHT = {
     "Steady": Batch(
         ENDED,
@@ -48,17 +59,8 @@ RIGHT = {
     "LostSource": LostSource.Found(
         Ending("raised", 0.1, HERE, related=("_SourceLostError",)), NOTHING, 0
     ),
-    "Crowd": Crowd.Found(
-        Ending("cancelled", 0.01, HERE),
-        early=False,
-        left=NOTHING,
-        limit=20,
-        stopped=False,
-        held=41,
-        tasks=40,
-        requests=660,
-        requests_after=0,
-    ),
+    "Crowd": CANCELLED,
+    "Waiting": CANCELLED,
 }
 
 
@@ -103,6 +105,12 @@ def test_a_trial_that_keeps_every_promise_passes():
         ({"Crowd__ending__seconds": 0.51}, "swallowed-cancellation", 8, "took 510 ms"),
         ({"Crowd__requests_after": 3}, "dropped-task", 8, "sent 3 more requests"),
         ({"Crowd__left": Left(4)}, "dropped-task", 8, "left 4 tasks at work"),
+        (
+            {"Waiting__ending__how": "running"},
+            "swallowed-cancellation",
+            8,
+            "while refused posts had to wait, and went on",
+        ),
         ({"LostSource__ending__how": "broken-off"}, None, 7, "still waiting"),
         ({"LostSource__ending__related": ()}, None, 7, "as if all were done"),
         ({"LostSource__left": Left(4)}, "dropped-task", 7, "4 tasks"),

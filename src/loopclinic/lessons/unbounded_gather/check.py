@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from loopclinic.lessons.core import Call, Check, Ending, Judged, Kept, Left, Scene
 from loopclinic.lessons.core.verdicts import (
@@ -553,7 +553,11 @@ class Crowd(Scene["Crowd.Found"]):
 
     due, stopped = 100_000, 60
     """`stopped`: with more posts alive than so many times the limit, the source ends."""
-    title, promises = f"{due:,} posts that are due", (6, 8)
+    title = f"{due:,} posts that are due"
+    promises: ClassVar[tuple[int, ...]] = (6, 8)
+    dials: ClassVar[dict[str, float]] = {"latency": _LATENCY}
+    after, doing = 0.8, "in the middle of its posts"
+    """Seconds until it is cancelled."""
 
     @dataclass(frozen=True, slots=True)
     class Found:
@@ -577,26 +581,33 @@ class Crowd(Scene["Crowd.Found"]):
             return max(self.held, self.tasks)
 
     async def drive(self, lab: ModuleType, stage: "Stage") -> "Crowd.Found":
-        await stage.dials(latency=_LATENCY)
+        found = await self.cancel(lab, stage)
+        stage.vital(
+            posts_held_at_most=found.held,
+            tasks_at_most=found.tasks,
+            requests_until_cancelled=found.requests,
+        )
+        return found
+
+    async def cancel(self, lab: ModuleType, stage: "Stage") -> "Crowd.Found":
+        """Publish, and cancel that after a while."""
+        await stage.dials(**self.dials)
         limit = limit_of(stage)
         posts = new_posts(stage, self.due)
         source = Source(made(posts), most=self.stopped * limit)
         call = publishing(lab, stage, source)
         async with stage.count_leftovers(call) as census:
-            await call.within(0.8)
+            await call.within(self.after)
             reached = await stage.upstream.counts()
             held, tasks = source.peak, census.peak
-            stage.step(f"{self.due:,} posts that are due, cancelled in the middle")
+            stage.step(f"{self.due:,} posts that are due, cancelled {self.doing}")
             # It may have come to its end while the service was asked: there is nothing to cancel then.
             early = call.done
             ending = call.ending() if early else await call.cancelled(CANCEL.limit)
             after = await stage.requests_after(_ARRIVES)
             stopped = source.stopped and held > 0.9 * self.stopped * limit
             source.stopped = True
-        stage.vital(
-            posts_held_at_most=held, tasks_at_most=tasks, requests_until_cancelled=reached.requests
-        )
-        return self.Found(
+        return Crowd.Found(
             ending,
             early,
             census.left,
@@ -609,7 +620,6 @@ class Crowd(Scene["Crowd.Found"]):
         )
 
     def judge(self, found: "Crowd.Found", judged: Judged) -> Iterator[Reason | Kept]:
-        del judged
         ending, limit, most = found.ending, found.limit, found.most
         if most > HELD.limit * limit:
             if found.tasks > HELD.limit * limit:
@@ -637,20 +647,8 @@ class Crowd(Scene["Crowd.Found"]):
             )
         elif not found.early:
             yield Kept(6)
-        if not found.early:
-            yield from cancelled_cleanly(
-                ending,
-                CANCEL,
-                "publish was cancelled in the middle of its posts",
-                promise=8,
-                next_step="Let CancelledError through: catch aiohttp.ClientError around a post, and no more.",
-                owned=_OWNED,
-                sent=found.requests_after,
-                left=found.left,
-                # To cancel thousands of tasks takes its time, and is reported by their number.
-                late=not found.stopped,
-            )
-        elif ending.returned and not found.stopped:
+        yield from self.ended(found, judged)
+        if found.early and ending.returned and not found.stopped:
             yield Reason(
                 f"With {self.due:,} posts due, publish returned after {span(ending.seconds)} and "
                 f"{count(found.requests, 'request')}.",
@@ -658,6 +656,39 @@ class Crowd(Scene["Crowd.Found"]):
                 promise=1,
                 next_step="Publish until `posts` has no more.",
             )
+
+    def ended(self, found: "Crowd.Found", judged: Judged) -> Iterator[Reason | Kept]:
+        """Judge how it ended when it was cancelled; what an earlier scene showed is not said again."""
+        if found.early or judged.has("swallowed-cancellation"):
+            return
+        yield from cancelled_cleanly(
+            found.ending,
+            CANCEL,
+            f"publish was cancelled {self.doing}",
+            promise=8,
+            next_step="Let CancelledError through: catch aiohttp.ClientError around a post, and no more.",
+            owned=_OWNED,
+            sent=found.requests_after,
+            left=found.left,
+            # To cancel thousands of tasks takes its time, and is reported by their number.
+            late=not found.stopped,
+        )
+
+
+class Waiting(Crowd):
+    """Posts that are refused; cancelled while they wait to be sent again."""
+
+    title = "posts that are refused, cancelled while they wait"
+    promises = (8,)
+    dials: ClassVar[dict[str, float]] = {"capacity": 0, "retry_after": Refusing.rest}
+    after, doing = 0.2, "while refused posts had to wait"
+
+    async def drive(self, lab: ModuleType, stage: "Stage") -> Crowd.Found:
+        return await self.cancel(lab, stage)
+
+    def judge(self, found: Crowd.Found, judged: Judged) -> Iterator[Reason | Kept]:
+        if judged.keeps(Crowd, 8):
+            yield from self.ended(found, judged)
 
 
 class _SourceLostError(Exception):
@@ -727,7 +758,7 @@ def praise(judged: Judged) -> str:
 
 
 CHECK = Check(
-    scenes=(Steady(), Broken(), Refusing(), LostSource(), Crowd()),
+    scenes=(Steady(), Broken(), Refusing(), LostSource(), Crowd(), Waiting()),
     praise=praise,
     leaves_nothing=8,
     leftovers_judged=("tasks",),

@@ -176,8 +176,9 @@ class _Trial:
     ) -> dict[str, Any]:
         await play(module, stage)
         self.step = "looking for leftovers"
+        found = await find_leftovers(self.lab, self.origins, kit_threads)
         gc.collect()  # what is lost in a cycle is reported as unclosed or unretrieved only now
-        return await find_leftovers(self.lab, self.origins, kit_threads)
+        return found
 
     def _loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         del loop

@@ -59,6 +59,8 @@ CANCEL = Budget(
     "A right answer takes a few milliseconds, one that goes on takes until the posts end.",
 )
 
+PROMPT = Budget(1.0, "s", "Where no post can be waited for, a right answer ends within some 50 ms.")
+
 _LATENCY = 0.05
 _ARRIVES = 0.2
 """Seconds in which requests are counted that should not come any more."""
@@ -381,7 +383,7 @@ class Broken(_Publishing):
         await stage.dials(refuse=1.0)
         # A worker that ends with the first post that fails is missed once there are none left.
         posts = new_posts(stage, 2 * limit_of(stage) + 5)
-        return await self.publish(lab, stage, posts, cap=1.0, bad=list(posts))
+        return await self.publish(lab, stage, posts, cap=PROMPT.limit, bad=list(posts))
 
     def judge(self, found: Batch, judged: Judged) -> Iterator[Reason | Kept]:
         yield from self.leftovers(found, "were at broken connections", judged)
@@ -398,7 +400,8 @@ class Refusing(_Publishing):
     It says for how long to stay away: 2 s at first, and no time at all where it refuses again.
     """
 
-    rest, closed_for = 2, 0.4
+    rest, closed_for, patience = 2, 0.4, 1.2
+    """Seconds: that a refused post has to wait, that all are refused, and for what comes after that."""
     title, promises = f"posts that are answered 429, Retry-After {rest}", (3, 6)
 
     async def drive(self, lab: ModuleType, stage: "Stage") -> Batch:
@@ -417,7 +420,7 @@ class Refusing(_Publishing):
             lab,
             stage,
             posts | hurried,
-            cap=self.rest + 1.2,
+            cap=self.rest + self.patience,
             at_once=list(hurried),
             closed_for=self.closed_for,
             meanwhile=open_later(),
@@ -512,7 +515,7 @@ class LostSource(Scene["LostSource.Found"]):
         source = _LosingSource(made(new_posts(stage, 3 * limit_of(stage))))
         call = publishing(lab, stage, source)
         async with stage.count_leftovers(call) as census:
-            ending = await call.settled(1.0)
+            ending = await call.settled(PROMPT.limit)
         return self.Found(ending, census.left, await stage.requests_after(0.1))
 
     def judge(self, found: "LostSource.Found", judged: Judged) -> Iterator[Reason | Kept]:
@@ -522,8 +525,8 @@ class LostSource(Scene["LostSource.Found"]):
         if ending.overdue:
             yield Reason(
                 f"`posts` raised in the middle, and publish was still waiting {span(ending.seconds)} later.",
-                measured=span(ending.seconds),
-                budget="it ends",
+                measured=f"more than {span(ending.seconds)}",
+                budget=span(PROMPT.limit),
                 timed=True,
                 next_step="When reading `posts` fails, the workers must hear of it: a TaskGroup tells them.",
                 **common,

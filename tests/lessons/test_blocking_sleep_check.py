@@ -52,7 +52,7 @@ ENDED = Ended(
     requests=1.2,
     cancelled=CANCELLED,
     requests_after=0,
-    unheard=0,
+    still_open=0,
 )
 YOURS = Arrived(
     flaky=100,
@@ -163,7 +163,7 @@ def test_a_loop_inside_the_loop_is_all_there_is_to_say():
         ({"Endless__cancelled": Ending("running", 0.8)}, "swallowed-cancellation", 6),
         ({"Endless__cancelled__seconds": 0.8}, "swallowed-cancellation", 6),
         ({"Hanging__cancelled": GAVE_UP}, "swallowed-cancellation", 6),
-        ({"Hanging__unheard": 3}, "dropped-task", 6),
+        ({"Hanging__still_open": 3}, "dropped-task", 6),
         ({"Endless__requests_after": 2}, "dropped-task", 6),
         ({"Crowd__yours__loop__threads": 6}, "executor-saturation", 7),
         (

@@ -376,11 +376,11 @@ class Ended:
     """The worst of those that were cancelled; None where all were over before."""
     requests_after: int
     """Sent by calls that had been cancelled."""
-    unheard: int
+    still_open: int
     """Requests that the service still had after their calls were cancelled."""
 
     @property
-    def deaf(self) -> bool:
+    def went_on(self) -> bool:
         """Whether a call went on when it was cancelled."""
         one = self.cancelled
         return one is not None and (one.how != "cancelled" or one.seconds > CANCEL.limit)
@@ -414,7 +414,7 @@ class _Unhelpful(_Transcribing):
             bounded.update(self.calls(lab, stage, self.many[0], kind, **self.bounded))
             doomed.update(self.calls(lab, stage, self.many[1], kind, **self.doomed))
         await stage.sleep(self.after)
-        ending, after, unheard = await self._cancel(stage, doomed)
+        ending, after, still_open = await self._cancel(stage, doomed)
         left = DEADLINE.limit * deadline - (stage.clock() - began)
         endings, loop = await stage.watched(bounded, max(0.0, left))
         worst = max(endings, key=_worse)
@@ -422,7 +422,7 @@ class _Unhelpful(_Transcribing):
         requests = sum(len(counts.arrivals_of(clip)) for clip in bounded) / len(bounded)
         place = worst.place if worst.raised or worst.overdue else loop.waited
         begun = endings.index(worst) >= self.many[0]
-        return Ended(deadline, worst, place, begun, requests, ending, after, unheard)
+        return Ended(deadline, worst, place, begun, requests, ending, after, still_open)
 
     async def _cancel(self, stage: "Stage", calls: Calls[bytes]) -> tuple[Ending | None, int, int]:
         """Cancel the calls, and ask the service whether that reached it."""
@@ -432,19 +432,19 @@ class _Unhelpful(_Transcribing):
         endings = await doomed.cancelled(CANCEL.limit)
         after = await stage.requests_after(_AFTER, list(doomed))
         # The first of those that went on; else the slowest.
-        deaf = [one for one in endings if one.how != "cancelled"]
-        worst = deaf[0] if deaf else max(endings, key=lambda one: one.seconds)
-        counts, unheard = await stage.upstream.counts(), 0
+        went_on = [one for one in endings if one.how != "cancelled"]
+        worst = went_on[0] if went_on else max(endings, key=lambda one: one.seconds)
+        counts, still_open = await stage.upstream.counts(), 0
         if "hang" in self.dials:
-            unheard = sum(bool(counts.arrivals_of(clip)) for clip in doomed) - counts.disconnects
+            still_open = sum(bool(counts.arrivals_of(clip)) for clip in doomed) - counts.disconnects
         await doomed.settled(0)
-        return worst, after, unheard
+        return worst, after, still_open
 
     def judge(self, found: Ended, judged: Judged) -> Iterator[Reason | Kept]:
         endless, swallowed = judged.found(Endless), "swallowed-cancellation"
-        deaf = endless is not None and endless.deaf
+        went_on = endless is not None and endless.went_on
         # Of two calls that went on, the one that waited to try again is reported.
-        reported = judged.has(swallowed, "dropped-task") or (deaf and found is not endless)
+        reported = judged.has(swallowed, "dropped-task") or (went_on and found is not endless)
         if found.cancelled is not None and not reported:
             yield from cancelled_cleanly(
                 found.cancelled,
@@ -454,11 +454,11 @@ class _Unhelpful(_Transcribing):
                 next_step="Let CancelledError through: catch only what you can retry, and raise the rest.",
                 owned="Await the work itself, so that cancelling the call cancels it, too.",
                 sent=found.requests_after,
-                open_=found.unheard,
+                open_=found.still_open,
             )
         # A deadline ends a call by cancelling what it waits for: it can't work before that does, and a
-        # call that is deaf to it goes on to its next attempt at once.
-        if not (deaf or judged.has(swallowed, "missing-deadline")):
+        # call that goes on when it is cancelled goes on to its next attempt at once.
+        if not (went_on or judged.has(swallowed, "missing-deadline")):
             yield from deadline_kept(
                 found.bounded,
                 found.deadline,
@@ -687,8 +687,8 @@ class Crowd(_Transcribing):
         waits, ideal = found.waits, found.ideal
         if not waits or endless is None:
             return  # nobody got that far: `results` says so
-        deaf = judged.has("swallowed-cancellation")
-        hasty, shown = 0.0 if deaf else endless.requests, ", ".join(map(span, waits))
+        went_on = judged.has("swallowed-cancellation")
+        early, shown = 0.0 if went_on else endless.requests, ", ".join(map(span, waits))
         # Measured between a clip's arrivals, requests included: a slow machine never makes it shorter.
         share = sum(waits) / sum(ideal)
         grown = (waits[-1] - waits[0]) / (ideal[-1] - ideal[0])
@@ -698,12 +698,12 @@ class Crowd(_Transcribing):
         without = share - len(waits) * found.request / sum(ideal)
         slack = (1 + WAITS_MOST.limit) / 2
         common: dict[str, Any] = {"promise": 4, "timed": True, **at(found.loop.waited)}
-        if share < WAITS_LEAST.limit or hasty > REST.limit:
+        if share < WAITS_LEAST.limit or early > REST.limit:
             yield Reason(
                 f"The service got no rest: {found.flaky} callers came back after {shown} on average, and "
-                f"with a backoff of 2 s a caller sent {hasty:.1f} requests in 400 ms.",
+                f"with a backoff of 2 s a caller sent {early:.1f} requests in 400 ms.",
                 conflict="retry-storm",
-                measured=f"{share:.2f} x; {hasty:.1f} requests a caller",
+                measured=f"{share:.2f} x; {early:.1f} requests a caller",
                 budget=f"at least {WAITS_LEAST}; {REST}",
                 next_step="Wait between attempts, twice as long each time, with jitter.",
                 **common,

@@ -19,13 +19,14 @@ KIT = @$(SET_UP) kit --
 TEST = @$(SET_UP) test --
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test prove lint format pictures gallery slides lock update clean
+.PHONY: help setup lab test prove record lint format pictures gallery slides lock update clean
 
 help:
 	@echo 'make lab        set up what is missing and open JupyterLab   (ARGS="--no-browser --port 8899")'
 	@echo 'make setup      the set-up alone'
 	@echo 'make test       every test                                   (PYTHON=python3.12 for another Python)'
 	@echo 'make prove      verdicts repeated, idle and under load; notebooks and stories at full length'
+	@echo 'make record     trials of all fixes, kept under tests/labs/records (ARGS="-k 04-" or "--compare main")'
 	@echo 'make lint       ruff, mypy, drift, our own scanner;  make format mends what ruff can'
 	@echo 'make gallery    the notebooks, executed, as HTML in build/gallery'
 	@echo 'make slides     the notebooks as slides in build/slides      (ARGS=--execute: with what they show)'
@@ -45,6 +46,9 @@ test:
 
 prove:
 	$(TEST) -m pytest -m prove $(ARGS)
+
+record:
+	$(TEST) scripts/record.py $(ARGS)
 
 lint:
 	$(TEST) -m ruff check .

@@ -24,7 +24,9 @@ How it is judged: `loopclinic check 01`, or `loopclinic watch 01` for a verdict 
 The check asks the service what it received. While callers wait, the loop may be busy 40 % of the
 time at most; among 130 callers, lag may be half of this file's, 3 new threads are allowed, and a
 caller may take 3 times its own waits. A deadline may be missed by its own length, and a cancelled
-call gets 500 ms.
+call gets 500 ms. On average waits may be 1.5 times as long as promised, because timers are late, and
+must grow by a quarter of what doubling gives; in a fifth of the first wait a caller sends 2.5
+requests at most. A call that has nothing to wait for gets 500 ms more than its requests take.
 """
 
 import time

@@ -10,8 +10,8 @@ What must be true of `publish` when you are done:
    sent again.
 2. At most `limit` requests are in flight, and while posts are left, nearly as many are: no post
    waits for the slowest of a group.
-3. A 429 says in Retry-After how many seconds to wait, a whole number. That post is sent again, not
-   earlier than that, as often as it takes.
+3. A 429 says in Retry-After how many seconds to wait, a whole number, which may be 0. That post is
+   sent again, not earlier than that, as often as it takes.
 4. Any other status of 400 or more, or an aiohttp.ClientError, is a failure of that one post. It is
    not sent again, `failed` says why, by id, and all the others go on.
 5. `published` counts the posts that were accepted.
@@ -27,7 +27,8 @@ How it is judged: `loopclinic check 04`, or `loopclinic watch 04` for a verdict 
 The check asks the service what arrived, and when: how many at once (`limit`, not one more), how
 full the limit was on average (45 % at least, while every twentieth post takes far longer), and how
 soon a refused post came back (never before Retry-After). It counts posts and tasks that are alive
-while 100,000 are due. A cancelled call gets 500 ms.
+while 100,000 are due. A cancelled call gets 500 ms, one whose `posts` raise or whose connections all
+break 1 s, and one that has to wait for Retry-After 1.2 s more than that.
 """
 
 import asyncio

@@ -4,14 +4,16 @@ import html
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
 from loopclinic.conflicts import CONFLICTS, first
 
-__all__ = ["Reason", "Status", "Verdict"]
+__all__ = ["Promise", "PromiseState", "Reason", "Status", "Verdict"]
 
 Status = Literal["passed", "not-yet", "could-not-run"]
+PromiseState = Literal["kept", "broken", "not-judged", "not-reached"]
+_SCHEMA = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,7 @@ class Reason:
     Lines after the first of `sentence` are code, such as a line with a caret under it.
     `conflict` is a name from `loopclinic.conflicts`, or None where the file itself is the trouble.
     `measured` and `budget` are short texts with units, such as "412 ms". `next_step` says what to do.
+    `promise` is the number of the contract's promise that is broken, None where it is none of them.
     `timed`: it rests on how long something took, so that a machine with too much to do may be the cause.
     """
 
@@ -32,6 +35,7 @@ class Reason:
     line: int | None = None
     next_step: str | None = None
     timed: bool = False
+    promise: int | None = None
 
     def __post_init__(self) -> None:
         if self.conflict is not None and self.conflict not in CONFLICTS:
@@ -52,10 +56,26 @@ class Reason:
 
 
 @dataclass(frozen=True, slots=True)
+class Promise:
+    """What became of one promise of a lab's contract.
+
+    It is kept if every scene that puts it to the test showed so. It is not judged where a scene could not
+    tell, and not reached where the check ended before. `text` is the promise's first sentence.
+    """
+
+    number: int
+    state: PromiseState
+    text: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.number}. {_STATES[self.state]}: {self.text}".rstrip(": ")
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What a check concluded: `status`, the `reasons` (worst first), the vitals it rests on.
 
-    `seconds` is how long the check took; `seed` replays it.
+    `promises` is the lab's contract, in order. `seconds` is how long the check took; `seed` replays it.
     """
 
     lesson: str
@@ -65,6 +85,7 @@ class Verdict:
     seed: int = 0
     seconds: float = 0.0
     headline: str = ""
+    promises: tuple[Promise, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -82,15 +103,24 @@ class Verdict:
         """The conflict that takes precedence, or None."""
         return first(self.conflicts)
 
+    @property
+    def tally(self) -> str:
+        """How many promises are kept, as a sentence; empty where no promise was judged."""
+        if not self.promises:
+            return ""
+        kept = sum(promise.state == "kept" for promise in self.promises)
+        return f"{kept} of {len(self.promises)} promises kept."
+
     def to_dict(self) -> dict[str, Any]:
-        """Return the verdict as JSON values (schema 1)."""
+        """Return the verdict as JSON values (schema 2)."""
         return {
-            "schema": 1,
+            "schema": _SCHEMA,
             "lesson": self.lesson,
             "status": self.status,
             "passed": self.passed,
             "headline": self.headline,
             "conflicts": list(self.conflicts),
+            "promises": [asdict(promise) for promise in self.promises],
             "reasons": [reason.to_dict() for reason in self.reasons],
             "vitals": dict(self.vitals),
             "seed": self.seed,
@@ -103,12 +133,12 @@ class Verdict:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Rebuild a verdict from `to_dict()`.
+        """Rebuild a verdict from `to_dict()`, also from one of schema 1, which had no promises.
 
         Raises:
             ValueError: the schema is newer than this version of loopclinic.
         """
-        if data.get("schema") != 1:
+        if data.get("schema") not in (1, _SCHEMA):
             raise ValueError(
                 f"verdict schema {data.get('schema')!r} is unknown: update loopclinic."
             )
@@ -116,6 +146,7 @@ class Verdict:
             lesson=data["lesson"],
             status=data["status"],
             headline=data.get("headline", ""),
+            promises=tuple(Promise(**promise) for promise in data.get("promises", ())),
             reasons=tuple(Reason(**reason) for reason in data["reasons"]),
             vitals=data["vitals"],
             seed=data["seed"],
@@ -135,6 +166,10 @@ class Verdict:
                 lines.append(f"      measured {reason.measured}{bound}")
             if reason.next_step:
                 lines.append(f"      next: {reason.next_step}")
+        if self.promises:
+            lines.append(f"  {self.tally}")
+        if not self.passed:
+            lines += [f"    {promise}" for promise in self.promises]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
@@ -146,8 +181,21 @@ class Verdict:
             f"<b style='color:{color}'>{html.escape(_WORDS[self.status])}</b> "
             f"{html.escape(self.headline)}"
             f"<span style='opacity:.7'> lesson {html.escape(self.lesson)}, {self.seconds:.1f} s, "
-            f"seed {self.seed}</span>{reasons}</div>"
+            f"seed {self.seed}</span>{reasons}{self._promises_html()}</div>"
         )
+
+    def _promises_html(self) -> str:
+        if not self.promises:
+            return ""
+        tally = f"<div>{self.tally}</div>"
+        if self.passed:
+            return tally
+        rows = "".join(
+            f"<tr><td>{promise.number}</td><td style='{_STYLES.get(promise.state, 'opacity:.7')}'>"
+            f"{_STATES[promise.state]}</td><td style='text-align:left'>{_prose(promise.text)}</td></tr>"
+            for promise in self.promises
+        )
+        return f"{tally}<table aria-label='The promises of the contract'>{rows}</table>"
 
 
 def _row(reason: Reason) -> str:
@@ -170,6 +218,13 @@ def _prose(sentence: str) -> str:
     return re.sub("`([^`]+)`", r"<code>\1</code>", html.escape(sentence))
 
 
+_STATES: dict[PromiseState, str] = {
+    "kept": "kept",
+    "broken": "broken",
+    "not-judged": "not judged",
+    "not-reached": "not reached",
+}
+_STYLES: dict[PromiseState, str] = {"kept": "color:#009E73", "broken": "color:#D55E00"}
 _WORDS: dict[str, str] = {
     "passed": "Passed",
     "not-yet": "Not yet",

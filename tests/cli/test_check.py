@@ -37,7 +37,7 @@ def test_the_solution(lab, capsys):  # noqa: F811
 def test_json_and_seed(lab, capsys):  # noqa: F811
     assert main(["check", "77", "--json", "--seed", "5"]) == 1
     verdict = json.loads(capsys.readouterr().out)
-    assert (verdict["schema"], verdict["lesson"], verdict["seed"]) == (1, "77_tiny", 5)
+    assert (verdict["schema"], verdict["lesson"], verdict["seed"]) == (2, "77_tiny", 5)
     assert (verdict["status"], verdict["passed"]) == ("not-yet", False)
     assert verdict["conflicts"] == ["blocking-sleep"]
     reason = verdict["reasons"][0]

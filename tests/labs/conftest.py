@@ -1,11 +1,14 @@
 """Right answers and half-fixes of every lesson: `fixes/NN/right_*.py`, `half_*__<conflict>.py`.
 
+One that breaks a single promise of the contract is `half_p5_*__<conflict>.py`.
+
 Of a lab that is a folder each is a folder, too, and holds what differs from the solution, or from the
 right answer that its `base.txt` names.
 
 `make test` takes the verdict of each; of those in `fixes/NN/more/`, only `make prove` does.
 """
 
+import re
 import shutil
 import time
 from dataclasses import dataclass
@@ -42,6 +45,12 @@ class Case:
     def name(self) -> str:
         return f"{self.lesson.number}-{self.file.stem}"
 
+    @property
+    def promise(self) -> int | None:
+        """The number of the promise that it breaks, where its name says so."""
+        named = re.match(r"half_p(\d+)_", self.file.stem)
+        return int(named[1]) if named else None
+
     def laid_out(self, room: Path) -> Path:
         """The file to check: of a folder, one put together in `room`."""
         return laid_out(self.file, self.lesson, room) if self.file.is_dir() else self.file
@@ -68,7 +77,9 @@ def holds(case: Case, verdict: Verdict) -> bool:
     if case.passes:
         return verdict.passed
     doubted = verdict.headline == TOO_BUSY
-    return (verdict.status == "not-yet" or doubted) and verdict.conflict == case.conflict
+    kept = {one.number for one in verdict.promises if one.state == "kept"}
+    right = verdict.conflict == case.conflict and case.promise not in kept
+    return right and (verdict.status == "not-yet" or doubted)
 
 
 def verdict_of(one: Lesson, file: Path, **options: Any) -> Verdict:

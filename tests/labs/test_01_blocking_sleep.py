@@ -3,6 +3,7 @@
 import pytest
 
 from loopclinic.lessons import lesson
+from loopclinic.lessons.blocking_sleep import check
 
 LESSON = lesson("01")
 
@@ -49,14 +50,18 @@ def test_linter_sees_nothing_in_the_shipped_lab():
 
 def test_docstring_names_the_budgets():
     text = " ".join((LESSON.shipped.read_text().split('"""')[1]).split())
-    budgets = LESSON.budgets
-    assert f"busy {budgets['busy'].limit:.0%}".replace("%", " %") in text
-    assert f"{budgets['threads'].limit:g} new threads" in text
-    assert f"{budgets['queue'].limit:g} times its own waits" in text
-    assert f"{budgets['cancel'].limit * 1000:g} ms" in text
-    assert budgets["lag"].limit == 0.5
+    assert f"busy {check.BUSY.limit:.0%}".replace("%", " %") in text
+    assert f"{check.THREADS.limit:g} new threads" in text
+    assert f"{check.QUEUE.limit:g} times its own waits" in text
+    assert f"{check.CANCEL.limit * 1000:g} ms" in text
+    assert f"{check.WAITS_MOST.limit:g} times as long as promised" in text
+    assert f"sends {check.REST.limit:g} requests at most" in text
+    assert f"gets {1000 * check.PROMPT.limit:g} ms more" in text
+    assert check.GROWTH.limit == 0.25
+    assert "a quarter of what doubling gives" in text
+    assert check.LAG.limit == 0.5
     assert "half of this file's" in text
-    assert budgets["deadline"].limit == 2
+    assert check.DEADLINE.limit == 2
     assert "missed by its own length" in text
-    assert budgets["waits_least"].limit == 0.25
+    assert check.WAITS_LEAST.limit == 0.25
     assert "a quarter of that on average" in text

@@ -3,6 +3,7 @@
 import pytest
 
 from loopclinic.lessons import lesson
+from loopclinic.lessons.unbounded_gather import check
 
 LESSON = lesson("04")
 
@@ -41,11 +42,12 @@ def test_the_semaphore_of_the_shipped_lab_is_made_where_it_limits_nothing():
 
 def test_docstring_names_the_budgets():
     text = " ".join((LESSON.shipped.read_text().split('"""')[1]).split())
-    budgets = LESSON.budgets
-    assert f"{budgets['full'].limit:.0%} at least".replace("%", " %") in text
-    assert f"at most {budgets['held'].limit:g} times `limit`" in text
-    assert f"{budgets['cancel'].limit * 1000:g} ms" in text
-    assert budgets["in_flight"].limit == 1
+    assert f"{check.FULL.limit:.0%} at least".replace("%", " %") in text
+    assert f"at most {check.HELD.limit:g} times `limit`" in text
+    assert f"{check.CANCEL.limit * 1000:g} ms" in text
+    assert f"connections all break {check.PROMPT.limit:g} s" in text
+    assert f"Retry-After {check.Refusing.patience:g} s more" in text
+    assert check.IN_FLIGHT.limit == 1
     assert "(`limit`, not one more)" in text
-    assert 0.9 <= budgets["retry_after"].limit < 1
+    assert 0.9 <= check.RETRY_AFTER.limit < 1
     assert "never before Retry-After" in text

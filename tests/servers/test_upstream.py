@@ -162,6 +162,41 @@ async def test_hanging_requests_are_in_flight_until_the_client_leaves(upstream):
     assert (await upstream.counts()).disconnects == 5
 
 
+async def test_what_hangs_in_its_body_sends_its_headers(upstream):
+    await upstream.set(hang=1, hang_in_body_for="clip")
+    async with (
+        aiohttp.ClientSession(upstream.url) as session,
+        session.post("/v1/posts", data=b"clip") as answer,
+    ):
+        assert answer.status == 200
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await answer.read()
+    while (await upstream.counts()).in_flight:
+        await asyncio.sleep(0.01)
+    assert (await upstream.counts()).disconnects == 1
+
+
+async def test_what_is_sent_elsewhere_is_not_found(upstream):
+    await upstream.set(only="POST /v1/posts")
+    async with aiohttp.ClientSession(upstream.url) as session:
+        for method, path, status in (
+            ("POST", "/v1/posts", 200),
+            ("PUT", "/v1/posts", 404),
+            ("POST", "/v1/post", 404),
+        ):
+            async with session.request(method, path, data=b"post") as answer:
+                assert answer.status == status
+
+
+async def test_a_body_is_refused_again_and_again_without_a_pause(upstream):
+    await upstream.set(busy_first=2, busy_for="hurried")
+    for status in (429, 429, 200):
+        (answer,) = await post(upstream, b"a hurried post")
+        assert answer[0] == status
+    assert (await post(upstream, b"a post"))[0][0] == 200
+
+
 async def test_chance_is_seeded_and_status_can_be_forced(upstream):
     runs = []
     for _ in range(2):

@@ -3,7 +3,6 @@
 import os
 import secrets
 import shutil
-import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -13,16 +12,28 @@ from typing import Any
 
 from loopclinic.checks import kit_faults, labs, notebook, progress
 from loopclinic.checks.ends import reason_of_end
+from loopclinic.checks.hearing import Outcome
 from loopclinic.checks.limits import MARK, Limits
 from loopclinic.checks.residue import reasons_for_residue
 from loopclinic.checks.source import LEFT_OUT, Unreadable, python_files, read_settled
 from loopclinic.checks.supervisor import Supervisor
 from loopclinic.lessons import Lesson, Trial, lesson
+from loopclinic.lessons.core.scene import Judgement
+from loopclinic.lessons.rehearsed import check_of
 from loopclinic.places import KitNotFoundError
 from loopclinic.units import count
-from loopclinic.verdict import Reason, Verdict
+from loopclinic.verdict import Reason, Status, Verdict
 
-__all__ = ["RIGHTS", "TOO_BUSY", "check", "check_lesson"]
+__all__ = [
+    "RIGHTS",
+    "TOO_BUSY",
+    "check",
+    "check_lesson",
+    "conclude",
+    "lab_text",
+    "limits_of",
+    "run_trial",
+]
 
 LONGEST = 30.0
 """Seconds that a verdict may take."""
@@ -119,78 +130,104 @@ def check_lesson(
     """Judge `file` by the contract of this lesson; keeps nothing, says nothing."""
     started = time.monotonic()
     seed = secrets.randbelow(1_000_000) if seed is None else seed
-    if limits is None:
-        limits = Limits(seconds=min(one.deadline, LONGEST) - _AROUND)
+    limits = limits or limits_of(one)
     file = Path(os.path.abspath(file))  # noqa: PTH100 - resolve() would lose a link's own name
 
-    def verdict(status: Any, *reasons: Reason, headline: str, vitals: Any = None) -> Verdict:
-        return Verdict(
-            one.name,
-            status,
-            reasons,
-            vitals=vitals or {},
-            seed=seed,
-            seconds=time.monotonic() - started,
-            headline=headline,
-        )
+    def no_trial(status: Status, reason: Reason, headline: str) -> Verdict:
+        seconds = time.monotonic() - started
+        return Verdict(one.name, status, (reason,), seed=seed, seconds=seconds, headline=headline)
 
     try:
-        text = _text(one, file)
+        text = lab_text(one, file)
     except Unreadable as error:
         place = str(error.path or file)
         reason = Reason(error.sentence, file=place, line=error.line, next_step=error.next_step)
-        return verdict("not-yet", reason, headline="There is nothing to run yet.")
+        return no_trial("not-yet", reason, "There is nothing to run yet.")
     try:
-        with ExitStack() as stack:
-            supervisor = _begin(one, file, seed, limits, stack)
-            outcome = supervisor.wait(on_step=on_step, stop=stop)
-            copy = _copy_in(supervisor.folder, one, file)
-            facts = _renamed(outcome.facts, str(copy), str(file))
+        outcome = run_trial(one, file, seed, limits, on_step=on_step, stop=stop)
     except Exception as error:
         reason = Reason(
             f"The check could not be set up: {error}", next_step="Run loopclinic doctor."
         )
-        return verdict("could-not-run", reason, headline="This says nothing about your file.")
+        return no_trial("could-not-run", reason, "This says nothing about your file.")
+    verdict = conclude(one, outcome, file, text, seed=seed, limits=limits)
+    return replace(verdict, seconds=time.monotonic() - started)
+
+
+def limits_of(one: Lesson) -> Limits:
+    """Return what a trial of this lesson's lab may use."""
+    return Limits(seconds=min(one.deadline, LONGEST) - _AROUND)
+
+
+def run_trial(
+    one: Lesson,
+    file: Path,
+    seed: int,
+    limits: Limits,
+    *,
+    on_step: Callable[[str], None] | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> Outcome:
+    """Run a copy of `file` in a child and return what was heard; its places are those in `file`."""
+    with ExitStack() as stack:
+        supervisor = _begin(one, file, seed, limits, stack)
+        outcome = supervisor.wait(on_step=on_step, stop=stop)
+        copy = _copy_in(supervisor.folder, one, file)
+        outcome.facts = _renamed(outcome.facts, str(copy), str(file))
+    return outcome
+
+
+def conclude(
+    one: Lesson, outcome: Outcome, file: Path, text: str, *, seed: int, limits: Limits
+) -> Verdict:
+    """Return the verdict on a trial of `file`, whose text is `text`, from what was heard of it."""
+
+    def verdict(status: Status, *reasons: Reason, headline: str, **about: Any) -> Verdict:
+        return Verdict(one.name, status, reasons, seed=seed, headline=headline, **about)
 
     failed = kit_faults.could_not_run(outcome, limits)
     if failed is not None:
         return verdict("could-not-run", failed, headline="This says nothing about your file.")
-    reason_or_none = reason_of_end(outcome, file, text, limits)
+    end = reason_of_end(outcome, file, text, limits)
     doubt = kit_faults.doubt(outcome, limits)
-    vitals = facts.get("vitals")
-    if reason_or_none is not None:
-        if doubt is not None and outcome.cause == "deadline":
-            return verdict("could-not-run", doubt, reason_or_none, headline=TOO_BUSY, vitals=vitals)
-        return verdict(
-            "not-yet", reason_or_none, headline="The check did not get to its end.", vitals=vitals
-        )
     trial = Trial(
         lesson=one.name,
         seed=seed,
-        facts=facts,
+        facts=outcome.facts,
         lab=file,
         seconds=outcome.seconds,
         output=outcome.output,
     )
     try:
-        reasons, praise = _judge(one, trial, text)
+        found = _judge(one, trial, text, ended=end is None)
     except Exception as error:
         reason = Reason(
             f"loopclinic could not judge what it measured: {type(error).__name__}: {error}",
             next_step="Report this with the seed above.",
         )
         return verdict("could-not-run", reason, headline="This says nothing about your file.")
+    reasons = list(found.reasons)
+    about: dict[str, Any] = {
+        "vitals": outcome.facts.get("vitals") or {},
+        "promises": found.promises,
+    }
+    if end is not None:
+        reasons = [one for one in reasons if not one.conflict or one.conflict != end.conflict]
+        if doubt is not None and outcome.cause == "deadline":
+            return verdict("could-not-run", doubt, end, *reasons, headline=TOO_BUSY, **about)
+        headline = "The check did not get to its end."
+        return verdict("not-yet", end, *reasons, headline=headline, **about)
     if doubt is not None and reasons:
         reasons = sorted(reasons, key=lambda reason: reason.timed)  # the first is what is acted on
         if reasons[0].timed:
-            return verdict("could-not-run", doubt, *reasons, headline=TOO_BUSY, vitals=vitals)
+            return verdict("could-not-run", doubt, *reasons, headline=TOO_BUSY, **about)
     if reasons:
         headline = f"{count(len(reasons), 'thing')} to mend."
-        return verdict("not-yet", *reasons, headline=headline, vitals=vitals)
-    return verdict("passed", headline=f"{praise} Next: loopclinic next.", vitals=vitals)
+        return verdict("not-yet", *reasons, headline=headline, **about)
+    return verdict("passed", headline=f"{found.praise} Next: loopclinic next.", **about)
 
 
-def _text(one: Lesson, file: Path) -> str:
+def lab_text(one: Lesson, file: Path) -> str:
     """Return a file's text; of a folder none, for a line in it could be any file's."""
     if not file.is_dir():
         if file.exists() and labs.shipped_path(one).is_dir():
@@ -271,21 +308,17 @@ def _renamed(value: Any, copy: str, shown: str) -> Any:
     return value
 
 
-def _judge(one: Lesson, trial: Trial, text: str) -> tuple[list[Reason], str]:
-    """Return the reasons, and the sentence for a pass.
-
-    A lesson's `judgement` may also hold `LEFTOVERS_JUDGED` (kinds of leftovers it judges itself) and
-    `praise(trial)`, the sentence with the best number.
-    """
-    judge = one.judge
-    module = sys.modules[judge.__module__]
-    reasons = list(judge(trial))
-    reasons += reasons_for_residue(trial, text, getattr(module, "LEFTOVERS_JUDGED", ()))
-    reasons = [
+def _judge(one: Lesson, trial: Trial, text: str, *, ended: bool) -> Judgement:
+    """Judge a trial, or as much as was reached of one that was `ended` early."""
+    check = check_of(one.package)
+    left = (
+        reasons_for_residue(trial, text, check.leftovers_judged, promise=check.leaves_nothing)
+        if ended
+        else None
+    )
+    found = check.judge(trial, one.promises, left)
+    reasons = (
         reason if reason.file is not None else replace(reason, file=str(trial.lab))
-        for reason in reasons
-    ]
-    if reasons:
-        return reasons, ""
-    praise = getattr(module, "praise", None)
-    return [], str(praise(trial)) if praise else "The lab keeps its contract."
+        for reason in found.reasons
+    )
+    return replace(found, reasons=tuple(reasons))

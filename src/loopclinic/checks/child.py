@@ -1,13 +1,14 @@
 """The process that runs a learner's lab: `python -m loopclinic.checks.child CHANNEL PACKAGE`.
 
 It imports the lesson's package, reads its spec on stdin, imports a copy of the lab, runs the lesson's
-rehearsal with it and reports on the channel. It never prints, and nothing the lab does to it reaches further than this process.
+check on it and reports on the channel. It never prints, and nothing the lab does to it reaches further than this process.
 """
 
 import asyncio
 import contextlib
 import ctypes
 import faulthandler
+import gc
 import importlib
 import json
 import os
@@ -15,7 +16,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -25,6 +26,7 @@ from loopclinic.checks.channel import Channel, ChildStage
 from loopclinic.checks.leftovers import Origins, find_leftovers
 from loopclinic.checks.loading import LabSource, Originals, broken_contract, line_that_replaces
 from loopclinic.checks.lookout import Lookout
+from loopclinic.lessons.rehearsed import check_module, check_of
 
 _leave = os._exit
 _SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER, prctl(2)
@@ -41,7 +43,8 @@ def main() -> None:
     # Everything of the kit's is imported before the lab is, so that a lab can't replace it; and now,
     # while the services come up. What fails here fails again where it can be told.
     with contextlib.suppress(Exception):
-        importlib.import_module(f"{sys.argv[2]}.rehearsal")
+        importlib.import_module(check_module(sys.argv[2]))
+        importlib.import_module("loopclinic.lessons.core.stage")
         importlib.import_module("psutil")
     spec = json.loads(sys.stdin.buffer.readline())
     channel.open(spec["mark"])
@@ -106,13 +109,13 @@ class _Trial:
         self.step = "importing the file"
         self.lookout = Lookout(channel, self.lab, spec["seconds"])
         self.origins = Origins(self.lab)
-        self.loop_errors: list[str] = []
+        self.loop_errors: list[dict[str, Any]] = []
         self.stdout = os.fstat(1).st_ino if _open(1) else None
 
     def run(self) -> None:
-        """Import, look at the contract, rehearse; say how it ended."""
+        """Import the lab, compare it with the contract, run the check; report how it ended."""
         spec = self.spec
-        rehearse = importlib.import_module(f"{spec['package']}.rehearsal").rehearse
+        check = check_of(spec["package"])
         self.origins.install()
         originals = Originals()
         self.lookout.start()
@@ -153,7 +156,7 @@ class _Trial:
             loop = runner.get_loop()
             loop.set_exception_handler(self._loop_error)
             self.lookout.attach(loop)
-            found = runner.run(self._rehearse(rehearse, module, stage, kit_threads))
+            found = runner.run(self._play(check.play, module, stage, kit_threads))
         except BaseException as error:
             # What a lab replaces may break asyncio itself: on 3.14 a loop that nests loses its place.
             if self.lab.place_of_error(error) is not None or not self._replaced(originals):
@@ -166,23 +169,28 @@ class _Trial:
         self.channel.send("fact", name="belongings", value=self._belongings())
         self.channel.send("end", how="done")
 
-    async def _rehearse(
+    async def _play(
         self,
-        rehearse: Callable[[ModuleType, "_Stage"], Any],
+        play: Callable[[ModuleType, Any], Awaitable[None]],
         module: ModuleType,
         stage: "_Stage",
         kit_threads: set[threading.Thread],
     ) -> dict[str, Any]:
-        await rehearse(module, stage)
+        await play(module, stage)
         self.step = "looking for leftovers"
-        return await find_leftovers(self.lab, self.origins, kit_threads)
+        found = await find_leftovers(self.lab, self.origins, kit_threads)
+        gc.collect()  # what is lost in a cycle is reported as unclosed or unretrieved only now
+        return found
 
     def _loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         del loop
         if len(self.loop_errors) < 20:  # noqa: PLR2004 - enough to see a pattern
             error = context.get("exception")
-            text = context.get("message", "") + (f": {error!r}" if error else "")
-            self.loop_errors.append(text[:_MESSAGE])
+            text = context.get("message", "")
+            if error is not None:
+                text += f": {type(error).__name__}: {_short(error)}".partition("\n")[0]
+            place = self.lab.place_of_error(error) if error else None
+            self.loop_errors.append({"text": text[:_MESSAGE], "place": place})
 
     def _replaced(self, originals: Originals) -> bool:
         names = originals.replaced()
@@ -241,17 +249,16 @@ class _Stage(ChildStage):
 
 
 def _raised_in(error: BaseException, package: str) -> str:
-    """Say whose code raised: `lesson` for the rehearsal itself, else `kit`.
+    """Say whose code raised: `lesson` for the module that drives the lab, else `kit`.
 
-    A rehearsal stumbles over what a lab returned; the rest of the kit does not see the lab's values.
+    That module handles what a lab returned; the rest of the kit does not see the lab's values.
     """
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     kit = str(Path(__file__).parents[1])
-    module = sys.modules.get(f"{package}.rehearsal")
-    rehearsal = getattr(module, "__file__", None)
+    driving = getattr(sys.modules.get(check_module(package)), "__file__", None)
     for frame in reversed(frames):
         name = frame.f_code.co_filename
-        if name == rehearsal:
+        if name == driving:
             return "lesson"
         if name.startswith(kit):
             return "kit"

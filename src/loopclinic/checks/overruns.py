@@ -8,10 +8,15 @@ from typing import Any, cast
 from loopclinic.checks.hearing import Outcome
 from loopclinic.checks.limits import Limits
 from loopclinic.checks.lines import at_line, file_of, known, line_of, quoted, text_at
+from loopclinic.probe import Frame
+from loopclinic.probe.detectors import Evidence
+from loopclinic.probe.diagnosis import detect
 from loopclinic.verdict import Reason
 
 __all__ = ["reason_of_limit"]
 
+_COMPUTING = 0.5
+"""Share of a trial's time from which on a lab that is stuck computes: one that waits wants a tenth of it."""
 _LEAVING = r"\b_exit\s*\(|\babort\s*\(|\bkill(pg)?\s*\(|\bexec[lv]\w*\s*\("
 
 
@@ -77,6 +82,7 @@ def _of_deadline(
     if stuck is not None and line is not None:
         return Reason(
             f"The file was stuck at line {line} for {stuck['seconds']:.0f} s{quoted(code)} {when}.",
+            conflict=_conflict(outcome, file, line, code),
             measured=f"{stuck['seconds']:.0f} s",
             budget=budget,
             file=file,
@@ -102,6 +108,15 @@ def _of_deadline(
         line=line,
         next_step="See that every call ends, and soon: the contract names the deadline.",
     )
+
+
+def _conflict(outcome: Outcome, file: str, line: int, code: str) -> str | None:
+    """Return the conflict that the line at which the loop was stuck looks like, None before it ran."""
+    if not outcome.step:
+        return None
+    frame = Frame(file, line, "", code)
+    detector = detect(Evidence((frame,), 0, computes=outcome.wanted > _COMPUTING, gil_held=False))
+    return detector.conflict if detector else None
 
 
 def _where(outcome: Outcome, lab: Path, text: str) -> dict[str, Any] | None:

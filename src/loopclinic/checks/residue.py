@@ -1,11 +1,11 @@
 """Reasons for what a lab left behind, where its lesson has nothing of its own to say about it."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from loopclinic.checks.lines import line_of
+from loopclinic.checks.lines import at_line, file_of, known, line_of
 from loopclinic.lessons import Trial
 from loopclinic.lessons.leftovers import leftovers
 from loopclinic.units import count
@@ -16,8 +16,12 @@ __all__ = ["reasons_for_residue"]
 _STARTS_TASK = r"create_task\s*\(|ensure_future\s*\("
 
 
-def reasons_for_residue(trial: Trial, text: str, judged: Collection[str]) -> list[Reason]:
+def reasons_for_residue(
+    trial: Trial, text: str, judged: Collection[str], *, promise: int | None = None
+) -> list[Reason]:
     """Return a reason for each kind of leftover that is not in `judged`.
+
+    `promise` is the number of the contract's promise that whatever still runs or is open breaks.
 
     Kinds: `tasks`, `threads`, `processes`, `sessions`, `stdout`, `file`.
     """
@@ -37,6 +41,12 @@ def reasons_for_residue(trial: Trial, text: str, judged: Collection[str]) -> lis
         if kind not in judged and left.get(kind)
         for reason in [make(left[kind], trial.lab, text)]
     ]
+    errors = trial.facts.get("loop_errors", ())
+    reasons += _unclosed(errors, trial.lab, text)
+    reasons = [replace(reason, promise=promise) for reason in reasons]
+    # Tasks that went on until the check closed their session have nobody who could look.
+    if all(reason.conflict != "dropped-task" for reason in reasons):
+        reasons += _unseen(errors, trial.lab)
     if "stdout" not in judged and not kept.get("stdout_open", True):
         reasons.append(
             Reason(
@@ -56,6 +66,40 @@ def reasons_for_residue(trial: Trial, text: str, judged: Collection[str]) -> lis
             )
         )
     return reasons
+
+
+def _unclosed(found: Sequence[Mapping[str, Any]], lab: Path, text: str) -> Iterator[Reason]:
+    """Judge sessions and connections that asyncio reported as thrown away open; at most one reason."""
+    unclosed = [one["text"] for one in found if one["text"].startswith("Unclosed ")]
+    if unclosed:
+        yield Reason(
+            f"{count(len(unclosed), 'client object')} of aiohttp {'was' if len(unclosed) == 1 else 'were'} "
+            f'thrown away without being closed: asyncio was told "{unclosed[0]}".',
+            conflict="unclosed-resource",
+            measured=f"{len(unclosed)} unclosed",
+            budget="0 unclosed",
+            file=str(lab),
+            line=line_of(text, r"\bClientSession\s*\("),
+            next_step="Open sessions by `async with`, or close them before you return.",
+        )
+
+
+def _unseen(found: Sequence[Mapping[str, Any]], lab: Path) -> Iterator[Reason]:
+    """Judge errors of tasks and futures that nobody looked at; at most one reason."""
+    unseen = [one for one in found if "never retrieved" in one["text"]]
+    if unseen:
+        place = unseen[0]["place"]
+        line, code = known(place)
+        yield Reason(
+            f"{count(len(unseen), 'error')} of tasks that nobody awaited went unseen"
+            f"{at_line(line, code)}: {unseen[0]['text']}",
+            conflict="dropped-task",
+            measured=count(len(unseen), "unseen error"),
+            budget="0 unseen errors",
+            file=file_of(place, lab),
+            line=line,
+            next_step="Await every task that you start, and handle what it raises.",
+        )
 
 
 def _threads(found: list[dict[str, Any]], lab: Path, text: str) -> Reason:

@@ -19,6 +19,7 @@ _LOOKS = {
     "not-yet": ("Not yet", "dark_orange"),
     "could-not-run": ("Could not run", "bright_black"),
 }
+_STATES: dict[str, str] = {"kept": "green", "broken": "dark_orange"}
 
 
 def show_verdict(verdict: Verdict, console: Console) -> None:
@@ -35,6 +36,13 @@ def verdict_panel(verdict: Verdict) -> RenderableType:
     parts: list[RenderableType] = [Text(verdict.headline)]
     for reason in verdict.reasons:
         parts += [Text(), _reason(reason, color)]
+    if verdict.promises:
+        parts += [Text(), Text(verdict.tally)]
+    if not verdict.passed:
+        parts += [
+            Text(f"  {promise}", style=_STATES.get(promise.state, "dim"))
+            for promise in verdict.promises
+        ]
     return Panel(
         Group(*parts),
         title=Text(f" {words}: {verdict.lesson} ", style=f"bold {color}"),

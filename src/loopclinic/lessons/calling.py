@@ -1,30 +1,17 @@
 """A call of a lab's own code, as a task: how it ended, and where it stood."""
 
 import asyncio
-import inspect
 from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Any, Self
 
+from loopclinic.lessons.core.call import awaited
 from loopclinic.lessons.whereabouts import Place, raised_at, related, waits_at
 
-__all__ = ["LabCall", "awaited"]
+__all__ = ["LabCall"]
 
 # Kept from before a lab is imported, which may replace them.
 _wait, _perf_counter = asyncio.wait, perf_counter
-
-
-async def awaited(begin: Callable[[], Any], what: str) -> Any:
-    """Await what `begin()` returns.
-
-    Raises:
-        TypeError: it can't be awaited; the message calls it `what`.
-    """
-    answer = begin()
-    if not inspect.isawaitable(answer):
-        kind = type(answer).__name__
-        raise TypeError(f"{what} must stay async: what it returned, a {kind}, can't be awaited")
-    return await answer
 
 
 class LabCall:

@@ -8,6 +8,9 @@ from loopclinic.lessons.lesson import Lesson
 
 __all__ = ["UnknownLessonError", "lesson", "lessons", "treatments"]
 
+_SHARED = {"core"}
+"""Packages beside the lessons that are none."""
+
 
 class UnknownLessonError(LookupError):
     """No lesson has that number or name; the message lists those there are."""
@@ -20,7 +23,7 @@ def lessons() -> tuple[Lesson, ...]:
     found = [
         importlib.import_module(f"{package.__name__}.{entry.name}").LESSON
         for entry in pkgutil.iter_modules(package.__path__)
-        if entry.ispkg
+        if entry.ispkg and entry.name not in _SHARED
     ]
     return tuple(sorted(found, key=lambda one: one.number))
 

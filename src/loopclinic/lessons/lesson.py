@@ -2,24 +2,23 @@
 
 A lesson is a package `lessons/<stem>/`:
 
-    __init__.py    LESSON = Lesson(...): names, minutes, hints, budgets; imports nothing heavy
-    rehearsal.py   async def rehearse(lab, stage): drives the learner's lab, in the check's child
-    judgement.py   def judge(trial) -> list[Reason]: reads what the rehearsal found, in the parent
+    __init__.py    LESSON = Lesson(...): names, minutes, hints; imports nothing heavy
+    check.py       CHECK = Check(...): the scenes that drive the learner's lab and judge it
     demo.py        async def demo(console): before and after, live in the terminal
     shipped/       the lab as it ships, `NN_stem.py` or a folder `NN_stem/`
 
-A lesson without a lab (00, 90, 91) has `__init__.py` only.
+Lessons that have no scenes yet have, instead of `check.py`, `rehearsal.py` with `rehearse(lab, stage)` and
+`judgement.py` with `judge(trial)`. A lesson without a lab (00, 90, 91) has `__init__.py` only.
 """
 
-import importlib
-from collections.abc import Awaitable, Callable, Mapping
+import ast
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from types import ModuleType
-from typing import Any, Protocol, cast
-
-from loopclinic.verdict import Reason
+from typing import Any, Protocol
 
 __all__ = ["Budget", "Lesson", "Stage", "Trial"]
 
@@ -129,13 +128,14 @@ class Lesson:
         return own if own.exists() else next(iter(sorted(shipped.glob("*/__init__.py"))))
 
     @property
-    def rehearse(self) -> Callable[[ModuleType, Stage], Awaitable[None]]:
-        """The coroutine function that drives the lab in the child."""
-        module = importlib.import_module(f"{self.package}.rehearsal")
-        return cast("Callable[[ModuleType, Stage], Awaitable[None]]", module.rehearse)
-
-    @property
-    def judge(self) -> Callable[[Trial], list[Reason]]:
-        """The function that reads a trial; an empty list means passed."""
-        module = importlib.import_module(f"{self.package}.judgement")
-        return cast("Callable[[Trial], list[Reason]]", module.judge)
+    def promises(self) -> dict[int, str]:
+        """The first sentence of each numbered promise of the contract, by its number."""
+        if self.contract is None:
+            return {}
+        # loopclinic: ignore[blocking-file-io] the kit's own file, of a hundred lines
+        text = ast.get_docstring(ast.parse(self.contract.read_text("utf-8"))) or ""
+        found = re.findall(r"^(\d+)\. (.+(?:\n {2,}.+)*)", text, re.MULTILINE)
+        return {
+            int(number): re.split(r"(?<=\.)\s", " ".join(promise.split()))[0]
+            for number, promise in found
+        }

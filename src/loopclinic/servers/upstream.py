@@ -38,7 +38,7 @@ _WORDS = (
 class Dials:
     """What the upstream does to a request. Times in seconds, shares from 0 to 1.
 
-    When several apply: refuse, hang, capacity, status, fail_first, error_rate, in this order.
+    When several apply: refuse, only, hang, busy_first, capacity, status, fail_first, error_rate, in this order.
     """
 
     latency: float = 0.0
@@ -66,8 +66,17 @@ class Dials:
     """Seconds more, beside `latency`..."""
     slow_for: str = ""
     """...where the body holds this text (empty: always)."""
+    only: str = ""
+    """Answer 404 to everything but this method and path, such as `POST /v1/posts` (empty: to nothing)."""
     hang: float = 0.0
     """Share of requests that are never answered."""
+    hang_in_body_for: str = ""
+    """What hangs has sent its headers and the beginning of its answer where the body holds this text
+    (empty: never)."""
+    busy_first: int = 0
+    """The first so many requests with the same body answer 429 with `Retry-After: 0`..."""
+    busy_for: str = ""
+    """...where the body holds this text (empty: always)."""
     status: int | None = None
     """Answer with this status instead of 200..."""
     status_for: str = ""

@@ -96,8 +96,16 @@ class FaultyServer:
         refused, hangs, unlucky, spread = (rng.random() for _ in range(4))
         if refused < dials.refuse:
             await self._reset(request)
+        if dials.only and f"{request.method} {request.path}" != dials.only:
+            return _said(404, {"error": f"{request.path} is not served", "digest": digest})
         if hangs < dials.hang:
+            if dials.hang_in_body_for and dials.hang_in_body_for.encode() in body:
+                begun = web.StreamResponse(headers={"Content-Length": "1000"})
+                await begun.prepare(request)
+                await begun.write(b'{"text": "')
             await asyncio.Event().wait()
+        if attempt <= dials.busy_first and dials.busy_for.encode() in body:
+            return _said(429, {"error": "busy", "digest": digest}, {"Retry-After": "0"})
         if dials.capacity is not None and self.in_flight > dials.capacity + dials.queue:
             if self._pressed():
                 await self._reset(request)

@@ -112,3 +112,20 @@ def test_open_session(judge):
     verdict = judge(lab(body, before))
     assert only_reason(verdict, "1 aiohttp session").line == 5
     assert verdict.conflicts == ("unclosed-resource",)
+
+
+def test_sessions_that_are_thrown_away_open(judge):
+    text = lab(
+        "import aiohttp\nfor _ in range(3):\n    aiohttp.ClientSession()\nreturn 2 * number", ""
+    )
+    reason = only_reason(judge(text), "3 client objects", "Unclosed client session")
+    assert (reason.conflict, reason.line) == ("unclosed-resource", 6)
+
+
+def test_an_error_of_a_task_that_nobody_awaited(judge):
+    text = lab(
+        "async def fails():\n    raise KeyError('gone')\n"
+        "asyncio.create_task(fails())\nawait asyncio.sleep(0.01)\nreturn 2 * number"
+    )
+    reason = only_reason(judge(text), "1 error", "KeyError: 'gone'")
+    assert (reason.conflict, reason.line) == ("dropped-task", 5)

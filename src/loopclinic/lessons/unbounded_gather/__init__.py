@@ -1,6 +1,6 @@
 """Lesson 04: everything at once, and most of it refused."""
 
-from loopclinic.lessons.lesson import Budget, Lesson
+from loopclinic.lessons.lesson import Lesson
 
 __all__ = ["LESSON"]
 
@@ -39,34 +39,4 @@ LESSON = Lesson(
             "On 429, await asyncio.sleep(float(response.headers['Retry-After'])) and send it again."
         ),
     ),
-    budgets={
-        "in_flight": Budget(
-            1.0,
-            "x limit",
-            "A count, at the service. A limit that holds is never passed, not even by one.",
-        ),
-        "full": Budget(
-            0.45,
-            "x limit in flight, on average",
-            "By Little's law this is the throughput's share of the bound. A right answer keeps 0.9 "
-            "and more in flight; batches that wait for their slowest 0.15, one by one 0.05.",
-        ),
-        "held": Budget(
-            10,
-            "x limit",
-            "Posts taken and not yet done, and tasks. Workers on a queue hold 2 and 1; one task a "
-            "post holds all there are; the check stops at 60.",
-        ),
-        "retry_after": Budget(
-            0.95,
-            "x Retry-After",
-            "Timers are never early: a right answer comes after 1, one that goes by its own "
-            "judgment after half of it or less.",
-        ),
-        "cancel": Budget(
-            0.5,
-            "s",
-            "A right answer takes a few milliseconds, one that goes on takes until the posts end.",
-        ),
-    },
 )

@@ -1,0 +1,201 @@
+"""A check as a sequence of scenes: each drives the lab and judges what it found.
+
+A scene is written once and used in two processes. `drive` runs in the child that holds the learner's
+code and returns a finding, a frozen dataclass, which crosses the pipe as JSON. `judge` runs in the
+parent on findings alone: pure, out of the lab's reach, and able to judge a recorded trial again.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from types import ModuleType, NoneType, UnionType
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Generic,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+
+from loopclinic.lessons.lesson import Trial
+from loopclinic.lessons.ranking import ranked
+from loopclinic.verdict import Promise, PromiseState, Reason
+
+if TYPE_CHECKING:
+    from loopclinic.lessons.core.stage import Line, Stage
+
+__all__ = ["Check", "Judged", "Judgement", "Kept", "Scene", "from_json"]
+
+F = TypeVar("F")
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A promise of the contract, by its number, that a scene found kept."""
+
+    promise: int
+
+
+class Scene(Generic[F]):
+    """One stretch of a check: drive the lab, then judge the finding. Subclasses set the attributes."""
+
+    title: ClassVar[str]
+    """What is tried: shown meanwhile, and in the verdict if the lab hangs here."""
+    Found: ClassVar[type]
+    """The frozen dataclass that `drive` returns: JSON values, tuples, and such dataclasses."""
+    promises: ClassVar[tuple[int, ...]]
+    """Numbers of the contract's promises that this scene puts to the test."""
+
+    @property
+    def name(self) -> str:
+        """The key of the scene's finding."""
+        return type(self).__name__
+
+    async def drive(self, lab: ModuleType, stage: "Stage") -> F | None:
+        """Drive the learner's code and return the finding, None to leave the scene out.
+
+        Ask servers, not the lab.
+        """
+        raise NotImplementedError
+
+    def judge(self, found: F, judged: "Judged") -> Iterator[Reason | Kept]:
+        """Yield what was broken, the gravest first, and which promises were kept. Pure."""
+        raise NotImplementedError
+
+
+@dataclass
+class Judged:
+    """What is known so far: what scenes found, and the reasons that came of it."""
+
+    findings: Mapping[type[Scene[Any]], Any] = field(default_factory=dict)
+    reasons: list[Reason] = field(default_factory=list)
+    kept: set[tuple[str, int]] = field(default_factory=set)
+    """Name of a scene and number of a promise that it found kept."""
+    enough: bool = False
+    """Set by a scene that found the root of everything that later ones show: they are not judged."""
+
+    def has(self, *conflicts: str) -> bool:
+        """Whether one of these conflicts was reported already: what would only follow is left out."""
+        return any(reason.conflict in conflicts for reason in self.reasons)
+
+    def found(self, scene: type[Scene[F]]) -> F | None:
+        """Return what a scene found, also one that is judged later."""
+        found: F | None = self.findings.get(scene)
+        return found
+
+    def keeps(self, scene: type[Scene[Any]], promise: int) -> bool:
+        """Whether a scene that was judged before found this promise kept."""
+        return (scene.__name__, promise) in self.kept
+
+    def expect(self, scene: type[Scene[F]]) -> F:
+        """Return what a scene found that is never left out."""
+        found: F = self.findings[scene]
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """How a lesson's lab is checked: `CHECK` in its module `check`."""
+
+    scenes: tuple[Scene[Any], ...]
+    praise: Callable[[Judged], str]
+    """Returns the sentence of a pass, with its best numbers."""
+    leaves_nothing: int | None = None
+    """Number of the promise that is broken by whatever is left behind at the very end."""
+    leftovers_judged: tuple[str, ...] = ()
+    """Kinds of leftovers that scenes judge themselves."""
+    connections: int = 100
+    """Connections that the session may have; 0 for any number."""
+
+    async def play(self, lab: ModuleType, line: "Line") -> None:
+        """Drive each scene in turn and report what it found, in the child."""
+        # Judging in the parent needs no client library; the child imports it before the lab.
+        from loopclinic.lessons.core.stage import opened  # noqa: PLC0415 - see above
+
+        async with opened(line, connections=self.connections) as stage:
+            for scene in self.scenes:
+                stage.step(scene.title)
+                found = await scene.drive(lab, stage)
+                stage.keep(type(scene), found)
+                line.fact(scene.name, None if found is None else asdict(found))
+
+    def judge(
+        self,
+        trial: Trial,
+        contract: Mapping[int, str],
+        left_behind: Sequence[Reason] | None,
+    ) -> "Judgement":
+        """Judge every scene that came to its end.
+
+        `contract` has the text of each promise. `left_behind` says what was left behind at the very
+        end, and is None where the trial did not get there.
+        """
+        facts = trial.facts
+        found = {
+            type(scene): from_json(scene.Found, facts[scene.name])
+            for scene in self.scenes
+            if facts.get(scene.name) is not None
+        }
+        judged = Judged(found)
+        for scene in self.scenes:
+            if type(scene) in found and not judged.enough:
+                for said in scene.judge(found[type(scene)], judged):
+                    if isinstance(said, Kept):
+                        judged.kept.add((scene.name, said.promise))
+                    else:
+                        judged.reasons.append(said)
+        judged.reasons += left_behind or ()
+        promises = tuple(
+            Promise(number, self._state(number, facts, judged, ended=left_behind is not None), text)
+            for number, text in contract.items()
+        )
+        reasons = tuple(ranked(judged.reasons))
+        # The trial is not over while a promise is not reached: there is nothing to praise yet.
+        passed = not reasons and left_behind is not None
+        return Judgement(reasons, promises, self.praise(judged) if passed else "")
+
+    def _state(
+        self, number: int, facts: Mapping[str, Any], judged: Judged, *, ended: bool
+    ) -> PromiseState:
+        """Return what became of a promise: never kept by silence."""
+        if any(reason.promise == number for reason in judged.reasons):
+            return "broken"
+        scenes = [scene.name for scene in self.scenes if number in scene.promises]
+        if not ended and (
+            number == self.leaves_nothing or any(name not in facts for name in scenes)
+        ):
+            return "not-reached"
+        if number != self.leaves_nothing and not scenes:
+            return "not-judged"
+        return "kept" if all((name, number) in judged.kept for name in scenes) else "not-judged"
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a trial shows: reasons (the root first), the contract's promises, the sentence of a pass."""
+
+    reasons: tuple[Reason, ...]
+    promises: tuple[Promise, ...] = ()
+    praise: str = ""
+
+
+def from_json(kind: Any, value: Any) -> Any:
+    """Return a finding of this type from what `dataclasses.asdict` and JSON made of it."""
+    origin, inside = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        (kind,) = (one for one in inside if one is not NoneType)  # no finding needs more
+        return None if value is None else from_json(kind, value)
+    if isinstance(kind, type) and is_dataclass(kind):
+        hints = get_type_hints(kind)
+        known = {one.name: from_json(hints[one.name], value[one.name]) for one in fields(kind)}
+        return kind(**known)
+    if origin is tuple and inside[1:] != (...,):
+        return tuple(from_json(one, part) for one, part in zip(inside, value, strict=True))
+    if origin in (list, tuple):
+        return origin(from_json(inside[0], part) for part in value)
+    if origin is dict:
+        return {inside[0](key): from_json(inside[1], part) for key, part in value.items()}
+    return value

@@ -1,0 +1,177 @@
+"""Recorded trials, judged again by the judges of today: `make record` makes them."""
+
+import copy
+import json
+import re
+
+import pytest
+
+from tests.labs import recorded
+from tests.labs.changes import changes, changes_of_meaning, masked
+from tests.labs.recorded import RECORDS, ROOT, load, stale, submissions
+
+_OF_ONE_MACHINE = re.compile(
+    r"(?<![\w.])/(?:tmp|home|root|usr|opt|var|work|Users)/|127\.0\.0\.1:\d|port=\d|0x[0-9a-f]{6}"
+)
+SUBMISSIONS = {one.name: one for one in submissions()}
+
+
+@pytest.fixture(params=SUBMISSIONS)
+def submission(request):
+    return SUBMISSIONS[request.param]
+
+
+def test_record_is_fresh_and_judged_as_it_was(submission):
+    record = load(submission.record)
+    trouble = stale(submission, record)
+    assert trouble is None, (
+        f"{submission.record.relative_to(ROOT)}: {trouble}. {submission.command}"
+    )
+    text = submission.text()
+    for seed, trial in record["trials"].items():
+        new = recorded.judged(submission, trial, int(seed), text)
+        found = changes(trial["verdict"], new)
+        assert not found, (
+            f"{submission.name}, seed {seed}, is judged otherwise than it was. Keep it by "
+            f'make record ARGS="--judge -k {submission.name}"\n' + "\n".join(map(str, found))
+        )
+        assert new == trial["verdict"]
+
+
+def test_verdict_is_the_one_that_the_name_says(submission):
+    for seed, trial in load(submission.record)["trials"].items():
+        assert submission.agrees(trial["verdict"]), f"seed {seed}: {trial['verdict']}"
+
+
+def test_no_record_is_of_a_submission_that_is_gone():
+    known = {one.record for one in SUBMISSIONS.values()}
+    assert set(RECORDS.rglob("*.json")) == known
+
+
+def test_records_hold_nothing_of_one_machine():
+    for path in RECORDS.rglob("*.json"):
+        text = json.dumps(load(path))
+        found = _OF_ONE_MACHINE.search(text)
+        assert found is None, f"{path.name}: {text[found.start() - 80 : found.end() + 80]}"
+
+
+# What makes the tests above fail.
+
+
+@pytest.fixture
+def one():
+    return SUBMISSIONS["01-half_select__blocking-retry"]
+
+
+@pytest.fixture
+def record(one):
+    return load(one.record)
+
+
+def test_a_judge_that_says_something_else_is_noticed(one, record, monkeypatch):
+    from loopclinic.lessons.core import verdicts
+
+    trial = record["trials"]["1"]
+    monkeypatch.setattr(verdicts, "_COMPUTING", -1.0)
+    new = recorded.judged(one, trial, 1, one.text())
+    found = {change.field: change for change in changes(trial["verdict"], new)}
+    assert found["conflict"].old == "blocking-retry"
+    assert found["conflict"].new == "cpu-bound"
+    assert found["conflict"].grave
+    assert not one.agrees(new)
+
+
+def test_a_text_that_changes_is_listed_old_and_new(record):
+    old = record["trials"]["1"]["verdict"]
+    new = copy.deepcopy(old)
+    new["reasons"][0]["next_step"] = "Wait by asyncio.sleep."
+    (change,) = changes(old, new)
+    assert change.field == "reason 1, next_step"
+    assert (change.old, change.new) == (old["reasons"][0]["next_step"], "Wait by asyncio.sleep.")
+    assert not change.grave
+
+
+def test_a_line_that_changes_is_grave_and_a_figure_is_none(record):
+    old = record["trials"]["1"]["verdict"]
+    new = copy.deepcopy(old)
+    reason = new["reasons"][0]
+    reason["sentence"] = reason["sentence"].replace("ms", "s")
+    assert changes(old, new)
+    assert not changes_of_meaning([old], new)
+    reason["line"] += 1
+    assert [change.grave for change in changes_of_meaning([old], new)] == [True]
+
+
+def test_a_reason_that_is_gone_or_new_is_listed_whole(record):
+    old = record["trials"]["1"]["verdict"]
+    new = {**old, "reasons": []}
+    (said,) = [one for one in changes(old, new) if one.field == "reason"]
+    assert said.old.startswith(old["reasons"][0]["sentence"])
+    assert said.old.endswith(old["reasons"][0]["next_step"])
+    assert said.new == ""
+    (said,) = [one for one in changes(new, old) if one.field == "reason 1"]
+    assert said.new.startswith(old["reasons"][0]["sentence"])
+
+
+def test_what_varies_between_old_trials_is_no_change(record):
+    old = record["trials"]["1"]["verdict"]
+    other = {**old, "reasons": [], "conflict": None}
+    assert changes_of_meaning([old], other)
+    assert not changes_of_meaning([old, other], other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("412 ms", "1.3 s"),
+        ("3,101 tasks in 9.8 kB", "12 tasks in 1 MB"),
+        ("1.31 x size", "2 x size"),
+    ],
+)
+def test_figures_are_masked_with_their_units(one, other):
+    assert masked(one) == masked(other)
+    assert "#" in masked(one)
+
+
+def test_what_is_stale_says_what_has_changed(one, record):
+    assert stale(one, {"trials": {}}) == "not every seed has been recorded"
+    record["hashes"]["what drives the lab"] = "another"
+    assert stale(one, record) == "changed since then: what drives the lab"
+
+
+def test_comments_and_docstrings_make_no_record_stale():
+    old = 'import os\n\n\ndef f():\n    """Return one."""\n    return "# 1"  # yes\n'
+    new = 'import os\ndef f():\n    """Give one,\n    always."""\n\n    # no\n    return "# 1"\n'
+    assert recorded.code_of(old) == recorded.code_of(new)
+    assert recorded.code_of(old) != recorded.code_of(old.replace("# 1", "# 2"))
+
+
+def test_what_a_scene_judges_makes_no_record_stale():
+    old = "class Scene:\n    def drive(self):\n        return 1\n\n    def judge(self):\n        yield 1\n"
+    assert recorded.code_of(old) == recorded.code_of(old.replace("yield 1", "yield 2"))
+    assert recorded.code_of(old) != recorded.code_of(old.replace("return 1", "return 2"))
+
+
+def test_programs_that_a_rehearsal_starts_belong_to_what_drives():
+    found = recorded.driving(["loopclinic.lessons.flask_bridge.rehearsal"])
+    assert "loopclinic.lessons.flask_bridge.hosted" in found
+    assert "loopclinic.lessons.flask_bridge.judgement" not in found
+    assert "loopclinic.lessons.flask_bridge.race" not in found
+    with pytest.raises(LookupError, match="rehearsed is gone"):
+        recorded.driving(["loopclinic.lessons.flask_bridge.rehearsed"])
+
+
+def test_ports_paths_and_process_ids_are_made_neutral():
+    paths = {"/kit/labs/a.py": "lab", "/kit": "kit"}
+    heard = {
+        "place": {"file": "/kit/labs/a.py", "line": 7},
+        "message": "/kit/b.py: no answer from 127.0.0.1:40123",
+        "sessions": [{"pid": 30142, "blocked_by": [30144]}, {"pid": 30144, "blocked_by": []}],
+        "seconds": 0.123456789,
+    }
+    assert recorded.neutral(heard, paths) == {
+        "place": {"file": "lab", "line": 7},
+        "message": "kit/b.py: no answer from 127.0.0.1:PORT",
+        "sessions": [{"pid": 1, "blocked_by": [2]}, {"pid": 2, "blocked_by": []}],
+        "seconds": 0.123456789,
+    }

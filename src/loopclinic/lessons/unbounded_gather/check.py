@@ -462,6 +462,8 @@ class Refusing(_Publishing):
                 next_step=wait,
                 **common,
             )
+        elif not ending.returned and judged.has("sequential-awaits"):
+            return  # too slow to be done: `Steady` says so
         elif not ending.returned:
             yield Reason(
                 f"{span(ending.seconds)} after a service that refused everything for "

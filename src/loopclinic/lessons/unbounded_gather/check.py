@@ -692,7 +692,7 @@ class Waiting(Crowd):
         return await self.cancel(lab, stage)
 
     def judge(self, found: Crowd.Found, judged: Judged) -> Iterator[Reason | Kept]:
-        if judged.keeps(Crowd, 8):
+        if judged.keeps(Crowd, 8) and not judged.has("dropped-task"):
             yield from self.ended(found, judged)
 
 

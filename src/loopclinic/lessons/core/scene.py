@@ -147,7 +147,12 @@ class Check:
                         judged.kept.add((scene.name, said.promise))
                     else:
                         judged.reasons.append(said)
-        judged.reasons += left_behind or ()
+        for reason in left_behind or ():
+            # An error that went unseen breaks no promise by itself, and may be what a scene reported.
+            unseen = reason.promise is None and reason.conflict is not None
+            if unseen and judged.has(str(reason.conflict), "dropped-gather-results"):
+                continue
+            judged.reasons.append(reason)
         promises = tuple(
             Promise(number, self._state(number, facts, judged, ended=left_behind is not None), text)
             for number, text in contract.items()

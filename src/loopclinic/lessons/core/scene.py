@@ -107,6 +107,8 @@ class Check:
     """Number of the promise that is broken by whatever is left behind at the very end."""
     leftovers_judged: tuple[str, ...] = ()
     """Kinds of leftovers that scenes judge themselves."""
+    explains_tasks: tuple[str, ...] = ()
+    """Conflicts that leave tasks behind: with one of them reported, tasks left at the end are not."""
     connections: int = 100
     """Connections that the session may have; 0 for any number."""
 
@@ -147,8 +149,11 @@ class Check:
                         judged.kept.add((scene.name, said.promise))
                     else:
                         judged.reasons.append(said)
+        explained = judged.has(*self.explains_tasks)
         judged.reasons += [
-            replace(reason, promise=self.leaves_nothing) for reason in left_behind or ()
+            replace(reason, promise=self.leaves_nothing)
+            for reason in left_behind or ()
+            if not (explained and reason.conflict == "dropped-task")
         ]
         promises = tuple(
             Promise(number, self._state(number, facts, judged, ended=left_behind is not None), text)

@@ -180,9 +180,9 @@ class Stage(Offload):
 
     def __init__(self, line: Line, probe: Probe) -> None:
         self.rng, self.seed, self.antipattern = line.rng, line.seed, line.antipattern
-        self.step = line.step
+        self.step, self.services = line.step, line.services
         self.threads = _threads()
-        self._line, self._probe = line, probe
+        self._line, self.probe = line, probe
         self._findings: dict[type[Any], Any] = {}
         self._vitals: dict[str, float] = {}
         self._began = _perf_counter()
@@ -251,7 +251,7 @@ class Stage(Offload):
 
     def watch_loop(self, alone: float = 0.0) -> Watch:
         """Watch the loop; `found` is there when the context is left. Add calls to `calls`."""
-        return Watch(self._probe, self.threads, alone)
+        return Watch(self.probe, self.threads, alone)
 
     def count_leftovers(self, call: Call) -> Census:
         """Count the tasks that a call makes; `left` is there when the context is left."""

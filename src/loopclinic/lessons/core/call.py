@@ -49,6 +49,8 @@ class Call:
         """Counts the tasks of the call's making; set by what counts leftovers."""
         self._seen: Place | None = None
         self.task = asyncio.create_task(self._run(begin, what))
+        # An error that nobody looks at is not the lab's, which raised it to its caller.
+        self.task.add_done_callback(lambda task: task.cancelled() or task.exception())
 
     async def _run(self, begin: Callable[[], Any], what: str) -> Any:
         self.began = _perf_counter()

@@ -57,6 +57,8 @@ class Database(Offload):
         super().__init__(stage.own)
         self.dsn = stage.services["postgres"]
         self.monitor: SessionMonitor
+        self.stuck = False
+        """Whether a call had to be broken off: what needs a free loop is left out from there on."""
         self._probe = stage.probe
 
     async def __aenter__(self) -> Self:
@@ -157,14 +159,9 @@ class Database(Offload):
             await _sleep(_LOOK)
         if left:
             await self.outside(lambda: self.monitor.end(name, within=_END))
-        stuck = next(
-            (
-                Stuck(stall, one.asked or [])
-                for one in rescue.found[:1]
-                if (stall := stall_of(one.stall))
-            ),
-            None,
-        )
+        seen = [(stall_of(one.stall), one.asked or []) for one in rescue.found[:1]]
+        stuck = next((Stuck(stall, sessions) for stall, sessions in seen if stall), None)
+        self.stuck = self.stuck or stuck is not None
         service.found = Served(None if closing.returned else closing, len(left), stuck)
 
 

@@ -221,7 +221,7 @@ def test_audits_that_could_not_be_done_for_a_reason_given_are_no_second_one(chan
 
 
 def test_tasks_of_a_pool_that_is_not_closed_are_no_second_reason():
-    tasks = [Reason("1 task still ran when all was over (f).", conflict="dropped-task")]
+    tasks = [Reason("1 task still ran (f).", conflict="dropped-task", promise=8)]
     assert [one.conflict for one in judged(tasks).reasons] == ["dropped-task"]
     found = judged(tasks, Line__served__left=1)
     assert [one.conflict for one in found.reasons] == ["unclosed-resource"]

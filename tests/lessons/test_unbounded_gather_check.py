@@ -33,13 +33,16 @@ RIGHT = {
         refused=0,
         peak=20,
         mean=18.0,
+        held=40,
         shortest=None,
         published=390,
         failed=[str(n) for n in range(10)],
     ),
-    "Broken": Batch(ENDED, NOTHING, 20, 2, [1, 2], [], [], 0, 0, 2, 1.0, None, failed=["1", "2"]),
+    "Broken": Batch(
+        ENDED, NOTHING, 20, 2, [1, 2], [], [], 0, 0, 2, 1.0, 2, None, failed=["1", "2"]
+    ),
     "Refusing": Batch(
-        ENDED, NOTHING, 20, 40, [], [], [], 40, 20, 20, 2.0, 2.003, published=40, failed=[]
+        ENDED, NOTHING, 20, 40, [], [], [], 40, 20, 20, 2.0, 40, 2.003, published=40, failed=[]
     ),
     "LostSource": LostSource.Found(
         Ending("raised", 0.1, HERE, related=("_SourceLostError",)), NOTHING, 0
@@ -74,6 +77,7 @@ def test_a_trial_that_keeps_every_promise_passes():
     [
         ({"Crowd__tasks": 201}, "unbounded-gather", 6, "201 tasks"),
         ({"Crowd__held": 201}, "unbounded-gather", 6, "201 posts were in memory"),
+        ({"Refusing__held": 201}, "unbounded-gather", 6, "201 posts were in memory"),
         ({"Steady__peak": 21}, "unbounded-gather", 2, "21 requests in flight"),
         ({"Steady__mean": 8.9}, "sequential-awaits", 2, "8.9 of 20 places"),
         ({"Steady__failed": []}, "dropped-gather-results", 4, "10 of these are not"),

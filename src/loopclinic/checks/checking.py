@@ -310,7 +310,11 @@ def _renamed(value: Any, copy: str, shown: str) -> Any:
 def _judge(one: Lesson, trial: Trial, text: str, *, ended: bool) -> Judgement:
     """Judge a trial, or as much as was reached of one that was `ended` early."""
     check = check_of(one.package)
-    left = reasons_for_residue(trial, text, check.leftovers_judged) if ended else None
+    left = (
+        reasons_for_residue(trial, text, check.leftovers_judged, promise=check.leaves_nothing)
+        if ended
+        else None
+    )
     found = check.judge(trial, one.promises, left)
     reasons = (
         reason if reason.file is not None else replace(reason, file=str(trial.lab))

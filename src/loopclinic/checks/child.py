@@ -183,7 +183,9 @@ class _Trial:
         del loop
         if len(self.loop_errors) < 20:  # noqa: PLR2004 - enough to see a pattern
             error = context.get("exception")
-            text = context.get("message", "") + (f": {error!r}" if error else "")
+            text = context.get("message", "")
+            if error is not None:
+                text += f": {type(error).__name__}: {_short(error)}".partition("\n")[0]
             place = self.lab.place_of_error(error) if error else None
             self.loop_errors.append({"text": text[:_MESSAGE], "place": place})
 

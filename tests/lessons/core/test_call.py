@@ -1,6 +1,7 @@
 """Calls of a lab: how each ended and where it stood."""
 
 import asyncio
+import gc
 
 import pytest
 
@@ -99,3 +100,13 @@ async def test_a_value_that_can_not_be_shown_is_no_fault_of_the_kits():
         return Odd()
 
     assert (await Call(odd).settled(1)).value == "a Odd whose repr() raises"
+
+
+async def test_an_error_that_nobody_asked_for_is_not_reported_by_asyncio():
+    told = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(context))
+    call = Call(fails)
+    await asyncio.sleep(0.01)
+    del call
+    gc.collect()
+    assert told == []

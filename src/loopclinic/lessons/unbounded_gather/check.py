@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from types import ModuleType
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _pause = asyncio.sleep
 
-__all__ = ["CANCEL", "CHECK", "FULL", "HELD", "IN_FLIGHT", "RETRY_AFTER"]
+__all__ = ["CHECK"]
 
 IN_FLIGHT = Budget(
     1.0, "x limit", "A count, at the service. A limit that holds is never passed, not even by one."
@@ -83,10 +83,12 @@ class Batch:
     """Ids of posts that came more than once."""
     accepted: int
     refused: int
-    """Requests that were answered 429."""
+    """Requests while the service was closed, of posts that may not come again at once."""
     peak: int
     mean: float
     """Requests in flight on average."""
+    held: int
+    """Posts in memory at the most."""
     shortest: float | None
     """Seconds until a post came again at the earliest, of those that may not come at once."""
     asked_twice: str = ""
@@ -105,15 +107,16 @@ class _Publishing(Scene[Batch]):
         self,
         lab: ModuleType,
         stage: "Stage",
-        posts: Sequence[DuePost],
+        posts: Mapping[int, str],
         *,
         cap: float,
         bad: Sequence[int] = (),
         at_once: Sequence[int] = (),
+        closed_for: float = 0.0,
         meanwhile: "Awaitable[None] | None" = None,
     ) -> Batch:
-        """Publish these, wait `cap` seconds at most, and join what both sides say."""
-        limit, source = limit_of(stage), Source(posts)
+        """Publish posts of these kinds, wait `cap` seconds at most, and join what both sides say."""
+        limit, source = limit_of(stage), Source(made(posts))
         call = publishing(lab, stage, source)
         async with stage.count_leftovers(call) as census:
             if meanwhile is not None:
@@ -121,13 +124,9 @@ class _Publishing(Scene[Batch]):
             ending = await call.settled(cap)
             counts = await stage.upstream.counts()
             source.stopped = True  # what goes on has nothing more to send
-        times = {post.id: counts.arrivals_of(post.body) for post in posts}
-        gaps = [
-            later - earlier
-            for number, moments in times.items()
-            if number not in at_once
-            for earlier, later in itertools.pairwise(moments)
-        ]
+        times = {n: counts.arrivals_of(text_of(n, kind)) for n, kind in posts.items()}
+        patient = [moments for number, moments in times.items() if number not in at_once]
+        gaps = [b - a for moments in patient for a, b in itertools.pairwise(moments)]
         return Batch(
             ending,
             census.left,
@@ -137,9 +136,10 @@ class _Publishing(Scene[Batch]):
             missing=[number for number, moments in times.items() if not moments],
             repeated=[number for number, moments in times.items() if len(moments) > 1],
             accepted=counts.by_status.get(200, 0),
-            refused=counts.by_status.get(429, 0),
+            refused=sum(moment < closed_for for moments in patient for moment in moments),
             peak=counts.peak_in_flight,
             mean=counts.seconds_in_flight / ending.seconds,
+            held=source.peak,
             shortest=min(gaps, default=None),
             asked_twice=_asked_twice(ending, call.value),
             **_summary(call.value),
@@ -277,12 +277,11 @@ class Steady(_Publishing):
             latency=_LATENCY, slow=0.5, slow_for="video", status=422, status_for="banned"
         )
         posts, last = new_posts(stage, self.posts), self.posts // 2
-        banned = []
+        ids, banned = list(posts), []
         for start in range(0, last, self.every):  # a slow one near the end would keep places empty
             slow, bad = stage.rng.sample(range(start, min(start + self.every, last)), 2)
-            for index, kind in ((slow, "video"), (bad, "banned")):
-                posts[index] = DuePost(posts[index].id, text_of(posts[index].id, kind))
-            banned.append(posts[bad].id)
+            posts[ids[slow]], posts[ids[bad]] = "video", "banned"
+            banned.append(ids[bad])
         found = await self.publish(lab, stage, posts, cap=3.0, bad=banned)
         stage.vital(limit=found.limit, share_of_limit=round(found.mean / found.limit, 3))
         return found
@@ -347,7 +346,7 @@ class Broken(_Publishing):
         await stage.dials(refuse=1.0)
         # A worker that ends with the first post that fails is missed once there are none left.
         posts = new_posts(stage, 2 * limit_of(stage) + 5)
-        return await self.publish(lab, stage, posts, cap=1.0, bad=[post.id for post in posts])
+        return await self.publish(lab, stage, posts, cap=1.0, bad=list(posts))
 
     def judge(self, found: Batch, judged: Judged) -> Iterator[Reason | Kept]:
         yield from self.leftovers(found, "were at broken connections", judged)
@@ -359,13 +358,13 @@ class Broken(_Publishing):
 
 
 class Refusing(_Publishing):
-    """A service that refuses everything for a moment, and some posts again and again.
+    """A service that refuses far more posts than may be held, and some again and again.
 
     It says for how long to stay away: 2 s at first, and no time at all where it refuses again.
     """
 
     rest, closed_for = 2, 0.4
-    title, promises = f"posts that are answered 429, Retry-After {rest}", (3,)
+    title, promises = f"posts that are answered 429, Retry-After {rest}", (3, 6)
 
     async def drive(self, lab: ModuleType, stage: "Stage") -> Batch:
         limit, again = limit_of(stage), "hurried"
@@ -378,20 +377,21 @@ class Refusing(_Publishing):
             await stage.sleep(self.closed_for)
             await stage.upstream.set(capacity=None)
 
-        posts = new_posts(stage, 2 * limit)
-        posts[limit:] = [DuePost(one.id, text_of(one.id, again)) for one in posts[limit:]]
+        posts, hurried = new_posts(stage, 15 * limit), new_posts(stage, limit, again)
         return await self.publish(
             lab,
             stage,
-            posts,
+            posts | hurried,
             cap=self.rest + 1.2,
-            at_once=[post.id for post in posts[limit:]],
+            at_once=list(hurried),
+            closed_for=self.closed_for,
             meanwhile=open_later(),
         )
 
     def judge(self, found: Batch, judged: Judged) -> Iterator[Reason | Kept]:
         ending, rest, short = found.ending, self.rest, found.posts - found.accepted
         yield from self.leftovers(found, "were waiting to send refused posts again", judged)
+        yield from self._held(found, judged.found(Crowd))
         common: dict[str, Any] = {"promise": 3, **at(ending.place)}
         wait = "Wait as long as Retry-After says, then send the post again."
         if found.shortest is not None and found.shortest < RETRY_AFTER.limit * rest:
@@ -443,6 +443,21 @@ class Refusing(_Publishing):
         else:
             yield Kept(3)
 
+    def _held(self, found: Batch, crowd: "Crowd.Found | None") -> Iterator[Reason | Kept]:
+        if found.held <= HELD.limit * found.limit:
+            yield Kept(6)
+        elif crowd is None or crowd.most <= HELD.limit * found.limit:
+            yield Reason(
+                f"While the service answered 429, {count(found.held, 'post')} were in memory, with a limit "
+                f"of {found.limit}: more were taken while those that were refused had to wait.",
+                conflict="unbounded-gather",
+                measured=f"{found.held / found.limit:.0f} x limit",
+                budget=str(HELD),
+                **at(found.ending.place),
+                promise=6,
+                next_step="Let the source wait while as many posts are refused as there are places.",
+            )
+
 
 class LostSource(Scene["LostSource.Found"]):
     """Posts that raise in the middle."""
@@ -459,7 +474,7 @@ class LostSource(Scene["LostSource.Found"]):
 
     async def drive(self, lab: ModuleType, stage: "Stage") -> "LostSource.Found":
         await stage.dials(latency=0.01)
-        source = _LosingSource(new_posts(stage, 3 * limit_of(stage)))
+        source = _LosingSource(made(new_posts(stage, 3 * limit_of(stage))))
         call = publishing(lab, stage, source)
         async with stage.count_leftovers(call) as census:
             ending = await call.settled(1.0)
@@ -521,12 +536,16 @@ class Crowd(Scene["Crowd.Found"]):
         requests: int
         requests_after: int
 
+        @property
+        def most(self) -> int:
+            """The most posts or tasks."""
+            return max(self.held, self.tasks)
+
     async def drive(self, lab: ModuleType, stage: "Stage") -> "Crowd.Found":
         await stage.dials(latency=_LATENCY)
         limit = limit_of(stage)
-        first = stage.numbers(self.due)
-        posts = (DuePost(n, text_of(n)) for n in range(first, first + self.due))
-        source = Source(posts, most=self.stopped * limit)
+        posts = new_posts(stage, self.due)
+        source = Source(made(posts), most=self.stopped * limit)
         call = publishing(lab, stage, source)
         async with stage.count_leftovers(call) as census:
             await call.within(0.8)
@@ -556,7 +575,7 @@ class Crowd(Scene["Crowd.Found"]):
 
     def judge(self, found: "Crowd.Found", judged: Judged) -> Iterator[Reason | Kept]:
         del judged
-        ending, limit, most = found.ending, found.limit, max(found.held, found.tasks)
+        ending, limit, most = found.ending, found.limit, found.most
         if most > HELD.limit * limit:
             if found.tasks > HELD.limit * limit:
                 what = f"there were {found.tasks:,} tasks and {found.held:,} posts in memory"
@@ -626,10 +645,15 @@ def limit_of(stage: "Stage") -> int:
     return Random(stage.seed).randrange(17, 24)  # noqa: S311 - replayable chance is the point
 
 
-def new_posts(stage: "Stage", number: int) -> list[DuePost]:
-    """Return posts that were never seen before."""
+def new_posts(stage: "Stage", number: int, kind: str = "note") -> dict[int, str]:
+    """Return the kinds of posts that were never seen before, by id."""
     first = stage.numbers(number)
-    return [DuePost(n, text_of(n)) for n in range(first, first + number)]
+    return dict.fromkeys(range(first, first + number), kind)
+
+
+def made(kinds: Mapping[int, str]) -> Iterator[DuePost]:
+    """Make each post when it is asked for, so that those in memory are those that somebody holds."""
+    return (DuePost(number, text_of(number, kind)) for number, kind in kinds.items())
 
 
 def publishing(lab: ModuleType, stage: "Stage", source: Source) -> Call:

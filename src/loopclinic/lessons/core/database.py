@@ -146,7 +146,9 @@ class Database(Offload):
             await _wait([given, call.task], timeout=_OPEN, return_when=asyncio.FIRST_COMPLETED)
             if not given.done():
                 given.cancel()
-                raise NotOpenedError(await call.settled(0))
+                ending = await call.settled(0)
+                await self._end(name)
+                raise NotOpenedError(ending)
             service = Service(given.result())
             try:
                 yield service
@@ -154,15 +156,20 @@ class Database(Offload):
                 over.set()
                 closing = await call.settled(_CLOSE)
                 await _sleep(_LOOK)
+        left = await self._end(name)
+        seen = [(stall_of(one.stall), one.asked or []) for one in rescue.found[:1]]
+        stuck = next((Stuck(stall, sessions) for stall, sessions in seen if stall), None)
+        self.stuck = self.stuck or stuck is not None
+        service.found = Served(None if closing.returned else closing, left, stuck)
+
+    async def _end(self, name: str) -> int:
+        """Give these sessions time to end, end the rest, and return how many these were."""
         ends = _perf_counter() + _GONE
         while (left := await self.sessions(name)) and _perf_counter() < ends:
             await _sleep(_LOOK)
         if left:
             await self.outside(lambda: self.monitor.end(name, within=_END))
-        seen = [(stall_of(one.stall), one.asked or []) for one in rescue.found[:1]]
-        stuck = next((Stuck(stall, sessions) for stall, sessions in seen if stall), None)
-        self.stuck = self.stuck or stuck is not None
-        service.found = Served(None if closing.returned else closing, len(left), stuck)
+        return len(left)
 
 
 class NotOpenedError(Exception):

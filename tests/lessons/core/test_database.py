@@ -69,7 +69,17 @@ async def test_sessions_are_the_labs_whatever_it_calls_them(database, name):
             while not seen.peak and time.monotonic() < ends:
                 await asyncio.sleep(0.01)
     assert (service.found.closing, service.found.left, service.found.stuck) == (None, 0, None)
-    assert seen.peak == len(seen.names) == 1
+    assert seen.peak == len(seen.names) == seen.opened == 1
+
+
+async def test_sessions_too_short_to_be_seen_are_counted(database):
+    async with database.watch("scene") as seen:
+        async with database.holding("select 1"):  # one of the check's own
+            for _ in range(9):
+                async with Service(database.dsn):
+                    pass
+        await asyncio.sleep(0.1)
+    assert seen.opened == 9
 
 
 async def test_what_is_left_open_is_counted_and_ended(database):

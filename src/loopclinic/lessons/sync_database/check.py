@@ -392,7 +392,7 @@ class Crowd(_Auditing):
         """Audits that were stored in part meanwhile."""
         peak: int
         """The most sessions at one moment."""
-        sessions: int
+        opened: int
         """Sessions in all."""
         most_active: int
         """The most that had a statement under way at one moment."""
@@ -418,7 +418,7 @@ class Crowd(_Auditing):
             "place": place,
             "early": early,
             "peak": seen.peak,
-            "sessions": len(seen.names),
+            "opened": seen.opened,
             "most_active": seen.most_active,
         }
 
@@ -439,22 +439,22 @@ class Crowd(_Auditing):
             yield breaks(
                 4,
                 f"PostgreSQL saw {count(found.peak, 'connection')} at once, where `size` is {size}, and "
-                f"{found.sessions} in all for {self.many} audits.",
+                f"{found.opened} in all for {self.many} audits.",
                 "Make one pool in __aenter__, with max_size=size, for all audits.",
                 place,
                 conflict="too-many-connections",
                 measured=f"{found.peak / size:.1f} x size",
                 budget=str(CONNECTIONS),
             )
-        elif found.sessions > SESSIONS.limit * size:
+        elif found.opened > SESSIONS.limit * size:
             yield breaks(
                 4,
-                f"PostgreSQL saw {found.sessions} connections in all for {self.many} audits: they are opened "
+                f"PostgreSQL saw {found.opened} connections in all for {self.many} audits: they are opened "
                 "and thrown away.",
                 "Make one pool in __aenter__, and take its connections again and again.",
                 place,
                 conflict="too-many-connections",
-                measured=f"{found.sessions / size:.1f} x size",
+                measured=f"{found.opened / size:.1f} x size",
                 budget=str(SESSIONS),
             )
         elif found.thread is None or any(one.raised for one in found.work.endings):

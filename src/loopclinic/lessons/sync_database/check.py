@@ -390,36 +390,35 @@ class Crowd(_Auditing):
         """Where an audit waited meanwhile, else where one that did not ask."""
         early: list[int]
         """Audits that were stored in part meanwhile."""
-        peak: int
+        peak: int = 0
         """The most sessions at one moment."""
-        opened: int
+        opened: int = 0
         """Sessions in all."""
-        most_active: int
+        most_active: int = 0
         """The most that had a statement under way at one moment."""
 
+    async def play(self, lab: ModuleType, audits: list[Audit]) -> "Crowd.Found":
+        async with self.database.watch(self.name) as seen:
+            found: Crowd.Found = await super().play(lab, audits)
+        return replace(found, peak=seen.peak, opened=seen.opened, most_active=seen.most_active)
+
     async def meet(self, service: Any, audits: list[Audit]) -> dict[str, Any]:
-        database, thread, early = self.database, None, list[int]()
-        async with database.watch(self.name) as seen:
-            calls = AuditCalls(service, audits)
-            gathered = await self.gathered(calls)
-            place = gathered.place
-            if gathered.asking == len(calls):
-                async with database.holding(_HOLD):
-                    calls.gate.set()
-                    thread = await database.slowest_thread(_HELD)
-                    place = calls.place
-                    early = (await stored(database, audits)).touched
-            calls.gate.set()
-            work = await self.work(calls, 2.0)
+        calls, thread, early = AuditCalls(service, audits), None, list[int]()
+        gathered = await self.gathered(calls)
+        place = gathered.place
+        if gathered.asking == len(calls):
+            async with self.database.holding(_HOLD):
+                calls.gate.set()
+                thread = await self.database.slowest_thread(_HELD)
+                place = calls.place
+                early = (await stored(self.database, audits)).touched
+        calls.gate.set()
         return {
             "gathered": gathered,
-            "work": work,
+            "work": await self.work(calls, 2.0),
             "thread": thread,
             "place": place,
             "early": early,
-            "peak": seen.peak,
-            "opened": seen.opened,
-            "most_active": seen.most_active,
         }
 
     def reasons(self, found: "Crowd.Found", judged: Judged) -> Iterator[Reason | Kept]:

@@ -125,6 +125,10 @@ class Call:
 class Calls(dict[K, Call]):
     """Many calls by key; endings come in the order of the keys."""
 
+    def look(self) -> Place | None:
+        """Return where the first of them waits that waits in the learner's code."""
+        return next((place for call in self.values() if (place := call.look())), None)
+
     async def settled(self, cap: float) -> list[Ending]:
         """Wait so long at most for all of them, break off the rest, and return how each ended."""
         await _wait([call.task for call in self.values()], timeout=cap)

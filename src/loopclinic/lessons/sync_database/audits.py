@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from loopclinic.lessons.core import Call, Calls, Place
+from loopclinic.lessons.core import Call, Calls
 from loopclinic.lessons.core.database import Database
 from loopclinic.lessons.sync_database.records import Audit, answer_to
 
-__all__ = ["GATHER", "AuditCall", "AuditCalls", "Stored", "first_place", "is_models", "stored"]
+__all__ = ["GATHER", "AuditCall", "AuditCalls", "Stored", "is_models", "stored"]
 
 # Kept from before a lab is imported, which may replace them.
 _sleep, _perf_counter, _Event = asyncio.sleep, time.perf_counter, asyncio.Event
@@ -55,22 +55,12 @@ class AuditCalls(Calls[int]):
         self.each = [AuditCall(audits, audit, self.gate, fails=fails) for audit in due]
         super().__init__(enumerate(self.each))
 
-    @property
-    def place(self) -> Place | None:
-        """Where the first of them waits that waits in the learner's code."""
-        return first_place(self.each)
-
     async def all_ask(self) -> int:
         """Wait until all ask or have ended, and return how many ask."""
         ends = _perf_counter() + GATHER
         while not all(call.asked or call.done for call in self.each) and _perf_counter() < ends:
             await _sleep(0.01)
         return sum(bool(call.asked) for call in self.each)
-
-
-def first_place(calls: Sequence[Call]) -> Place | None:
-    """Return where the first of these waits that waits in the learner's code."""
-    return next((place for call in calls if (place := call.look())), None)
 
 
 def is_models(error: BaseException | None) -> bool:

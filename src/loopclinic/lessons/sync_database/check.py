@@ -24,7 +24,6 @@ from loopclinic.lessons.sync_database.audits import (
     GATHER,
     AuditCalls,
     Stored,
-    first_place,
     is_models,
     stored,
 )
@@ -151,7 +150,7 @@ class _Auditing(Scene[Any]):
             return  # `Line` says so; what else there is to see was the rescue's doing
         if not judged.has("nested-loop"):
             yield from self.reasons(found, judged)
-        if not broken(judged, 8):
+        if not judged.breaks(8):
             yield from closed(found.served, "Audits(...)", "__aexit__", promise=8)
 
     def reasons(self, found: Any, judged: Judged) -> Iterator[Reason | Kept]:
@@ -171,9 +170,9 @@ class _Auditing(Scene[Any]):
     async def gathered(self, calls: AuditCalls) -> Gathered:
         """Wait until all ask, and look at PostgreSQL meanwhile."""
         asking = await calls.all_ask()
-        others = [call for call in calls.each if not call.asked]
+        others = Calls(enumerate(call for call in calls.each if not call.asked))
         _, holding = await self.database.forgotten(self.name, _SETTLES)
-        place, pooled = first_place(others), any(in_pool(call) for call in others)
+        place, pooled = others.look(), any(in_pool(call) for call in others.values())
         return Gathered(asking, holding, place, pooled)
 
     def starved(
@@ -201,7 +200,7 @@ class _Auditing(Scene[Any]):
                 "PostgreSQL saw no transaction open: the others waited for something of your own."
             )
             step = "Hold nothing while you ask: limit what has a connection, which the pool does."
-        yield breaks(
+        yield broke(
             3,
             f"{who}, {said} {root}",
             step,
@@ -220,22 +219,22 @@ class _Auditing(Scene[Any]):
         place: Place | None = None,
     ) -> Iterator[Reason | Kept]:
         """Judge answers and rows; one reason of each in all scenes. `early` were stored too soon."""
-        if broken(judged, 1):
+        if judged.breaks(1):
             return
         wrong, miscounted = work.stored.wrong, work.stored.miscounted
         both = zip(work.endings, work.right, strict=True)
         bad = next((one for one, right in both if not right), None)
         if bad is not None and bad.returned:
-            yield breaks(
+            yield broke(
                 1,
                 f"{who}, one {bad}, which is not the number of answers that name its company.",
                 "Count the answers that hold the company's name, capitals or not.",
             )
         elif bad is not None:
-            if bad.overdue and broken(judged, 3, 5):
+            if bad.overdue and judged.breaks(3, 5):
                 return  # the reason is given
             shared = any(sign in bad.message for sign in _SHARED)
-            yield breaks(
+            yield broke(
                 1,
                 f"{who}, one {bad}.",
                 "A connection serves one unit of work at a time: take one from a pool for each."
@@ -245,17 +244,17 @@ class _Auditing(Scene[Any]):
                 timed=bad.overdue,
             )
         elif not work.asked_each:
-            yield breaks(
+            yield broke(
                 1,
                 f"{who}, one did not ask each of its queries once.",
                 "Ask `await ask(text)` for each row in `queries`, and only there.",
             )
         else:
             yield Kept(1)
-            if broken(judged, 2):
+            if judged.breaks(2):
                 return
             if early:
-                yield breaks(
+                yield broke(
                     2,
                     f"{count(len(early), 'audit')} had rows in `responses` or was 'done' while its "
                     "company's row could not be written yet: it is not all in one transaction.",
@@ -263,14 +262,14 @@ class _Auditing(Scene[Any]):
                     place,
                 )
             elif wrong:
-                yield breaks(
+                yield broke(
                     2,
                     f"{who}, {count(len(wrong), 'audit')} returned and is not in the tables as it should "
                     f"be (audit {wrong[0]}).",
                     "Store a row for each query, the audit's mentions and 'done', and commit.",
                 )
             elif miscounted:
-                yield breaks(
+                yield broke(
                     2,
                     f"{who}, `companies` was miscounted: its sums are not those of its audits.",
                     "Let PostgreSQL add: set mentions = mentions + ..., in the same transaction.",
@@ -304,7 +303,7 @@ class Opening(_Auditing):
     def judge(self, found: "Opening.Found", judged: Judged) -> Iterator[Reason | Kept]:
         del judged
         if found.trouble is not None:
-            yield breaks(
+            yield broke(
                 None,
                 f"Opening Audits(dsn, size=...) {found.trouble}.",
                 "Open what audits need in __aenter__, and return self.",
@@ -410,7 +409,7 @@ class Crowd(_Auditing):
             async with self.database.holding(_HOLD):
                 calls.gate.set()
                 thread = await self.database.slowest_thread(_HELD)
-                place = calls.place
+                place = calls.look()
                 early = (await stored(self.database, audits)).touched
         calls.gate.set()
         return {
@@ -422,7 +421,7 @@ class Crowd(_Auditing):
         }
 
     def reasons(self, found: "Crowd.Found", judged: Judged) -> Iterator[Reason | Kept]:
-        blocked, endings = broken(judged, 5), found.work.endings
+        blocked, endings = judged.breaks(5), found.work.endings
         if not judged.has("pool-starvation"):
             yield from self.starved(found.gathered, endings, f"Of {self.many} audits")
         yield from self._connections(found)
@@ -435,7 +434,7 @@ class Crowd(_Auditing):
     def _connections(self, found: "Crowd.Found") -> Iterator[Reason | Kept]:
         size, place = self.size, found.place
         if found.peak > CONNECTIONS.limit * size:
-            yield breaks(
+            yield broke(
                 4,
                 f"PostgreSQL saw {count(found.peak, 'connection')} at once, where `size` is {size}, and "
                 f"{found.opened} in all for {self.many} audits.",
@@ -446,7 +445,7 @@ class Crowd(_Auditing):
                 budget=str(CONNECTIONS),
             )
         elif found.opened > SESSIONS.limit * size:
-            yield breaks(
+            yield broke(
                 4,
                 f"PostgreSQL saw {found.opened} connections in all for {self.many} audits: they are opened "
                 "and thrown away.",
@@ -459,7 +458,7 @@ class Crowd(_Auditing):
         elif found.thread is None or any(one.raised for one in found.work.endings):
             return  # it broke before it could be slow
         elif found.most_active < AT_WORK.limit * size:
-            yield breaks(
+            yield broke(
                 4,
                 f"{self.many} audits had work for the database, and {found.most_active} of {size} "
                 "connections were at it: the others waited in vain.",
@@ -500,7 +499,7 @@ class Family(_Auditing):
 
     def reasons(self, found: "Family.Found", judged: Judged) -> Iterator[Reason | Kept]:
         who = "Of two audits of one company"
-        if not broken(judged, 3):
+        if not judged.breaks(3):
             yield from self.starved(found.gathered, found.work.endings, who)
         yield from self.results(found.work, who, judged)
 
@@ -558,7 +557,7 @@ class Cancelled(_Auditing):
         if at_store:
             calls.gate.set()
             await database.until_waiting(self.name, len(calls), GATHER)
-        place = calls.place
+        place = calls.look()
         running = Calls(enumerate(call for call in calls.each if not call.done))
         endings = await running.cancelled(CANCEL.limit)
         seconds, left = await database.forgotten(self.name, CANCEL.limit)
@@ -568,18 +567,18 @@ class Cancelled(_Auditing):
     def judge(self, found: "Cancelled.Found", judged: Judged) -> Iterator[Reason | Kept]:
         # Calls that ended by themselves are judged, also where others were broken off.
         for case, doing in ((found.asking, "asked"), (found.storing, "stored its responses")):
-            if case is not None and not broken(judged, 7):
+            if case is not None and not judged.breaks(7):
                 yield from self._case(case, f"An audit was cancelled while it {doing}")
         if not found.asking.open:  # else nothing can be closed
             yield from super().judge(found, judged)
 
     def reasons(self, found: "Cancelled.Found", judged: Judged) -> Iterator[Reason | Kept]:
         late = next((one for one in found.after if not one.returned), None)
-        if broken(judged, 7):
+        if judged.breaks(7):
             return
         if late is not None:
             how = "found no connection" if late.overdue else "failed"
-            yield breaks(
+            yield broke(
                 7,
                 f"After some audits had been cancelled, the next ones {how}: one {late}.",
                 "Give each connection back to the pool, and as it was, whatever ends its work.",
@@ -603,7 +602,7 @@ class Cancelled(_Auditing):
         )
         if bad is not None:
             late = bad.seconds > limit
-            yield breaks(
+            yield broke(
                 7,
                 f"{who}, and {f'went on for {span(bad.seconds)}' if late else bad} instead of ending by "
                 "CancelledError.",
@@ -615,7 +614,7 @@ class Cancelled(_Auditing):
                 timed=late,
             )
         elif case.open:
-            yield breaks(
+            yield broke(
                 7,
                 f"{who}, and ended; its transaction did not.{why}{meanwhile(case.open)} Its locks and its "
                 "connection are gone for as long.",
@@ -629,7 +628,7 @@ class Cancelled(_Auditing):
                 budget=f"{span(limit)} after the end",
             )
         elif case.committed:
-            yield breaks(
+            yield broke(
                 7,
                 f"{who}, and ended; its work went on, and was committed later.{why}",
                 unshielded
@@ -673,12 +672,12 @@ class Failing(_Auditing):
         if not found.models:
             step = "Let an error of `ask` through: the caller must know."
             said = f"`ask` raised, and run {ending} instead."
-            yield breaks(6, said, step, place, timed=ending.overdue)
+            yield broke(6, said, step, place, timed=ending.overdue)
         elif found.touched:
             step = "Store nothing before all answers are there, or roll back."
-            yield breaks(6, "`ask` raised, and there are rows of that audit.", step, place)
+            yield broke(6, "`ask` raised, and there are rows of that audit.", step, place)
         elif found.open:
-            yield breaks(
+            yield broke(
                 6,
                 f"`ask` raised, and the audit's transaction stayed open.{meanwhile(found.open)}",
                 "Hold no transaction while you ask; roll back in `finally`.",
@@ -691,16 +690,11 @@ class Failing(_Auditing):
             yield Kept(6)
 
 
-def breaks(
+def broke(
     promise: int | None, said: str, step: str, place: Place | None = None, **more: Any
 ) -> Reason:
     """Return a reason why this promise is broken."""
     return Reason(said, promise=promise, next_step=step, **at(place), **more)
-
-
-def broken(judged: Judged, *promises: int) -> bool:
-    """Whether a reason was given already why one of these promises is broken."""
-    return any(reason.promise in promises for reason in judged.reasons)
 
 
 def praise(judged: Judged) -> str:

@@ -7,7 +7,7 @@ default executor are the lab's.
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -26,7 +26,7 @@ from loopclinic.lessons.stalls import on_the_loop
 from loopclinic.lessons.whereabouts import awaiting, learners
 from loopclinic.probe import Stall as ProbeStall
 from loopclinic.servers.postgres_monitor import named
-from loopclinic.servers.postgres_sessions import Session, SessionMonitor
+from loopclinic.servers.postgres_sessions import Session, SessionMonitor, Sighting
 
 if TYPE_CHECKING:
     from loopclinic.lessons.core.stage import Stage
@@ -92,15 +92,15 @@ class Database(Offload):
         """
         return await self.outside(self.monitor.forgotten, name, patience)
 
-    def holding(self, query: str, *values: Any) -> Any:
+    def holding(self, query: str, *values: Any) -> AbstractAsyncContextManager[None]:
         """Hold the rows that `query` locks while the context is open: who wants to write them waits."""
         return self.at_work(self.monitor.holding(query, *values))
 
-    def watch(self, name: str) -> Any:
+    def watch(self, name: str) -> AbstractAsyncContextManager[Sighting]:
         """Watch these sessions while the context is open; gives a `Sighting`."""
         return self.at_work(self.monitor.watch(name))
 
-    def slow_line(self, there_and_back: float) -> Any:
+    def slow_line(self, there_and_back: float) -> AbstractAsyncContextManager[str]:
         """Open a slow line to the database; gives its address."""
         return self.at_work(SlowLine(self.dsn, there_and_back=there_and_back))
 
@@ -123,13 +123,6 @@ class Database(Offload):
         Raises:
             NotOpenedError: it did not open.
         """
-
-        def ask() -> list[Session]:
-            return self.monitor.sessions(name)
-
-        def alike(sessions: list[Session]) -> list[tuple[str, str]]:
-            return sorted((one.name, one.state) for one in sessions)
-
         given: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         over = asyncio.Event()
 
@@ -141,7 +134,7 @@ class Database(Offload):
                 given.set_result(value)
                 await over.wait()
 
-        with Rescue(self._probe, learners, ask=ask, alike=alike, patience=patience) as rescue:
+        with Rescue(self._probe, lambda: self.monitor.sessions(name), patience=patience) as rescue:
             call = Call(hold)
             await _wait([given, call.task], timeout=_OPEN, return_when=asyncio.FIRST_COMPLETED)
             if not given.done():
@@ -157,9 +150,9 @@ class Database(Offload):
                 closing = await call.settled(_CLOSE)
                 await _sleep(_LOOK)
         left = await self._end(name)
-        seen = [(stall_of(one.stall), one.asked or []) for one in rescue.found[:1]]
-        stuck = next((Stuck(stall, sessions) for stall, sessions in seen if stall), None)
-        self.stuck = self.stuck or stuck is not None
+        stuck = None
+        if rescue.found is not None and (stall := stall_of(rescue.found[0])) is not None:
+            stuck, self.stuck = Stuck(stall, rescue.found[1]), True
         service.found = Served(None if closing.returned else closing, left, stuck)
 
     async def _end(self, name: str) -> int:

@@ -5,6 +5,7 @@ import time
 from random import Random
 from types import SimpleNamespace
 
+import asyncpg
 import psycopg
 import pytest
 
@@ -88,6 +89,24 @@ async def test_what_is_left_open_is_counted_and_ended(database):
     assert service.found.left == 1
     assert await database.sessions("scene") == []
     await service.value.connection.close()  # PostgreSQL has ended it
+
+
+async def test_a_pool_that_replaces_what_is_ended_is_not_waited_for(database):
+    class Pooled(Service):
+        async def __aenter__(self):
+            self.pool = await asyncpg.create_pool(self.dsn, min_size=1, max_size=2)
+            return self
+
+        async def __aexit__(self, *_):
+            pass
+
+    async with database.serve("scene", Pooled) as service:
+        closing = time.perf_counter()
+    assert time.perf_counter() - closing < 2  # half a second of grace; the pool would take 2.5
+    assert service.found.left == 1
+    async with database.serve("next scene", Service):
+        assert len(await database.sessions("next scene")) == 1
+    await service.value.pool.close()
 
 
 async def test_a_service_that_does_not_open_says_why(database):

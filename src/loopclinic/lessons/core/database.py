@@ -156,12 +156,18 @@ class Database(Offload):
         service.found = Served(None if closing.returned else closing, left, stuck)
 
     async def _end(self, name: str) -> int:
-        """Give these sessions time to end, end the rest, and return how many these were."""
+        """Give these sessions time to end, end the rest, and return how many these were.
+
+        A pool may open new ones for them, which carry the name as well and do no harm to other scenes.
+        """
         ends = _perf_counter() + _GONE
         while (left := await self.sessions(name)) and _perf_counter() < ends:
             await _sleep(_LOOK)
         if left:
-            await self.outside(lambda: self.monitor.end(name, within=_END))
+            await self.outside(self.monitor.end, name)
+        known, ends = {one.name for one in left}, _perf_counter() + _END
+        while known & {one.name for one in await self.sessions(name)} and _perf_counter() < ends:
+            await _sleep(_LOOK)
         return len(left)
 
 

@@ -212,6 +212,7 @@ def conclude(
         "promises": found.promises,
     }
     if end is not None:
+        reasons = [one for one in reasons if not one.conflict or one.conflict != end.conflict]
         if doubt is not None and outcome.cause == "deadline":
             return verdict("could-not-run", doubt, end, *reasons, headline=TOO_BUSY, **about)
         headline = "The check did not get to its end."

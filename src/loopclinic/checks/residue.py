@@ -44,7 +44,9 @@ def reasons_for_residue(
     errors = trial.facts.get("loop_errors", ())
     reasons += _unclosed(errors, trial.lab, text)
     reasons = [replace(reason, promise=promise) for reason in reasons]
-    reasons += _unseen(errors, trial.lab)
+    # Tasks that went on until the check closed their session have nobody who could look.
+    if all(reason.conflict != "dropped-task" for reason in reasons):
+        reasons += _unseen(errors, trial.lab)
     if "stdout" not in judged and not kept.get("stdout_open", True):
         reasons.append(
             Reason(

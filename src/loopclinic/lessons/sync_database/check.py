@@ -157,9 +157,8 @@ class _Auditing(Scene[Any]):
         """Judge what `meet` found."""
         raise NotImplementedError
 
-    async def work(self, calls: AuditCalls, cap: float) -> Work:
-        """Wait `cap` seconds at most, break off the rest, and join what both sides say."""
-        endings = await calls.settled(cap)
+    async def work(self, calls: AuditCalls, endings: list[Ending]) -> Work:
+        """Return what became of these, by their word and by the tables."""
         right, asked_each = [], True
         for call in calls.each:
             right.append(type(call.value) is int and call.value == call.audit.mentions)
@@ -334,12 +333,10 @@ class Line(_Auditing):
             self.database.slow_line(_LINE) as dsn,
             self.serve(lab, dsn=dsn, patience=3.0) as service,
         ):
-            async with self.stage.watch_loop() as watch:
-                calls = AuditCalls(service.value, audits, is_open=True)
-                watch.calls += calls.each
-                work = await self.work(calls, 5.0)
+            calls = AuditCalls(service.value, audits, is_open=True)
+            endings, loop = await self.stage.watched(calls, 5.0)
+            work = await self.work(calls, endings)
             stalls = [stall_of(one) for one in probe.stalls if one.started >= began]
-        loop = watch.found
         self.stage.vital(
             seconds_on_a_slow_line=round(loop.seconds, 3), loop_busy=round(loop.busy, 3)
         )
@@ -414,7 +411,7 @@ class Crowd(_Auditing):
         calls.gate.set()
         return {
             "gathered": gathered,
-            "work": await self.work(calls, 2.0),
+            "work": await self.work(calls, await calls.settled(2.0)),
             "thread": thread,
             "place": place,
             "early": early,
@@ -495,7 +492,7 @@ class Family(_Auditing):
                 calls.gate.set()
                 await self.database.until_waiting(self.name, len(calls), 0.4)
         calls.gate.set()
-        return {"gathered": gathered, "work": await self.work(calls, 1.0)}
+        return {"gathered": gathered, "work": await self.work(calls, await calls.settled(1.0))}
 
     def reasons(self, found: "Family.Found", judged: Judged) -> Iterator[Reason | Kept]:
         who = "Of two audits of one company"

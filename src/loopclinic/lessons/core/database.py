@@ -1,7 +1,7 @@
 """PostgreSQL on a scene's stage: the lab's sessions asked for, rows held, a slow line, hangs broken off.
 
-Only the child imports it. Whatever blocks is done on a thread of the stage's own: the loop and its
-default executor are the lab's.
+Only the child imports it. Blocking work is done on a thread of the stage's own: the loop and
+its default executor are the lab's.
 """
 
 import asyncio
@@ -93,7 +93,7 @@ class Database(Offload):
         return await self.outside(self.monitor.forgotten, name, patience)
 
     def holding(self, query: str, *values: Any) -> AbstractAsyncContextManager[None]:
-        """Hold the rows that `query` locks while the context is open: who wants to write them waits."""
+        """Hold the rows that `query` locks while the context is open: sessions that write them wait."""
         return self.at_work(self.monitor.holding(query, *values))
 
     def watch(self, name: str) -> AbstractAsyncContextManager[Sighting]:

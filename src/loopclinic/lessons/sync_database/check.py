@@ -68,14 +68,14 @@ CANCEL = Budget(
 _LINE = 0.08
 """Seconds there and back."""
 _SETTLES = 0.2
-"""Seconds in which a pool takes a connection back whose user is done with it."""
+"""Seconds that a pool has to take back a connection that is no longer used."""
 _HELD = 0.4
-"""Seconds for which the database holds up all who want to store."""
+"""Seconds for which every session that stores is held up."""
 _DRY = {"PoolTimeout", "TooManyRequests"}
 """Errors by which a pool says that it has nothing left."""
 _SHARED = ("another operation is in progress", "OutOfOrderTransactionNesting", "another command")
 _HOLD = "select 1 from companies for no key update"
-"""Who wants to write a company's row waits; audits that refer to it can still be entered."""
+"""A session that writes a company's row waits; audits that refer to it can still be entered."""
 
 
 @dataclass(frozen=True, slots=True)

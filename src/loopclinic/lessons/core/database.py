@@ -1,7 +1,7 @@
 """PostgreSQL on a scene's stage: the lab's sessions asked for, rows held, a slow line, hangs broken off.
 
-Only the child imports it. Blocking work is done on a thread of the stage's own: the loop and
-its default executor are the lab's.
+A lesson's `check` imports it, so that drivers are there before the lab is. Blocking work is done on a
+thread of the stage's own: the loop and its default executor are the lab's.
 """
 
 import asyncio

@@ -3,6 +3,7 @@
 import pytest
 
 from loopclinic.lessons import lesson
+from loopclinic.lessons.sync_database import audits, check
 
 LESSON = lesson("02")
 
@@ -36,9 +37,13 @@ def test_verdict_names_the_line_that_hangs_and_what_postgresql_saw(
 
 def test_docstring_names_the_budgets():
     text = " ".join((LESSON.shipped.read_text().split('"""')[1]).split())
-    budgets = LESSON.budgets
-    assert f"{budgets['stall'].limit:.0%} of that".replace("%", " %") in text
-    assert f"a thread within {budgets['thread'].limit * 1000:g} ms" in text
-    assert f"a cancelled audit gets {budgets['cancel'].limit * 1000:g} ms" in text
-    assert budgets["connections"].limit == 1
+    assert f"{check.STALL.limit:.0%} of that".replace("%", " %") in text
+    assert f"a thread within {check.THREAD.limit * 1000:g} ms" in text
+    assert f"a cancelled audit gets {check.CANCEL.limit * 1000:g} ms" in text
+    assert f"Audits get {audits.GATHER:g} s" in text
+    assert check.CONNECTIONS.limit == 1
     assert "at most `size` connections" in text
+    assert check.AT_WORK.limit == 0.5
+    assert "Half of `size` connections at work" in text
+    assert check.SESSIONS.limit == 2
+    assert "twice `size` may be opened" in text

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
-from loopclinic.servers.postgres_monitor import OF_NAME, Monitor, mine
+from loopclinic.servers.postgres_admin import PREFIX
+from loopclinic.servers.postgres_monitor import OF_NAME, Monitor
 from loopclinic.servers.process import ServerError
 
 __all__ = ["Session", "SessionMonitor", "Sessions", "Sighting"]
@@ -25,6 +26,13 @@ _ASK = f"""
 _COUNT = f"""
     select count(*), count(*) filter (where state = 'active' and wait_event_type = 'Lock')
     {OF_NAME}
+"""
+
+_COUNTS_SESSIONS = 140_000
+"""The version of PostgreSQL from which on it counts them."""
+_OPENED = """
+    select sessions from pg_stat_database
+    where datname = current_database() and starts_with(datname, %s)
 """
 
 
@@ -86,6 +94,8 @@ class Sighting:
     """The most that had a statement under way at one moment."""
     names: set[str] = field(default_factory=set)
     """Every session that there was."""
+    opened: int = 0
+    """Sessions that were opened, also those too short to be seen."""
     looks: int = 0
 
     def note(self, sessions: list[Session]) -> None:
@@ -101,11 +111,11 @@ class SessionMonitor(Monitor):
 
     def sessions(self, name: str) -> list[Session]:
         """Return the sessions of this name."""
-        return [Session(*one) for one in self.rows(_ASK, mine(name))]
+        return [Session(*one) for one in self.rows(_ASK, *self.of(name))]
 
     def count(self, name: str) -> Sessions:
         """Return how many sessions carry this name: cheap, also where they are many."""
-        return Sessions(*self.rows(_COUNT, mine(name))[0])
+        return Sessions(*self.rows(_COUNT, *self.of(name))[0])
 
     def until_waiting(self, name: str, many: int, patience: float) -> None:
         """Wait until so many of them want a row that is held, for `patience` seconds at most."""
@@ -117,9 +127,13 @@ class SessionMonitor(Monitor):
     def watch(self, name: str) -> Iterator[Sighting]:
         """Look fifty times a second, on a thread and a connection of its own."""
         sighting, over = Sighting(), threading.Event()
+        opened, own = self._opened(), Monitor.connections
 
         def look() -> None:
-            with contextlib.suppress(ServerError), SessionMonitor(self.dsn, "watch") as other:
+            with (
+                contextlib.suppress(ServerError),
+                SessionMonitor(self.dsn, "watch", unnamed=self.unnamed) as other,
+            ):
                 while not over.is_set():
                     sighting.note(other.sessions(name))
                     over.wait(_EVERY)
@@ -131,6 +145,15 @@ class SessionMonitor(Monitor):
         finally:
             over.set()
             thread.join(5)
+            others = self._opened() - opened - (Monitor.connections - own)
+            sighting.opened = max(len(sighting.names), others)
+
+    def _opened(self) -> int:
+        """Return how many sessions there were so far, of every name; 0 where others open some, too."""
+        if not self.unnamed or self.connection.info.server_version < _COUNTS_SESSIONS:
+            return 0
+        found = self.rows(_OPENED, PREFIX)
+        return int(found[0][0]) if found else 0
 
     def forgotten(self, name: str, patience: float) -> tuple[float, list[Session]]:
         """Wait until none of these sessions has a transaction, for `patience` seconds at most.

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from loopclinic.lessons.core.findings import Ending, Place
 from loopclinic.lessons.whereabouts import raised_at, related, waits_at
 
-__all__ = ["Call", "Calls", "awaited", "place_of"]
+__all__ = ["BrokenOff", "Call", "Calls", "awaited", "place_of"]
 
 # Kept from before a lab is imported, which may replace them.
 _wait, _perf_counter = asyncio.wait, perf_counter
@@ -19,6 +19,10 @@ _FORCED = 0.3
 """Seconds in which a call that is broken off has to end: a right answer takes milliseconds."""
 
 K = TypeVar("K", bound=Hashable)
+
+
+class BrokenOff(BaseException):
+    """Raised inside a call that keeps the loop and would never end."""
 
 
 async def awaited(begin: Callable[[], Any], what: str) -> Any:
@@ -91,6 +95,8 @@ class Call:
             value = _shown(task.result())
             return Ending("returned", seconds, seen, value=value, unfinished=self.unfinished)
         errors = tuple(related(error))
+        if isinstance(error, BrokenOff):
+            return Ending("broken-off", seconds, place_of(raised_at(error)) or seen)
         return Ending(
             "raised",
             seconds,
@@ -118,6 +124,10 @@ class Call:
 
 class Calls(dict[K, Call]):
     """Many calls by key; endings come in the order of the keys."""
+
+    def look(self) -> Place | None:
+        """Return where the first of them waits that waits in the learner's code."""
+        return next((place for call in self.values() if (place := call.look())), None)
 
     async def settled(self, cap: float) -> list[Ending]:
         """Wait so long at most for all of them, break off the rest, and return how each ended."""

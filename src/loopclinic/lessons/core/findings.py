@@ -21,7 +21,8 @@ class Place:
 class Ending:
     """How a call of the lab's code ended, or that it still runs.
 
-    `broken-off`: it was not over in time, and ended when it was cancelled; `running`: it did not even so.
+    `broken-off`: it was not over in time and ended when it was cancelled, or it kept the loop until it was
+    broken off; `running`: it did not end even so.
     """
 
     how: Literal["returned", "raised", "cancelled", "broken-off", "running"]

@@ -1,6 +1,6 @@
 """Lesson 02: a database driver that waits on the loop, and a job that never ends."""
 
-from loopclinic.lessons.lesson import Budget, Lesson
+from loopclinic.lessons.lesson import Lesson
 
 __all__ = ["LESSON"]
 
@@ -16,7 +16,7 @@ LESSON = Lesson(
         "transaction-left-open",
         "executor-saturation",
         "sequential-awaits",
-        "unbounded-gather",
+        "too-many-connections",
         "unclosed-resource",
         "swallowed-cancellation",
     ),
@@ -41,31 +41,4 @@ LESSON = Lesson(
             "out: `mentions = mentions + $1` needs no lock before it."
         ),
     ),
-    budgets={
-        "stall": Budget(
-            0.5,
-            "x the line there and back",
-            "A right answer never stops the loop for the database; one that waits there does so for "
-            "a whole round trip, time and again.",
-        ),
-        "thread": Budget(
-            0.25,
-            "s",
-            "A right answer leaves the default executor alone, where a thread is there in a "
-            "millisecond; one that fills it makes others wait for as long as the database takes.",
-        ),
-        "connections": Budget(1.0, "x size", "A count, at PostgreSQL: sessions at one moment."),
-        "sessions": Budget(
-            2.0,
-            "x size",
-            "A count, at PostgreSQL: sessions in all. A pool opens `size`; a pool a call opens one "
-            "for each audit.",
-        ),
-        "cancel": Budget(
-            0.5,
-            "s",
-            "A right answer takes some milliseconds, PostgreSQL's part included; one that waits for "
-            "its query takes until the query is done.",
-        ),
-    },
 )

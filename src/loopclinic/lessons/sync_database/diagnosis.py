@@ -5,6 +5,7 @@ import json
 from random import Random
 from typing import TYPE_CHECKING
 
+from loopclinic.lessons.core.connections import meanwhile
 from loopclinic.lessons.drawing import Drawing
 from loopclinic.lessons.opinions import (
     Opinion,
@@ -20,7 +21,6 @@ from loopclinic.lessons.sync_database import LESSON
 from loopclinic.lessons.sync_database.hangs import Hang
 from loopclinic.lessons.sync_database.observer import Observer
 from loopclinic.lessons.sync_database.records import companies, draw, enter
-from loopclinic.lessons.sync_database.wording import meanwhile
 from loopclinic.servers.postgres_monitor import named
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ async def _suspect(dsn: str) -> list[Opinion]:
     facts = next(json.loads(line) for line in out.splitlines() if line.startswith("{"))
     slow = [line for line in out.splitlines() if line.startswith("asyncio: Exec")]
     place = dumped(dump, "02_sync_database.py")
-    seen = meanwhile([one.to_dict() for one in sessions]).strip(" .") or "no session"
+    seen = meanwhile(sessions).strip(" .") or "no session"
     return [
         Opinion(
             "a CPU graph",

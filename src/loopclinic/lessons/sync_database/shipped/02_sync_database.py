@@ -25,10 +25,11 @@ These names and signatures stay: `Audits`, `run`. The rest is yours to change, a
 driver: psycopg, psycopg_pool and asyncpg are installed. Tables: data/sync_database/schema.sql.
 
 How it is judged: `loopclinic check 02`, or `loopclinic watch 02` for a verdict on every save.
-The check asks PostgreSQL for sessions, transactions and locks. A line that takes 80 ms there and
-back may stop the loop for 50 % of that; `asyncio.to_thread` gets a thread within 250 ms while the
-database keeps others waiting; a cancelled audit gets 500 ms to end, and PostgreSQL as long to
-forget it. A hang is broken off.
+The check asks PostgreSQL for sessions, transactions and locks. Audits get 1.2 s until all of them
+ask. Half of `size` connections at work at the same moment will do, and twice `size` may be opened
+in all, as some are lost. A line that takes 80 ms there and back may stop the loop for 50 % of that;
+`asyncio.to_thread` gets a thread within 250 ms while the database keeps others waiting; a
+cancelled audit gets 500 ms to end, and PostgreSQL as long to forget it. A hang is broken off.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable

@@ -2,10 +2,18 @@
 # PYTHON=… names the interpreter; ARGS="…" is passed on to the command.
 
 PYTHON ?=
-FOUND := $(or $(PYTHON),$(shell for p in python3.13 python3.12 python3.11 python3 python; do \
+# Any that pyproject.toml names will do. Those up to 3.13 first: lesson 03 shows nest-asyncio, which
+# goes wrong on newer ones. An older Python comes last, for scripts/set_up.py to say what it lacks.
+CANDIDATES = python3.13 python3.12 python3.11 python3.14 python3.15 python3 python
+ifeq ($(PYTHON),)
+FOUND := $(shell for p in $(CANDIDATES); do \
   "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo "$$p"; exit; }; \
-  done; command -v python3))
+  done; command -v python3)
 NONE = $(error No Python was found: install Python 3.11 or newer, or name it with PYTHON=)
+else
+FOUND := $(if $(filter 2 3,$(shell '$(PYTHON)' -c 'import sys; print(sys.version_info[0])')),$(PYTHON))
+NONE = $(error PYTHON=$(PYTHON) is no Python that starts: name a command as in PYTHON=python3.13, or a path)
+endif
 SET_UP = PYTHON='$(PYTHON)' '$(or $(FOUND),$(NONE))' scripts/set_up.py
 KIT = @$(SET_UP) kit --
 TEST = @$(SET_UP) test --

@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,7 @@ from pathlib import Path
 import lockfile
 from installer import (
     LOCK,
+    PYPROJECT,
     ROOT,
     UNREACHABLE,
     WINDOWS,
@@ -30,9 +32,10 @@ from installer import (
     without_venv,
 )
 
-__all__ = ["Environment", "main"]
+sys.path.insert(0, str(ROOT / "src"))  # the kit itself is not installed yet
+from loopclinic.pythons import own_version, untried
 
-UNTRIED = (3, 14)
+__all__ = ["Environment", "main"]
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -66,12 +69,16 @@ def choose_folder() -> Path:
         settings = (default / "pyvenv.cfg").read_text(encoding="utf-8")
     except OSError:
         return default
-    wanted = "{}.{}".format(*sys.version_info)
+    version = "{}.{}".format(*sys.version_info)
     has = [
         line.split("=")[1].strip() for line in settings.splitlines() if line.startswith("version")
     ]
-    same = any(version == wanted or version.startswith(f"{wanted}.") for version in has)
-    return default if same or not os.environ.get("PYTHON") else ROOT / f".venv-{wanted}"
+    same = any(one == version or one.startswith(f"{version}.") for one in has)
+    # The version alone does not tell a free-threaded build from the other; the folder's name does.
+    packages = sysconfig.get_path("purelib", "venv", {"base": str(default)})
+    if (same and Path(packages).is_dir()) or not os.environ.get("PYTHON"):
+        return default
+    return ROOT / f".venv-{own_version()}"
 
 
 class Environment:
@@ -131,8 +138,9 @@ class Environment:
     def _install(self, part: str, wanted: str) -> None:
         began = time.monotonic()
         say(f"Setting up {self.folder.name} with Python {sys.version.split()[0]} (once) …")
-        if sys.version_info >= UNTRIED:
-            say("  This Python is newer than any the kit was tried on: 3.11 to 3.13 were.")
+        difference = untried(PYPROJECT.read_text(encoding="utf-8"))
+        if difference:
+            say(f"  Untried: {difference}.")
         if not self.python.exists() or self._recorded().get("root") != str(ROOT):
             make_folder(self.folder)
         known = self._recorded() if self.record.exists() else {}
@@ -162,7 +170,7 @@ class Environment:
 def digest(part: str) -> str:
     """Return what identifies an installation of `part`: the same digest means nothing to do."""
     found = hashlib.sha256(lockfile.part(LOCK, part).encode())
-    found.update((ROOT / "pyproject.toml").read_bytes())
+    found.update(PYPROJECT.read_bytes())
     found.update(f"{ROOT}".encode(errors="surrogateescape"))
     return found.hexdigest()
 

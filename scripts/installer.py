@@ -18,6 +18,7 @@ __all__ = ["SetUpError", "cache_folder", "fetch_uv", "run_uv", "say", "with_pips
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCK = ROOT / "requirements.lock"
+PYPROJECT = ROOT / "pyproject.toml"
 WINDOWS = sys.platform == "win32"
 UNREACHABLE = (
     "The packages could not be fetched: connect this computer to the network once, "

@@ -7,6 +7,7 @@ import pytest
 
 from loopclinic.cli.main import COMMANDS
 from loopclinic.lessons import lessons
+from loopclinic.pythons import tried_span
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -31,6 +32,13 @@ def test_the_lessons_are_those_of_the_catalogue():
 def test_links_lead_somewhere(link):
     target = "".join(link)
     assert target.startswith("https://") or (ROOT / target).exists()
+
+
+def test_the_pythons_are_those_of_pyproject():
+    span = tried_span((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    where = README.partition("## Where it runs")[2]
+    assert re.findall(r"\| tried, on (CPython [\d. to]+),", where) == [span]
+    assert re.search(r"^\| free-threaded CPython \| not tried", where, re.MULTILINE)
 
 
 def test_commands_exist():

@@ -7,8 +7,9 @@ import pytest
 from shelf_lesson import LESSON
 
 from loopclinic.checks import check_lesson, labs
+from loopclinic.checks.limits import Limits
 from loopclinic.checks.watching import Watching
-from loopclinic.verdict import Verdict
+from loopclinic.verdict import Promise, Verdict
 
 STOCK = "shelf/stock.py"
 
@@ -39,9 +40,33 @@ def test_its_package_is_imported_by_its_own_name_and_the_shipped_one_beside_it(c
 
 
 def test_a_stall_in_a_module_of_it_is_named_by_the_learners_own_line(folder):
-    (reason,) = check_lesson(LESSON, file=folder).reasons
+    verdict = check_lesson(LESSON, file=folder)
+    (reason,) = verdict.reasons
     assert (reason.file, reason.line) == (str(folder / STOCK), 5)
     assert reason.sentence == "time.sleep(0.3)"
+    assert verdict.promises == (
+        Promise(1, "kept", "It answers how many things there are."),
+        Promise(2, "broken", "It never sleeps on the loop."),
+        Promise(3, "kept", "It leaves nothing behind."),
+    )
+
+
+def test_promises_that_a_hang_keeps_from_being_judged_are_not_reached(change):
+    file = change("import asyncio\n\nasync def count(*things):\n    await asyncio.Event().wait()\n")
+    verdict = check_lesson(LESSON, file=file, limits=Limits(seconds=2))
+    (reason,) = verdict.reasons
+    assert "waited in vain" in reason.sentence
+    assert {one.state for one in verdict.promises} == {"not-reached"}
+
+
+def test_what_is_left_behind_breaks_the_promise_that_says_so(change):
+    file = change(
+        "import asyncio\n\nasync def count(*things):\n    global kept\n"
+        "    kept = asyncio.create_task(asyncio.sleep(60))\n    return len(things)\n"
+    )
+    verdict = check_lesson(LESSON, file=file)
+    assert [one.promise for one in verdict.reasons] == [3]
+    assert [one.state for one in verdict.promises] == ["kept", "kept", "broken"]
 
 
 @pytest.mark.parametrize(

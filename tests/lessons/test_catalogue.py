@@ -7,7 +7,8 @@ import pytest
 
 from loopclinic.conflicts import CONFLICTS
 from loopclinic.lessons import Budget, UnknownLessonError, lesson, lessons, treatments
-from loopclinic.lessons.rehearsed import check_module
+from loopclinic.lessons.core import Check
+from loopclinic.lessons.rehearsed import check_module, check_of
 from loopclinic.servers import SERVICES
 
 ROOT = __import__("pathlib").Path(__file__).parents[2]
@@ -57,6 +58,23 @@ def test_facts_of_a_lab(one):
     assert all(budget.limit > 0 and len(budget.reason) > 30 for budget in budgets)
     assert one.deadline <= 30
     assert (ROOT / "labs" / one.shipped.name).exists()
+
+
+@LABS
+def test_promises_of_a_contract_are_numbered(one):
+    promises = one.promises
+    assert list(promises) == list(range(1, len(promises) + 1))
+    assert len(promises) >= 5
+    assert all(text.endswith(".") and "\n" not in text for text in promises.values())
+
+
+@LABS
+def test_scenes_put_every_promise_to_the_test(one):
+    check = check_of(one.package)
+    if isinstance(check, Check):
+        tested = {number for scene in check.scenes for number in scene.promises}
+        assert tested | {check.leaves_nothing} == set(one.promises)
+        assert len({scene.name for scene in check.scenes}) == len(check.scenes)
 
 
 @LABS

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import random
+import sys
 from types import SimpleNamespace
 
 import psutil
@@ -153,13 +154,30 @@ async def test_a_wait_for_the_own_loop_is_named_with_its_line():
 
 
 @pytest.mark.slow
-async def test_the_patch_allows_nesting_and_loses_counts_and_warnings():
+async def test_the_patches_allow_nesting_and_lose_counts_and_warnings():
     told = str(await patched(rounds=1))
-    possible, _, hidden, broken = told.splitlines()
-    assert "plain RuntimeError: This event loop is already running; patched an answer" in possible
-    assert "plain ...took 0." in hidden
-    assert "patched nothing" in hidden
-    assert "plain 10 tasks counted to 10; patched 10 tasks counted to 1." in broken
+    allowed, cost, hidden, counted, task, deadline, conclusion = told.splitlines()
+    assert "plain: RuntimeError: This event loop is already running; " in allowed
+    assert "nest_asyncio: an answer; nest_asyncio2: an answer" in allowed
+    assert cost.count("times as long") == 2
+    assert "plain: ...took 0." in hidden
+    assert "nest_asyncio: nothing: no warning; nest_asyncio2: nothing: no warning" in hidden
+    assert counted.startswith("It breaks")
+    assert "plain: 10 tasks counted to 10; nest_asyncio: 10 tasks counted to 1; " in counted
+    assert "nest_asyncio2: 10 tasks counted to 1" in counted
+    if sys.version_info >= (3, 14):
+        first = ("It breaks", "None", "RuntimeError: Timeout should be used inside a task")
+    else:
+        first = ("It keeps", "the task", "ended in time")
+    for row, plain, archived in (
+        (task, "the task", first[1]),
+        (deadline, "ended in time", first[2]),
+    ):
+        assert row.startswith(first[0])
+        found = f"plain: {plain}; nest_asyncio: {archived}; nest_asyncio2: {plain}"
+        assert row.endswith(found)
+    broken = "nest_asyncio" if sys.version_info >= (3, 14) else "neither"
+    assert f"tasks and deadlines break under {broken}, the counter under nest_" in conclusion
 
 
 # Faults.

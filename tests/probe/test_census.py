@@ -1,12 +1,14 @@
 """What lives beside a loop, counted on real ones."""
 
 import asyncio
+import os
 import subprocess
 import sys
 import threading
 from typing import NamedTuple
 
 import aiohttp
+import pytest
 import uvicorn
 from aiohttp import web
 
@@ -29,6 +31,75 @@ async def test_the_default_executor_is_counted():
     assert busy.executor_busy == busy.executor_threads == workers
     assert busy.executor_queued == 40 - workers
     assert (calm.executor_busy, calm.executor_queued) == (0, 0)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="InterpreterPoolExecutor came with 3.14")
+async def test_interpreters_that_are_the_default_executor_are_counted():
+    from concurrent.futures import InterpreterPoolExecutor
+
+    waiting, release = os.pipe()
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(InterpreterPoolExecutor(2))
+    with Probe() as probe:
+        before = probe.census()
+        reads = [loop.run_in_executor(None, os.read, waiting, 1) for _ in range(5)]
+        for _ in range(1000):
+            busy = probe.census()
+            if busy.executor_queued == 3:
+                break
+            await asyncio.sleep(0.01)
+        os.write(release, b"12345")
+        await asyncio.gather(*reads)
+    os.close(waiting)
+    os.close(release)
+    assert (before.executor_threads, before.executor_workers) == (0, 2)
+    assert (busy.executor_threads, busy.executor_busy, busy.executor_queued) == (2, 2, 3)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="nothing to pin a process by")
+def test_the_workers_of_an_executor_not_made_yet_are_as_many_as_it_will_have():
+    code = (
+        "import asyncio, os, loopclinic\n"
+        "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
+        "async def main():\n"
+        "    with loopclinic.Probe() as probe:\n"
+        "        before = probe.census().executor_workers\n"
+        "        await asyncio.to_thread(int)\n"
+        "        print(before == probe.census().executor_workers)\n"
+        "asyncio.run(main())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == "True\n"
+
+
+async def test_many_tasks_are_counted_and_not_looked_at_one_by_one():
+    tasks = [asyncio.create_task(asyncio.sleep(60)) for _ in range(10_000)]
+    with Probe() as probe:
+        many = probe.census()
+        while tasks:  # before 3.14 those that are done count until nobody holds them
+            tasks.pop().cancel()
+        await asyncio.sleep(0.1)
+        few = probe.census()
+    assert many.tasks - few.tasks == 10_000
+    assert (many.requests, few.requests) == (None, 0)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with 3.12")
+async def test_a_task_is_counted_in_its_eager_first_step_too():
+    async def one():
+        seen.append(probe.census().tasks)
+        await asyncio.sleep(0)
+        seen.append(probe.census().tasks)
+
+    seen = []
+    loop = asyncio.get_running_loop()
+    loop.set_task_factory(asyncio.eager_task_factory)
+    with Probe() as probe:
+        await loop.create_task(one())
+        seen.append(probe.census().tasks)
+    assert seen == [2, 2, 1]
 
 
 async def test_requests_in_work_are_counted_where_aiohttp_serves_them():

@@ -49,12 +49,22 @@ def below(*files, function="f"):
         ("with self._lock:", (), "blocking-sync-primitive"),
         ("lock.acquire()", (), "blocking-sync-primitive"),
         ("future.result()", below(f"{LIB}/concurrent/futures/_base.py"), "blocking-sync-primitive"),
+        (
+            "work.get()",
+            below(f"{LIB}/concurrent/interpreters/_queues.py"),
+            "blocking-sync-primitive",
+        ),
         ("text = open(path).read()", (), "blocking-file-io"),
         ("os.fsync(file)", (), "blocking-file-io"),
         ("path.read_text()", below(f"{LIB}/pathlib.py"), "blocking-file-io"),
         (
             "loop.run_until_complete(f())",
             below(f"{SITE}/nest_asyncio.py", function="run_until_complete"),
+            "nested-loop",
+        ),
+        (
+            "asyncio.run(f())",
+            below(f"{SITE}/nest_asyncio2.py", function="run"),
             "nested-loop",
         ),
         ("loop.call_soon(f)", below(f"{LIB}/asyncio/base_events.py", function="call_soon"), None),

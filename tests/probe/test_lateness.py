@@ -50,6 +50,14 @@ def test_who_asks_for_the_gil_wakes_again_and_again(monkeypatch, late):
     assert thread.lateness.asked
 
 
+def test_where_there_is_no_gil_nobody_kept_it(monkeypatch):
+    monkeypatch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
+    thread = Thread(monkeypatch)
+    thread.turns += int(1.0 / SWITCH)
+    thread.look(INTERVAL + 1.0)
+    assert thread.blamed() is None
+
+
 @pytest.mark.parametrize("late", [0.06, 0.2, 1.0])
 def test_a_machine_that_stood_still_is_no_held_gil(monkeypatch, late):
     thread = Thread(monkeypatch)

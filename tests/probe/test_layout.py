@@ -1,4 +1,4 @@
-"""Where this interpreter says, or is known, to keep its stacks; which line an instruction stands on."""
+"""The reader of this interpreter's stacks, proved at start; which line an instruction stands on."""
 
 import asyncio
 import inspect
@@ -9,13 +9,17 @@ from types import CodeType
 
 import pytest
 
-from loopclinic.probe import layout
-from loopclinic.probe.layout import LayoutError, known, lays_out, own_memory, published
+from loopclinic.probe import layout, remote_reader
+from loopclinic.probe.layout import LayoutError, described, own_memory, published
 from loopclinic.probe.linetable import line_at
 from loopclinic.probe.memory import UnreadableError
+from loopclinic.probe.outside import of_json
+from loopclinic.probe.witness import Witness
 
-readable = pytest.mark.skipif(
-    sys.platform != "linux" or not lays_out(), reason="needs Linux and CPython 3.11 to 3.13"
+readable = pytest.mark.skipif(Witness.unsuitable() is not None, reason=str(Witness.unsuitable()))
+by_layout = pytest.mark.skipif(sys.version_info >= (3, 15), reason="3.15 has its own reader")
+by_cpython = pytest.mark.skipif(
+    sys.version_info < (3, 15), reason="CPython's own reader: from 3.15"
 )
 
 
@@ -25,23 +29,26 @@ def test_this_interpreters_stacks_read_as_they_should_on_any_thread():
 
     def look():
         with own_memory() as mem:
-            found.append(known(mem))
+            found.append(of_json(described(mem)))
 
     look()
     thread = threading.Thread(target=look)
     thread.start()
     thread.join()
     here, there = found
-    assert (here.ident, there.ident) == (threading.get_ident(), thread.ident)
+    if sys.version_info >= (3, 15):
+        assert (here, there) == (None, None)
+        return
     assert here.state != there.state
-    assert here._replace(ident=0, state=0) == there._replace(ident=0, state=0)
+    assert here._replace(state=0) == there._replace(state=0)
 
 
 @readable
+@by_layout
 @pytest.mark.parametrize(
     "field",
     [
-        *("state_ident", "state_frame", "frame_code", "frame_previous", "frame_instruction"),
+        *("state_native", "state_frame", "frame_code", "frame_previous", "frame_instruction"),
         *("frame_owner", "code_file", "code_name", "code_table", "code_line", "code_first"),
         *("text_ascii", "text_compact", "gil_holder", "gil_locked"),
     ],
@@ -55,31 +62,86 @@ def test_one_wrong_number_is_enough_to_be_refused(monkeypatch, field):
 
     monkeypatch.setattr(layout, "_layout", wrong)
     with own_memory() as mem, pytest.raises(LayoutError, match="elsewhere than expected"):
-        known(mem)
+        described(mem)
 
 
-def beginning(**values):
-    """Return what _PyRuntime would begin with."""
-    numbers = {field: 1000 + index for index, field in enumerate(layout._FIELDS)}
-    numbers |= {"version": 0x030D00F0, "free_threaded": 0, **values}
+@readable
+@by_cpython
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda frame: (frame.filename, frame.location.lineno + 1, frame.funcname),
+        lambda frame: (frame.filename, frame.location.lineno, "f"),
+        lambda frame: ("elsewhere.py", frame.location.lineno, frame.funcname),
+    ],
+    ids=["line", "function", "file"],
+)
+def test_what_cpythons_own_reader_gets_wrong_is_refused(monkeypatch, wrong):
+    monkeypatch.setattr(remote_reader, "_place", wrong)
+    with own_memory() as mem, pytest.raises(LayoutError, match="reads its own stack otherwise"):
+        described(mem)
+
+
+@readable
+@by_cpython
+def test_a_reader_that_sees_nothing_is_refused(monkeypatch):
+    monkeypatch.setattr(remote_reader.RemoteReader, "moving_stack", lambda _: None)
+    with own_memory() as mem, pytest.raises(LayoutError, match="reads its own stack otherwise"):
+        described(mem)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("Py_GIL_DISABLED", 1, "free-threaded"),
+        ("_remote_debugging", None, "without the module _remote_debugging"),
+        ("machine", "s390x", "s390x"),
+    ],
+)
+def test_why_an_interpreter_can_not_be_read_is_said(monkeypatch, name, value, words):
+    if name == "Py_GIL_DISABLED":
+        monkeypatch.setattr(layout.sysconfig, "get_config_var", {name: value}.get)
+    elif name == "machine":
+        monkeypatch.setattr(layout.platform, "machine", lambda: value)
+        monkeypatch.setattr(layout.sys, "version_info", (3, 14, 0))
+    else:
+        monkeypatch.setattr(layout, "find_spec", lambda _: value)
+        monkeypatch.setattr(layout.sys, "version_info", (3, 15, 0))
+    assert words in layout.refusal()
+
+
+VERSIONS = [(3, 13), (3, 14)]
+
+
+def beginning(python, **values):
+    """Return what _PyRuntime would begin with in this version of Python."""
+    numbers = {field: 1000 + index for index, field in enumerate(layout._fields(python))}
+    numbers |= {"version": python[0] << 24 | python[1] << 16 | 0xF0, "free_threaded": 0, **values}
     return struct.pack(f"<8s{len(numbers)}Q", b"xdebugpy", *numbers.values())
 
 
-def test_what_is_published_is_taken_by_its_name():
-    found = published(beginning(**{"state.frame": 72, "code.first": 200, "text.ascii": 40}))
+@pytest.mark.parametrize("version", VERSIONS)
+def test_what_is_published_is_taken_by_its_name(version):
+    values = {"state.frame": 72, "code.first": 200, "text.ascii": 40}
+    found = published(beginning(version, **values), version)
     assert (found.state_frame, found.record_frame) == (72, -1)
     assert (found.code_first, found.code_traceable) == (200, 184)
     assert (found.text_ascii, found.text_compact) == (40, 56)
 
 
+@pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize(
     "begin",
-    [beginning(version=0x030E00F0), b"another" + beginning()[7:], bytes(len(beginning()))],
-    ids=["3.14", "another cookie", "nothing"],
+    [
+        lambda version: beginning(version, version=0x030F00F0),
+        lambda version: b"another" + beginning(version)[7:],
+        lambda version: bytes(len(beginning(version))),
+    ],
+    ids=["3.15", "another cookie", "nothing"],
 )
-def test_what_is_published_in_another_form_is_not_guessed_at(begin):
+def test_what_is_published_in_another_form_is_not_guessed_at(version, begin):
     with pytest.raises(LayoutError, match="does not publish"):
-        published(begin)
+        published(begin(version), version)
 
 
 def codes(code):

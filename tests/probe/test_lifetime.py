@@ -199,16 +199,15 @@ def test_a_program_that_ends_in_the_middle_of_a_stall_of_another_thread(ending):
 
 
 async def test_who_can_have_no_witness_is_told_once_and_goes_on(monkeypatch, caplog):
-    from loopclinic.probe import watchdog
     from loopclinic.probe.witness import Witness
 
-    if not Witness.available():
-        pytest.skip("needs Linux and CPython 3.11 to 3.13")
+    if Witness.unsuitable() is not None:
+        pytest.skip(Witness.unsuitable())
 
-    def refuse():
+    def refuse(_):
         raise RuntimeError("This interpreter keeps its stacks elsewhere.")
 
-    monkeypatch.setattr(watchdog, "Witness", refuse)
+    monkeypatch.setattr(Witness, "__init__", refuse)
     with Probe(witness=True) as probe:
         await asyncio.sleep(0.1)
         time.sleep(0.2)

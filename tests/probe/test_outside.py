@@ -8,21 +8,21 @@ from contextlib import contextmanager
 
 import pytest
 
-from loopclinic.probe.layout import lays_out
 from loopclinic.probe.memory import GoneError, Memory, UnreadableError
-from loopclinic.probe.outside import DEEPEST, holder, of_json, stack
-from loopclinic.probe.sidecar import held
+from loopclinic.probe.outside import DEEPEST, MemoryReader, holder, of_json, stack
+from loopclinic.probe.witness import Witness
 
-pytestmark = pytest.mark.skipif(
-    sys.platform != "linux" or not lays_out(), reason="needs Linux and CPython 3.11 to 3.13"
-)
+pytestmark = [
+    pytest.mark.skipif(Witness.unsuitable() is not None, reason=str(Witness.unsuitable())),
+    pytest.mark.skipif(sys.version_info >= (3, 15), reason="CPython's own reader reads 3.15"),
+]
 
 READS = 2000
 BEGIN = """
-import json, sys, time
-from loopclinic.probe.layout import known, own_memory
+import sys, threading, time
+from loopclinic.probe.layout import described, own_memory
 with own_memory() as memory:
-    print(json.dumps(known(memory)), flush=True)
+    print(described(memory), flush=True)
 """
 
 
@@ -54,9 +54,9 @@ def eventually(read):
 
 
 def keeper(memory, known):
-    """The ident of the thread that holds the GIL."""
+    """The kernel's number of the thread that holds the GIL."""
     found = holder(memory, known)
-    return found.ident if found is not None else None
+    return found.native if found is not None else None
 
 
 def functions(memory, known):
@@ -146,7 +146,7 @@ class Made:
 ended = []
 worker = threading.Thread(target=work)
 worker.start()
-print(worker.ident, flush=True)
+print(worker.native_id, flush=True)
 sys.stdin.read()
 ended.append(1)
 worker.join()
@@ -158,9 +158,9 @@ def test_a_thread_at_full_speed_is_read_thousands_of_times_and_nothing_happens_t
     one_line = ("inner", "lists", "generators", "__init__")
     whole = 0
     with program(FULL_SPEED) as (process, memory, known):
-        ident = int(process.stdout.readline())
+        native = int(process.stdout.readline())
         state = eventually(
-            lambda: (found := holder(memory, known)) and found.ident == ident and found.state
+            lambda: (found := holder(memory, known)) and found.native == native and found.state
         )
         for _ in range(READS):
             try:
@@ -182,10 +182,9 @@ def test_who_keeps_the_gil_is_told_from_who_only_works():
 sum(range(10_000_000_000))
 """
     with program(code) as (process, memory, known):
-        eventually(lambda: keeper(memory, known) == known.ident)
+        eventually(lambda: keeper(memory, known) == process.pid)
         assert functions(memory, known) == ["<module>"]
-        found = holder(memory, known)
-        assert found == (known.state, known.ident, process.pid)
+        assert holder(memory, known) == (known.state, process.pid)
     with program("time.sleep(60)") as (_, memory, known):
         waiting(memory, known, "<module>")
         eventually(lambda: keeper(memory, known) is None)
@@ -197,15 +196,15 @@ import threading, zlib
 data = bytes(200_000_000)
 other = threading.Thread(target=lambda: [time.sleep(0.2), sum(range(10_000_000_000))])
 other.start()
-print(other.ident, flush=True)
+print(other.native_id, flush=True)
 zlib.compress(data * 4, 9)
 """
     with program(code) as (process, memory, known):
         other = int(process.stdout.readline())
         eventually(lambda: keeper(memory, known) == other)
         time.sleep(0.1)
-        thread, frames = held(memory, known, stack)
-        assert thread.ident == other
+        thread, frames = MemoryReader(memory, known).stack()
+        assert thread == other
         assert frames[-1][2] == "<lambda>"
         assert functions(memory, known) == ["<module>"]
 

@@ -157,6 +157,37 @@ async def test_a_stall_carries_its_task_and_who_awaits_whom():
     assert "held the loop for 1" in stall.diagnosis
 
 
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with 3.12")
+async def test_a_stall_of_an_eager_task_stands_in_its_own_chain_and_the_others_step():
+    async def charge():
+        await asyncio.sleep(0)
+        time.sleep(0.15)
+
+    async def order():
+        time.sleep(0.15)
+        await charge()
+
+    async def shop():
+        async with asyncio.TaskGroup() as group:
+            group.create_task(order(), name="order 7")
+
+    loop = asyncio.get_running_loop()
+    loop.set_task_factory(asyncio.eager_task_factory)
+    with Probe() as probe:
+        await asyncio.sleep(0.01)
+        await shop()
+    first, later = [stall for stall in probe.report().stalls if stall.seconds > 0.14]
+    assert (first.function, later.function) == ("order", "charge")
+    assert first.task == later.task == "order 7"
+    assert (
+        first.callback
+        == "test_a_stall_of_an_eager_task_stands_in_its_own_chain_and_the_others_step in test_real_loops.py"
+    )
+    assert later.callback == "order in test_real_loops.py"
+    assert [frame.function for frame in first.chain] == ["order"]
+    assert [frame.function for frame in later.chain] == ["order", "charge"]
+
+
 async def test_utilization_of_a_loop_that_works_half_the_time():
     with Probe(threshold=1) as probe:
         for _ in range(10):

@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import sys
 import warnings
 
 import pytest
@@ -40,6 +41,8 @@ def found(path):
 
 
 def installed(entry):
+    if entry.since and sys.version_info < tuple(map(int, entry.since.split("."))):
+        return False
     try:
         return importlib.util.find_spec(entry.path.partition(".")[0]) is not None
     except ValueError:

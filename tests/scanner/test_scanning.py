@@ -43,6 +43,52 @@ def test_json_is_as_promised(tree, capsys):
     assert counts["mixed_files"] == 0
 
 
+NEWER = {
+    "a template": ((3, 14), "import time\nasync def f():\n    return t'{time.sleep(1)}'\n"),
+    "bare excepts": (
+        (3, 14),
+        (
+            "import time\nasync def f():\n    try:\n        pass\n"
+            "    except ValueError, TypeError:\n        time.sleep(1)\n"
+        ),
+    ),
+    "an end that returns": (
+        (3, 14),
+        (
+            "import time\nasync def f():\n    try:\n        pass\n"
+            "    finally:\n        return time.sleep(1)\n"
+        ),
+    ),
+    "a lazy import": ((3, 15), "lazy import time\nasync def f():\n    time.sleep(1)\n"),
+    "lazy names": ((3, 15), "lazy from time import sleep\nasync def f():\n    sleep(1)\n"),
+    "an unpacked list": (
+        (3, 15),
+        "import time\nasync def f(many):\n    return [*time.sleep(one) for one in many]\n",
+    ),
+    "an unpacked dict": (
+        (3, 15),
+        "import time\nasync def f(many):\n    return {**time.sleep(one) for one in many}\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", NEWER)
+def test_what_newer_pythons_can_be_written_in(tmp_path, what):
+    since, source = NEWER[what]
+    if sys.version_info < since:
+        pytest.skip(f"came with {since[0]}.{since[1]}")
+    (tmp_path / "app.py").write_text(source)
+    assert kinds(scan_path(tmp_path, Settings(), jobs=1)) == ["blocking-sleep"]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 15), reason="unpacking comprehensions came with 3.15")
+def test_what_is_unpacked_is_awaited_in_turn_all_the_same(tmp_path):
+    gathered = "async def f(many):\n    return [*await fetch_all(one) for one in many]\n"
+    (tmp_path / "app.py").write_text(gathered)
+    found = scan_path(tmp_path, Settings(min_confidence="hint"), jobs=1)
+    assert kinds(found) == ["sequential-awaits"]
+
+
 def test_gates(tree, capsys):
     def status(*more):
         code = main(["scan", str(tree), *more])

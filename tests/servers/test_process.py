@@ -50,7 +50,7 @@ def child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 ECHO = """
 import threading
 def main(link):
-    print("a word on standard output")
+    print("a word on standard output", flush=True)
     link.ready({"spec": link.spec})
     link.listen(lambda call: 1 / 0 if call == "raise" else [call, call])
     threading.Event().wait()

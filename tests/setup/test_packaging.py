@@ -139,7 +139,7 @@ def test_environment_yml_is_minimal():
     assert set(found) == {"name", "channels", "dependencies"}
     *conda, pip = found["dependencies"]
     assert conda == ["python>=3.11", "pip"]
-    assert pip == {"pip": ["-e .[kit]"]}
+    assert pip == {"pip": ["-e .[kit]", "nest-asyncio", "nest-asyncio2"]}
 
 
 @pytest.mark.slow

@@ -32,7 +32,7 @@ def reason_of_end(outcome: Outcome, lab: Path, text: str, limits: Limits) -> Rea
             names = ", ".join(end["names"])
             return Reason(
                 f"The file replaces {names}, which belongs to everything in the process.",
-                # As nest_asyncio does, so that a loop can be run inside the running one.
+                # As nest_asyncio and nest_asyncio2 do, so that a loop can be run inside the running one.
                 conflict="nested-loop" if "asyncio.run" in end["names"] else None,
                 file=str(lab),
                 line=end["line"],

@@ -132,8 +132,8 @@ class _Loader(SourceFileLoader):
         super().__init__(name, path)
         self._shown = shown
 
-    def source_to_code(self, data: Any, path: Any, **_: Any) -> CodeType:  # type: ignore[override]
-        del path
+    def source_to_code(self, data: Any, path: Any, *_: Any, **__: Any) -> CodeType:  # type: ignore[override]
+        del path  # 3.15 names the module behind it, and it means to add more by name
         # A modification time of None keeps linecache from looking at the file on disk again,
         # where the learner may already have typed on.
         lines = importlib.util.decode_source(data).splitlines(keepends=True)

@@ -24,11 +24,11 @@ from pathlib import Path
 from typing import Literal
 
 from loopclinic.places import KitNotFoundError, kit_root, state_dir
+from loopclinic.pythons import untried
 
 __all__ = ["DEEP", "EXAMINATIONS", "Finding"]
 
 INSTALL = "pip install 'loopclinic[kit]', or make setup in a clone."
-NEWEST_TRIED = (3, 13)
 FREE_BYTES = 500_000_000
 JUPYTER_PORT = 8888
 
@@ -46,8 +46,9 @@ class Finding:
 def examine_python() -> Finding:
     """Is this Python one that the kit was tried on?"""
     detail = f"{platform.python_version()} at {sys.executable}"
-    if sys.version_info[:2] > NEWEST_TRIED:
-        return Finding("python", "note", f"{detail}; untried: 3.11 to 3.13 were tried")
+    difference = untried("\n".join(metadata.metadata("loopclinic").get_all("Classifier", [])))
+    if difference:
+        return Finding("python", "note", f"{detail}; untried: {difference}")
     return Finding("python", "ok", detail)
 
 

@@ -35,8 +35,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--witness",
-        action="store_true",
-        help="name the line also while a call keeps the GIL (Linux; costs a small process)",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="name the line also while a call keeps the GIL: this command reads it in the program's "
+        "memory (Linux; default: on)",
     )
     parser.add_argument("--html", type=Path, metavar="FILE", help="write the report as one page")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON")

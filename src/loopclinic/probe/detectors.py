@@ -89,7 +89,7 @@ DETECTORS: tuple[Detector, ...] = (
         "nested-loop",
         "A second event loop, run inside the first,",
         "await the coroutine instead",
-        ("/asyncio/base_events.py", "/asyncio/runners.py", "/nest_asyncio.py"),
+        ("/asyncio/base_events.py", "/asyncio/runners.py", "/nest_asyncio.py", "/nest_asyncio2.py"),
         frozenset({"run", "run_until_complete", "run_forever"}),
     ),
     IMPORT,
@@ -129,7 +129,13 @@ DETECTORS: tuple[Detector, ...] = (
         "blocking-sync-primitive",
         "Waiting for a thread",
         "use what asyncio offers for it, or wait in a thread",
-        ("/threading.py", "/queue.py", "/concurrent/futures/_base.py", "/multiprocessing/"),
+        (
+            "/threading.py",
+            "/queue.py",
+            "/concurrent/futures/_base.py",
+            "/concurrent/interpreters/_queues.py",
+            "/multiprocessing/",
+        ),
         # SimpleQueue, locks and barriers are C: with lock:, queue.get()
         calls=_calls(
             r"\.acquire\(",

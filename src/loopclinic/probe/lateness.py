@@ -77,7 +77,8 @@ class Lateness:
             # Nor may it have been at something of its own: it may stand still in the middle of a look.
             unexplained = late - worked - free - away
             self.stood = not starved and not surely and unexplained > max(interval, late / 2)
-            if late > _LATE * interval and (surely or (starved and late > STARVED)):
+            kept = surely or (starved and late > STARVED)
+            if kept and late > _LATE * interval and _gil_enabled():
                 self.begun, self.over, self.surely, self.asked = now - late, now, surely, asked
         return late
 
@@ -85,3 +86,9 @@ class Lateness:
         """Note that the GIL was not to be had while this iteration lasted."""
         case.gil_likely = True
         case.gil_held = case.gil_held or self.surely
+
+
+def _gil_enabled() -> bool:
+    """Whether this interpreter has a GIL just now: a free-threaded one may be without."""
+    asked: Callable[[], bool] | None = getattr(sys, "_is_gil_enabled", None)
+    return asked is None or asked()

@@ -1,13 +1,16 @@
-"""Where this interpreter keeps its threads' stacks, proved before anybody relies on it."""
+"""How this interpreter's stacks are read from outside: the reader for its version, proved on a known stack."""
 
 import inspect
+import json
 import os
+import platform
 import struct
 import sys
 import sysconfig
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from types import CodeType, FrameType
 from typing import Any
 
@@ -22,60 +25,73 @@ from loopclinic.probe.outside import (
     holder,
     place,
 )
+from loopclinic.probe.remote_reader import RemoteReader
 
-__all__ = ["LayoutError", "known", "lays_out", "own_memory", "published"]
+__all__ = ["LayoutError", "described", "own_memory", "published", "refusal"]
 
-_PUBLISHED = (3, 13)  # from this version on, the interpreter says itself where things are
-_SUPPORTED = ((3, 11), (3, 12), _PUBLISHED)
-_SHIM = 3  # owner of a frame that C code keeps: Include/internal/pycore_frame.h
+_PUBLISHED = (3, 13)  # from this version on, the interpreter publishes where things are
+_MACHINES = ("x86_64", "aarch64")
+_REMOTE = (3, 15)  # from this version on, CPython's own reader sees whole stacks and every name
+# 3.14 has it too, but it leaves out all frames above the innermost call through C, and every
+# character that is not ASCII (3.14.10): there our reader goes by what 3.14 publishes.
 
 # Source: offsetof() over CPython's headers of 3.11.7 and 3.12.1, the same on x86-64 and arm64:
 # pystate.h, code.h, unicodeobject.h and internal/pycore_{frame,gil,interp,runtime}.h.
 _LAYOUTS = {
     (3, 11): Layout(
-        state_interpreter=16, state_ident=152, state_native=160, state_frame=56,
+        state_interpreter=16, state_native=160, state_frame=56,
         record_frame=8,
         frame_code=32, frame_previous=48, frame_instruction=56, frame_owner=69, frame_size=80,
-        shim=-1,
         code_file=112, code_name=120, code_table=136, code_line=72, code_traceable=168, code_first=184,
         text_ascii=48, text_compact=72, interpreter_gil=-1, gil_holder=8, gil_locked=16,
     ),
     (3, 12): Layout(
-        state_interpreter=16, state_ident=136, state_native=144, state_frame=56,
+        state_interpreter=16, state_native=144, state_frame=56,
         record_frame=0,
         frame_code=0, frame_previous=8, frame_instruction=56, frame_owner=70, frame_size=80,
-        shim=_SHIM,
         code_file=112, code_name=120, code_table=136, code_line=68, code_traceable=176, code_first=192,
         text_ascii=40, text_compact=56, interpreter_gil=384, gil_holder=8, gil_locked=16,
     ),
 }  # fmt: skip
 _RUNTIME_GIL = 360  # 3.11: the only GIL, in _PyRuntime
 
-# What _PyRuntime begins with in 3.13: _Py_DebugOffsets in internal/pycore_runtime.h, 64 bits each.
+# What _PyRuntime begins with: _Py_DebugOffsets in internal/pycore_runtime.h (3.13) and
+# pycore_debug_offsets.h (3.14), 64 bits each. What 3.14 added bears a "+".
 _COOKIE = b"xdebugpy"
 _STRUCTURES = {
     "runtime": "size finalizing interpreters_head",
-    "interpreter": "size id next threads_head gc modules sysdict builtins "
-    "ceval_gil gil gil_enabled gil_locked gil_holder",
+    "interpreter": "size id next threads_head +threads_main gc modules sysdict builtins "
+    "ceval_gil gil gil_enabled gil_locked gil_holder +code_generation +tlbc_generation",
     "state": "size prev next interpreter frame ident native chunk status",
-    "frame": "size previous code instruction locals owner",
-    "code": "size file name qualname table line arguments localnames localkinds first",
+    "frame": "size previous code instruction locals owner +stackpointer +tlbc",
+    "code": "size file name qualname table line arguments localnames localkinds first +tlbc",
     "object": "size type",
     "type": "size name repr flags",
     "tuple": "size item length",
     "list": "size item length",
+    "set": "+size +used +table +mask",
     "dict": "size keys values",
     "float": "size value",
     "long": "size tag digit",
     "bytes": "size length value",
     "text": "size state length ascii",
 }
-_FIELDS = [
-    "version",
-    "free_threaded",
-    *(f"{name}.{field}" for name, fields in _STRUCTURES.items() for field in fields.split()),
-]
-_HEAD = struct.Struct(f"<8s{len(_FIELDS)}Q")
+
+
+def _fields(version: tuple[int, int]) -> list[str]:
+    """Return the names of what this version publishes, in order."""
+    return [
+        "version",
+        "free_threaded",
+        *(
+            f"{structure}.{name.lstrip('+')}"
+            for structure, names in _STRUCTURES.items()
+            for name in names.split()
+            if not (name.startswith("+") and version == _PUBLISHED)
+        ),
+    ]
+
+
 _COMPACT = 16  # bytes more before the characters of a string that is not ASCII: length and UTF-8
 _TRACEABLE = 16  # bytes between what says where a function is entered and its instructions
 
@@ -109,22 +125,27 @@ def example(look):
 """
 _GENERATORS = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 _WARM = 32  # calls
-_ELSEWHERE = f"Python {sys.version.split()[0]} keeps its stacks elsewhere than expected here"
+_VERSION = f"Python {sys.version.split()[0]}"
+_ELSEWHERE = f"{_VERSION} keeps its stacks elsewhere than expected here"
+_MISREAD = f"{_VERSION} reads its own stack otherwise than it is"
 
 
 class LayoutError(RuntimeError):
-    """This interpreter's stacks are not where they are looked for; the message says it."""
+    """This interpreter's stacks can't be read; the message says why."""
 
 
-def lays_out() -> bool:
-    """Whether this interpreter is one whose stacks can be read at all."""
-    return (
-        sys.implementation.name == "cpython"
-        and sys.version_info[:2] in _SUPPORTED
-        and not sysconfig.get_config_var("Py_GIL_DISABLED")
-        and struct.calcsize("P") == 8  # noqa: PLR2004 - bytes of an address
-        and sys.byteorder == "little"
-    )
+def refusal() -> str | None:
+    """Return why no reader fits this interpreter, None if one does; nothing is read for it."""
+    if sys.implementation.name != "cpython":
+        return f"it takes CPython, and this is {platform.python_implementation()}"
+    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+        return "this Python is free-threaded: no thread can hold a GIL"
+    if sys.version_info[:2] >= _REMOTE:
+        if find_spec("_remote_debugging") is None:
+            return f"{_VERSION} was built without the module _remote_debugging"
+    elif platform.machine() not in _MACHINES:
+        return f"it takes x86-64 or arm64 before Python 3.15, and this is {platform.machine()}"
+    return None
 
 
 @contextmanager
@@ -145,23 +166,30 @@ def own_memory() -> Iterator[int]:
         os.close(descriptor)
 
 
-def known(descriptor: int) -> Known:
-    """Return what it takes to read this program's stacks from outside, found on the calling thread.
+def described(descriptor: int) -> str:
+    """Return, as JSON, what it takes to read this program's stacks from outside: a `Known`, or null.
+
+    Null stands for CPython's own reader, which needs nothing. Whichever it is, it has read a stack of
+    the calling thread right, to the last line.
 
     Raises:
-        LayoutError: this interpreter's own stack does not read as it should.
+        LayoutError: no reader fits, or it read something else.
     """
-    library, state = _here()
-    found = Known(
-        _layout(library), state, threading.get_ident(), 0, id(CodeType), id(str), id(bytes)
-    )
+    reason = refusal()
+    if reason is not None:
+        raise LayoutError(reason)
     own = Memory(descriptor)
+    if sys.version_info[:2] >= _REMOTE:
+        _prove_remote(RemoteReader(os.getpid(), own))
+        return "null"
+    library, state = _here()
+    found = Known(_layout(library), state, 0, id(CodeType), id(str), id(bytes))
     try:
         found = found._replace(gil=_gil(own, found, library))
-        _prove(own, found)
+        _prove_memory(own, found)
     except (UnreadableError, GoneError):
         raise LayoutError(_ELSEWHERE) from None
-    return found
+    return json.dumps(found)
 
 
 def _here() -> tuple[Any, int]:
@@ -191,22 +219,25 @@ def _layout(library: Any) -> Layout:
         return _LAYOUTS[version]
     import ctypes  # noqa: PLC0415 - as above
 
-    return published(ctypes.string_at(_runtime(library), _HEAD.size))
+    return published(ctypes.string_at(_runtime(library), _head(version).size), version)
 
 
-def published(begin: bytes) -> Layout:
-    """Return the layout that an interpreter publishes where its _PyRuntime begins.
+def _head(version: tuple[int, int]) -> struct.Struct:
+    return struct.Struct(f"<8s{len(_fields(version))}Q")
+
+
+def published(begin: bytes, version: tuple[int, int]) -> Layout:
+    """Return the layout that an interpreter of this version publishes where its _PyRuntime begins.
 
     Raises:
         LayoutError: it publishes none, or in another form.
     """
-    cookie, *numbers = _HEAD.unpack(begin)
-    at = dict(zip(_FIELDS, numbers, strict=True))
-    if cookie != _COOKIE or at["version"] >> 16 != _PUBLISHED[0] << 8 | _PUBLISHED[1]:
+    cookie, *numbers = _head(version).unpack(begin)
+    at = dict(zip(_fields(version), numbers, strict=True))
+    if cookie != _COOKIE or at["version"] >> 16 != version[0] << 8 | version[1]:
         raise LayoutError("this interpreter does not publish where it keeps its stacks")
     derived = {
         "record_frame": -1,
-        "shim": _SHIM,
         "code_traceable": at["code.first"] - _TRACEABLE,
         "text_compact": at["text.ascii"] + _COMPACT,
         "interpreter_gil": at["interpreter.ceval_gil"],
@@ -241,36 +272,70 @@ class _Held(Memory):
         return ctypes.string_at(address, size)
 
 
-def _prove(own: Memory, found: Known) -> None:
+def _prove_memory(own: Memory, found: Known) -> None:
     """Read a stack that is known to the last line, and who holds the GIL.
 
     Raises:
         LayoutError: it was read otherwise.
         UnreadableError, GoneError: it was not there.
     """
+
+    def read() -> list[tuple[str, int, str, bool]]:
+        steps = chain(own, found, found.state)
+        # What reads moves while it reads; below it nothing does.
+        mine = [index for index, one in enumerate(steps) if one.code == id(read.__code__)]
+        below = steps[mine[0] + 1 :] if mine else []
+        return [
+            (*one, step.owner == GENERATOR) for step in below if (one := place(own, found, step))
+        ]
+
+    if not _reads(read) or holder(_Held(own), found) != Thread(
+        found.state, threading.get_native_id()
+    ):
+        raise LayoutError(_ELSEWHERE)
+
+
+def _prove_remote(reader: RemoteReader) -> None:
+    """Have CPython's own reader read a stack that is known to the last line.
+
+    Raises:
+        LayoutError: it read something else, or nothing.
+    """
+    holders: list[int] = []
+
+    def read() -> list[tuple[str, int, str]]:
+        found = reader.moving_stack()
+        if found is None:
+            return []
+        holders.append(found[0])
+        frames = found[1][::-1]
+        name = read.__code__.co_name
+        mine = [index for index, one in enumerate(frames) if one[::2] == (__file__, name)]
+        return frames[mine[0] + 1 :] if mine else []
+
+    if not _reads(read) or holders != [threading.get_native_id()]:
+        raise LayoutError(_MISREAD)
+
+
+def _reads(read: Callable[[], Sequence[tuple[Any, ...]]]) -> bool:
+    """Whether `read` returns its callers' frames, innermost first, as the interpreter knows them.
+
+    Each as file, line, function and, if it can tell, whether that is a generator or a coroutine.
+    """
     agreed: list[bool] = []
 
     def look() -> None:
-        steps = chain(own, found, found.state)
-        # What reads moves while it reads; below it nothing does.
-        mine = [index for index, one in enumerate(steps) if one.code == id(look.__code__)]
-        below = steps[mine[0] + 1 :] if mine else []
-        read = [
-            (*one, step.owner == GENERATOR) for step in below if (one := place(own, found, step))
-        ]
-        true = list(_frames(sys._getframe(1)))  # noqa: SLF001 - the documented way
-        whole = len(read) == len(true) or len(steps) == DEEPEST
-        agreed.append(whole and bool(read) and read == true[: len(read)])
+        found = list(read()[1:])  # without this frame: its line changes meanwhile
+        true = [one[: len(found[0])] for one in _frames(sys._getframe(1)) if found]  # noqa: SLF001 - the documented way
+        whole = len(found) == len(true) or len(found) >= DEEPEST / 2
+        agreed.append(whole and bool(found) and found == true[: len(found)])
 
     example: dict[str, Any] = {}
     exec(compile(_EXAMPLE, "<\U00010428>", "exec"), example)  # noqa: S102 - the text above
     for _ in range(_WARM):
         example["example"](lambda: None)
     example["example"](look)
-    if agreed != [True] or holder(_Held(own), found) != Thread(
-        found.state, found.ident, threading.get_native_id()
-    ):
-        raise LayoutError(_ELSEWHERE)
+    return agreed == [True]
 
 
 def _frames(frame: FrameType | None) -> Iterator[tuple[str, int, str, bool]]:

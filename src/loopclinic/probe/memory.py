@@ -1,11 +1,13 @@
 """Another program's memory, while that program goes on."""
 
+import contextlib
 import os
 import struct
 
 __all__ = ["GoneError", "Memory", "UnreadableError"]
 
 _FIRST_PAGE = 4096  # never mapped
+_ANYWHERE = 1 << 32  # an address: of a program that is gone there is nothing at any
 _WORD = struct.Struct("<Q")
 
 
@@ -42,6 +44,15 @@ class Memory:
         if len(found) < size:
             raise UnreadableError
         return found
+
+    def ensure(self) -> None:
+        """Return if the program is still there.
+
+        Raises:
+            GoneError: it is not.
+        """
+        with contextlib.suppress(UnreadableError):
+            self.read(_ANYWHERE, 1)
 
     def word(self, address: int) -> int:
         """Return the address, or whatever else of 64 bits, that stands there."""

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from loopclinic.probe.case import Case
 from loopclinic.probe.histogram import BUCKETS, SHORT, bucket
 from loopclinic.probe.watchdog import Watchdog
+from loopclinic.probe.witness import GilWitness
 
 __all__ = ["Clock", "Meter", "Sink", "UnsupportedLoopError"]
 
@@ -31,8 +32,8 @@ class Sink(Protocol):
     """The sink wants to hear of iterations busier than this, in seconds."""
     threshold: float
     budget: float | None
-    witness: bool
-    """Whether stacks are wanted also while the GIL is held."""
+    witness: bool | Callable[[], GilWitness]
+    """Whether stacks are wanted also while the GIL is held, or what makes a witness."""
 
     @property
     def pace(self) -> float:

@@ -1,11 +1,13 @@
-"""A thread's Python stack, read in the memory of a program that is not asked and does not notice.
+"""Readers of another program's GIL holder and of its Python stack, from that program's memory.
 
 The program goes on meanwhile: whatever was read may be half made or gone, and every reading can fail.
 """
 
+import contextlib
 import json
 import struct
-from typing import NamedTuple
+from collections.abc import Callable, Hashable
+from typing import NamedTuple, Protocol, TypeVar
 
 from loopclinic.probe.linetable import line_at
 from loopclinic.probe.memory import GoneError, Memory, UnreadableError
@@ -17,6 +19,9 @@ __all__ = [
     "Known",
     "Layout",
     "Memory",
+    "MemoryReader",
+    "Place",
+    "Reader",
     "Step",
     "Thread",
     "UnreadableError",
@@ -35,13 +40,33 @@ GENERATOR = 1  # owner of a frame that may rest before it is entered
 _WORD = struct.Struct("<Q")
 _INT = struct.Struct("<i")
 _ENCODINGS = {1: "latin-1", 2: "utf-16-le", 4: "utf-32-le"}
+_SHIM = (
+    3  # owner of a frame that C code keeps, and whatever is above: Include/internal/pycore_frame.h
+)
+_UNTAGGED = ~7  # from 3.14 on the lowest bits of a frame's code say how its references are counted
+Read = TypeVar("Read")
+Place = tuple[str, int, str]
+"""File, line (0: none) and function of a frame."""
+
+
+class Reader(Protocol):
+    """Reads which thread of a program holds the GIL, and where that thread is.
+
+    Threads are numbered as the kernel does. Both methods return None where no thread holds the GIL
+    all the while, and raise GoneError once the program has ended.
+    """
+
+    def position(self) -> tuple[int, Hashable] | None:
+        """Return the thread and a value that stays equal while it does not move."""
+
+    def stack(self) -> tuple[int, list[Place]] | None:
+        """Return the thread and its frames, outermost first."""
 
 
 class Layout(NamedTuple):
     """Where CPython keeps what a stack is made of: bytes from the beginning of each structure."""
 
     state_interpreter: int
-    state_ident: int
     state_native: int
     state_frame: int
     """Where a thread has its innermost frame, or what leads to it."""
@@ -52,8 +77,6 @@ class Layout(NamedTuple):
     frame_instruction: int
     frame_owner: int
     frame_size: int
-    shim: int
-    """The owner of a frame that is none of Python's; -1 if there are none."""
     code_file: int
     code_name: int
     code_table: int
@@ -77,29 +100,29 @@ class Known(NamedTuple):
     layout: Layout
     state: int
     """Of a thread that lives as long as anybody reads."""
-    ident: int
-    """Of the same thread."""
     gil: int
     code_type: int
     text_type: int
     bytes_type: int
 
 
-def of_json(text: str) -> Known:
-    """Return what `json.dumps` made of a `Known`.
+def of_json(text: str) -> Known | None:
+    """Return what `json.dumps` made of a `Known` or of None.
 
     Raises:
         TypeError, ValueError: it was something else.
     """
-    layout, *addresses = json.loads(text)
+    values = json.loads(text)
+    if values is None:
+        return None
+    layout, *addresses = values
     return Known(Layout(*layout), *addresses)
 
 
 class Thread(NamedTuple):
-    """One of the program's threads: where its state is, and its numbers for Python and the kernel."""
+    """One of the program's threads: where its state is, and its number for the kernel."""
 
     state: int
-    ident: int
     native: int
 
 
@@ -122,13 +145,37 @@ def holder(memory: Memory, known: Known) -> Thread | None:
     if _INT.unpack(memory.read(known.gil + layout.gil_locked, 4))[0] != 1:
         return None
     state = memory.word(known.gil + layout.gil_holder)
-    ident, native = (
-        memory.word(state + where) for where in (layout.state_ident, layout.state_native)
-    )
-    return Thread(state, ident, native)
+    return Thread(state, memory.word(state + layout.state_native))
 
 
-def stack(memory: Memory, known: Known, state: int) -> list[tuple[str, int, str]]:
+class MemoryReader:
+    """Reads a program whose layout is known, through a descriptor of its memory (a `Reader`)."""
+
+    def __init__(self, memory: Memory, known: Known) -> None:
+        self._memory, self._known = memory, known
+
+    def position(self) -> tuple[int, Hashable] | None:
+        """Return the thread that holds the GIL, with its frames and their instructions."""
+        found = self._held(chain)
+        return found and (found[0], tuple(found[1]))
+
+    def stack(self) -> tuple[int, list[Place]] | None:
+        """Return the thread that holds the GIL and its frames, outermost first."""
+        return self._held(stack)
+
+    def _held(
+        self, read: Callable[[Memory, Known, int], list[Read]]
+    ) -> tuple[int, list[Read]] | None:
+        with contextlib.suppress(UnreadableError):
+            thread = holder(self._memory, self._known)
+            if thread is not None:
+                found = read(self._memory, self._known, thread.state)
+                if holder(self._memory, self._known) == thread:
+                    return thread.native, found
+        return None
+
+
+def stack(memory: Memory, known: Known, state: int) -> list[Place]:
     """Return (file, line, function), outermost first, of a thread that does not move.
 
     Raises:
@@ -158,15 +205,15 @@ def chain(memory: Memory, known: Known, state: int) -> list[Step]:
             return steps
         found = memory.read(frame, layout.frame_size)
         owner = found[layout.frame_owner]
-        if owner != layout.shim:
+        if owner < _SHIM:
             (code,) = _WORD.unpack_from(found, layout.frame_code)
             (instruction,) = _WORD.unpack_from(found, layout.frame_instruction)
-            steps.append(Step(frame, code, instruction, owner))
+            steps.append(Step(frame, code & _UNTAGGED, instruction, owner))
         (frame,) = _WORD.unpack_from(found, layout.frame_previous)
     raise UnreadableError
 
 
-def place(memory: Memory, known: Known, step: Step) -> tuple[str, int, str] | None:
+def place(memory: Memory, known: Known, step: Step) -> Place | None:
     """Return file, line (0: none) and function of one frame, None if it was not entered yet.
 
     Raises:

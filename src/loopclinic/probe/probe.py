@@ -18,7 +18,7 @@ from loopclinic.probe.meter import Meter
 from loopclinic.probe.report import Report, Stall
 from loopclinic.probe.snapshot import Snapshot, Totals
 from loopclinic.probe.subscribers import Subscribers, tell
-from loopclinic.probe.witness import Witness
+from loopclinic.probe.witness import GilWitness
 
 __all__ = ["Probe"]
 
@@ -39,9 +39,9 @@ class Probe:
             thread (keep it short, the probe does not look meanwhile); unless given, a warning is
             logged to the logger `loopclinic`.
         witness: name the line also while a call keeps the GIL, be it another thread's, with the help
-            of a small process beside this one that reads this one's memory (Linux on x86-64 and
-            arm64, CPython 3.11 to 3.13; elsewhere it changes nothing). Where it can't, a warning is
-            logged once with the reason, and the probe goes on without.
+            of a small process beside this one that reads this one's memory (Linux, CPython 3.11 to
+            3.15 with a GIL). Where it can't, `witness_error` and the report say why, and the probe
+            goes on without; if it was refused on a machine where it should work, a warning is logged.
 
     While another thread keeps the GIL the loop is stuck even where it rests, for it can't wake: that is
     a stall, too (on Linux, whose scheduler tells it from a busy machine; its length is known to 10 ms).
@@ -65,6 +65,7 @@ class Probe:
         on_budget: Callable[[Stall], object] | None = None,
         witness: bool = False,
         _clock: Callable[[], float] | None = None,
+        _witness: Callable[[], GilWitness] | None = None,
     ) -> None:
         if threshold <= 0 or (budget is not None and budget <= 0):
             raise ValueError("threshold and budget are in seconds and must be above zero.")
@@ -73,7 +74,7 @@ class Probe:
         self.loop = loop
         self.threshold = threshold
         self.budget = budget
-        self.witness = witness and Witness.available()
+        self.witness = _witness or witness
         self.level = 0.0
         self._on_budget = on_budget or _warn
         self._clock = _clock
@@ -164,6 +165,16 @@ class Probe:
     def witness_url(self) -> str | None:
         """Where a browser can hear which line keeps the GIL (server-sent events), or None."""
         return self._meter.watchdog.witness_url if self._meter is not None else None
+
+    @property
+    def witness_error(self) -> str | None:
+        """Why calls that keep the GIL are named only when they end, None if `witness` works or is off.
+
+        Known a moment after the start; a stopped probe keeps the reason.
+        """
+        if self._meter is not None and self.witness:
+            return self._meter.watchdog.witness_error
+        return self._report.witness_error if self._report is not None else None
 
     def current(self) -> Stall | None:
         """Return the stall in progress, with its seconds so far, or None if the loop is well."""
@@ -284,7 +295,8 @@ class Probe:
         age = min(meter.age(now), seconds)
         totals = _running(meter, now).less(self._first)
         span = totals.span(seconds, age, max(self._worst, age))
-        return Report(span.seconds, span.iterations, span.utilization, span.lag, self.stalls)
+        error = meter.watchdog.witness_error if self.witness else None
+        return Report(span.seconds, span.iterations, span.utilization, span.lag, self.stalls, error)
 
 
 def _running(meter: Meter, now: float) -> Totals:

@@ -76,8 +76,20 @@ class Stall:
 
     @property
     def chain(self) -> tuple[Frame, ...]:
-        """The coroutines that await one another above the line, outermost first."""
-        return tuple(frame for frame in self.stack if frame.coroutine)
+        """The coroutines that await one another above the line, outermost first.
+
+        Those of one task: what asyncio calls between two of them starts another, eagerly or in a
+        nested loop.
+        """
+        found: list[Frame] = []
+        starts = False
+        for frame in self.stack:
+            if frame.coroutine:
+                found = [frame] if starts else [*found, frame]
+            starts = not frame.coroutine and (
+                starts or "/asyncio/" in frame.file.replace("\\", "/")
+            )
+        return tuple(found)
 
     @property
     def where(self) -> str:
@@ -160,6 +172,8 @@ class Report:
     lag: Lag
     stalls: tuple[Stall, ...]
     """The stalls in the order they happened; of very many, the latest thousand."""
+    witness_error: str | None = None
+    """Why a call that keeps the GIL is named only when it ends, though a witness was asked for."""
 
     @property
     def places(self) -> tuple[Place, ...]:
@@ -194,6 +208,7 @@ class Report:
             "lag": self.lag.to_dict(),
             "heartbeat": self.heartbeat,
             "stalls": [stall.to_dict() for stall in self.stalls],
+            "witness_error": self.witness_error,
         }
 
     def __str__(self) -> str:
@@ -204,4 +219,9 @@ class Report:
             f"lag {lag}",
             f"{len(self.stalls)} stall{'s' * (len(self.stalls) != 1)}",
         ]
-        return "\n".join([*lines, *(f"  {stall}" for stall in self.stalls[-10:])])
+        lines += [f"  {stall}" for stall in self.stalls[-10:]]
+        if self.witness_error is not None:
+            lines.append(
+                f"a call that keeps the GIL is named only when it ends: {self.witness_error}"
+            )
+        return "\n".join(lines)

@@ -1,14 +1,15 @@
-"""The process beside the program: notices that nothing in it can run, and reads where it stands.
+"""The process beside the program: notices that a call keeps the GIL, and reads which one it is.
 
-Its arguments are PID BEAT MEMORY REPORTS PATIENCE KNOWN TOKEN LIBRARY...
+Its arguments are PID BEAT MEMORY REPORTS KNOWN TOKEN PACKAGE LIBRARY...
 
 BEAT is a descriptor of shared memory in which the watchdog leaves the time and both threads every
-few milliseconds. When that time is older than PATIENCE seconds, and one call of a thread is found to
-keep the GIL, that thread's stack is read through MEMORY, a descriptor of the program's
-memory, by what the program has said of itself in KNOWN (JSON). Nothing happens in the program.
-What was read goes to REPORTS, a JSON line each, for the watchdog to read as soon as it can, and
-meanwhile to whoever listens by HTTP (server-sent events), with TOKEN, on the port that the first
-line of REPORTS names. LIBRARY are folders whose code is not the user's own.
+few milliseconds, and zeros until the program may be read. When that time is too old, and one call of a
+thread is found to keep the GIL, that thread's stack is read: through MEMORY, a descriptor of the
+program's memory, by what the program has said of itself in KNOWN (JSON), or by CPython's own reader
+where that is null. Nothing happens in the program. What was read goes to REPORTS, a JSON line each,
+for the watchdog to read as soon as it can, and meanwhile to whoever listens by HTTP (server-sent
+events), with TOKEN, on the port that the first line of REPORTS names. PACKAGE is the folder of
+loopclinic, LIBRARY are folders whose code is not the user's own.
 """
 
 import contextlib
@@ -18,28 +19,19 @@ import os
 import signal
 import struct
 import time
-from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from loopclinic.probe.audience import Audience, Line
 from loopclinic.probe.memory import GoneError, Memory, UnreadableError
-from loopclinic.probe.outside import (
-    Known,
-    Thread,
-    chain,
-    holder,
-    of_json,
-    stack,
-)
+from loopclinic.probe.outside import MemoryReader, Place, Reader, of_json
+from loopclinic.probe.remote_reader import RemoteReader
 from loopclinic.probe.suspicion import Holder, Look, Suspicion, account
 
-__all__ = ["BEAT", "Beat", "held", "main", "named", "watch"]
+__all__ = ["BEAT", "INTERVAL", "Beat", "Seen", "Watch", "main", "named", "reader_of", "watch"]
 
-PERIOD = 0.006  # seconds between looks while all is well
-SUSPICION = 0.011  # seconds without a beat from which on both threads are looked at
-REPEAT = 0.1  # seconds between reports of one and the same stall
-BEAT = struct.Struct("dqqQ")
-Read = TypeVar("Read")
+INTERVAL = 0.01  # seconds between beats at most
+REPEAT = 0.1  # seconds between two readings of one and the same stall
+BEAT = struct.Struct("dqq")
 
 
 class Beat(NamedTuple):
@@ -50,13 +42,80 @@ class Beat(NamedTuple):
     loop: int
     watchdog: int
     """Both threads, as the kernel knows them."""
-    ident: int
-    """The loop's, as Python knows it."""
 
 
-def named(
-    frames: list[tuple[str, int, str]], package: str, library: list[str]
-) -> dict[str, object] | None:
+class Seen(NamedTuple):
+    """A call that keeps the GIL, at one moment. Times in seconds."""
+
+    at: float
+    silent: float
+    """Since nobody else has had the GIL."""
+    thread: int
+    """Its thread as the kernel knows it, 0 for the loop's."""
+    frames: list[Place]
+    """Outermost first."""
+
+
+class Watch:
+    """Finds the calls that keep the GIL from one loop's watchdog; to be asked every few milliseconds."""
+
+    def __init__(self, pid: int, reader: Reader, interval: float = INTERVAL) -> None:
+        self._pid, self._reader = pid, reader
+        self._suspect_after = 1.1 * interval
+        self._patience = 2 * interval
+        self._suspicion = Suspicion()
+        self._told = 0.0
+        self.pause = 0.6 * interval
+        """Seconds until the next look."""
+
+    def look(self, shared: mmap.mmap, offset: int = 0) -> Seen | None:
+        """Return what is seen at this moment, None where all is well or nothing is certain.
+
+        Raises:
+            GoneError: there is no such program any more.
+        """
+        now, beat = time.perf_counter(), Beat(*BEAT.unpack_from(shared, offset))
+        silent = now - beat.at
+        calm = beat.at == 0 or silent < self._suspect_after
+        self.pause = self._patience * (0.3 if calm else 0.1)
+        if calm:
+            return None
+        look = Look(beat.at, silent, account(self._pid, beat.watchdog))
+        sure = self._suspicion.grows(look, lambda: self._holder(beat))
+        if not sure or silent < self._patience or now - self._told < REPEAT:
+            return None
+        found = self._reader.stack()
+        if found is None or not found[1] or BEAT.unpack_from(shared, offset)[0] != beat.at:
+            return None
+        self._told = now
+        thread, frames = found
+        return Seen(now, silent, thread if thread != beat.loop else 0, frames)
+
+    def _holder(self, beat: Beat) -> Holder | None:
+        found = self._reader.position()
+        if found is None or found[0] == beat.watchdog:
+            return None
+        return Holder(found, account(self._pid, found[0]))
+
+
+def reader_of(pid: int, memory: Memory, known: str) -> Reader:
+    """Return what reads the program `pid`, which has described itself by `known`, and has read it once.
+
+    Raises:
+        PermissionError: the kernel does not let this process read that one.
+        GoneError: there is no such program any more.
+    """
+    found = of_json(known)
+    if found is None:
+        return RemoteReader(pid, memory)
+    try:
+        memory.word(found.state)
+    except UnreadableError:
+        raise PermissionError("its memory can't be read") from None
+    return MemoryReader(memory, found)
+
+
+def named(frames: list[Place], package: str, library: list[str]) -> dict[str, object] | None:
     """Return file, line and source of the innermost frame of the user's own, lessons included.
 
     None where the loop itself is at rest: whoever keeps the GIL is another thread.
@@ -85,10 +144,8 @@ def watch(arguments: list[str]) -> None:
         GoneError: it is.
     """
     pid, beat, mem, reports = map(int, arguments[:4])
-    patience, known = float(arguments[4]), of_json(arguments[5])
-    token, package, *library = arguments[6:]
+    known, token, package, *library = arguments[4:]
     shared = mmap.mmap(beat, BEAT.size, prot=mmap.PROT_READ)
-    memory = Memory(mem)
     audience = Audience(token)
     reporter = Line(reports)
 
@@ -96,62 +153,31 @@ def watch(arguments: list[str]) -> None:
         if not reporter.send(json.dumps(values).encode() + b"\n"):
             raise GoneError
 
+    memory = Memory(mem)
+    while os.getppid() == pid and not BEAT.unpack_from(shared)[0]:
+        memory.ensure()
+        audience.welcome(INTERVAL)
     try:
-        memory.word(known.state)
-    except UnreadableError:
-        report({"refused": "the kernel does not let the process beside it read its memory"})
+        program = Watch(pid, reader_of(pid, memory, known))
+    except (OSError, RuntimeError) as error:
+        report(
+            {"refused": f"the kernel does not let the process beside it read its memory: {error}"}
+        )
         return
     report({"port": audience.port})
-    told = reported = 0.0
-    suspicion = Suspicion()
-
-    def suspect() -> Holder | None:
-        found = held(memory, known, chain)
-        if found is None or found[0].native == last.watchdog:
-            return None
-        return Holder(found, account(pid, found[0].native))
-
+    reported = 0.0
     while os.getppid() == pid:
-        now = time.perf_counter()
-        last = Beat(*BEAT.unpack_from(shared))
-        silent = now - last.at
-        if last.at == 0 or silent < SUSPICION:
-            audience.welcome(PERIOD)
-            continue
-        look = Look(last.at, silent, account(pid, last.watchdog))
-        sure = suspicion.grows(look, suspect)
-        sure = sure and silent >= patience and now - told >= REPEAT
-        found = held(memory, known, stack) if sure else None
-        if not found or not found[1] or BEAT.unpack_from(shared)[0] != last.at:
-            audience.welcome(PERIOD / 3)
-            continue
-        told = now
-        thread, frames = found
-        other = thread.ident if thread.ident != last.ident else 0
-        line = named(frames, package, library)
-        if line is not None:
-            audience.tell(json.dumps({"silent": silent, "other": bool(other), **line}))
-        # Nobody reads them before the call is over: of a long one rarely, or the pipe is full by then.
-        if now - reported >= max(REPEAT, silent / 16):
-            reported = now
-            report({"at": now, "silent": silent, "thread": other, "frames": frames})
-
-
-def held(
-    memory: Memory, known: Known, read: Callable[[Memory, Known, int], list[Read]]
-) -> tuple[Thread, list[Read]] | None:
-    """Return who holds the GIL, and what is read of that thread; None if it does not hold it all the while.
-
-    Raises:
-        GoneError: there is no such program any more.
-    """
-    with contextlib.suppress(UnreadableError):
-        thread = holder(memory, known)
-        if thread is not None:
-            found = read(memory, known, thread.state)
-            if holder(memory, known) == thread:
-                return thread, found
-    return None
+        seen = program.look(shared)
+        if seen is not None:
+            line = named(seen.frames, package, library)
+            if line is not None:
+                told = {"silent": seen.silent, "other": bool(seen.thread), **line}
+                audience.tell(json.dumps(told))
+            # Nobody reads them before the call is over: of a long one rarely, or the pipe is full by then.
+            if seen.at - reported >= max(REPEAT, seen.silent / 16):
+                reported = seen.at
+                report(seen._asdict())
+        audience.welcome(program.pause)
 
 
 def main(arguments: list[str]) -> None:

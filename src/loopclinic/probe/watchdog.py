@@ -13,7 +13,7 @@ from loopclinic.probe.lateness import REFRESH, Lateness
 from loopclinic.probe.schedule import Schedule, Times, polls, ready
 from loopclinic.probe.sidecar import Beat
 from loopclinic.probe.stack import of_frames, sample
-from loopclinic.probe.witness import Witness, native_id, thread_name
+from loopclinic.probe.witness import GilWitness, Witness, native_id, thread_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,10 +46,11 @@ class Watchdog:
         self._wait = _INTERVAL  # until the next look
         self._looking = threading.Lock()
         self._loops = Schedule()
-        self._witness: Witness | None = None
+        self._witness: GilWitness | None = None
         self._listen = 0.0
         self._ending: list[Case] = []  # told to be over, but not yet over
-        self._refused = False  # a witness was wanted, and could not be had
+        self.witness_error: str | None = None
+        """Why there is no witness though one was wanted, as far as known."""
         self._me = 0  # this thread, as the kernel knows it
         self._ident = self._native = 0  # the loop's thread, as Python and as the kernel know it
         self._before: tuple[float, Times, float] | None = None  # when, work and idle until then
@@ -123,27 +124,31 @@ class Watchdog:
     def _pause(self, now: float) -> float:
         """Return for how long nothing passes unseen: to look is to wrest the GIL from the loop."""
         # A witness listens for a beat.
-        longest = _INTERVAL if self._witness is not None else _LONGEST
+        longest = self._witness.interval if self._witness is not None else _LONGEST
         left = self._threshold / 2 - self._meter.age(now)
         pace = min((sink.pace for sink in self._meter.sinks), default=inf)
         return max(self.interval, min(left, pace, longest))
 
     def _staff(self) -> None:
-        """Have a witness while a probe wants one and the machine lets us."""
-        if self._refused or not any(sink.witness for sink in self._meter.sinks):
+        """Start a witness while a probe wants one, unless it was refused."""
+        wanted = next((sink.witness for sink in self._meter.sinks if sink.witness), None)
+        if wanted is None or self.witness_error is not None:
             return
         reason: object = None
         witness = self._witness
         if witness is None:
+            if wanted is True and (unsuitable := Witness.unsuitable()) is not None:
+                self.witness_error = unsuitable  # of this kind of machine: no news, nothing to log
+                return
             try:
-                self._witness = Witness()
+                self._witness = Witness() if wanted is True else wanted()
             except (OSError, RuntimeError) as error:
                 reason = error
         elif witness.refused is not None:
             reason, self._witness = witness.refused, None
             witness.close()
         if reason is not None:
-            self._refused = True
+            self.witness_error = str(reason)
             _log.warning("loopclinic: goes on without a witness: %s", reason)
 
     def settle(self) -> None:
@@ -187,7 +192,7 @@ class Watchdog:
             self._remember(now)
         asleep = self._asleep(now, late)
         if self._witness is not None:
-            if late > self.interval or self._witness.url is None:
+            if late > self.interval or not self._witness.ready:
                 self._listen = now + _LISTEN
             if now < self._listen:
                 cases += self._hear(self._witness, now, case)
@@ -204,9 +209,7 @@ class Watchdog:
         """Take that the GIL is to be had again: after whatever lets go of it, each time."""
         now = self._meter.clock()
         if self._witness is not None:
-            self._witness.beat(
-                Beat(now if self._native else 0.0, self._native, self._me, self._ident)
-            )
+            self._witness.beat(Beat(now if self._native else 0.0, self._native, self._me))
         lost, self._had = now - self._had, max(now, self._had)
         if lost > self._threshold / 2:  # whoever kept it is about to go on, and to end what it did
             self._caught = self._catch(now) or self._caught
@@ -328,7 +331,7 @@ class Watchdog:
             return times if self._loops.known else None
         return None
 
-    def _hear(self, witness: Witness, now: float, caught: Case | None = None) -> list[Case]:
+    def _hear(self, witness: GilWitness, now: float, caught: Case | None = None) -> list[Case]:
         """Return what was seen while this thread could not look.
 
         `caught` is what it has seen itself just now, of an iteration that may be over since.

@@ -1,69 +1,89 @@
-"""Stacks that can be had while the GIL is held: the program's side of the process beside it."""
+"""The program's side of a witness: another process reads which call keeps the GIL, and tells it here."""
 
 import atexit
 import contextlib
 import json
 import mmap
 import os
-import platform
 import secrets
 import subprocess
 import sys
 import threading
-from typing import Any, NamedTuple
+import time
+from pathlib import Path
+from typing import Any, Protocol
 
-from loopclinic.probe import launch
-from loopclinic.probe.layout import known, lays_out, own_memory
-from loopclinic.probe.sidecar import BEAT, Beat
+from loopclinic.probe import launch, layout
+from loopclinic.probe.sidecar import BEAT, INTERVAL, Beat, Seen
 from loopclinic.probe.stack import LIBRARY, PACKAGE
 
-__all__ = ["Heard", "Witness", "native_id", "thread_name"]
+__all__ = ["GilWitness", "Witness", "native_id", "seen_of", "thread_name"]
 
-_MACHINES = ("x86_64", "aarch64")
-_PATIENCE = 0.02  # seconds without the watchdog's beat: two of its looks
+_YAMA = Path("/proc/sys/kernel/yama/ptrace_scope")
+_PR_SET_PTRACER = 0x59616D61  # prctl(2)
+_tracing = threading.Lock()
+_tracer: "subprocess.Popen[bytes] | None" = None
 
 
-class Heard(NamedTuple):
-    """A stack that was read while its thread kept the GIL."""
+class GilWitness(Protocol):
+    """What reads from outside which call keeps the GIL; one for each loop, used on its watchdog's thread."""
 
-    at: float
-    silent: float
-    """For how long nobody else had had it."""
-    thread: int
-    """Its thread as Python knows it, 0 for the loop's."""
-    frames: list[tuple[str, int, str]]
-    """Outermost first."""
+    interval: float
+    """Seconds between two beats at most."""
+
+    @property
+    def refused(self) -> str | None:
+        """Why nothing can be read, once that is known."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether it is at work."""
+
+    @property
+    def url(self) -> str | None:
+        """Where a browser can hear of a held GIL (server-sent events), None where it can't."""
+
+    def beat(self, beat: Beat) -> None:
+        """Say that the GIL was to be had."""
+
+    def collect(self) -> list[Seen]:
+        """Return what was seen since the last call."""
+
+    def close(self) -> None:
+        """End it."""
 
 
 class Witness:
-    """Watches over one loop's watchdog from a process of its own; Linux, CPython 3.11 to 3.13.
+    """Watches over one loop's watchdog from a small process of its own (a `GilWitness`); Linux.
 
     A call that keeps the GIL stops the watchdog too. The process beside the program notices that the
-    watchdog's beat has stopped, and reads the stack of whoever keeps it in the program's memory:
-    no signal, no handler, nothing that the program could notice. To be made and closed on a thread
-    that lives as long as it.
+    watchdog's beat has stopped, and reads the stack of the thread that keeps the GIL in the program's
+    memory: no signal, no handler, nothing that the program could notice. To be made and closed on a
+    thread that lives as long as it.
 
-    The process is given a descriptor of the program's memory, to read only, which ends with it. That
-    takes no right that others could use, too: the kernel asks who may when a memory is opened, and
-    a program may open its own. So neither Yama's ptrace_scope nor a filter against ptrace stands in
-    the way, and who could not read the program before can't now. What the process knows it tells
-    to those with its token only: file, line and source line.
+    On CPython 3.11 to 3.14 the process is given a descriptor of the program's memory, to read only,
+    which ends with it. That takes no right that others could use, too: the kernel asks who may when a
+    memory is opened, and a program may open its own. So neither Yama's ptrace_scope nor a filter
+    against ptrace stands in the way. From 3.15 on CPython's own reader opens it by the number of the
+    process; where Yama allows that to parents only, the program names this one process by prctl(2).
+    What the process knows it tells to those with its token only: file, line and source line.
 
     Raises:
         OSError: the process can't be started, or the program's memory not be opened.
         RuntimeError: this interpreter's stacks do not read as they should.
     """
 
+    interval = INTERVAL
+
     def __init__(self) -> None:
         import fcntl  # noqa: PLC0415 - not on Windows, where there is no witness
 
         self.refused: str | None = None
-        """Why the process could not do its work, once it has said so."""
         self._token = secrets.token_urlsafe(16)
         self._port = 0
         self._rest = b""
-        with own_memory() as mem:
-            self._known = json.dumps(known(mem))
+        with layout.own_memory() as mem:
+            self._known = layout.described(mem)
             beat = os.memfd_create("loopclinic-beat")
             os.ftruncate(beat, mmap.PAGESIZE)
             self._memory = mmap.mmap(beat, mmap.PAGESIZE)
@@ -81,6 +101,12 @@ class Witness:
             finally:
                 os.close(beat)
                 os.close(reports)
+        if self._known == "null":
+            try:
+                _allow_tracing_by(self._process)
+            except RuntimeError:
+                self.close()
+                raise
 
     def _start(self, *passed: int) -> subprocess.Popen[bytes]:
         options = ["-I", "-S"]
@@ -89,7 +115,7 @@ class Witness:
             options.append("-B")
         if sys.pycache_prefix:
             options += ["-X", f"pycache_prefix={sys.pycache_prefix}"]
-        numbers = map(str, (os.getpid(), *passed, _PATIENCE))
+        numbers = map(str, (os.getpid(), *passed))
         return subprocess.Popen(
             [
                 *(sys.executable, *options, launch.__file__),
@@ -103,32 +129,60 @@ class Witness:
         )
 
     @staticmethod
+    def unsuitable() -> str | None:
+        """Return why no witness knows this machine or this interpreter, None if one does; not tried."""
+        if sys.platform != "linux":
+            return "another process's memory is read on Linux only"
+        return layout.refusal()
+
+    @staticmethod
     def available() -> bool:
         """Whether this machine and this interpreter are such as a witness knows."""
-        return sys.platform == "linux" and platform.machine() in _MACHINES and lays_out()
+        return Witness.unsuitable() is None
 
     @staticmethod
     def refusal() -> str | None:
         """Return why there can be no witness here, None if there can: tried, not guessed."""
-        if not Witness.available():
-            return "it takes Linux on x86-64 or arm64, and CPython 3.11 to 3.13"
+        reason = Witness.unsuitable()
+        if reason is not None:
+            return reason
         try:
-            with own_memory() as mem:
-                known(mem)
+            witness = Witness()
         except (OSError, RuntimeError) as error:
             return str(error)
-        return None
+        try:
+            return witness.answer()
+        finally:
+            witness.close()
+
+    def answer(self, patience: float = 10.0) -> str | None:
+        """Wait until the process has read this program once; return why it could not, None if it could."""
+        native = threading.get_native_id()
+        deadline = time.monotonic() + patience
+        while not self._port and self.refused is None:
+            if time.monotonic() > deadline:
+                return f"the process beside it did not answer within {patience:.0f} s"
+            self.beat(Beat(time.perf_counter(), native, native))
+            # loopclinic: ignore[blocking-sleep] on the caller's thread, which asked to wait
+            time.sleep(self.interval)
+            self.collect()
+        return self.refused
+
+    @property
+    def ready(self) -> bool:
+        """Whether the process has read this program once."""
+        return bool(self._port)
 
     @property
     def url(self) -> str | None:
-        """Where a browser can hear of a held GIL (server-sent events), once the process is up."""
+        """Where a browser can hear of a held GIL, once the process is up."""
         return f"http://127.0.0.1:{self._port}/{self._token}" if self._port else None
 
     def beat(self, beat: Beat) -> None:
         """Say that the GIL was to be had."""
         BEAT.pack_into(self._memory, 0, *beat)
 
-    def collect(self) -> list[Heard]:
+    def collect(self) -> list[Seen]:
         """Return what was seen since the last call."""
         try:
             # loopclinic: ignore[blocking-file-io] this pipe is set not to block
@@ -144,8 +198,7 @@ class Witness:
             elif "refused" in values:
                 self.refused = values["refused"]
             else:
-                frames = [tuple(frame) for frame in values["frames"]]
-                found.append(Heard(values["at"], values["silent"], values["thread"], frames))
+                found.append(seen_of(values))
         return found
 
     def close(self) -> None:
@@ -160,17 +213,50 @@ class Witness:
             self._memory.close()
 
 
+def seen_of(values: dict[str, Any]) -> Seen:
+    """Return what `Seen._asdict()` became as JSON."""
+    return Seen(**{**values, "frames": [tuple(frame) for frame in values["frames"]]})
+
+
+def _allow_tracing_by(process: "subprocess.Popen[bytes]") -> None:
+    """Let a child read this process where Yama's ptrace_scope allows it to parents only.
+
+    Raises:
+        RuntimeError: another witness does, and the kernel knows only one.
+    """
+    global _tracer  # noqa: PLW0603 - of the whole process, as the kernel's rule is
+    try:
+        scope = _YAMA.read_text("ascii").strip()
+    except OSError:
+        return
+    if scope != "1":
+        return
+    with _tracing:
+        if _tracer is not None and _tracer.poll() is None:
+            raise RuntimeError(
+                "ptrace_scope lets one process read this one, and another loop has it"
+            )
+        import ctypes  # noqa: PLC0415 - nothing else here needs it
+
+        ctypes.CDLL(None).prctl(_PR_SET_PTRACER, ctypes.c_ulong(process.pid), 0, 0, 0)
+        _tracer = process
+
+
 def native_id(ident: int) -> int:
     """Return the kernel's id of the thread with this `ident`, 0 if it is not known."""
     for thread in threading.enumerate():
         if thread.ident == ident:
-            native = thread.native_id or 0
-            # The only thread of a forked child goes on under the number that it had in the parent.
-            stale = sys.platform == "linux" and not os.access(f"/proc/self/task/{native}", os.F_OK)
-            return os.getpid() if stale else native
+            return _native_id(thread)
     return 0
 
 
-def thread_name(ident: int) -> str:
-    """Return the name of the thread with this `ident`, nothing where it has ended."""
-    return next((one.name for one in threading.enumerate() if one.ident == ident), "")
+def thread_name(native: int) -> str:
+    """Return the name of the thread with this number in the kernel, nothing where it has ended."""
+    return next((one.name for one in threading.enumerate() if _native_id(one) == native), "")
+
+
+def _native_id(thread: threading.Thread) -> int:
+    native = thread.native_id or 0
+    # The only thread of a forked child goes on under the number that it had in the parent.
+    stale = sys.platform == "linux" and not os.access(f"/proc/self/task/{native}", os.F_OK)
+    return os.getpid() if stale else native

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-__all__ = ["Sender", "messages"]
+__all__ = ["Sender", "identity", "messages"]
 
 
 class Sender:
@@ -20,7 +20,7 @@ class Sender:
     def __init__(self, descriptor: int) -> None:
         self._descriptor: int | None = descriptor
         self._lock = threading.Lock()
-        self._pipe = _identity(descriptor)
+        self._pipe = identity(descriptor)
         os.set_inheritable(descriptor, False)
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._forked)
@@ -39,7 +39,7 @@ class Sender:
                 return
             try:
                 # A program that closes every descriptor may have given this number to a file of its own.
-                while line and _identity(descriptor) == self._pipe:
+                while line and identity(descriptor) == self._pipe:
                     line = line[os.write(descriptor, line) :]
             except BrokenPipeError:
                 self._descriptor = None
@@ -52,7 +52,7 @@ class Sender:
     def _forked(self) -> None:
         self._lock = threading.Lock()
         descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None and _identity(descriptor) == self._pipe:
+        if descriptor is not None and identity(descriptor) == self._pipe:
             os.close(descriptor)
 
 
@@ -67,7 +67,8 @@ def messages(stream: BinaryIO) -> Iterator[dict[str, Any]]:
             yield message
 
 
-def _identity(descriptor: int) -> tuple[int, int] | None:
+def identity(descriptor: int) -> tuple[int, int] | None:
+    """Return what tells one open file from another, None where the descriptor is closed."""
     try:
         found = os.fstat(descriptor)
     except OSError:

@@ -60,6 +60,8 @@ class Footer:
             if message["kind"] == "tick":
                 self._bars.append(message["lag"])
                 self._last, self._ticked = dict(message), monotonic()
+            elif message["kind"] == "held" and self._last:
+                self._last, self._ticked = {**self._last, "stall": message["stall"]}, monotonic()
             elif message["kind"] == "stall":
                 self._stalls += 1
                 self._worst = max(self._worst, message["stall"]["seconds"])

@@ -6,12 +6,16 @@ import platform
 import sys
 import threading
 from dataclasses import replace
+from functools import partial
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from loopclinic.probe import Probe, Report, Snapshot, Stall
 from loopclinic.review.channel import Sender
 from loopclinic.review.running_loops import RunningLoops
+
+if TYPE_CHECKING:
+    from loopclinic.review.parent_witness import Slots
 
 __all__ = ["Observer", "observe"]
 
@@ -19,15 +23,16 @@ _LOOK = 0.02  # seconds between two looks at whether a loop was closed
 _TICK = 0.1  # seconds between two ticks of the live view
 _REPORT = 1.0  # seconds between two reports, fewer at first: what is known if the program is killed
 _PATIENCE = 1.0  # seconds that a stall without a line waits for one from outside the process
-_WITNESSES = 4  # at most: each is a process
 
 
 class Observer:
     """Gives each loop that runs a probe until it is closed, and tells of it by `sender`."""
 
-    def __init__(self, sender: Sender, *, threshold: float, witness: bool) -> None:
+    def __init__(
+        self, sender: Sender, *, threshold: float, slots: "Slots | None", witness: bool = False
+    ) -> None:
         self._sender = sender
-        self._threshold, self._witness = threshold, witness
+        self._threshold, self._slots, self._witness = threshold, slots, witness
         self._born = perf_counter()
         self._lock = threading.Lock()
         self._watches: dict[asyncio.AbstractEventLoop, _Watch] = {}
@@ -42,8 +47,9 @@ class Observer:
                 return
             self._count += 1
             number = self._count
-        witness = self._witness and number <= _WITNESSES
-        probe = Probe(loop=loop, threshold=self._threshold, witness=witness)
+        slots = self._slots
+        join = partial(slots.join, number, self._born) if slots is not None else None
+        probe = Probe(loop=loop, threshold=self._threshold, witness=self._witness, _witness=join)
         kind = f"{type(loop).__module__}.{type(loop).__qualname__}"
         at = perf_counter() - self._born
         message = {
@@ -171,8 +177,12 @@ class _Watch:
         return {**stall.to_dict(), "started": self._began + stall.started}
 
 
-def observe(*, channel: int, threshold: float, witness: bool) -> None:
-    """Watch every loop of this process from now to its end, and tell of it by a descriptor."""
+def observe(*, channel: int, threshold: float, witness: dict[str, Any] | None) -> None:
+    """Watch every loop of this process from now to its end, and tell of it by a descriptor.
+
+    `witness` is what `Slots` is made of, empty where the parent has no such means, None where no
+    witness is wanted.
+    """
     if sys.platform == "win32":
         import msvcrt  # noqa: PLC0415 - only there
         import os  # noqa: PLC0415
@@ -180,6 +190,12 @@ def observe(*, channel: int, threshold: float, witness: bool) -> None:
         channel = msvcrt.open_osfhandle(channel, os.O_WRONLY)
     sender = Sender(channel)
     sender.send({"kind": "hello", "python": platform.python_version()})
-    observer = Observer(sender, threshold=threshold, witness=witness)
+    slots = None
+    if witness:
+        from loopclinic.review.parent_witness import Slots  # noqa: PLC0415 - Linux only
+
+        slots = Slots(**witness, tell=sender.send)
+    wanted = witness is not None and slots is None
+    observer = Observer(sender, threshold=threshold, slots=slots, witness=wanted)
     RunningLoops(observer.began, observer.ended).install()
     atexit.register(observer.close)

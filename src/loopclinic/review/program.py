@@ -16,6 +16,7 @@ from typing import Any
 
 from loopclinic.review import startup
 from loopclinic.review.channel import messages
+from loopclinic.review.parent_witness import ParentWitness
 
 __all__ = ["Ending", "Target", "run"]
 
@@ -81,6 +82,9 @@ def run(
 ) -> Ending:
     """Run the program to its end; `hear` takes each message on a thread, `on_beat` is called here.
 
+    With `witness` this process reads which call of the program keeps the GIL, where the kernel lets it
+    read its child; a loop's report says why where not.
+
     Its standard streams, environment and working folder are this process's own. A signal that
     reaches this process is passed on, each once: at a terminal the program is in the same group and
     hears of the keyboard's by itself, elsewhere it has a group of its own. To be called on the main
@@ -102,21 +106,31 @@ def run(
             # poll() would reap it and its number could be another's; send_signal takes care.
             process.send_signal(number)
 
+    beside = _beside(threshold, hear) if witness else None
+
     def listen() -> None:
         with os.fdopen(reading, "rb") as stream:
             for message in messages(stream):
+                if message["kind"] == "witness":
+                    if beside is not None:
+                        beside.hear(message)
+                    continue
                 hear(message)
                 ended.set() if message["kind"] == "end" else None
 
     began = perf_counter()
     with _signals(pass_on):
         try:
-            process = _start(target, writing, threshold, witness, own_group=not at_keyboard)
+            process = _start(
+                target, writing, threshold, beside, witness=witness, own_group=not at_keyboard
+            )
         except OSError:
             os.close(reading)
             raise
         finally:
             os.close(writing)
+            if beside is not None:
+                beside.started()
         for number in passed:
             pass_on(number)
         listener = threading.Thread(target=listen, daemon=True)
@@ -130,13 +144,32 @@ def run(
                 break
         # A process it left behind may hold the pipe open.
         listener.join(timeout=1)
+        if beside is not None:
+            beside.close()
         return Ending(status, ended.is_set(), perf_counter() - began)
 
 
+def _beside(threshold: float, hear: Callable[[Mapping[str, Any]], object]) -> ParentWitness | None:
+    """Return this process's end of the witness, None on a system that has no such means."""
+    if sys.platform != "linux":
+        return None
+    try:
+        return ParentWitness(threshold, hear)
+    except OSError:
+        return None
+
+
 def _start(
-    target: Target, channel: int, threshold: float, witness: bool, *, own_group: bool
+    target: Target,
+    channel: int,
+    threshold: float,
+    beside: ParentWitness | None,
+    *,
+    witness: bool,
+    own_group: bool,
 ) -> subprocess.Popen[bytes]:
     options: dict[str, Any] = {}
+    means = beside.means() if beside is not None else {}
     if sys.platform == "win32":
         import msvcrt  # noqa: PLC0415 - only there
 
@@ -144,14 +177,15 @@ def _start(
         os.set_handle_inheritable(channel, True)
         options["close_fds"] = False
     else:
-        options["pass_fds"] = (channel,)
+        passed = (means["beats"], means["reports"]) if means else ()
+        options["pass_fds"] = (channel, *passed)
         options["process_group"] = 0 if own_group else None
     path = os.environ.get("PYTHONPATH")
     settings = {
         "observer": "loopclinic.review.observer",
         "channel": channel,
         "threshold": threshold,
-        "witness": witness,
+        "witness": means if witness else None,
         "path": path,
     }
     door = str(Path(startup.__file__).parent)

@@ -194,6 +194,8 @@ class Recording:
         match kind:
             case "tick":
                 loop.tick(message)
+            case "held":  # the program itself can't tell of it yet
+                loop.now = {**loop.now, "stall": message["stall"]}
             case "stall":
                 loop.add(message["stall"])
             case "report":

@@ -187,6 +187,11 @@ def _notes(recording: Recording, ending: Ending) -> list[str]:
     cut = [loop for loop in recording.loops if not loop.over and loop.unwatched is None]
     if cut and not ending.orderly:
         notes.append("figures are those last heard, at most a second before the end.")
+    stalled = [loop.report.get("witness_error") for loop in recording.loops if loop.stalls]
+    unseen = {str(why) for why in stalled if why is not None}
+    notes += [
+        f"a call that keeps the GIL is named only when it ends: {why}." for why in sorted(unseen)
+    ]
     if recording.dropped:
         notes.append(f"{recording.dropped} of the shortest stalls are counted and not listed.")
     return notes

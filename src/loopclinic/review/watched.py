@@ -102,7 +102,7 @@ def run(
     *arguments: object,
     module: bool = False,
     threshold: float = 0.05,
-    witness: bool = False,
+    witness: bool = True,
     seconds: float = 60.0,
 ) -> Watched:
     """Run an asyncio program under the probe, as `loopclinic run` does, and return its report.
@@ -125,7 +125,7 @@ def run(
     with tempfile.TemporaryDirectory(prefix="loopclinic-") as folder:
         report, page = Path(folder, "report.json"), Path(folder, "report.html")
         words = ["--quiet", "--threshold", f"{threshold:g}", "--json", str(report)]
-        words += ["--html", str(page), *(["--witness"] if witness else [])]
+        words += ["--html", str(page), *([] if witness else ["--no-witness"])]
         words += [*(["-m"] if module else []), str(target), *map(str, arguments)]
         printed, said, notes = _run(words, seconds)
         if not report.is_file():

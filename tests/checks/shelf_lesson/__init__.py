@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from loopclinic.lessons import Budget, Lesson
+from loopclinic.lessons import Lesson
 
 
 class ShelfLesson(Lesson):
@@ -24,5 +24,4 @@ LESSON = ShelfLesson(
     conflicts=("blocking-sleep",),
     public=("count",),
     hints=("Look at stock.", "Replace the sleep.", "await asyncio.sleep(0.01)"),
-    budgets={"answer": Budget(1.0, "wrong answers", "every answer counts")},
 )

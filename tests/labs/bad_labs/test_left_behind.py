@@ -1,6 +1,7 @@
 """Labs that leave tasks, threads, processes or sessions behind: each is told so, and cleaned up after."""
 
 import os
+import sys
 
 import psutil
 import pytest
@@ -36,6 +37,30 @@ def test_idle_threads_of_executors_are_fine(judge):
         "await asyncio.get_running_loop().run_in_executor(own, int)\nreturn 2 * number"
     )
     assert judge(lab(body, before)).passed
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="InterpreterPoolExecutor came with 3.14")
+@pytest.mark.parametrize(("works", "left"), [("int", 0), ("time.sleep, 60", 1)])
+def test_only_interpreters_at_work_are_left_behind(judge, works, left):
+    before = "from concurrent.futures import InterpreterPoolExecutor as Pool; own = Pool(1)\n"
+    body = (
+        "await asyncio.get_running_loop().run_in_executor(own, int)\n"
+        f"own.submit({works})\nreturn 2 * number"
+    )
+    verdict = judge(lab(body, before))
+    if left:
+        assert only_reason(verdict, "1 thread").line == 5
+    else:
+        assert verdict.passed
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with 3.12")
+def test_leftover_eager_task(judge):
+    body = (
+        "asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)\n"
+        "global kept\nkept = asyncio.create_task(asyncio.sleep(60))\nreturn 2 * number"
+    )
+    assert only_reason(judge(lab(body)), "1 task").line == 6
 
 
 def test_leftover_process(judge):

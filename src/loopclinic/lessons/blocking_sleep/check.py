@@ -23,65 +23,36 @@ from loopclinic.verdict import Reason
 if TYPE_CHECKING:
     from loopclinic.lessons.core.stage import Stage
 
-__all__ = [
-    "BUSY",
-    "CANCEL",
-    "CHECK",
-    "DEADLINE",
-    "GROWTH",
-    "LAG",
-    "PROMPT",
-    "QUEUE",
-    "REST",
-    "THREADS",
-    "WAITS_LEAST",
-    "WAITS_MOST",
-]
+__all__ = ["CHECK"]
 
 BUSY = Budget(
     0.4,
     "of the time",
-    "A call that waits leaves the loop idle: a right answer is busy for less than a tenth of that time, "
-    "one that blocks or spins for nearly all of it.",
+    "A right answer is busy for less than a tenth, one that blocks for nearly all.",
 )
 PROMPT = Budget(
     0.5,
     "s",
     "No wait belongs before the first attempt or after the last; it would take 1 s and more.",
 )
-CANCEL = Budget(
-    0.5, "s", "A right answer takes a few milliseconds; one that goes on waiting takes seconds."
-)
+CANCEL = Budget(0.5, "s", "A right answer takes milliseconds; one that goes on waiting, seconds.")
 DEADLINE = Budget(
-    2.0,
-    "x the deadline",
-    "A right answer takes 1. A deadline for each attempt takes 4, one between attempts never ends.",
+    2.0, "x the deadline", "A right answer takes 1, a deadline for each attempt 4, none for ever."
 )
 LAG = Budget(
-    0.5,
-    "x the lag of the file as shipped",
-    "Measured in the same run, on the same machine. A right answer shows a tenth of it or less.",
+    0.5, "x the lag of the file as shipped", "Of the same run. A right answer shows a tenth of it."
 )
 QUEUE = Budget(
-    3.0,
-    "x a caller's own waits",
-    "Nine callers in ten. A right answer takes hardly more than its own waits; a hundred callers on the "
-    "six threads of a small machine's default executor take more than ten times as much.",
+    3.0, "x a caller's own waits", "Nine in ten. A right answer 1; six threads for a hundred, ten."
 )
-THREADS = Budget(
-    3,
-    "new threads",
-    "Waiting needs none. A thread a waiting caller means 6 in the default executor, or 100.",
-)
+THREADS = Budget(3, "new threads", "Waiting needs none. A thread a waiting caller means 6, or 100.")
 WAITS_LEAST = Budget(
     0.25,
     "x backoff * 2**n, on average",
-    "Full jitter, the most generous one, gives half of it; no backoff gives next to nothing.",
+    "Full jitter gives half of it, no backoff next to nothing.",
 )
 WAITS_MOST = Budget(
-    1.5,
-    "x backoff * 2**n, on average",
-    "A timer is never early, and the slack is for a slow machine. Counting n from 1 gives 2.",
+    1.5, "x backoff * 2**n, on average", "Timers are never early. Counting n from 1 gives 2."
 )
 GROWTH = Budget(
     0.25,
@@ -91,7 +62,7 @@ GROWTH = Budget(
 REST = Budget(
     2.5,
     "requests a caller",
-    "Within a fifth of the first wait. Full jitter sends 1.2 on average; no backoff sends all 5.",
+    "In a fifth of the first wait. Full jitter sends 1.2, no backoff all 5.",
 )
 
 _AFTER = 0.15
@@ -131,6 +102,7 @@ class _Quiet(_Transcribing):
     """Some calls that can succeed, while nothing else happens."""
 
     Found = Few
+    dials: ClassVar[dict[str, float]]
     many: ClassVar[int]
     idle: ClassVar[float]
     """Seconds that could be idle at least: calls that do not wait at all are judged elsewhere."""
@@ -139,10 +111,11 @@ class _Quiet(_Transcribing):
     wanted: ClassVar[int]
     """Requests that each call has to send."""
 
-    async def quiet(self, lab: ModuleType, stage: "Stage") -> Few:
-        """Make the calls together. What looks busy is tried once more: a machine stumbles once."""
+    async def drive(self, lab: ModuleType, stage: "Stage") -> Few:
+        await stage.dials(**self.dials)
         found = await self._once(lab, stage)
-        # Calls that were busy one after another leave no doubt.
+        # What looks busy is tried once more: a machine stumbles once. Calls that were busy one after
+        # another leave no doubt.
         doubtful = found.loop.busy > BUSY.limit and found.loop.seconds < 1.8 * self.idle
         if doubtful and not found.loop.nested:
             again = await self._once(lab, stage)
@@ -196,12 +169,9 @@ class Plain(_Quiet):
     """Calls that succeed at once."""
 
     title, promises = "two calls that succeed at once", (1, 7)
+    dials: ClassVar = {"latency": 0.2}
     many, idle, backoff = 2, 0.2, 2.0
     doing, wanted = "A call that the service answered at once", 1
-
-    async def drive(self, lab: ModuleType, stage: "Stage") -> Few:
-        await stage.dials(latency=0.2)
-        return await self.quiet(lab, stage)
 
     def judge(self, found: Few, judged: Judged) -> Iterator[Reason | Kept]:
         quiet = [one for one in (found, judged.found(Retried)) if one is not None]
@@ -231,12 +201,9 @@ class Retried(_Quiet):
     """Calls that fail twice and then succeed."""
 
     title, promises = "four calls that fail twice and then succeed", (1, 2, 7)
+    dials: ClassVar = {"fail_first": 2}
     many, idle, backoff = 4, 0.3, 0.1
     doing, wanted = "A call that fails twice and then succeeds", 3
-
-    async def drive(self, lab: ModuleType, stage: "Stage") -> Few:
-        await stage.dials(fail_first=2)
-        return await self.quiet(lab, stage)
 
     def judge(self, found: Few, judged: Judged) -> Iterator[Reason | Kept]:
         plain, crowd = judged.expect(Plain).loop, judged.found(Crowd)

@@ -1,14 +1,16 @@
-"""What `nest_asyncio.apply()` makes possible, costs and hides, in processes of its own.
+"""What `nest_asyncio.apply()` and its successor allow, cost, hide and break, in processes of their own.
 
-Run as `python -m loopclinic.lessons.flask_bridge.patched [patched]`, it prints one JSON line.
+Run as `python -m loopclinic.lessons.flask_bridge.patched [MODULE]`, it prints one JSON line.
 """
 
 import asyncio
+import importlib
 import json
 import logging
 import sys
 import time
 from html import escape
+from platform import python_version
 from statistics import median
 from typing import Any
 
@@ -18,60 +20,87 @@ from loopclinic.lessons.opinions import suspect
 __all__ = ["patched"]
 
 _MODULE = "loopclinic.lessons.flask_bridge.patched"
+_PATCHES = ("nest_asyncio", "nest_asyncio2")
 _SWITCHES = 20_000
 _SLOW = 0.25
+_DEADLINE = 0.02
 _ROUNDS = 3
+
+Found = dict[str, Any]
+Runs = dict[str, list[Found]]
 
 
 async def patched(rounds: int = _ROUNDS) -> Drawing:
-    """Run the same program plain and patched, in turns; about three seconds."""
-    plain: list[dict[str, Any]] = []
-    other: list[dict[str, Any]] = []
+    """Run the same program plain and under either patch, in turns; about six seconds."""
+    runs: Runs = {name: [] for name in ("", *_PATCHES)}
     for _ in range(rounds):
-        plain.append(await _run())
-        other.append(await _run("patched"))
-    ratio = median(b["seconds"] / a["seconds"] for a, b in zip(plain, other, strict=True))
+        for name, found in runs.items():
+            found.append(await _run(*filter(None, [name])))
+    return _table(runs)
+
+
+def _table(runs: Runs) -> Drawing:
+    """Draw a row for each thing tried, a column for each way to run it."""
     rows = [
-        (
-            "It makes possible",
-            "run_until_complete on a running loop",
-            plain[0]["nested"],
-            other[0]["nested"],
-        ),
-        (
-            "It costs",
-            f"{2 * _SWITCHES:,} switches between two tasks",
-            span(median(one["seconds"] for one in plain)),
-            f"{span(median(one['seconds'] for one in other))}: {ratio:.2f} times as long",
-        ),
-        (
-            "It hides",
-            f"debug mode, a callback that takes {span(_SLOW)}",
-            plain[0]["warned"] or "nothing",
-            other[0]["warned"] or "nothing: the warning is gone",
-        ),
-        (
-            "It breaks",
-            "a counter read before and written after a call that nests",
-            plain[0]["counted"],
-            other[0]["counted"],
-        ),
+        ("It allows", "run_until_complete on a running loop", _each(runs, "nested")),
+        ("It costs", f"{2 * _SWITCHES:,} switches between two tasks", _costs(runs)),
+        ("It hides", f"debug mode, a callback that takes {span(_SLOW)}", _each(runs, "warned")),
     ]
+    # What breaks depends on the Python: the first patch was written before 3.14.
+    for what, field in (
+        ("a counter read before and written after a call that nests", "counted"),
+        ("asyncio.current_task() in a task", "current"),
+        ("asyncio.timeout() around a call that takes too long", "timeout"),
+    ):
+        rows.append(("It breaks" if _broken(runs, field) else "It keeps", what, _each(runs, field)))
     body = "".join(
-        f"<tr><td><b>{escape(kind)}</b></td><td>{escape(what)}</td><td><code>{escape(before)}</code></td>"
-        f"<td><code>{escape(after)}</code></td></tr>"
-        for kind, what, before, after in rows
+        f"<tr><td><b>{escape(kind)}</b></td><td>{escape(what)}</td>"
+        + "".join(f"<td><code>{escape(one)}</code></td>" for one in found)
+        + "</tr>"
+        for kind, what, found in rows
     )
-    head = "<tr><th></th><th>Tried</th><th>Plain</th><th>After nest_asyncio.apply()</th></tr>"
+    names = "".join(f"<th>After {name}.apply()</th>" for name in _PATCHES)
+    head = f"<tr><th></th><th>Tried</th><th>Plain</th>{names}</tr>"
     text = "\n".join(
-        f"{kind}, {what}: plain {before}; patched {after}." for kind, what, before, after in rows
+        f"{kind}, {what}: "
+        + "; ".join(f"{name or 'plain'}: {one}" for name, one in zip(runs, found, strict=True))
+        for kind, what, found in rows
     )
-    return Drawing(f"<table><thead>{head}</thead><tbody>{body}</tbody></table>", text)
+    table = Drawing(f"<table><thead>{head}</thead><tbody>{body}</tbody></table>", text)
+    return table + Drawing.note(
+        f"On this Python {python_version()}, tasks and deadlines break under "
+        f"{_broken(runs, 'current', 'timeout') or 'neither'}, the counter under "
+        f"{_broken(runs, 'counted') or 'neither'}."
+    )
 
 
-async def _run(*arguments: str) -> dict[str, Any]:
+def _each(runs: Runs, field: str) -> list[str]:
+    """Return what the first run of each way found."""
+    return [found[0][field] for found in runs.values()]
+
+
+def _costs(runs: Runs) -> list[str]:
+    """Return the median seconds of each way, and what share of the plain ones they are."""
+    plain = runs[""]
+    said = [span(median(one["seconds"] for one in found)) for found in runs.values()]
+    for at, name in enumerate(_PATCHES, start=1):
+        pairs = zip(plain, runs[name], strict=True)
+        ratio = median(other["seconds"] / one["seconds"] for one, other in pairs)
+        said[at] += f": {ratio:.2f} times as long"
+    return said
+
+
+def _broken(runs: Runs, *fields: str) -> str:
+    """Return the names of the patches under which one of these came out otherwise."""
+    plain = runs[""][0]
+    return " and ".join(
+        name for name in _PATCHES if any(runs[name][0][field] != plain[field] for field in fields)
+    )
+
+
+async def _run(*arguments: str) -> Found:
     out, _ = await suspect(_MODULE, *arguments, dev=False)
-    found: dict[str, Any] = json.loads(out)
+    found: Found = json.loads(out)
     return found
 
 
@@ -113,7 +142,18 @@ async def _counted(loop: asyncio.AbstractEventLoop) -> str:
     return f"10 tasks counted to {count}"
 
 
-async def _trial() -> dict[str, Any]:
+async def _timeout() -> str:
+    try:
+        async with asyncio.timeout(_DEADLINE):
+            await asyncio.sleep(100 * _DEADLINE)
+    except TimeoutError:
+        return "ended in time"
+    except RuntimeError as error:
+        return f"{type(error).__name__}: {error}"
+    return "not ended"
+
+
+async def _trial() -> Found:
     loop = asyncio.get_running_loop()
     nested = _nested(loop)
     seconds = await _switches()
@@ -127,16 +167,21 @@ async def _trial() -> dict[str, Any]:
     await asyncio.sleep(_SLOW * 1.5)
     loop.set_debug(enabled=False)
     warned = next((one for one in warnings if "took" in one), "")
-    took = f"...took {warned.rpartition('took ')[2]}" if warned else ""
-    return {"nested": nested, "seconds": seconds, "warned": took, "counted": counted}
+    took = f"...took {warned.rpartition('took ')[2]}" if warned else "nothing: no warning"
+    return {
+        "nested": nested,
+        "seconds": seconds,
+        "warned": took,
+        "counted": counted,
+        "current": "None" if asyncio.current_task() is None else "the task",
+        "timeout": await _timeout(),
+    }
 
 
 def main() -> None:
-    """Run the program, patched if told so, and print what was found."""
-    if "patched" in sys.argv[1:]:
-        import nest_asyncio  # noqa: PLC0415 - in this process only, which ends soon
-
-        nest_asyncio.apply()
+    """Run the program, under the patch that the command line names, and print what was found."""
+    for name in sys.argv[1:]:
+        importlib.import_module(name).apply()
     print(json.dumps(asyncio.run(_trial())))
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _pause = asyncio.sleep
 
-__all__ = ["CANCEL", "CHECK", "FULL", "HELD", "IN_FLIGHT", "RETRY_AFTER"]
+__all__ = ["CHECK"]
 
 IN_FLIGHT = Budget(
     1.0, "x limit", "A count, at the service. A limit that holds is never passed, not even by one."
@@ -83,7 +83,7 @@ class Batch:
     """Ids of posts that came more than once."""
     accepted: int
     refused: int
-    """Requests that were answered 429."""
+    """Requests while the service was closed, of posts that may not come again at once."""
     peak: int
     mean: float
     """Requests in flight on average."""
@@ -110,6 +110,7 @@ class _Publishing(Scene[Batch]):
         cap: float,
         bad: Sequence[int] = (),
         at_once: Sequence[int] = (),
+        closed_for: float = 0.0,
         meanwhile: "Awaitable[None] | None" = None,
     ) -> Batch:
         """Publish these, wait `cap` seconds at most, and join what both sides say."""
@@ -122,12 +123,8 @@ class _Publishing(Scene[Batch]):
             counts = await stage.upstream.counts()
             source.stopped = True  # what goes on has nothing more to send
         times = {post.id: counts.arrivals_of(post.body) for post in posts}
-        gaps = [
-            later - earlier
-            for number, moments in times.items()
-            if number not in at_once
-            for earlier, later in itertools.pairwise(moments)
-        ]
+        patient = [moments for number, moments in times.items() if number not in at_once]
+        gaps = [b - a for moments in patient for a, b in itertools.pairwise(moments)]
         return Batch(
             ending,
             census.left,
@@ -137,7 +134,7 @@ class _Publishing(Scene[Batch]):
             missing=[number for number, moments in times.items() if not moments],
             repeated=[number for number, moments in times.items() if len(moments) > 1],
             accepted=counts.by_status.get(200, 0),
-            refused=counts.by_status.get(429, 0),
+            refused=sum(moment < closed_for for moments in patient for moment in moments),
             peak=counts.peak_in_flight,
             mean=counts.seconds_in_flight / ending.seconds,
             shortest=min(gaps, default=None),
@@ -386,6 +383,7 @@ class Refusing(_Publishing):
             posts,
             cap=self.rest + 1.2,
             at_once=[post.id for post in posts[limit:]],
+            closed_for=self.closed_for,
             meanwhile=open_later(),
         )
 

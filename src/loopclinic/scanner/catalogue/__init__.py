@@ -6,6 +6,7 @@ project's pyproject.toml, describes a class or the functions of a module:
     class, module        its import path; `also` lists other paths to the same, `former` those of
                          older versions
     source               where it is documented
+    since                the first Python whose standard library has it, if newer than 3.11
     kind                 the conflict that a blocking call is; confidence = "likely" if less than certain
     blocks               functions or methods that block; "*" all but those in `unless`;
                          `optional` those that not every version has; "__init__", "__enter__" and
@@ -59,6 +60,7 @@ class Entry:
     path: str
     is_class: bool
     source: str = ""
+    since: str = ""
     kind: str = ""
     confidence: str = "certain"
     also: tuple[str, ...] = ()

@@ -8,6 +8,7 @@ from typing import Any
 from loopclinic.scanner.facts.annotations import Annotations
 from loopclinic.scanner.facts.record import AWAITED, DISCARDED, Class, Event, Facts, Pattern
 from loopclinic.scanner.facts.scope import Scope, union
+from loopclinic.scanner.facts.syntax import collected
 from loopclinic.scanner.facts.values import FINITE, Value, tail
 
 __all__ = ["Expressions"]
@@ -218,11 +219,11 @@ class Expressions(Annotations):
             self._bind_inside(generator.target, self.make(tag, value) if value else None)
             for test in generator.ifs:
                 self.visit(test)
-        if isinstance(node, ast.DictComp):
+        element = collected(node)
+        if isinstance(node, ast.DictComp) and element is not node.key:
             self.visit(node.key)
-            result = self.make("di", (self.visit(node.value),))
-        else:
-            result = self.make("ls", (self.visit(node.elt),))
+        shape = "di" if isinstance(node, ast.DictComp) else "ls"
+        result = self.make(shape, (self.visit(element),))
         self.scope.names = before
         return result
 

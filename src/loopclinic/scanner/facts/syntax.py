@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 __all__ = [
     "called_on",
+    "collected",
     "contains_await",
     "inside",
     "is_main_guard",
@@ -87,6 +88,13 @@ def called_on(nodes: Iterable[ast.AST], method: str) -> set[str]:
         and isinstance(node.func, ast.Attribute)
         and node.func.attr == method
     }
+
+
+def collected(node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp) -> ast.expr:
+    """Return what a comprehension collects; from Python 3.15 on that may be unpacked."""
+    if isinstance(node, ast.DictComp):
+        return node.value or node.key  # no value: {**one for one in many}
+    return node.elt.value if isinstance(node.elt, ast.Starred) else node.elt
 
 
 def is_main_guard(test: ast.expr) -> bool:

@@ -15,6 +15,7 @@ __all__ = ["detect"]
 _NAMES = words("run Runner new_event_loop get_event_loop run_until_complete apply async_to_sync")
 _RUN = frozenset({"asyncio.run", "uvloop.run", "anyio.run", "trio.run", "asyncio.runners.run"})
 _MAKES = _RUN | {"asyncio.new_event_loop", "asyncio.Runner", "asyncio.events.new_event_loop"}
+_PATCHES = {"nest_asyncio.apply", "nest_asyncio2.apply"}
 _ENTRY = re.compile(
     r"^_*(main|cli|test_\w+|handle|run_server|serve|entry_?point|console|\w+_main|main_\w+)$"
 )
@@ -41,8 +42,9 @@ def detect(survey: Survey) -> Iterator[Finding]:
             if tail(event.value) not in _NAMES:
                 continue
             paths = survey.outside(file, event.value)
-            if "nest_asyncio.apply" in paths:
-                message = "nest_asyncio lets one loop run inside another; await instead."
+            if patch := paths & _PATCHES:
+                name = min(patch).partition(".")[0]
+                message = f"{name} lets one loop run inside another; await instead."
                 yield survey.finding(file, index, event, "nested-loop", message, "likely")
             if paths & _RUN or "asyncio.AbstractEventLoop.run_until_complete" in paths:
                 per_call = _per_call((file, index), function, event, entries, threads)

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 
 from loopclinic.scanner.facts.statements import Statements
-from loopclinic.scanner.facts.syntax import inside, names_in, names_read, spelled
+from loopclinic.scanner.facts.syntax import collected, inside, names_in, names_read, spelled
 
 __all__ = ["in_turn"]
 
@@ -38,10 +38,9 @@ def in_turn(reader: Statements, node: ast.AsyncFunctionDef, nodes: list[ast.AST]
 
 
 def _comprehension(reader: Statements, node: ast.ListComp | ast.DictComp) -> None:
-    value = node.value if isinstance(node, ast.DictComp) else node.elt
     generator = node.generators[0]
     if not generator.is_async and len(node.generators) == 1:
-        _independent(reader, value, names_in(generator.target))
+        _independent(reader, collected(node), names_in(generator.target))
 
 
 def _loop(reader: Statements, node: ast.For) -> None:

@@ -4,9 +4,11 @@ import asyncio
 import queue
 import subprocess
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent import interpreters
+from concurrent.futures import Future, InterpreterPoolExecutor, ThreadPoolExecutor, as_completed
 
 import nest_asyncio
+import nest_asyncio2
 from asgiref.sync import sync_to_async
 from celery import Celery, shared_task
 from flask import Flask
@@ -88,6 +90,10 @@ async def nested_by_adapter(order):
 
 async def patched():
     nest_asyncio.apply()  # expect: nested-loop
+
+
+async def patched_by_the_successor():
+    nest_asyncio2.apply()  # expect: nested-loop
 
 
 async def running():
@@ -172,6 +178,32 @@ async def pooled(items):
 async def waited(pool: ThreadPoolExecutor, items):
     future = pool.submit(work, items)
     return future.result()  # expect: blocking-sync-primitive
+
+
+async def waited_for_another_interpreter(items):
+    with InterpreterPoolExecutor() as pool:  # clean: its threads are done by then
+        future = pool.submit(work, items)
+        await asyncio.wrap_future(future)  # clean: awaited
+        return future.exception() or pool.submit(work, items).result()  # expect: blocking-sync-primitive
+
+
+async def left_to_another_interpreter(items):
+    pool = InterpreterPoolExecutor()
+    await asyncio.get_running_loop().run_in_executor(pool, work, items)
+    pool.shutdown()  # expect: blocking-sync-primitive
+
+
+async def called_in_another_interpreter(items):
+    interpreter = interpreters.create()
+    thread = interpreter.call_in_thread(work, items)  # clean: it goes on
+    thread.join()  # expect: blocking-sync-primitive
+    return interpreter.call(work, items)  # expect: cpu-bound
+
+
+async def asked_another_interpreter():
+    answers = interpreters.create_queue()
+    answers.put(1)  # clean: it has no bound
+    return answers.get()  # expect: blocking-sync-primitive
 
 
 async def waited_for_all(pool: ThreadPoolExecutor, items):

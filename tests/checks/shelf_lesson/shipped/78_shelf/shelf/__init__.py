@@ -1,4 +1,10 @@
-"""Mend `count`."""
+"""Mend `count`.
+
+1. It answers how many things there are. Nothing else.
+2. It never sleeps on
+   the loop.
+3. It leaves nothing behind.
+"""
 
 from .stock import count
 

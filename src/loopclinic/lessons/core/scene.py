@@ -81,6 +81,10 @@ class Judged:
         """Whether one of these conflicts was reported already: what would only follow is left out."""
         return any(reason.conflict in conflicts for reason in self.reasons)
 
+    def breaks(self, *promises: int) -> bool:
+        """Whether a reason was given already why one of these promises is broken."""
+        return any(reason.promise in promises for reason in self.reasons)
+
     def found(self, scene: type[Scene[F]]) -> F | None:
         """Return what a scene found, also one that is judged later."""
         found: F | None = self.findings.get(scene)

@@ -135,7 +135,7 @@ LEAK = raised("UniqueViolation", "Error")
         ({"Crowd__served__closing": LATE}, "unclosed-resource", 1, "was not over"),
         ({"Line__endings__get": LATE}, None, 2, "`get` was not over after 1.2 s"),
         ({"Line__wrong": (Untrue("get gives the lines", HERE),)}, None, 2, "Not so: get gives"),
-        ({"Line__charge_now": True}, None, 2, "still has `charge_now`"),
+        ({"Line__wrong": (Untrue("charge_now is gone", HERE),)}, None, 2, "charge_now is gone"),
         ({"Line__loop__nested": True}, "nested-loop", 2, "inside the running one"),
         ({"Crowd__endings": (LEAK,) * 10}, None, 2, "Of 10 charges at once, 10 did not return"),
         ({"Refused__endings__unknown get": ENDED}, None, 2, "an invoice that is not there"),
@@ -164,9 +164,9 @@ LEAK = raised("UniqueViolation", "Error")
         ({"Refused__endings__declined": own("E", ("CardDeclinedError",))}, None, 6, "raised E: no"),
         ({"Refused__declined_paid": 100}, None, 6, "to be declined was booked"),
         ({"Cancelled__issue__open": 2}, "transaction-left-open", 7, "an issue that stored left 2"),
-        ({"Cancelled__payment__stored": 9}, "dropped-task", 7, "A payment that was cancelled"),
-        ({"Cancelled__issue__stored": 1}, "dropped-task", 7, "An issue that was cancelled"),
-        ({"Cancelled__charge__stored": 9}, "dropped-task", 7, "booked all the same"),
+        ({"Cancelled__payment__stored": 9}, "dropped-task", 7, "Cancelled, a payment that stored went on"),
+        ({"Cancelled__issue__stored": 1}, "dropped-task", 7, "Cancelled, an issue that stored went on"),
+        ({"Cancelled__charge__stored": 9}, "dropped-task", 7, "a charge that asked went on"),
         ({"Cancelled__charge__endings": (ENDED,)}, "swallowed-cancellation", 7, "returned 1"),
         ({"Cancelled__charge__endings": (LATE,)}, "swallowed-cancellation", 7, "not over after"),
         ({"Cancelled__after": (LATE,)}, "unclosed-resource", 7, "the next one was not over"),
@@ -238,7 +238,10 @@ def test_what_was_measured_is_not_told_again_by_the_scanner():
 
 
 def test_charge_now_that_runs_a_loop_is_told_once():
-    found = judged(Line__charge_now=True, Static__findings=[finding("loop-per-call")])
+    found = judged(
+        Line__wrong=(Untrue("charge_now is gone", HERE),),
+        Static__findings=[finding("loop-per-call")],
+    )
     assert [one.conflict for one in found.reasons] == ["loop-per-call"]
 
 

@@ -1,6 +1,6 @@
 """The check of lab 13: billing on a slow line, many calls at once, cancels, refusals; then tests and a scan."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from types import ModuleType
@@ -58,6 +58,7 @@ _ASK = 1.2
 _TWO = 2
 _NOWHERE = 987_654_321
 """The id of no invoice."""
+_REFUSALS = {"AlreadyPaid", "Overpaid"}
 _DRIVERS = {"Error", "PostgresError", "InterfaceError", "OSError"}
 """Base classes of what psycopg and asyncpg raise."""
 
@@ -86,9 +87,6 @@ class Line(BillingScene):
         wrong: tuple[Untrue, ...] = ()
         loop: Loop | None = None
         stalls: tuple[Stall, ...] = ()
-        charge_now: bool = False
-        """Whether the service still has it."""
-        charge_now_at: Place | None = None
 
     async def drive(self, lab: ModuleType, stage: "Stage") -> "Line.Found":
         await stage.outside(lay_out, stage.services["postgres"])
@@ -112,14 +110,11 @@ class Line(BillingScene):
         loop = watch.found
         stage.vital(seconds_on_a_slow_line=round(loop.seconds, 3), loop_busy=round(loop.busy, 3))
         stalls = [stall_of(one) for one in stage.probe.stalls if one.started >= self._began]
-        facade = getattr(type(self.service), "charge_now", None)
         return {
             "endings": endings,
             "wrong": wrong,
             "loop": loop,
             "stalls": [one for one in stalls if one is not None],
-            "charge_now": facade is not None,
-            "charge_now_at": defined_at(facade),
         }
 
     async def _each(self, ended: Any) -> list[Untrue]:
@@ -148,6 +143,7 @@ class Line(BillingScene):
                     "charge pays what is open and gives the invoice",
                     (status, *sums) == ("paid", 6150, 6150),
                 ),
+                ("charge_now is gone", not hasattr(self.service, "charge_now")),
             )
             if not true
         ]
@@ -161,6 +157,7 @@ class Line(BillingScene):
         bad = next((item for item in found.endings.items() if not item[1].returned), None)
         static = judged.found(Static)
         told = static is not None and any(one.name == "loop-per-call" for one in static.findings)
+        wrong = [one for one in found.wrong if not (told and "charge_now" in one.what)]
         if bad is not None:
             name, ending = bad
             yield Reason(
@@ -170,21 +167,14 @@ class Line(BillingScene):
                 timed=ending.overdue,
                 next_step=f"Let `{name}` be async, and give what it gave before.",
             )
-        elif found.wrong:
+        elif wrong:
             yield Reason(
-                f"Not so: {found.wrong[0].what}.",
-                **at(found.wrong[0].place),
+                f"Not so: {wrong[0].what}.",
+                **at(wrong[0].place),
                 promise=2,
                 next_step="Keep what the methods promise; the contract names it.",
             )
-        elif found.charge_now and not told:
-            yield Reason(
-                "The service still has `charge_now`.",
-                **at(found.charge_now_at),
-                promise=2,
-                next_step="Delete it, and await `charge` where it was called.",
-            )
-        elif not found.charge_now:
+        elif not found.wrong:
             yield Kept(2)
 
 
@@ -497,13 +487,13 @@ class Cancelled(_Issuing):
                     else "Payment and status in one transaction, committed once at the end.",
                 )
         yield from self.miscounted(found.numbers, issue.place if issue else None, judged)
-        for case, doing in (
-            (issue, "an issue that stored"),
-            (payment, "a payment that stored"),
-            (charge, "a charge that asked"),
+        for case, doing, unit in (
+            (issue, "an issue that stored", "invoice"),
+            (payment, "a payment that stored", "cent"),
+            (charge, "a charge that asked", "cent"),
         ):
             if case is not None and not judged.breaks(7):
-                yield from self._case(case, doing)
+                yield from self._case(case, doing, unit)
         stuck = next((one for one in found.after if not one.returned), None)
         if stuck is not None and not (issue and issue.stored):
             yield Reason(
@@ -518,26 +508,20 @@ class Cancelled(_Issuing):
         elif found.after:
             yield Kept(7)
 
-    def _case(self, case: Cancel, doing: str) -> Iterator[Reason]:
+    def _case(self, case: Cancel, doing: str, unit: str) -> Iterator[Reason]:
         """Judge what cancelled calls did, and what they left; at most one reason."""
-        deaf = next((one for one in case.endings if one.returned or one.raised), None)
-        late = next((one for one in case.endings if one.overdue), None)
+        bad = next((one for one in case.endings if one.how != "cancelled"), None)
         common: dict[str, Any] = {**at(case.place), "promise": 7}
-        if deaf is not None:
+        if bad is not None:
             yield Reason(
-                f"Cancelled, {doing} {deaf}.",
+                f"Cancelled, {doing} {bad}.",
                 conflict="swallowed-cancellation",
-                next_step="Let CancelledError through: no bare except, no BaseException.",
-                **common,
-            )
-        elif late is not None:
-            yield Reason(
-                f"Cancelled, {doing} was not over after {span(late.seconds)}.",
-                conflict="swallowed-cancellation",
-                measured=f"over {span(late.seconds)}",
-                budget=span(CANCEL.limit),
-                timed=True,
-                next_step="End the statement at PostgreSQL, then let CancelledError through.",
+                measured=f"over {span(bad.seconds)}" if bad.overdue else None,
+                budget=span(CANCEL.limit) if bad.overdue else None,
+                timed=bad.overdue,
+                next_step="End the statement at PostgreSQL, then let CancelledError through."
+                if bad.overdue
+                else "Let CancelledError through: no bare except, no BaseException.",
                 **common,
             )
         elif case.open:
@@ -553,18 +537,13 @@ class Cancelled(_Issuing):
             )
         # What was there before its commit was stored before the cancel, too: the reason is given.
         elif case.stored and not case.early:
-            asked = doing == "a charge that asked"
             yield Reason(
-                "A charge that was cancelled while it asked was booked all the same."
-                if asked
-                else f"{doing.removesuffix(' that stored').capitalize()} that was cancelled while it "
-                "stored went on, and was stored all the same.",
+                f"Cancelled, {doing} went on, and was stored all the same.",
                 conflict="dropped-task",
-                measured=count(case.stored, "invoice" if "issue" in doing else "cent"),
-                budget="0 invoices" if "issue" in doing else "0 cents",
-                next_step="Do not book after a cancel: let CancelledError through."
-                if asked
-                else "A thread goes on when its task is cancelled: cancel the connection, too.",
+                measured=count(case.stored, unit),
+                budget=f"0 {unit}s",
+                next_step="Cancel the work itself and wait for its end: a thread goes on when its task is "
+                "cancelled.",
                 **common,
             )
 
@@ -633,25 +612,16 @@ class Race(_Issuing):
                 promise=5,
                 next_step="Read the invoice `for update`, in the transaction that books.",
             )
-        elif found.paid < found.total:
+        elif found.paid < found.total or not (first.returned and _REFUSALS & set(second.error)):
+            none = "none was booked: " if found.paid < found.total else ""
             yield Reason(
-                f"Of two payments at once, none was booked: one {first}, the other {second}.",
-                **at(first.place),
-                promise=5,
-                timed=first.overdue or second.overdue,
-                next_step="Let the second wait for the first, and then be refused.",
-            )
-        elif not (
-            first.returned and (second.is_error("AlreadyPaid") or second.is_error("Overpaid"))
-        ):
-            yield Reason(
-                f"Of two payments of all that was open at once, one {first}, the other {second}.",
+                f"Of two payments of all that was open at once, {none}one {first}, the other {second}.",
                 measured=str(second),
-                budget="AlreadyPaid or Overpaid",
+                budget="one is booked, the other raises AlreadyPaid or Overpaid",
                 **at(second.place),
                 promise=5,
                 timed=first.overdue or second.overdue,
-                next_step="Let the second wait for the first, see that nothing is open, and say so.",
+                next_step="Let the second wait for the first, see what is still open, and be refused.",
             )
         else:
             yield Kept(5)
@@ -717,19 +687,8 @@ class Gone(_Issuing):
                 timed=last.overdue,
                 next_step="Take connections from a pool that replaces those that are gone.",
             )
-        elif ending.returned or (
-            ending.is_error("BillingUnavailable") and has_cause(ending, surely=True)
-        ):
-            yield Kept(8)
-        elif ending.is_error("BillingError") and not ending.is_error("BillingUnavailable"):
-            yield Reason(
-                f"For a connection that PostgreSQL ended, the call {ending}.",
-                measured=str(ending),
-                budget="BillingUnavailable",
-                **at(ending.place),
-                promise=8,
-                next_step="Translate what the driver raises when it has lost its connection.",
-            )
+        elif ending.returned or has_cause(ending, surely=True):
+            yield Kept(8)  # in whose words it came out is judged with those of other refusals
 
 
 _WANTED: dict[str, tuple[str | None, str, int]] = {
@@ -740,12 +699,17 @@ _WANTED: dict[str, tuple[str | None, str, int]] = {
     "unknown get": ("InvoiceNotFound", "an invoice that is not there", 2),
     "unknown charge": ("InvoiceNotFound", "an invoice that is not there", 2),
     "unknown record_payment": ("InvoiceNotFound", "an invoice that is not there", 2),
+    "gone": ("BillingUnavailable", "a connection that PostgreSQL ended", 8),
 }
 """What each call must raise, for what, and by which promise."""
 
 
-_TABLES_REFUSE = {"invalid": "a line that the tables refuse", "duplicate": "a reference twice"}
-_LOST = "a connection that is gone"
+_BY_DATABASE = {
+    "gone": "a connection that is gone",
+    "invalid": "a line that the tables refuse",
+    "duplicate": "a reference twice",
+}
+"""What the database refuses."""
 
 
 class Refused(_Issuing):
@@ -808,11 +772,13 @@ class Refused(_Issuing):
         }
 
     def judged(self, found: "Refused.Found", judged: Judged) -> Iterator[Reason | Kept]:
-        endings = found.endings
+        endings, gone = dict(found.endings), judged.found(Gone)
         if not endings:
             return
         yield from self.miscounted(found.numbers, endings["invalid"].place, judged)
-        broken = [*self._left_open(found), *self._translated(endings, judged), *self._booked(found)]
+        if gone is not None and gone.ending is not None and not gone.ending.returned:
+            endings["gone"] = gone.ending
+        broken = [*self._left_open(found), *self._translated(endings), *self._booked(found)]
         yield from broken
         told = {reason.promise for reason in broken}
         yield from (Kept(number) for number in (2, 5, 6, 8) if number not in told)
@@ -830,43 +796,35 @@ class Refused(_Issuing):
                 next_step="Roll back whatever is raised, the domain's own errors included.",
             )
 
-    def _translated(self, endings: Mapping[str, Ending], judged: Judged) -> Iterator[Reason]:
+    def _translated(self, endings: Mapping[str, Ending]) -> Iterator[Reason]:
         """Judge in whose words each refusal came out, and with which cause."""
-        gone = judged.found(Gone)
-        raised = {name: endings[key] for key, name in _TABLES_REFUSE.items() if endings[key].raised}
-        if gone is not None and gone.ending is not None and gone.ending.raised:
-            raised = {_LOST: gone.ending, **raised}
+        raised = {name: one for name in _BY_DATABASE if (one := endings.get(name)) and one.raised}
         leaks = [name for name, one in raised.items() if not one.is_error("BillingError")]
-        if leaks:
-            first = raised[leaks[0]]
-            yield Reason(
-                f"The driver's own error came out: {first.message} ({', '.join(leaks)}).",
-                measured=count(len(leaks), "leak"),
-                budget="0 leaks",
-                **at(first.place),
-                promise=8,
-                next_step="Translate in the transaction's context manager: `raise ... from error`.",
-            )
         bare = [
             name
             for name, one in raised.items()
-            if name not in leaks and not has_cause(one, surely=name == _LOST)
+            if name not in leaks and not has_cause(one, surely=name == "gone")
         ]
+        if leaks:
+            yield self._of_database(
+                leaks,
+                raised[leaks[0]],
+                f"The driver's own error came out: {raised[leaks[0]].message}",
+                "leak",
+                "Translate in the transaction's context manager: `raise ... from error`.",
+            )
         if bare:
-            first = raised[bare[0]]
-            yield Reason(
-                f"{first.error[0]} came out without the driver's error as its `__cause__` "
-                f"({', '.join(bare)}).",
-                measured=count(len(bare), "error without its cause", "errors without their cause"),
-                budget="0 errors",
-                **at(first.place),
-                promise=8,
-                next_step="Name the driver's error: `raise ... from error`, never `from None`.",
+            yield self._of_database(
+                bare,
+                raised[bare[0]],
+                f"{raised[bare[0]].error[0]} came out without the driver's error as its `__cause__`",
+                "lost cause",
+                "Name the driver's error: `raise ... from error`, never `from None`.",
             )
         wrong = set[int]()
         for name, (wanted, what, promise) in _WANTED.items():
-            one = endings[name]
-            if promise in wrong or _TABLES_REFUSE.get(name) in leaks or is_right(one, wanted):
+            one = endings.get(name)
+            if one is None or promise in wrong or name in leaks or is_right(one, wanted):
                 continue
             wrong.add(promise)
             yield Reason(
@@ -878,6 +836,19 @@ class Refused(_Issuing):
                 timed=one.overdue,
                 next_step="Raise it, and let it through: an answer that hides it is wrong.",
             )
+
+    @staticmethod
+    def _of_database(
+        names: Sequence[str], first: Ending, said: str, what: str, next_step: str
+    ) -> Reason:
+        return Reason(
+            f"{said} ({', '.join(_BY_DATABASE[name] for name in names)}).",
+            measured=count(len(names), what),
+            budget=f"0 {what}s",
+            **at(first.place),
+            promise=8,
+            next_step=next_step,
+        )
 
     def _booked(self, found: "Refused.Found") -> Iterator[Reason]:
         for name, cents, promise, call in (

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date
-from types import FrameType, ModuleType
+from types import FrameType, ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from loopclinic.lessons.core import Call, Calls, Ending, Judged, Kept, Place, Scene
@@ -146,17 +146,18 @@ class BillingScene(Scene[Any]):
         def opens(dsn: str) -> Any:
             return lab.open_billing(dsn, self.gateway, size=self.size)
 
+        found = SimpleNamespace()
         try:
             async with self.database.serve(self.name, opens, needs="charge", **options) as service:
                 self.service = service.value
-                found = await self.meet()
+                await self.meet(found)
                 self.gateway.gate.set()
         except NotOpenedError as error:
             return self.Found(Served(opening=error.ending), defined_at(lab.open_billing))
-        return self.Found(service.found, defined_at(lab.open_billing), **found)
+        return self.Found(service.found, defined_at(lab.open_billing), **vars(found))
 
-    async def meet(self) -> dict[str, Any]:
-        """Drive the service and return the finding's fields but `served` and `opener`."""
+    async def meet(self, found: Any) -> None:
+        """Drive the service and set the finding's attributes, but `served` and `opener`."""
         raise NotImplementedError
 
     def judge(self, found: Any, judged: Judged) -> Iterator[Reason | Kept]:
@@ -223,6 +224,10 @@ class BillingScene(Scene[Any]):
     async def until_waiting(self, many: int, patience: float = 1.0) -> None:
         """Wait until so many of this scene's sessions wait for what is held."""
         await self.database.until_waiting(self.name, many, patience)
+
+    async def end_sessions(self) -> None:
+        """End this scene's sessions, whatever they are at."""
+        await self.database.outside(self.database.monitor.end, self.name)
 
     async def stored(self, invoice: Any) -> Invoice | None:
         """Return an invoice as it is stored."""

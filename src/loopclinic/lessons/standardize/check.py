@@ -96,34 +96,34 @@ class Line(BillingScene):
             found: Line.Found = await self.serve(lab, stage, dsn=dsn, patience=5.0)
         return found
 
-    async def meet(self) -> dict[str, Any]:
-        stage, endings = self.stage, dict[str, Ending]()
+    async def meet(self, found: Any) -> None:
+        stage, found.endings = self.stage, {}
         async with stage.watch_loop() as watch:
 
             async def ended(method: str, *args: Any, **options: Any) -> Any:
                 call = self.call(method, *args, **options)
                 watch.calls.append(call)
-                endings[method] = await call.settled(3.0)
+                found.endings[method] = await call.settled(3.0)
                 return call.value
 
-            wrong = await self._each(ended)
-        loop = watch.found
+            found.wrong = await self._each(ended)
+        loop = found.loop = watch.found
         stage.vital(seconds_on_a_slow_line=round(loop.seconds, 3), loop_busy=round(loop.busy, 3))
-        stalls = [stall_of(one) for one in stage.probe.stalls if one.started >= self._began]
-        return {
-            "endings": endings,
-            "wrong": wrong,
-            "loop": loop,
-            "stalls": [one for one in stalls if one is not None],
-        }
+        stalls = (stall_of(one) for one in stage.probe.stalls if one.started >= self._began)
+        found.stalls = [one for one in stalls if one is not None]
 
     async def _each(self, ended: Any) -> list[Untrue]:
+        def untrue(what: str) -> Untrue:
+            return Untrue(
+                what, defined_at(getattr(type(self.service), what.split(maxsplit=1)[0], None))
+            )
+
         customer = self.stage.rng.randrange(1000, 9000)
         lines, payment = self.lines((3, 1900), (1, 450)), self.lab.Payment(450, "transfer", "T-1")
         issued = await ended("issue", 7, customer, lines, on=date(2031, 3, 1))
         key = getattr(issued, "id", None)
         if key is None:
-            return []
+            return [untrue("issue gives an invoice with its id")]
         got = await ended("get", key)
         paid = await ended("record_payment", key, payment)
         said = await ended("statement", customer)
@@ -133,7 +133,7 @@ class Line(BillingScene):
         sums = getattr(done, "total_cents", None), getattr(done, "paid_cents", None)
         status = getattr(getattr(done, "status", None), "value", None)
         return [
-            Untrue(what, defined_at(getattr(type(self.service), what.split()[0], None)))
+            untrue(what)
             for what, true in (
                 ("issue numbers by year and counts from 1", issued.number == "2031-00001"),
                 ("get gives the lines in order", getattr(got, "lines", None) == lines),
@@ -277,41 +277,30 @@ class Crowd(_Issuing):
         most_active: int = 0
         """The most that had a statement under way at one moment."""
 
-    async def meet(self) -> dict[str, Any]:
-        thread = books_at = None
+    async def meet(self, found: Any) -> None:
         async with self.database.watch(self.name) as seen:
-            invoices, issued = await self.issued(self.charges)
-            numbers = await self.numbers()
+            invoices, found.issued = await self.issued(self.charges)
+            found.numbers = await self.numbers()
             gate = self.gateway.gate
             gate.clear()
             calls = Calls((one.id, self.call("charge", one.id, "card")) for one in invoices)
-            asking = await self.gateway.all_ask(self.stage, len(calls), _ASK)
+            found.asking = await self.gateway.all_ask(self.stage, len(calls), _ASK)
             sessions = await self.database.sessions(self.name)
-            asks_at, pooled = calls.look(), any(in_pool(call) for call in calls.values())
-            if asking == len(calls):
+            found.holding = sum(one.in_transaction for one in sessions)
+            found.asks_at = calls.look()
+            found.in_pool = any(in_pool(call) for call in calls.values())
+            if found.asking == len(calls):
                 async with self.held("payment"):
                     gate.set()
-                    thread = await self.database.slowest_thread(_HELD)
-                    books_at = calls.look()
+                    found.thread = await self.database.slowest_thread(_HELD)
+                    found.books_at = calls.look()
             gate.set()
-            endings = await calls.settled(2.0)
-            entries = [await self.stored(one) for one in invoices]
-        return {
-            "issued": issued,
-            "numbers": numbers,
-            "asking": asking,
-            "holding": sum(one.in_transaction for one in sessions),
-            "in_pool": pooled,
-            "asks_at": asks_at,
-            "thread": thread,
-            "books_at": books_at,
-            "endings": endings,
-            "unpaid": sum(
-                one is None or one.status != "paid" or one.paid != one.total for one in entries
-            ),
-            "peak": seen.peak,
-            "most_active": seen.most_active,
-        }
+            found.endings = await calls.settled(2.0)
+        stored = [await self.stored(one) for one in invoices]
+        found.unpaid = sum(
+            one is None or one.status != "paid" or one.paid != one.total for one in stored
+        )
+        found.peak, found.most_active = seen.peak, seen.most_active
 
     def judged(self, found: "Crowd.Found", judged: Judged) -> Iterator[Reason | Kept]:
         starved = list(self._starved(found))
@@ -431,39 +420,38 @@ class Cancelled(_Issuing):
         after: tuple[Ending, ...] = ()
         numbers: Numbers | None = None
 
-    async def meet(self) -> dict[str, Any]:
-        stage, found = self.stage, dict[str, Any]()
+    async def meet(self, found: Any) -> None:
+        stage = self.stage
         async with self.held("invoice_line"):
             calls = self.issuing(2)
             await self.until_waiting(2)
             early = await self.numbers()
-            cancel = await self._cancel(calls, early=len(early.numbers) + early.counted)
-        if cancel.open:
-            return {"issue": cancel}  # what these left open would be in the way of the next
+            found.issue = await self._cancel(calls, early=len(early.numbers) + early.counted)
+        if found.issue.open:
+            return  # what these left open would be in the way of the next
         await stage.sleep(0.15)  # what went on comes to its end
-        found["issue"] = replace(cancel, stored=len((await self.numbers()).numbers))
-        invoices, found["issued"] = await self.issued(2)
+        found.issue = replace(found.issue, stored=len((await self.numbers()).numbers))
+        invoices, found.issued = await self.issued(2)
         if len(invoices) < _TWO:
-            return found
+            return
         first, second = invoices
         async with self.held("invoice"):
-            entry = await self.stored(first)
-            paying = self.paying(first, entry.total if entry else 0)
+            paying = Calls({0: self.paying(first, first.total_cents)})
             await self.until_waiting(1)
-            cancel = await self._cancel(Calls({0: paying}), early=await self.paid(first))
-        if cancel.open:
-            return {**found, "payment": cancel}
+            found.payment = await self._cancel(paying, early=await self.paid(first))
+        if found.payment.open:
+            return
         await stage.sleep(0.1)
-        found["payment"] = replace(cancel, stored=await self.paid(first))
+        found.payment = replace(found.payment, stored=await self.paid(first))
         self.gateway.gate.clear()
         calls = Calls({0: self.call("charge", second.id, "card")})
         await self.gateway.all_ask(stage, 1, 1.0)
-        cancel = await self._cancel(calls)
+        found.charge = await self._cancel(calls)
         self.gateway.gate.set()
         await stage.sleep(0.1)
-        found["charge"] = replace(cancel, stored=await self.paid(second))
-        found["after"] = await self.issuing(3).settled(1.2)
-        return {**found, "numbers": await self.numbers()}
+        found.charge = replace(found.charge, stored=await self.paid(second))
+        found.after = await self.issuing(3).settled(1.2)
+        found.numbers = await self.numbers()
 
     async def _cancel(self, calls: Calls[int], *, early: int = 0) -> Cancel:
         """Cancel these, and ask PostgreSQL what is left."""
@@ -570,33 +558,24 @@ class Race(_Issuing):
         """Where a charge waited that did not ask."""
         charges: tuple[Ending, ...] = ()
 
-    async def meet(self) -> dict[str, Any]:
-        invoices, issued = await self.issued(2)
+    async def meet(self, found: Any) -> None:
+        invoices, found.issued = await self.issued(2)
         if len(invoices) < _TWO:
-            return {"issued": issued}
+            return
         first, second = invoices
-        cents = first.total_cents
         async with self.held("payment"):
-            calls = Calls({one: self.paying(first, cents) for one in range(2)})
+            calls = Calls({one: self.paying(first, first.total_cents) for one in range(2)})
             await self.until_waiting(2, 0.5)
-            books_at = calls.look()
-        endings = await calls.settled(2.0)
-        entry = await self.stored(first)
+            found.books_at = calls.look()
+        found.endings = await calls.settled(2.0)
+        found.total, found.paid = first.total_cents, await self.paid(first)
         self.gateway.gate.clear()
         charges = Calls({one: self.call("charge", second.id, "card") for one in range(2)})
-        asking = await self.gateway.all_ask(self.stage, len(charges), 0.8)
+        found.asking = await self.gateway.all_ask(self.stage, len(charges), 0.8)
         places = [call.look() for call in charges.values()]
+        found.waits_at = next((one for one in places if one != self.gateway.asked_at), None)
         self.gateway.gate.set()
-        return {
-            "issued": issued,
-            "endings": endings,
-            "books_at": books_at,
-            "total": entry.total if entry else 0,
-            "paid": entry.paid if entry else 0,
-            "asking": asking,
-            "waits_at": next((one for one in places if one != self.gateway.asked_at), None),
-            "charges": await charges.settled(1.0),
-        }
+        found.charges = await charges.settled(1.0)
 
     def judged(self, found: "Race.Found", judged: Judged) -> Iterator[Reason | Kept]:
         if not found.endings:
@@ -657,22 +636,21 @@ class Gone(_Issuing):
         ending: Ending | None = None
         after: tuple[Ending, ...] = ()
 
-    async def meet(self) -> dict[str, Any]:
-        invoices, issued = await self.issued(1)
+    async def meet(self, found: Any) -> None:
+        invoices, found.issued = await self.issued(1)
         if not invoices:
-            return {"issued": issued}
-        (invoice,), database = invoices, self.database
+            return
+        (invoice,) = invoices
         async with self.held("payment"):
             call = self.paying(invoice, invoice.total_cents)
             await self.until_waiting(1)
-            await database.outside(database.monitor.end, self.name)
+            await self.end_sessions()
             await call.within(0.3)
-        ending, after = await call.settled(2.0), list[Ending]()
+        found.ending, found.after = await call.settled(2.0), []
         for _ in range(4):  # each connection of the pool may have to find out for itself
-            after.append(await self.call("get", invoice.id).settled(2.0))
-            if after[-1].returned or after[-1].overdue:
+            found.after.append(await self.call("get", invoice.id).settled(2.0))
+            if found.after[-1].returned or found.after[-1].overdue:
                 break
-        return {"issued": issued, "ending": ending, "after": after}
 
     def judged(self, found: "Gone.Found", judged: Judged) -> Iterator[Reason | Kept]:
         del judged
@@ -733,43 +711,37 @@ class Refused(_Issuing):
         refused_paid: int = 0
         numbers: Numbers | None = None
 
-    async def meet(self) -> dict[str, Any]:
-        invoices, issued = await self.issued(2)
+    async def meet(self, found: Any) -> None:
+        invoices, found.issued = await self.issued(2)
         if len(invoices) < _TWO:
-            return {"issued": issued}
-        (first, second), endings, left = invoices, dict[str, Ending](), list[str]()
+            return
+        (first, second), endings = invoices, dict[str, Ending]()
+        found.endings, found.open = endings, []
 
         async def ended(name: str, call: Call) -> None:
             endings[name] = await call.settled(2.0)
             _, sessions = await self.database.forgotten(self.name, CANCEL.limit)
             if sessions:
-                left.append(name)
-                # What is left open would be in the way of the next.
-                await self.database.outside(self.database.monitor.end, self.name)
+                found.open.append(name)
+                await self.end_sessions()  # what is left open would be in the way of the next
 
         self.gateway.declines = True
         await ended("declined", self.call("charge", first.id, "card"))
         self.gateway.declines = False
         if (where := self.gateway.asked_at) and endings["declined"].returned:
             endings["declined"] = replace(endings["declined"], place=where)
-        declined_paid, year = await self.paid(first), self.year + 1
+        found.declined_paid, year = await self.paid(first), self.year + 1
         lines, day = self.lines((1, 500), (0, 100)), date(year, 5, 1)
         await ended("invalid", self.call("issue", 7, 11, lines, on=day))
         await self.call("issue", 7, 11, lines[:1], on=day).settled(2.0)
+        found.numbers = await self.numbers(year)
         await self.paying(first, 100, "R-1").settled(2.0)
         await ended("duplicate", self.paying(second, 100, "R-1"))
         await ended("overpaid", self.paying(second, 10_000_000))
+        found.refused_paid = await self.paid(second)
         payment = self.lab.Payment(100, "transfer", "U-1")
         for method, *values in (("get",), ("charge", "card"), ("record_payment", payment)):
             await ended(f"unknown {method}", self.call(method, _NOWHERE, *values))
-        return {
-            "issued": issued,
-            "endings": endings,
-            "open": left,
-            "declined_paid": declined_paid,
-            "refused_paid": await self.paid(second),
-            "numbers": await self.numbers(year),
-        }
 
     def judged(self, found: "Refused.Found", judged: Judged) -> Iterator[Reason | Kept]:
         endings, gone = dict(found.endings), judged.found(Gone)

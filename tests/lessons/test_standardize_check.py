@@ -5,7 +5,7 @@ import pytest
 from loopclinic.lessons import lesson
 from loopclinic.lessons.core import Ending, Loop, Place, Stall
 from loopclinic.lessons.core.connections import Served, Stuck
-from loopclinic.lessons.standardize.billing_session import Numbers
+from loopclinic.lessons.standardize.billing_session import BillingCall, CardGateway, Numbers
 from loopclinic.lessons.standardize.broken import BROKEN
 from loopclinic.lessons.standardize.check import (
     CHECK,
@@ -296,3 +296,30 @@ def test_tasks_of_a_pool_that_is_not_closed_are_no_second_reason():
     assert (reason.conflict, reason.promise) == ("dropped-task", 1)
     found = judged(tasks, Line__served__left=1)
     assert [one.conflict for one in found.reasons] == ["unclosed-resource"]
+
+
+# Calls and the gateway.
+
+
+class Service:
+    async def charge(self, gateway):
+        return await gateway.charge(100, "EUR", "card", "2031-00001")  # asks
+
+    async def get(self, what):
+        return what
+
+
+async def test_a_call_without_a_line_of_its_own_has_its_methods():
+    ending = await BillingCall(Service(), "get", "x" * 100).settled(1)
+    assert (ending.value, ending.place.code) == ("str(...)", "async def get(self, what):")
+    ending = await BillingCall(Service(), "fly").settled(1)
+    assert ending.is_error("AttributeError")
+
+
+async def test_the_gateway_knows_the_line_that_asked_last():
+    gateway = CardGateway()
+    gateway.declines = True
+    ending = await BillingCall(Service(), "charge", gateway).settled(1)
+    assert ending.is_error("CardDeclinedError")
+    assert gateway.asked_at.code.endswith("# asks")
+    assert gateway.asked == ["2031-00001"]

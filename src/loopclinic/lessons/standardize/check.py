@@ -289,7 +289,7 @@ class Crowd(_Issuing):
             found.holding = sum(one.in_transaction for one in sessions)
             found.asks_at = calls.look()
             found.in_pool = any(in_pool(call) for call in calls.values())
-            if found.asking == len(calls):
+            if found.asking >= len(calls):
                 async with self.held("payment"):
                     gate.set()
                     found.thread = await self.database.slowest_thread(_HELD)
@@ -303,8 +303,7 @@ class Crowd(_Issuing):
         found.peak, found.most_active = seen.peak, seen.most_active
 
     def judged(self, found: "Crowd.Found", judged: Judged) -> Iterator[Reason | Kept]:
-        starved = list(self._starved(found))
-        yield from starved
+        yield from self._starved(found)
         yield from self._threads(found)
         if found.peak > CONNECTIONS.limit * self.size:
             yield Reason(
@@ -341,7 +340,7 @@ class Crowd(_Issuing):
         """Judge charges that hold what others need while they ask."""
         if len(found.endings) < self.charges:
             return  # there is a reason why not all were issued
-        if found.asking == self.charges and not found.holding:
+        if found.asking >= self.charges and not found.holding:  # it may ask again
             yield Kept(6)
             return
         if found.asking < self.charges:
@@ -604,7 +603,7 @@ class Race(_Issuing):
             )
         else:
             yield Kept(5)
-        if found.asking == len(found.charges):
+        if found.asking >= len(found.charges):
             yield Kept(6)
         elif not judged.breaks(6) and not judged.has("sequential-awaits"):
             yield Reason(

@@ -54,6 +54,11 @@ def test_docstring_names_the_budgets():
     assert f"{check.THREADS.limit:g} new threads" in text
     assert f"{check.QUEUE.limit:g} times its own waits" in text
     assert f"{check.CANCEL.limit * 1000:g} ms" in text
+    assert f"{check.WAITS_MOST.limit:g} times as long as promised" in text
+    assert f"sends {check.REST.limit:g} requests at most" in text
+    assert f"gets {1000 * check.PROMPT.limit:g} ms more" in text
+    assert check.GROWTH.limit == 0.25
+    assert "a quarter of what doubling gives" in text
     assert check.LAG.limit == 0.5
     assert "half of this file's" in text
     assert check.DEADLINE.limit == 2

@@ -45,6 +45,8 @@ def test_docstring_names_the_budgets():
     assert f"{check.FULL.limit:.0%} at least".replace("%", " %") in text
     assert f"at most {check.HELD.limit:g} times `limit`" in text
     assert f"{check.CANCEL.limit * 1000:g} ms" in text
+    assert f"connections all break {check.PROMPT.limit:g} s" in text
+    assert f"Retry-After {check.Refusing.patience:g} s more" in text
     assert check.IN_FLIGHT.limit == 1
     assert "(`limit`, not one more)" in text
     assert 0.9 <= check.RETRY_AFTER.limit < 1

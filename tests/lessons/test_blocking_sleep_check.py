@@ -52,7 +52,7 @@ ENDED = Ended(
     requests=1.2,
     cancelled=CANCELLED,
     requests_after=0,
-    unheard=0,
+    still_open=0,
 )
 YOURS = Arrived(
     flaky=100,
@@ -70,8 +70,7 @@ RIGHT = {
     "Plain": Few([RETURNED] * 2, [True] * 2, [1] * 2, [], replace(QUIET, alone=0.2)),
     "Retried": Few([RETURNED] * 4, [True] * 4, [3] * 4, [0.1, 0.2], QUIET),
     "Refusals": Refusals.Found(
-        404,
-        Refused(GAVE_UP, 1, LINE),
+        {404: Refused(GAVE_UP, 1, LINE), 502: Refused(GAVE_UP, 1, LINE)},
         Refused(GAVE_UP, 3, LINE),
         Refused(GAVE_UP, 3, LINE),
         Refused(GAVE_UP, 1, LINE),
@@ -152,11 +151,11 @@ def test_a_loop_inside_the_loop_is_all_there_is_to_say():
 @pytest.mark.parametrize(
     ("changes", "conflict", "promise"),
     [
-        ({"Refusals__for_good__requests": 4}, "retry-storm", 3),
+        ({"Refusals__for_good": {502: Refused(GAVE_UP, 4, LINE)}}, "retry-storm", 3),
         ({"Refusals__busy__requests": 9}, "retry-storm", 2),
         ({"Refusals__broken__requests": 1}, None, 2),
         ({"Refusals__last__ending__seconds": 1.0}, None, 2),
-        ({"Refusals__for_good__ending": RETURNED}, None, 3),
+        ({"Refusals__for_good": {404: Refused(RETURNED, 1, LINE)}}, None, 3),
         ({"Refusals__broken__ending": raised("ClientOSError", "OSError")}, None, 2),
         ({"Hanging__bounded": LATE}, "missing-deadline", 5),
         ({"Endless__bounded": LATE}, "missing-deadline", 5),
@@ -164,7 +163,7 @@ def test_a_loop_inside_the_loop_is_all_there_is_to_say():
         ({"Endless__cancelled": Ending("running", 0.8)}, "swallowed-cancellation", 6),
         ({"Endless__cancelled__seconds": 0.8}, "swallowed-cancellation", 6),
         ({"Hanging__cancelled": GAVE_UP}, "swallowed-cancellation", 6),
-        ({"Hanging__unheard": 3}, "dropped-task", 6),
+        ({"Hanging__still_open": 3}, "dropped-task", 6),
         ({"Endless__requests_after": 2}, "dropped-task", 6),
         ({"Crowd__yours__loop__threads": 6}, "executor-saturation", 7),
         (
@@ -267,5 +266,5 @@ def test_the_root_comes_first():
         **BLOCKED,
         Retried__loop__stall=STALL,
         Hanging__bounded=LATE,
-        Refusals__for_good__requests=4,
+        Refusals__for_good={404: Refused(GAVE_UP, 4, LINE)},
     ) == ["blocking-retry", "missing-deadline", "retry-storm"]

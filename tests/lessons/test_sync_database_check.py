@@ -7,6 +7,7 @@ import pytest
 from loopclinic.lessons import lesson
 from loopclinic.lessons.core import Ending, Loop, Place, Stall
 from loopclinic.lessons.core.connections import Served, Stuck
+from loopclinic.lessons.sync_database.audits import Stored
 from loopclinic.lessons.sync_database.check import (
     CHECK,
     Cancel,
@@ -17,7 +18,6 @@ from loopclinic.lessons.sync_database.check import (
     Gathered,
     Line,
     Opening,
-    Stored,
     Work,
 )
 from loopclinic.servers.postgres_sessions import Session
@@ -36,16 +36,16 @@ RIGHT = {
     "Line": Line.Found(CLOSED, WORK, QUIET, []),
     "Crowd": Crowd.Found(
         CLOSED,
-        Gathered(10, 10, [], None, in_pool=False),
+        Gathered(10, [], None, in_pool=False),
         WORK,
         thread=0.002,
         place=HERE,
         early=[],
         peak=6,
-        sessions=6,
+        opened=6,
         most_active=6,
     ),
-    "Family": Family.Found(CLOSED, Gathered(2, 2, [], None, in_pool=False), WORK),
+    "Family": Family.Found(CLOSED, Gathered(2, [], None, in_pool=False), WORK),
     "Cancelled": Cancelled.Found(CLOSED, CANCELLED, CANCELLED, [ENDED]),
     "Failing": Failing.Found(
         CLOSED, Ending("raised", 0.1, HERE, message="ModelError"), True, [], touched=False
@@ -89,7 +89,7 @@ RAISED = Ending("raised", 0.1, HERE, message="E: no")
         ({"Crowd__gathered__holding": [session()]}, "pool-starvation", 3, "all got to ask, with"),
         ({"Family__gathered__asking": 1}, "sequential-awaits", 3, "Of two audits of one company, 1"),
         ({"Crowd__peak": 7}, "too-many-connections", 4, "7 connections at once"),
-        ({"Crowd__sessions": 13}, None, 4, "13 connections in all"),
+        ({"Crowd__opened": 13}, "too-many-connections", 4, "13 connections in all"),
         ({"Crowd__most_active": 2}, "sequential-awaits", 4, "2 of 6"),
         ({"Line__stalls": [stall(0.09)] * 3}, "blocking-db", 5, "stopped it 3 times"),
         ({"Line__stalls": [stall(0.09, "blocking-sync-primitive")] * 3}, "blocking-sync-primitive", 5, "`cursor.execute()`"),
@@ -125,7 +125,7 @@ def test_a_broken_promise_is_named(changes, conflict, promise, words):
         {"Line__stalls": [stall(0.03)] * 9},
         {"Line__stalls": [stall(0.09)] * 2},
         {"Line__stalls": [stall(0.4, "cpu-bound")]},
-        {"Crowd__sessions": 12},
+        {"Crowd__opened": 12},
         {"Crowd__most_active": 3},
         {"Crowd__thread": 0.24},
         {"Cancelled__asking__endings": [Ending("cancelled", 0.49, HERE)]},
@@ -159,6 +159,12 @@ def test_hangs_come_first_and_say_what_postgresql_saw():
     assert "1 idle in transaction, 1 waiting for a lock" in row.sentence
     assert "On a line that takes" in line.sentence
     assert "6 idle in transaction" in pool.sentence
+
+
+def test_a_line_whose_call_was_broken_off_is_still_told_by_its_stalls():
+    stuck = Stuck(stall(3.0), [])
+    (reason,) = judged(Line__served__stuck=stuck, Line__stalls=[stall(3.1)]).reasons
+    assert "stopped the loop for 3.1 s" in reason.sentence
 
 
 def test_what_a_scene_found_whose_call_was_broken_off_is_not_judged():
@@ -215,7 +221,7 @@ def test_audits_that_could_not_be_done_for_a_reason_given_are_no_second_one(chan
 
 
 def test_tasks_of_a_pool_that_is_not_closed_are_no_second_reason():
-    tasks = [Reason("1 task still ran when all was over (f).", conflict="dropped-task")]
+    tasks = [Reason("1 task still ran (f).", conflict="dropped-task", promise=8)]
     assert [one.conflict for one in judged(tasks).reasons] == ["dropped-task"]
     found = judged(tasks, Line__served__left=1)
     assert [one.conflict for one in found.reasons] == ["unclosed-resource"]

@@ -20,6 +20,17 @@ CONTRACT = lesson("04").promises
 HERE = Place("lab.py", 7, "await gather(...)")
 ENDED = Ending("returned", 1.4, HERE)
 NOTHING = Left()
+CANCELLED = Crowd.Found(
+    Ending("cancelled", 0.01, HERE),
+    early=False,
+    left=NOTHING,
+    limit=20,
+    stopped=False,
+    held=41,
+    tasks=40,
+    requests=660,
+    requests_after=0,
+)
 RIGHT = {
     "Steady": Batch(
         ENDED,
@@ -33,28 +44,23 @@ RIGHT = {
         refused=0,
         peak=20,
         mean=18.0,
+        held=40,
+        astray=0,
         shortest=None,
         published=390,
         failed=[str(n) for n in range(10)],
     ),
-    "Broken": Batch(ENDED, NOTHING, 20, 2, [1, 2], [], [], 0, 0, 2, 1.0, None, failed=["1", "2"]),
+    "Broken": Batch(
+        ENDED, NOTHING, 20, 2, [1, 2], [], [], 0, 0, 2, 1.0, 2, 0, None, failed=["1", "2"]
+    ),
     "Refusing": Batch(
-        ENDED, NOTHING, 20, 40, [], [], [], 40, 20, 20, 2.0, 2.003, published=40, failed=[]
+        ENDED, NOTHING, 20, 40, [], [], [], 40, 20, 20, 2.0, 40, 0, 2.003, published=40, failed=[]
     ),
     "LostSource": LostSource.Found(
         Ending("raised", 0.1, HERE, related=("_SourceLostError",)), NOTHING, 0
     ),
-    "Crowd": Crowd.Found(
-        Ending("cancelled", 0.01, HERE),
-        early=False,
-        left=NOTHING,
-        limit=20,
-        stopped=False,
-        held=41,
-        tasks=40,
-        requests=660,
-        requests_after=0,
-    ),
+    "Crowd": CANCELLED,
+    "Waiting": CANCELLED,
 }
 
 
@@ -74,10 +80,12 @@ def test_a_trial_that_keeps_every_promise_passes():
     [
         ({"Crowd__tasks": 201}, "unbounded-gather", 6, "201 tasks"),
         ({"Crowd__held": 201}, "unbounded-gather", 6, "201 posts were in memory"),
+        ({"Refusing__held": 201}, "unbounded-gather", 6, "201 posts were in memory"),
         ({"Steady__peak": 21}, "unbounded-gather", 2, "21 requests in flight"),
         ({"Steady__mean": 8.9}, "sequential-awaits", 2, "8.9 of 20 places"),
         ({"Steady__failed": []}, "dropped-gather-results", 4, "10 of these are not"),
         ({"Broken__failed": ["1"]}, "dropped-gather-results", 4, "1 of these"),
+        ({"Steady__astray": 300}, None, 1, "300 requests went elsewhere"),
         ({"Steady__missing": [5]}, None, 1, "1 post never arrived"),
         ({"Steady__published": 391}, None, 5, "`published` is 391"),
         ({"Steady__failed": None}, None, 5, "no Summary"),
@@ -97,6 +105,12 @@ def test_a_trial_that_keeps_every_promise_passes():
         ({"Crowd__ending__seconds": 0.51}, "swallowed-cancellation", 8, "took 510 ms"),
         ({"Crowd__requests_after": 3}, "dropped-task", 8, "sent 3 more requests"),
         ({"Crowd__left": Left(4)}, "dropped-task", 8, "left 4 tasks at work"),
+        (
+            {"Waiting__ending__how": "running"},
+            "swallowed-cancellation",
+            8,
+            "while refused posts had to wait, and went on",
+        ),
         ({"LostSource__ending__how": "broken-off"}, None, 7, "still waiting"),
         ({"LostSource__ending__related": ()}, None, 7, "as if all were done"),
         ({"LostSource__left": Left(4)}, "dropped-task", 7, "4 tasks"),
@@ -226,6 +240,7 @@ async def test_what_ends_while_the_service_is_asked_was_not_cancelled(stops):
         seed=1,
         rng=Random(1),
         antipattern=None,
+        services={},
         step=lambda name: None,
         fact=lambda name, value: None,
     )

@@ -177,6 +177,18 @@ async def test_what_hangs_in_its_body_sends_its_headers(upstream):
     assert (await upstream.counts()).disconnects == 1
 
 
+async def test_what_is_sent_elsewhere_is_not_found(upstream):
+    await upstream.set(only="POST /v1/posts")
+    async with aiohttp.ClientSession(upstream.url) as session:
+        for method, path, status in (
+            ("POST", "/v1/posts", 200),
+            ("PUT", "/v1/posts", 404),
+            ("POST", "/v1/post", 404),
+        ):
+            async with session.request(method, path, data=b"post") as answer:
+                assert answer.status == status
+
+
 async def test_a_body_is_refused_again_and_again_without_a_pause(upstream):
     await upstream.set(busy_first=2, busy_for="hurried")
     for status in (429, 429, 200):

@@ -212,6 +212,7 @@ def conclude(
         "promises": found.promises,
     }
     if end is not None:
+        reasons = [one for one in reasons if not one.conflict or one.conflict != end.conflict]
         if doubt is not None and outcome.cause == "deadline":
             return verdict("could-not-run", doubt, end, *reasons, headline=TOO_BUSY, **about)
         headline = "The check did not get to its end."
@@ -310,7 +311,11 @@ def _renamed(value: Any, copy: str, shown: str) -> Any:
 def _judge(one: Lesson, trial: Trial, text: str, *, ended: bool) -> Judgement:
     """Judge a trial, or as much as was reached of one that was `ended` early."""
     check = check_of(one.package)
-    left = reasons_for_residue(trial, text, check.leftovers_judged) if ended else None
+    left = (
+        reasons_for_residue(trial, text, check.leftovers_judged, promise=check.leaves_nothing)
+        if ended
+        else None
+    )
     found = check.judge(trial, one.promises, left)
     reasons = (
         reason if reason.file is not None else replace(reason, file=str(trial.lab))

@@ -16,10 +16,14 @@ __all__ = ["reasons_for_residue"]
 _STARTS_TASK = r"create_task\s*\(|ensure_future\s*\("
 
 
-def reasons_for_residue(trial: Trial, text: str, judged: Collection[str]) -> list[Reason]:
+def reasons_for_residue(
+    trial: Trial, text: str, judged: Collection[str], *, promise: int | None = None
+) -> list[Reason]:
     """Return a reason for each kind of leftover that is not in `judged`.
 
-    Kinds: `tasks`, `threads`, `processes`, `sessions`, `loop_errors`, `stdout`, `file`.
+    `promise` is the number of the contract's promise that whatever still runs or is open breaks.
+
+    Kinds: `tasks`, `threads`, `processes`, `sessions`, `stdout`, `file`.
     """
     left = trial.facts.get("leftovers", {})
     kept = trial.facts.get("belongings", {})
@@ -37,8 +41,12 @@ def reasons_for_residue(trial: Trial, text: str, judged: Collection[str]) -> lis
         if kind not in judged and left.get(kind)
         for reason in [make(left[kind], trial.lab, text)]
     ]
-    if "loop_errors" not in judged:
-        reasons += _loop_errors(trial.facts.get("loop_errors", ()), trial.lab, text)
+    errors = trial.facts.get("loop_errors", ())
+    reasons += _unclosed(errors, trial.lab, text)
+    reasons = [replace(reason, promise=promise) for reason in reasons]
+    # Tasks that went on until the check closed their session have nobody who could look.
+    if all(reason.conflict != "dropped-task" for reason in reasons):
+        reasons += _unseen(errors, trial.lab)
     if "stdout" not in judged and not kept.get("stdout_open", True):
         reasons.append(
             Reason(
@@ -60,8 +68,8 @@ def reasons_for_residue(trial: Trial, text: str, judged: Collection[str]) -> lis
     return reasons
 
 
-def _loop_errors(found: Sequence[Mapping[str, Any]], lab: Path, text: str) -> Iterator[Reason]:
-    """Judge what asyncio's exception handler was told; at most one reason of each kind."""
+def _unclosed(found: Sequence[Mapping[str, Any]], lab: Path, text: str) -> Iterator[Reason]:
+    """Judge sessions and connections that asyncio reported as thrown away open; at most one reason."""
     unclosed = [one["text"] for one in found if one["text"].startswith("Unclosed ")]
     if unclosed:
         yield Reason(
@@ -74,15 +82,19 @@ def _loop_errors(found: Sequence[Mapping[str, Any]], lab: Path, text: str) -> It
             line=line_of(text, r"\bClientSession\s*\("),
             next_step="Open sessions by `async with`, or close them before you return.",
         )
-    lost = [one for one in found if "never retrieved" in one["text"]]
-    if lost:
-        place = lost[0]["place"]
+
+
+def _unseen(found: Sequence[Mapping[str, Any]], lab: Path) -> Iterator[Reason]:
+    """Judge errors of tasks and futures that nobody looked at; at most one reason."""
+    unseen = [one for one in found if "never retrieved" in one["text"]]
+    if unseen:
+        place = unseen[0]["place"]
         line, code = known(place)
         yield Reason(
-            f"{count(len(lost), 'error')} of tasks that nobody awaited went unseen{at_line(line, code)}: "
-            f"{lost[0]['text']}",
+            f"{count(len(unseen), 'error')} of tasks that nobody awaited went unseen"
+            f"{at_line(line, code)}: {unseen[0]['text']}",
             conflict="dropped-task",
-            measured=count(len(lost), "unseen error"),
+            measured=count(len(unseen), "unseen error"),
             budget="0 unseen errors",
             file=file_of(place, lab),
             line=line,

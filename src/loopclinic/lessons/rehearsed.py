@@ -31,6 +31,9 @@ def check_of(package: str) -> "Check | Rehearsed":
 class Rehearsed:
     """The check of a lesson that has no scenes yet."""
 
+    leaves_nothing = None
+    """The number of a promise, where promises are judged."""
+
     def __init__(self, package: str) -> None:
         self._package = package
 

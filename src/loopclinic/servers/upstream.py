@@ -38,7 +38,7 @@ _WORDS = (
 class Dials:
     """What the upstream does to a request. Times in seconds, shares from 0 to 1.
 
-    When several apply: refuse, hang, busy_first, capacity, status, fail_first, error_rate, in this order.
+    When several apply: refuse, only, hang, busy_first, capacity, status, fail_first, error_rate, in this order.
     """
 
     latency: float = 0.0
@@ -66,6 +66,8 @@ class Dials:
     """Seconds more, beside `latency`..."""
     slow_for: str = ""
     """...where the body holds this text (empty: always)."""
+    only: str = ""
+    """Answer 404 to everything but this method and path, such as `POST /v1/posts` (empty: to nothing)."""
     hang: float = 0.0
     """Share of requests that are never answered."""
     hang_in_body_for: str = ""

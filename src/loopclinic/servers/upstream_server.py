@@ -96,6 +96,8 @@ class FaultyServer:
         refused, hangs, unlucky, spread = (rng.random() for _ in range(4))
         if refused < dials.refuse:
             await self._reset(request)
+        if dials.only and f"{request.method} {request.path}" != dials.only:
+            return _said(404, {"error": f"{request.path} is not served", "digest": digest})
         if hangs < dials.hang:
             if dials.hang_in_body_for and dials.hang_in_body_for.encode() in body:
                 begun = web.StreamResponse(headers={"Content-Length": "1000"})

@@ -127,5 +127,5 @@ def test_an_error_of_a_task_that_nobody_awaited(judge):
         "async def fails():\n    raise KeyError('gone')\n"
         "asyncio.create_task(fails())\nawait asyncio.sleep(0.01)\nreturn 2 * number"
     )
-    reason = only_reason(judge(text), "1 error", "KeyError('gone')")
+    reason = only_reason(judge(text), "1 error", "KeyError: 'gone'")
     assert (reason.conflict, reason.line) == ("dropped-task", 5)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 
 import pytest
 
@@ -120,3 +121,13 @@ def test_a_function_is_where_its_def_stands():
     assert place.code == "async def opens():"
     assert defined_at(asyncio.sleep) is None
     assert defined_at(None) is None
+
+
+async def test_an_error_that_nobody_asked_for_is_not_reported_by_asyncio():
+    told = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(context))
+    call = Call(fails)
+    await asyncio.sleep(0.01)
+    del call
+    gc.collect()
+    assert told == []

@@ -5,6 +5,7 @@ import time
 from random import Random
 from types import SimpleNamespace
 
+import asyncpg
 import psycopg
 import pytest
 
@@ -69,7 +70,17 @@ async def test_sessions_are_the_labs_whatever_it_calls_them(database, name):
             while not seen.peak and time.monotonic() < ends:
                 await asyncio.sleep(0.01)
     assert (service.found.closing, service.found.left, service.found.stuck) == (None, 0, None)
-    assert seen.peak == len(seen.names) == 1
+    assert seen.peak == len(seen.names) == seen.opened == 1
+
+
+async def test_sessions_too_short_to_be_seen_are_counted(database):
+    async with database.watch("scene") as seen:
+        async with database.holding("select 1"):  # one of the check's own
+            for _ in range(9):
+                async with Service(database.dsn):
+                    pass
+        await asyncio.sleep(0.1)
+    assert seen.opened == 9
 
 
 async def test_what_is_left_open_is_counted_and_ended(database):
@@ -78,6 +89,24 @@ async def test_what_is_left_open_is_counted_and_ended(database):
     assert service.found.left == 1
     assert await database.sessions("scene") == []
     await service.value.connection.close()  # PostgreSQL has ended it
+
+
+async def test_a_pool_that_replaces_what_is_ended_is_not_waited_for(database):
+    class Pooled(Service):
+        async def __aenter__(self):
+            self.pool = await asyncpg.create_pool(self.dsn, min_size=1, max_size=2)
+            return self
+
+        async def __aexit__(self, *_):
+            pass
+
+    async with database.serve("scene", Pooled) as service:
+        closing = time.perf_counter()
+    assert time.perf_counter() - closing < 2  # half a second of grace; the pool would take 2.5
+    assert service.found.left == 1
+    async with database.serve("next scene", Service):
+        assert len(await database.sessions("next scene")) == 1
+    await service.value.pool.close()
 
 
 async def test_a_service_that_does_not_open_says_why(database):

@@ -80,7 +80,7 @@ def judged(adds, hurries, left_behind=()):
         (3, ..., None, "not-reached not-reached not-reached not-judged"),
         (4, ..., None, "broken not-reached not-reached not-judged"),
         (3, 4, None, "kept kept not-reached not-judged"),
-        (3, 4, [Reason("A task is left.")], "kept kept broken not-judged"),
+        (3, 4, [Reason("A task is left.", promise=3)], "kept kept broken not-judged"),
     ],
 )
 def test_a_promise_is_never_kept_by_silence(adds, hurries, left, states):

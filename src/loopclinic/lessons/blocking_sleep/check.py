@@ -123,10 +123,8 @@ class _Quiet(_Transcribing):
         return found
 
     async def _once(self, lab: ModuleType, stage: "Stage") -> Few:
-        async with stage.watch_loop(self.idle) as watch:
-            calls = self.calls(lab, stage, self.many, backoff=self.backoff)
-            watch.calls += calls.values()
-            endings = await calls.settled(2.5)
+        calls = self.calls(lab, stage, self.many, backoff=self.backoff)
+        endings, loop = await stage.watched(calls, 2.5, alone=self.idle)
         counts = await stage.upstream.counts()
         arrivals = [counts.arrivals_of(clip) for clip in calls]
         return Few(
@@ -134,7 +132,7 @@ class _Quiet(_Transcribing):
             [call.value == transcript_of(clip) for clip, call in calls.items()],
             [len(times) for times in arrivals],
             mean_waits(arrivals, 2),
-            watch.found,
+            loop,
         )
 
     def results(self, found: Few, judged: Judged, *, at_once: bool) -> Iterator[Reason | Kept]:
@@ -245,9 +243,8 @@ class Refusals(_Transcribing):
     class Found:
         """What became of them, by what the service did."""
 
-        status: int
-        for_good: Refused
-        """It answered `status`."""
+        for_good: dict[int, Refused]
+        """By the status that it answered."""
         busy: Refused
         """It answered 429 each time."""
         broken: Refused
@@ -260,19 +257,19 @@ class Refusals(_Transcribing):
             return None
 
         async def failing(many: int = 1, cap: float = 1.5, **options: float) -> Refused:
-            async with stage.watch_loop() as watch:
-                calls = self.calls(lab, stage, many, b"", **options)
-                watch.calls += calls.values()
-                endings = await calls.settled(cap)
+            calls = self.calls(lab, stage, many, b"", **options)
+            endings, loop = await stage.watched(calls, cap)
             counts = await stage.upstream.counts()
             requests = max(len(counts.arrivals_of(clip)) for clip in calls)
             worst = max(endings, key=lambda ending: ending.seconds)
-            return Refused(worst, requests, watch.found.waited)
+            return Refused(worst, requests, loop.waited)
 
         stage.step("a call that the service refuses for good")
-        status = stage.rng.choice([400, 401, 404, 413, 422])
-        await stage.dials(status=status)
-        for_good = await failing(backoff=0.02)
+        for_good = {}
+        for statuses in ((400, 401, 404, 413, 422), (500, 502, 504)):
+            status = stage.rng.choice(statuses)
+            await stage.dials(status=status)
+            for_good[status] = await failing(backoff=0.02)
         stage.step("a call that is answered 429 each time")
         await stage.dials(status=429)
         busy = await failing(backoff=0.02, attempts=3)
@@ -284,11 +281,12 @@ class Refusals(_Transcribing):
         # Several, because a jittered wait after the last attempt may be short by chance.
         many, backoff = (1, 1.0) if blocked_in(stage) else (4, 3.0)
         last = await failing(many, cap=1.0, backoff=backoff, attempts=1)
-        return self.Found(status, for_good, busy, broken, last)
+        return self.Found(for_good, busy, broken, last)
 
     def judge(self, found: "Refusals.Found", judged: Judged) -> Iterator[Reason | Kept]:
         del judged
-        yield from self._for_good(found.for_good, found.status)
+        said = [self._for_good(status, one) for status, one in found.for_good.items()]
+        yield next((reason for reason in said if reason is not None), Kept(3))
         for one, allowed, each, doing in (
             (found.busy, 3, "429", "three answers 429 of three allowed"),
             (found.broken, 3, "broken connection", "three broken connections of three allowed"),
@@ -337,10 +335,10 @@ class Refusals(_Transcribing):
             return
         yield Kept(2)
 
-    def _for_good(self, found: Refused, status: int) -> Iterator[Reason | Kept]:
+    def _for_good(self, status: int, found: Refused) -> Reason | None:
         ending = found.ending
         if found.requests > 1:
-            yield Reason(
+            return Reason(
                 f"The service refused a clip with {status}, and it was sent {found.requests} times all "
                 "the same.",
                 conflict="retry-storm",
@@ -350,16 +348,15 @@ class Refusals(_Transcribing):
                 promise=3,
                 next_step="Try again after 429, 503 and broken connections only.",
             )
-        elif not ending.is_error("TranscriptionError"):
-            yield Reason(
+        if not ending.is_error("TranscriptionError"):
+            return Reason(
                 f"After a {status} the call {ending} instead of raising TranscriptionError.",
                 **at(ending.place),
                 promise=3,
                 timed=ending.overdue,
                 next_step="Raise TranscriptionError at once for every other status.",
             )
-        else:
-            yield Kept(3)
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -379,11 +376,11 @@ class Ended:
     """The worst of those that were cancelled; None where all were over before."""
     requests_after: int
     """Sent by calls that had been cancelled."""
-    unheard: int
+    still_open: int
     """Requests that the service still had after their calls were cancelled."""
 
     @property
-    def deaf(self) -> bool:
+    def went_on(self) -> bool:
         """Whether a call went on when it was cancelled."""
         one = self.cancelled
         return one is not None and (one.how != "cancelled" or one.seconds > CANCEL.limit)
@@ -417,17 +414,15 @@ class _Unhelpful(_Transcribing):
             bounded.update(self.calls(lab, stage, self.many[0], kind, **self.bounded))
             doomed.update(self.calls(lab, stage, self.many[1], kind, **self.doomed))
         await stage.sleep(self.after)
-        ending, after, unheard = await self._cancel(stage, doomed)
-        async with stage.watch_loop() as watch:
-            watch.calls += bounded.values()
-            left = DEADLINE.limit * deadline - (stage.clock() - began)
-            endings = await bounded.settled(max(0.0, left))
+        ending, after, still_open = await self._cancel(stage, doomed)
+        left = DEADLINE.limit * deadline - (stage.clock() - began)
+        endings, loop = await stage.watched(bounded, max(0.0, left))
         worst = max(endings, key=_worse)
         counts = await stage.upstream.counts()
         requests = sum(len(counts.arrivals_of(clip)) for clip in bounded) / len(bounded)
-        place = worst.place if worst.raised or worst.overdue else watch.found.waited
+        place = worst.place if worst.raised or worst.overdue else loop.waited
         begun = endings.index(worst) >= self.many[0]
-        return Ended(deadline, worst, place, begun, requests, ending, after, unheard)
+        return Ended(deadline, worst, place, begun, requests, ending, after, still_open)
 
     async def _cancel(self, stage: "Stage", calls: Calls[bytes]) -> tuple[Ending | None, int, int]:
         """Cancel the calls, and ask the service whether that reached it."""
@@ -437,19 +432,19 @@ class _Unhelpful(_Transcribing):
         endings = await doomed.cancelled(CANCEL.limit)
         after = await stage.requests_after(_AFTER, list(doomed))
         # The first of those that went on; else the slowest.
-        deaf = [one for one in endings if one.how != "cancelled"]
-        worst = deaf[0] if deaf else max(endings, key=lambda one: one.seconds)
-        counts, unheard = await stage.upstream.counts(), 0
+        went_on = [one for one in endings if one.how != "cancelled"]
+        worst = went_on[0] if went_on else max(endings, key=lambda one: one.seconds)
+        counts, still_open = await stage.upstream.counts(), 0
         if "hang" in self.dials:
-            unheard = sum(bool(counts.arrivals_of(clip)) for clip in doomed) - counts.disconnects
+            still_open = sum(bool(counts.arrivals_of(clip)) for clip in doomed) - counts.disconnects
         await doomed.settled(0)
-        return worst, after, unheard
+        return worst, after, still_open
 
     def judge(self, found: Ended, judged: Judged) -> Iterator[Reason | Kept]:
         endless, swallowed = judged.found(Endless), "swallowed-cancellation"
-        deaf = endless is not None and endless.deaf
+        went_on = endless is not None and endless.went_on
         # Of two calls that went on, the one that waited to try again is reported.
-        reported = judged.has(swallowed, "dropped-task") or (deaf and found is not endless)
+        reported = judged.has(swallowed, "dropped-task") or (went_on and found is not endless)
         if found.cancelled is not None and not reported:
             yield from cancelled_cleanly(
                 found.cancelled,
@@ -459,11 +454,11 @@ class _Unhelpful(_Transcribing):
                 next_step="Let CancelledError through: catch only what you can retry, and raise the rest.",
                 owned="Await the work itself, so that cancelling the call cancels it, too.",
                 sent=found.requests_after,
-                open_=found.unheard,
+                still_open=found.still_open,
             )
         # A deadline ends a call by cancelling what it waits for: it can't work before that does, and a
-        # call that is deaf to it goes on to its next attempt at once.
-        if not (deaf or judged.has(swallowed, "missing-deadline")):
+        # call that goes on when it is cancelled goes on to its next attempt at once.
+        if not (went_on or judged.has(swallowed, "missing-deadline")):
             yield from deadline_kept(
                 found.bounded,
                 found.deadline,
@@ -692,8 +687,8 @@ class Crowd(_Transcribing):
         waits, ideal = found.waits, found.ideal
         if not waits or endless is None:
             return  # nobody got that far: `results` says so
-        deaf = judged.has("swallowed-cancellation")
-        hasty, shown = 0.0 if deaf else endless.requests, ", ".join(map(span, waits))
+        went_on = judged.has("swallowed-cancellation")
+        early, shown = 0.0 if went_on else endless.requests, ", ".join(map(span, waits))
         # Measured between a clip's arrivals, requests included: a slow machine never makes it shorter.
         share = sum(waits) / sum(ideal)
         grown = (waits[-1] - waits[0]) / (ideal[-1] - ideal[0])
@@ -703,12 +698,12 @@ class Crowd(_Transcribing):
         without = share - len(waits) * found.request / sum(ideal)
         slack = (1 + WAITS_MOST.limit) / 2
         common: dict[str, Any] = {"promise": 4, "timed": True, **at(found.loop.waited)}
-        if share < WAITS_LEAST.limit or hasty > REST.limit:
+        if share < WAITS_LEAST.limit or early > REST.limit:
             yield Reason(
                 f"The service got no rest: {found.flaky} callers came back after {shown} on average, and "
-                f"with a backoff of 2 s a caller sent {hasty:.1f} requests in 400 ms.",
+                f"with a backoff of 2 s a caller sent {early:.1f} requests in 400 ms.",
                 conflict="retry-storm",
-                measured=f"{share:.2f} x; {hasty:.1f} requests a caller",
+                measured=f"{share:.2f} x; {early:.1f} requests a caller",
                 budget=f"at least {WAITS_LEAST}; {REST}",
                 next_step="Wait between attempts, twice as long each time, with jitter.",
                 **common,

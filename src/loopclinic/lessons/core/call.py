@@ -51,6 +51,8 @@ class Call:
         """Counts the tasks of the call's making; set by what counts leftovers."""
         self._seen: Place | None = None
         self.task = asyncio.create_task(self._run(begin, what))
+        # An error of a call that was broken off is nobody's to see: asyncio need not report it.
+        self.task.add_done_callback(lambda task: task.cancelled() or task.exception())
 
     async def _run(self, begin: Callable[[], Any], what: str) -> Any:
         self.began = _perf_counter()

@@ -1,13 +1,13 @@
 """PostgreSQL on a scene's stage: the lab's sessions asked for, rows held, a slow line, hangs broken off.
 
-Only the child imports it. Whatever blocks is done on a thread of the stage's own: the loop and its
-default executor are the lab's.
+A lesson's `check` imports it, so that drivers are there before the lab is. Blocking work is done on a
+thread of the stage's own: the loop and its default executor are the lab's.
 """
 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -26,7 +26,7 @@ from loopclinic.lessons.stalls import on_the_loop
 from loopclinic.lessons.whereabouts import awaiting, learners
 from loopclinic.probe import Stall as ProbeStall
 from loopclinic.servers.postgres_monitor import named
-from loopclinic.servers.postgres_sessions import Session, SessionMonitor
+from loopclinic.servers.postgres_sessions import Session, SessionMonitor, Sighting
 
 if TYPE_CHECKING:
     from loopclinic.lessons.core.stage import Stage
@@ -57,6 +57,8 @@ class Database(Offload):
         super().__init__(stage.own)
         self.dsn = stage.services["postgres"]
         self.monitor: SessionMonitor
+        self.stuck = False
+        """Whether a call had to be broken off: what needs a free loop is left out from there on."""
         self._probe = stage.probe
 
     async def __aenter__(self) -> Self:
@@ -90,15 +92,15 @@ class Database(Offload):
         """
         return await self.outside(self.monitor.forgotten, name, patience)
 
-    def holding(self, query: str, *values: Any) -> Any:
-        """Hold the rows that `query` locks while the context is open: who wants to write them waits."""
+    def holding(self, query: str, *values: Any) -> AbstractAsyncContextManager[None]:
+        """Hold the rows that `query` locks while the context is open: sessions that write them wait."""
         return self.at_work(self.monitor.holding(query, *values))
 
-    def watch(self, name: str) -> Any:
+    def watch(self, name: str) -> AbstractAsyncContextManager[Sighting]:
         """Watch these sessions while the context is open; gives a `Sighting`."""
         return self.at_work(self.monitor.watch(name))
 
-    def slow_line(self, there_and_back: float) -> Any:
+    def slow_line(self, there_and_back: float) -> AbstractAsyncContextManager[str]:
         """Open a slow line to the database; gives its address."""
         return self.at_work(SlowLine(self.dsn, there_and_back=there_and_back))
 
@@ -121,13 +123,6 @@ class Database(Offload):
         Raises:
             NotOpenedError: it did not open.
         """
-
-        def ask() -> list[Session]:
-            return self.monitor.sessions(name)
-
-        def alike(sessions: list[Session]) -> list[tuple[str, str]]:
-            return sorted((one.name, one.state) for one in sessions)
-
         given: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         over = asyncio.Event()
 
@@ -139,12 +134,14 @@ class Database(Offload):
                 given.set_result(value)
                 await over.wait()
 
-        with Rescue(self._probe, learners, ask=ask, alike=alike, patience=patience) as rescue:
+        with Rescue(self._probe, lambda: self.monitor.sessions(name), patience=patience) as rescue:
             call = Call(hold)
             await _wait([given, call.task], timeout=_OPEN, return_when=asyncio.FIRST_COMPLETED)
             if not given.done():
                 given.cancel()
-                raise NotOpenedError(await call.settled(0))
+                ending = await call.settled(0)
+                await self._end(name)
+                raise NotOpenedError(ending)
             service = Service(given.result())
             try:
                 yield service
@@ -152,20 +149,26 @@ class Database(Offload):
                 over.set()
                 closing = await call.settled(_CLOSE)
                 await _sleep(_LOOK)
+        left = await self._end(name)
+        stuck = None
+        if rescue.found is not None and (stall := stall_of(rescue.found[0])) is not None:
+            stuck, self.stuck = Stuck(stall, rescue.found[1]), True
+        service.found = Served(None if closing.returned else closing, left, stuck)
+
+    async def _end(self, name: str) -> int:
+        """Give these sessions time to end, end the rest, and return how many these were.
+
+        A pool may open new ones for them, which carry the name as well and do no harm to other scenes.
+        """
         ends = _perf_counter() + _GONE
         while (left := await self.sessions(name)) and _perf_counter() < ends:
             await _sleep(_LOOK)
         if left:
-            await self.outside(lambda: self.monitor.end(name, within=_END))
-        stuck = next(
-            (
-                Stuck(stall, one.asked or [])
-                for one in rescue.found[:1]
-                if (stall := stall_of(one.stall))
-            ),
-            None,
-        )
-        service.found = Served(None if closing.returned else closing, len(left), stuck)
+            await self.outside(self.monitor.end, name)
+        known, ends = {one.name for one in left}, _perf_counter() + _END
+        while known & {one.name for one in await self.sessions(name)} and _perf_counter() < ends:
+            await _sleep(_LOOK)
+        return len(left)
 
 
 class NotOpenedError(Exception):

@@ -4,15 +4,16 @@ import contextlib
 import signal
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import FrameType, TracebackType
 from typing import Any, Self
 
 from loopclinic.lessons.core.call import BrokenOff
 from loopclinic.lessons.stalls import LOOP, on_the_loop
+from loopclinic.lessons.whereabouts import learners
 from loopclinic.probe import Probe, Stall
+from loopclinic.servers.postgres_sessions import Session
 
-__all__ = ["Rescue", "Rescued"]
+__all__ = ["Rescue"]
 
 _LOOK = 0.01
 _NOTICED = 0.15
@@ -23,39 +24,21 @@ _AGAIN = 0.06
 """Seconds that a call gets once it is known what kind of lab this is."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rescued:
-    """One call that was broken off: where it stood, for how long, and what was asked meanwhile."""
-
-    stall: Stall
-    asked: Any
-    """What `ask` returned while the loop was stuck."""
-
-
 class Rescue:
     """While it is open, raises `BrokenOff` in a lab's call that keeps the loop for `patience` seconds.
 
     A blocking wait for something that only the loop can give would outlive the check. The first one
-    gets `patience`, and longer while what `alike` makes of the answer to `ask` still changes; once one
-    was found, later ones are broken off at once. Only the main thread can be rescued,
+    gets `patience`, and longer while the states of the lab's `sessions` still change; once one was found,
+    later ones are broken off at once. Only the main thread can be rescued,
     and only where there are signals: elsewhere the check's deadline ends the trial.
     """
 
     def __init__(
-        self,
-        probe: Probe,
-        owns: Callable[[str], bool],
-        *,
-        ask: Callable[[], Any],
-        alike: Callable[[Any], Any] = lambda asked: asked,
-        patience: float = 1.0,
+        self, probe: Probe, sessions: Callable[[], list[Session]], *, patience: float
     ) -> None:
-        self.found: list[Rescued] = []
-        self._probe = probe
-        self._owns = owns
-        self._ask = ask
-        self._alike = alike
-        self._patience = patience
+        self.found: tuple[Stall, list[Session]] | None = None
+        """The first such call: where it stood, and the lab's sessions while the loop was stuck."""
+        self._probe, self._sessions, self._patience = probe, sessions, patience
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="rescue", daemon=True)
         self._signal = getattr(signal, "SIGUSR2", None)
@@ -88,37 +71,37 @@ class Rescue:
             patience = _AGAIN if self.found else self._patience
             if stall is None or stall.seconds < patience:
                 continue
-            if not any(self._owns(frame.file) for frame in on_the_loop(stall)):
+            if not any(learners(frame.file) for frame in on_the_loop(stall)):
                 continue
-            asked = None
-            if not self.found:
+            if self.found is None:
+                sessions: list[Session] = []
                 with contextlib.suppress(Exception):
-                    asked = self._steady()
+                    sessions = self._steady()
                 now = self._probe.current()
                 if now is None or now.started != stall.started:
                     continue  # it went on meanwhile
-            self.found.append(Rescued(stall, asked))
+                self.found = stall, sessions
             if not self._over.is_set():
                 signal.pthread_kill(main, self._signal)
                 # libpq's wait looks at signals ten times a second, and begins anew at each one.
                 self._over.wait(_NOTICED)
 
-    def _steady(self) -> Any:
-        """Return what is asked once it stays the same, or after some time."""
-        asked = self._ask()
+    def _steady(self) -> list[Session]:
+        """Return the sessions once their states stay the same, or after some time."""
+        sessions = self._sessions()
         for _ in range(_ASKED):
-            before = asked
+            before = {one.name: one.state for one in sessions}
             if self._over.wait(_STEADY):
                 break
-            asked = self._ask()
-            if self._alike(asked) == self._alike(before):
+            sessions = self._sessions()
+            if {one.name: one.state for one in sessions} == before:
                 break
-        return asked
+        return sessions
 
     def _break_off(self, number: int, frame: FrameType | None) -> None:
         del number
         # It may be over by now: below the loop there is no call of the lab's to break off.
         while frame is not None and frame.f_code.co_name != LOOP:
-            if self._owns(frame.f_code.co_filename):
+            if learners(frame.f_code.co_filename):
                 raise BrokenOff
             frame = frame.f_back

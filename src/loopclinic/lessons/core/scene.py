@@ -6,7 +6,7 @@ parent on findings alone: pure, out of the lab's reach, and able to judge a reco
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from types import ModuleType, NoneType, UnionType
 from typing import (
     TYPE_CHECKING,
@@ -155,9 +155,9 @@ class Check:
                         judged.reasons.append(said)
         explained = judged.has(*self.explains_tasks)
         judged.reasons += [
-            replace(reason, promise=self.leaves_nothing)
+            reason
             for reason in left_behind or ()
-            if not (explained and reason.conflict == "dropped-task")
+            if not (explained and reason.conflict == "dropped-task" and reason.promise is not None)
         ]
         promises = tuple(
             Promise(number, self._state(number, facts, judged, ended=left_behind is not None), text)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 import aiohttp
 
 from loopclinic.lessons.core.call import Call, Calls, place_of
-from loopclinic.lessons.core.findings import Left, Loop, Place, Stall
+from loopclinic.lessons.core.findings import Ending, Left, Loop, Place, Stall
 from loopclinic.lessons.offload import Offload, small_machine
 from loopclinic.lessons.whereabouts import innermost, learners
 from loopclinic.probe import Probe, Snapshot
@@ -257,6 +257,15 @@ class Stage(Offload):
     def watch_loop(self, alone: float = 0.0) -> Watch:
         """Watch the loop; `found` is there when the context is left. Add calls to `calls`."""
         return Watch(self.probe, self.threads, alone)
+
+    async def watched(
+        self, calls: Calls[K], cap: float, *, alone: float = 0.0
+    ) -> tuple[list[Ending], Loop]:
+        """Wait so long at most for calls that were just begun; return how each ended, and the loop."""
+        async with self.watch_loop(alone) as watch:
+            watch.calls += calls.values()
+            endings = await calls.settled(cap)
+        return endings, watch.found
 
     def count_leftovers(self, call: Call) -> Census:
         """Count the tasks that a call makes; `left` is there when the context is left."""

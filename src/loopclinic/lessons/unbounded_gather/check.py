@@ -2,11 +2,11 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from loopclinic.lessons.core import Call, Check, Ending, Judged, Kept, Left, Scene
 from loopclinic.lessons.core.verdicts import (
@@ -19,6 +19,7 @@ from loopclinic.lessons.core.verdicts import (
 from loopclinic.lessons.lesson import Budget
 from loopclinic.lessons.unbounded_gather.posts import DuePost, Source, text_of
 from loopclinic.lessons.wording import span
+from loopclinic.servers import is_flaky
 from loopclinic.units import count
 from loopclinic.verdict import Reason
 
@@ -58,10 +59,13 @@ CANCEL = Budget(
     "A right answer takes a few milliseconds, one that goes on takes until the posts end.",
 )
 
+PROMPT = Budget(1.0, "s", "Where no post can be waited for, a right answer ends within some 50 ms.")
+
 _LATENCY = 0.05
 _ARRIVES = 0.2
 """Seconds in which requests are counted that should not come any more."""
 _OWNED = "Let a TaskGroup own the workers, or cancel and await them in a finally."
+_ADDRESS = "POST /v1/posts"
 _TWICE = "asynchronous generator is already running"
 _OF_A_POST = {"ClientError", "OSError"}
 """What a post that failed raises; anything else is a fault of another kind."""
@@ -87,6 +91,10 @@ class Batch:
     peak: int
     mean: float
     """Requests in flight on average."""
+    held: int
+    """Posts in memory at the most."""
+    astray: int
+    """Requests that were sent elsewhere than the contract says."""
     shortest: float | None
     """Seconds until a post came again at the earliest, of those that may not come at once."""
     asked_twice: str = ""
@@ -105,7 +113,7 @@ class _Publishing(Scene[Batch]):
         self,
         lab: ModuleType,
         stage: "Stage",
-        posts: Sequence[DuePost],
+        posts: Mapping[int, str],
         *,
         cap: float,
         bad: Sequence[int] = (),
@@ -113,8 +121,8 @@ class _Publishing(Scene[Batch]):
         closed_for: float = 0.0,
         meanwhile: "Awaitable[None] | None" = None,
     ) -> Batch:
-        """Publish these, wait `cap` seconds at most, and join what both sides say."""
-        limit, source = limit_of(stage), Source(posts)
+        """Publish posts of these kinds, wait `cap` seconds at most, and join what both sides say."""
+        limit, source = limit_of(stage), Source(made(posts))
         call = publishing(lab, stage, source)
         async with stage.count_leftovers(call) as census:
             if meanwhile is not None:
@@ -122,7 +130,7 @@ class _Publishing(Scene[Batch]):
             ending = await call.settled(cap)
             counts = await stage.upstream.counts()
             source.stopped = True  # what goes on has nothing more to send
-        times = {post.id: counts.arrivals_of(post.body) for post in posts}
+        times = {n: counts.arrivals_of(text_of(n, kind)) for n, kind in posts.items()}
         patient = [moments for number, moments in times.items() if number not in at_once]
         gaps = [b - a for moments in patient for a, b in itertools.pairwise(moments)]
         return Batch(
@@ -137,6 +145,8 @@ class _Publishing(Scene[Batch]):
             refused=sum(moment < closed_for for moments in patient for moment in moments),
             peak=counts.peak_in_flight,
             mean=counts.seconds_in_flight / ending.seconds,
+            held=source.peak,
+            astray=counts.by_status.get(404, 0),
             shortest=min(gaps, default=None),
             asked_twice=_asked_twice(ending, call.value),
             **_summary(call.value),
@@ -157,7 +167,16 @@ class _Publishing(Scene[Batch]):
     def results(self, found: Batch, doing: str, wrong: str) -> Iterator[Reason | Kept]:
         """Judge what became of posts that can't be published, and of all others; at most one reason."""
         ending, place = found.ending, at(found.ending.place)
-        if ending.raised or ending.how == "cancelled":
+        if found.astray:
+            yield Reason(
+                f"{count(found.astray, 'request')} went elsewhere than to {_ADDRESS}: the service answered 404.",
+                measured=count(found.astray, "request"),
+                budget="0 requests",
+                **place,
+                promise=1,
+                next_step=f"Send each post by {_ADDRESS}.",
+            )
+        elif ending.raised or ending.how == "cancelled":
             lost = len(found.missing)
             spread = lost > 0 and not _OF_A_POST.isdisjoint(ending.related)
             others = f" {count(lost, 'post')} of the others never went out." if lost else ""
@@ -183,6 +202,8 @@ class _Publishing(Scene[Batch]):
                 timed=ending.overdue,
                 next_step="Let a worker go on with the next post when one has failed.",
             )
+        elif ending.overdue and found.repeated:
+            return  # it sends some posts again and again: `repeats` says so
         elif not ending.returned:
             yield Reason(
                 f"publish was not done after {span(ending.seconds)}, though all its posts could be.",
@@ -267,22 +288,40 @@ class Steady(_Publishing):
     title, promises = "many posts, a limit of them at a time", (1, 2, 4, 5)
     posts, every = 300, 20
     """One post in `every` is a slow one, wherever a group of that many begins."""
+    failing = 0.001
+    """Share of all texts that are answered 503; every third post that is turned away has one."""
 
     async def drive(self, lab: ModuleType, stage: "Stage") -> Batch:
         stage.step(f"{self.posts} posts, {limit_of(stage)} at a time")
         await stage.dials(
-            latency=_LATENCY, slow=0.5, slow_for="video", status=422, status_for="banned"
+            latency=_LATENCY,
+            slow=0.5,
+            slow_for="video",
+            status=422,
+            status_for="banned",
+            fail_first=64,
+            fail_share=self.failing,
+            only=_ADDRESS,
         )
         posts, last = new_posts(stage, self.posts), self.posts // 2
-        banned = []
+        ids, banned = list(posts), []
         for start in range(0, last, self.every):  # a slow one near the end would keep places empty
             slow, bad = stage.rng.sample(range(start, min(start + self.every, last)), 2)
-            for index, kind in ((slow, "video"), (bad, "banned")):
-                posts[index] = DuePost(posts[index].id, text_of(posts[index].id, kind))
-            banned.append(posts[bad].id)
-        found = await self.publish(lab, stage, posts, cap=3.0, bad=banned)
+            broken = start % (3 * self.every) == 0
+            posts[ids[slow]] = "video"
+            posts[ids[bad]] = self._broken(ids[bad]) if broken else "banned"
+            banned.append(ids[bad])
+        # A few more by chance.
+        others = [n for n in ids if is_flaky(text_of(n, posts[n]), self.failing)]
+        wrong = sorted({*banned, *others})
+        found = await self.publish(lab, stage, posts, cap=3.0, bad=wrong)
         stage.vital(limit=found.limit, share_of_limit=round(found.mean / found.limit, 3))
         return found
+
+    def _broken(self, number: int) -> str:
+        """Return a kind of post that the service answers 503."""
+        kinds = (f"broken {attempt}" for attempt in itertools.count())
+        return next(kind for kind in kinds if is_flaky(text_of(number, kind), self.failing))
 
     def judge(self, found: Batch, judged: Judged) -> Iterator[Reason | Kept]:
         for reason in (*nested_loop([found.ending]), *self.asked_twice(found)):
@@ -303,8 +342,8 @@ class Steady(_Publishing):
         slow = mean / limit < FULL.limit
         yield from self.leftovers(found, "were sending posts", judged)
         if not (slow and ending.overdue):  # too slow to be done: said below
-            doing = f"{len(found.bad)} of {found.posts} posts were refused with 422"
-            yield from self.results(found, doing, "422")
+            doing = f"{len(found.bad)} of {found.posts} posts were refused with 422 or 503"
+            yield from self.results(found, doing, "422 or 503")
         yield from self.repeats(found, "accepted or refused for good")
         if not slow:
             yield Kept(2)
@@ -344,7 +383,7 @@ class Broken(_Publishing):
         await stage.dials(refuse=1.0)
         # A worker that ends with the first post that fails is missed once there are none left.
         posts = new_posts(stage, 2 * limit_of(stage) + 5)
-        return await self.publish(lab, stage, posts, cap=1.0, bad=[post.id for post in posts])
+        return await self.publish(lab, stage, posts, cap=PROMPT.limit, bad=list(posts))
 
     def judge(self, found: Batch, judged: Judged) -> Iterator[Reason | Kept]:
         yield from self.leftovers(found, "were at broken connections", judged)
@@ -356,13 +395,14 @@ class Broken(_Publishing):
 
 
 class Refusing(_Publishing):
-    """A service that refuses everything for a moment, and some posts again and again.
+    """A service that refuses far more posts than may be held, and some again and again.
 
     It says for how long to stay away: 2 s at first, and no time at all where it refuses again.
     """
 
-    rest, closed_for = 2, 0.4
-    title, promises = f"posts that are answered 429, Retry-After {rest}", (3,)
+    rest, closed_for, patience = 2, 0.4, 1.2
+    """Seconds: that a refused post has to wait, that all are refused, and for what comes after that."""
+    title, promises = f"posts that are answered 429, Retry-After {rest}", (3, 6)
 
     async def drive(self, lab: ModuleType, stage: "Stage") -> Batch:
         limit, again = limit_of(stage), "hurried"
@@ -375,14 +415,13 @@ class Refusing(_Publishing):
             await stage.sleep(self.closed_for)
             await stage.upstream.set(capacity=None)
 
-        posts = new_posts(stage, 2 * limit)
-        posts[limit:] = [DuePost(one.id, text_of(one.id, again)) for one in posts[limit:]]
+        posts, hurried = new_posts(stage, 15 * limit), new_posts(stage, limit, again)
         return await self.publish(
             lab,
             stage,
-            posts,
-            cap=self.rest + 1.2,
-            at_once=[post.id for post in posts[limit:]],
+            posts | hurried,
+            cap=self.rest + self.patience,
+            at_once=list(hurried),
             closed_for=self.closed_for,
             meanwhile=open_later(),
         )
@@ -390,6 +429,7 @@ class Refusing(_Publishing):
     def judge(self, found: Batch, judged: Judged) -> Iterator[Reason | Kept]:
         ending, rest, short = found.ending, self.rest, found.posts - found.accepted
         yield from self.leftovers(found, "were waiting to send refused posts again", judged)
+        yield from self._held(found, judged.found(Crowd))
         common: dict[str, Any] = {"promise": 3, **at(ending.place)}
         wait = "Wait as long as Retry-After says, then send the post again."
         if found.shortest is not None and found.shortest < RETRY_AFTER.limit * rest:
@@ -441,6 +481,21 @@ class Refusing(_Publishing):
         else:
             yield Kept(3)
 
+    def _held(self, found: Batch, crowd: "Crowd.Found | None") -> Iterator[Reason | Kept]:
+        if found.held <= HELD.limit * found.limit:
+            yield Kept(6)
+        elif crowd is None or crowd.most <= HELD.limit * found.limit:
+            yield Reason(
+                f"While the service answered 429, {count(found.held, 'post')} were in memory, with a limit "
+                f"of {found.limit}: more were taken while those that were refused had to wait.",
+                conflict="unbounded-gather",
+                measured=f"{found.held / found.limit:.0f} x limit",
+                budget=str(HELD),
+                **at(found.ending.place),
+                promise=6,
+                next_step="Let the source wait while as many posts are refused as there are places.",
+            )
+
 
 class LostSource(Scene["LostSource.Found"]):
     """Posts that raise in the middle."""
@@ -457,10 +512,10 @@ class LostSource(Scene["LostSource.Found"]):
 
     async def drive(self, lab: ModuleType, stage: "Stage") -> "LostSource.Found":
         await stage.dials(latency=0.01)
-        source = _LosingSource(new_posts(stage, 3 * limit_of(stage)))
+        source = _LosingSource(made(new_posts(stage, 3 * limit_of(stage))))
         call = publishing(lab, stage, source)
         async with stage.count_leftovers(call) as census:
-            ending = await call.settled(1.0)
+            ending = await call.settled(PROMPT.limit)
         return self.Found(ending, census.left, await stage.requests_after(0.1))
 
     def judge(self, found: "LostSource.Found", judged: Judged) -> Iterator[Reason | Kept]:
@@ -470,8 +525,8 @@ class LostSource(Scene["LostSource.Found"]):
         if ending.overdue:
             yield Reason(
                 f"`posts` raised in the middle, and publish was still waiting {span(ending.seconds)} later.",
-                measured=span(ending.seconds),
-                budget="it ends",
+                measured=f"more than {span(ending.seconds)}",
+                budget=span(PROMPT.limit),
                 timed=True,
                 next_step="When reading `posts` fails, the workers must hear of it: a TaskGroup tells them.",
                 **common,
@@ -501,7 +556,11 @@ class Crowd(Scene["Crowd.Found"]):
 
     due, stopped = 100_000, 60
     """`stopped`: with more posts alive than so many times the limit, the source ends."""
-    title, promises = f"{due:,} posts that are due", (6, 8)
+    title = f"{due:,} posts that are due"
+    promises: ClassVar[tuple[int, ...]] = (6, 8)
+    dials: ClassVar[dict[str, float]] = {"latency": _LATENCY}
+    after, doing = 0.8, "in the middle of its posts"
+    """Seconds until it is cancelled."""
 
     @dataclass(frozen=True, slots=True)
     class Found:
@@ -519,28 +578,39 @@ class Crowd(Scene["Crowd.Found"]):
         requests: int
         requests_after: int
 
+        @property
+        def most(self) -> int:
+            """The most posts or tasks."""
+            return max(self.held, self.tasks)
+
     async def drive(self, lab: ModuleType, stage: "Stage") -> "Crowd.Found":
-        await stage.dials(latency=_LATENCY)
+        found = await self.cancel(lab, stage)
+        stage.vital(
+            posts_held_at_most=found.held,
+            tasks_at_most=found.tasks,
+            requests_until_cancelled=found.requests,
+        )
+        return found
+
+    async def cancel(self, lab: ModuleType, stage: "Stage") -> "Crowd.Found":
+        """Publish, and cancel that after a while."""
+        await stage.dials(**self.dials)
         limit = limit_of(stage)
-        first = stage.numbers(self.due)
-        posts = (DuePost(n, text_of(n)) for n in range(first, first + self.due))
-        source = Source(posts, most=self.stopped * limit)
+        posts = new_posts(stage, self.due)
+        source = Source(made(posts), most=self.stopped * limit)
         call = publishing(lab, stage, source)
         async with stage.count_leftovers(call) as census:
-            await call.within(0.8)
+            await call.within(self.after)
             reached = await stage.upstream.counts()
             held, tasks = source.peak, census.peak
-            stage.step(f"{self.due:,} posts that are due, cancelled in the middle")
+            stage.step(f"{self.due:,} posts that are due, cancelled {self.doing}")
             # It may have come to its end while the service was asked: there is nothing to cancel then.
             early = call.done
             ending = call.ending() if early else await call.cancelled(CANCEL.limit)
             after = await stage.requests_after(_ARRIVES)
             stopped = source.stopped and held > 0.9 * self.stopped * limit
             source.stopped = True
-        stage.vital(
-            posts_held_at_most=held, tasks_at_most=tasks, requests_until_cancelled=reached.requests
-        )
-        return self.Found(
+        return Crowd.Found(
             ending,
             early,
             census.left,
@@ -553,8 +623,7 @@ class Crowd(Scene["Crowd.Found"]):
         )
 
     def judge(self, found: "Crowd.Found", judged: Judged) -> Iterator[Reason | Kept]:
-        del judged
-        ending, limit, most = found.ending, found.limit, max(found.held, found.tasks)
+        ending, limit, most = found.ending, found.limit, found.most
         if most > HELD.limit * limit:
             if found.tasks > HELD.limit * limit:
                 what = f"there were {found.tasks:,} tasks and {found.held:,} posts in memory"
@@ -581,20 +650,8 @@ class Crowd(Scene["Crowd.Found"]):
             )
         elif not found.early:
             yield Kept(6)
-        if not found.early:
-            yield from cancelled_cleanly(
-                ending,
-                CANCEL,
-                "publish was cancelled in the middle of its posts",
-                promise=8,
-                next_step="Let CancelledError through: catch aiohttp.ClientError around a post, and no more.",
-                owned=_OWNED,
-                sent=found.requests_after,
-                left=found.left,
-                # To cancel thousands of tasks takes its time, and is reported by their number.
-                late=not found.stopped,
-            )
-        elif ending.returned and not found.stopped:
+        yield from self.ended(found, judged)
+        if found.early and ending.returned and not found.stopped:
             yield Reason(
                 f"With {self.due:,} posts due, publish returned after {span(ending.seconds)} and "
                 f"{count(found.requests, 'request')}.",
@@ -602,6 +659,39 @@ class Crowd(Scene["Crowd.Found"]):
                 promise=1,
                 next_step="Publish until `posts` has no more.",
             )
+
+    def ended(self, found: "Crowd.Found", judged: Judged) -> Iterator[Reason | Kept]:
+        """Judge how it ended when it was cancelled; what an earlier scene showed is not said again."""
+        if found.early or judged.has("swallowed-cancellation"):
+            return
+        yield from cancelled_cleanly(
+            found.ending,
+            CANCEL,
+            f"publish was cancelled {self.doing}",
+            promise=8,
+            next_step="Let CancelledError through: catch aiohttp.ClientError around a post, and no more.",
+            owned=_OWNED,
+            sent=found.requests_after,
+            left=found.left,
+            # To cancel thousands of tasks takes its time, and is reported by their number.
+            late=not found.stopped,
+        )
+
+
+class Waiting(Crowd):
+    """Posts that are refused; cancelled while they wait to be sent again."""
+
+    title = "posts that are refused, cancelled while they wait"
+    promises = (8,)
+    dials: ClassVar[dict[str, float]] = {"capacity": 0, "retry_after": Refusing.rest}
+    after, doing = 0.2, "while refused posts had to wait"
+
+    async def drive(self, lab: ModuleType, stage: "Stage") -> Crowd.Found:
+        return await self.cancel(lab, stage)
+
+    def judge(self, found: Crowd.Found, judged: Judged) -> Iterator[Reason | Kept]:
+        if judged.keeps(Crowd, 8):
+            yield from self.ended(found, judged)
 
 
 class _SourceLostError(Exception):
@@ -624,10 +714,15 @@ def limit_of(stage: "Stage") -> int:
     return Random(stage.seed).randrange(17, 24)  # noqa: S311 - replayable chance is the point
 
 
-def new_posts(stage: "Stage", number: int) -> list[DuePost]:
-    """Return posts that were never seen before."""
+def new_posts(stage: "Stage", number: int, kind: str = "note") -> dict[int, str]:
+    """Return the kinds of posts that were never seen before, by id."""
     first = stage.numbers(number)
-    return [DuePost(n, text_of(n)) for n in range(first, first + number)]
+    return dict.fromkeys(range(first, first + number), kind)
+
+
+def made(kinds: Mapping[int, str]) -> Iterator[DuePost]:
+    """Make each post when it is asked for, so that those in memory are those that somebody holds."""
+    return (DuePost(number, text_of(number, kind)) for number, kind in kinds.items())
 
 
 def publishing(lab: ModuleType, stage: "Stage", source: Source) -> Call:
@@ -666,7 +761,7 @@ def praise(judged: Judged) -> str:
 
 
 CHECK = Check(
-    scenes=(Steady(), Broken(), Refusing(), LostSource(), Crowd()),
+    scenes=(Steady(), Broken(), Refusing(), LostSource(), Crowd(), Waiting()),
     praise=praise,
     leaves_nothing=8,
     leftovers_judged=("tasks",),

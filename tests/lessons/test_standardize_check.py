@@ -291,7 +291,7 @@ def test_issues_that_fail_in_every_scene_are_one_reason():
 
 
 def test_tasks_of_a_pool_that_is_not_closed_are_no_second_reason():
-    tasks = [Reason("1 task still ran when all was over (f).", conflict="dropped-task")]
+    tasks = [Reason("1 task still ran when all was over.", conflict="dropped-task", promise=1)]
     (reason,) = judged(tasks).reasons
     assert (reason.conflict, reason.promise) == ("dropped-task", 1)
     found = judged(tasks, Line__served__left=1)

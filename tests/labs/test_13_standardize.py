@@ -5,7 +5,9 @@ import ast
 import pytest
 
 from loopclinic.lessons import lesson
+from loopclinic.lessons.standardize import check
 from loopclinic.lessons.standardize.broken import BROKEN
+from loopclinic.lessons.standardize.static_check import CONFIDENCE, TEST
 
 LESSON = lesson("13")
 
@@ -30,10 +32,12 @@ def test_verdict_says_what_the_shipped_tests_do_not_see(as_shipped):
 
 def test_docstring_names_the_budgets_and_the_broken_services():
     text = " ".join(ast.get_docstring(ast.parse(LESSON.contract.read_text())).split())
-    budgets = LESSON.budgets
-    assert f"for {budgets['stall'].limit:.0%} of that".replace("50%", "50 %") in text
-    assert f"a thread within {budgets['thread'].limit * 1000:g} ms" in text
-    assert f"a cancelled call gets {budgets['cancel'].limit * 1000:g} ms" in text
+    assert f"for {check.STALL.limit:.0%} of that".replace("%", " %") in text
+    assert f"a thread within {check.THREAD.limit * 1000:g} ms" in text
+    assert f"a cancelled call gets {check.CANCEL.limit * 1000:g} ms" in text
+    assert f"tests at which nothing moves for {TEST.limit:g} s" in text
+    assert f"loopclinic scan billing --min-confidence {CONFIDENCE}`" in text
+    assert check.CONNECTIONS.limit == 1
     assert "There are at most `size` connections" in text
     assert len(BROKEN) == 4
     assert "four times more on a service that is broken on purpose" in text

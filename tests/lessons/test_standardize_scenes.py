@@ -3,13 +3,16 @@
 import asyncio
 import json
 import shutil
+from dataclasses import replace
+from random import Random
+from types import SimpleNamespace
 
-import psycopg
 import pytest
 
-from loopclinic.lessons import lesson
-from loopclinic.lessons.standardize import ladder, suite
-from loopclinic.lessons.standardize.books import Books, lay_out, sample
+from loopclinic.importing import imported
+from loopclinic.lessons import Trial, lesson
+from loopclinic.lessons.standardize import check, ladder, static_check
+from loopclinic.lessons.standardize.books import lay_out, sample
 from loopclinic.lessons.standardize.broken import BROKEN
 from loopclinic.lessons.standardize.examined import examined
 from loopclinic.lessons.standardize.on_broken import on_broken
@@ -17,7 +20,6 @@ from loopclinic.lessons.standardize.scenes import BILLING, opened
 from loopclinic.lessons.standardize.searches import gate, plan, survey
 from loopclinic.places import kit_root
 from loopclinic.servers.postgres import postgres
-from loopclinic.servers.postgres_monitor import named
 
 SOLUTION = kit_root() / "solutions" / lesson("13").name
 
@@ -65,54 +67,61 @@ async def test_the_plan_begins_with_what_cannot_be_read():
 
 @pytest.mark.slow
 async def test_the_reference_tests_pass_and_catch_every_broken_service(tmp_path):
-    found = await suite.tested(SOLUTION, "billing", tmp_path / "report")
-    assert found["hung"] is None
-    assert {name: run["status"] for name, run in found["runs"].items()} == {
-        "": 0,
-        **dict.fromkeys(BROKEN, 1),
-    }
-    assert found["runs"][""]["unawaited"] == []
+    found = await static_check.tested(SOLUTION, "billing", tmp_path / "report")
+    assert found.hung is None
+    status = {name: run.status for name, run in found.runs.items()}
+    assert status == {"": 0, **dict.fromkeys(BROKEN, 1)}
+    assert found.runs[""].unawaited == []
+    assert found.runs[""].files == [str(SOLUTION / "tests" / "test_service.py")]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "counts", "failed", "unawaited"),
     [
-        ("import nowhere\n", {"status": 2, "tests": 0}),
-        ("x = 1\n", {"status": 5, "tests": 0}),
-        ("def test_a():\n    assert 0\n", {"status": 1, "tests": 1}),
+        ("import nowhere\n", (2, 0), [("No module named", None)], []),
+        ("x = 1\n", (5, 0), [], []),
+        ("def test_a():\n    assert 0\n", (1, 1), [("assert 0", 2)], []),
         (
             "import billing\n\ndef test_a():\n    assert billing.BillingService(None, None).get(1)\n",
-            {"status": 0, "unawaited": ["coroutine 'BillingService.get' was never awaited"]},
+            (0, 1),
+            [],
+            [("coroutine 'BillingService.get' was never awaited", 4)],
         ),
     ],
     ids=["broken import", "none", "fails", "never awaits"],
 )
-async def test_what_is_wrong_with_tests_is_reported(tmp_path, text, found):
+async def test_what_is_wrong_with_tests_is_reported_with_its_line(
+    tmp_path, text, counts, failed, unawaited
+):
     folder = tmp_path / "lab"
     shutil.copytree(SOLUTION, folder)
-    (folder / "tests" / "test_service.py").write_text(text)
-    run = (await suite.tested(folder, "billing", tmp_path / "report"))["runs"][""]
-    assert {name: run[name] for name in found} == found
-    assert bool(run["failed"]) == (run["status"] in (1, 2))
+    file = folder / "tests" / "test_service.py"
+    file.write_text(text)
+    run = (await static_check.tested(folder, "billing", tmp_path / "report")).runs[""]
+    assert (run.status, run.tests) == counts
+    for found, wanted in ((run.failed, failed), (run.unawaited, unawaited)):
+        assert [(one.file, one.line) for one in found] == [(str(file), line) for _, line in wanted]
+        assert all(words in one.message for one, (words, _) in zip(found, wanted, strict=True))
 
 
 async def test_a_test_that_never_ends_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr("loopclinic.lessons.standardize.suite._PATIENCE", 6.0)
+    monkeypatch.setattr(static_check, "TEST", replace(static_check.TEST, limit=6.0))
     folder = tmp_path / "lab"
     shutil.copytree(SOLUTION, folder)
     test = "import asyncio\n\nasync def test_waits():\n    await asyncio.Event().wait()\n"
     (folder / "tests" / "test_service.py").write_text(test)
-    found = await suite.tested(folder, "billing", tmp_path / "report")
-    assert found["hung"] == "tests/test_service.py::test_waits"
+    hung = (await static_check.tested(folder, "billing", tmp_path / "report")).hung
+    assert (hung.name, hung.line) == ("tests/test_service.py::test_waits", 3)
+    assert hung.file == str(folder / "tests" / "test_service.py")
 
 
 async def test_the_solution_is_clean_to_the_scanner_and_the_lab_is_not():
     solved, shipped = await asyncio.gather(
-        suite.scanned(SOLUTION / "billing"), suite.scanned(BILLING)
+        static_check.scanned(SOLUTION / "billing"), static_check.scanned(BILLING)
     )
-    assert solved["findings"] == []
-    assert {"blocking-db", "loop-per-call"} <= {one["kind"] for one in shipped["findings"]}
+    assert solved == ([], None)
+    assert {"blocking-db", "loop-per-call"} <= {one.name for one in shipped[0]}
 
 
 async def test_each_broken_service_is_caught_by_a_test_made_for_it():
@@ -146,26 +155,30 @@ async def test_a_thread_for_each_call_loses_what_the_stall_had_kept(dsn):
     assert "Hopping took the stall away" in moral
 
 
-def test_books_see_what_is_open_half_done_and_held(dsn):
-    new = (
-        "insert into invoice (number, booking_id, customer_id, issued_on, due_on)"
-        " values ('2031-00001', 1, 1, now(), now()) returning id"
+# The check's scenes, on a real PostgreSQL.
+
+
+@pytest.mark.slow
+async def test_every_scene_comes_to_its_end_on_the_solution(dsn, monkeypatch, tmp_path):
+    """And nothing that does not rest on time is amiss."""
+    monkeypatch.setattr(check, "lay_out", lambda dsn: None)
+    lab = imported(SOLUTION / "billing", "billing_to_check")
+    facts = {}
+    line = SimpleNamespace(
+        seed=1,
+        rng=Random(1),
+        folder=tmp_path,
+        antipattern=None,
+        services={"postgres": dsn},
+        step=lambda name: None,
+        fact=facts.__setitem__,
     )
-    with Books(dsn) as books, psycopg.connect(named(dsn, "lab")) as lab:
-        (key,) = lab.execute(new).fetchone()
-        assert [one.in_transaction for one in books.sessions("lab")] == [True]
-        assert (books.entry(key), books.numbers(2031)) == (None, [])
-        lab.commit()
-        assert books.entry(key).total == 0
-        assert books.numbers(2031) == ["2031-00001"]
-        assert [one.in_transaction for one in books.sessions("lab")] == [False]
-        with pytest.raises(psycopg.errors.UniqueViolation):
-            lab.execute(new)
-        # A transaction that failed is open until it is rolled back.
-        assert len(books.forgotten("lab", 0.05)[1]) == 1
-        lab.rollback()
-        assert books.forgotten("lab", 1.0)[1] == []
-        lab.execute("set lock_timeout = 100")
-        pay = "insert into payment (invoice_id, amount_cents, method, reference)"
-        with books.held("payment"), pytest.raises(psycopg.errors.LockNotAvailable):
-            lab.execute(f"{pay} values (%s, 1, 'cash', 'x')", [key])
+    await check.CHECK.play(lab, line)
+    facts = json.loads(json.dumps(facts))
+    assert None not in facts.values()
+    found = check.CHECK.judge(Trial("13", 1, facts, SOLUTION), lesson("13").promises, [])
+    assert [one for one in found.reasons if not one.timed] == []
+    crowd = facts["Crowd"]
+    assert (crowd["asking"], crowd["peak"], crowd["numbers"]["counted"]) == (10, 4, 10)
+    assert facts["Race"]["asking"] == 2
+    assert len(facts["Refused"]["endings"]) == 7

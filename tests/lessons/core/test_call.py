@@ -1,11 +1,13 @@
 """Calls of a lab: how each ended and where it stood."""
 
 import asyncio
+import contextlib
 import gc
 
 import pytest
 
 from loopclinic.lessons.core import Call, Calls
+from loopclinic.lessons.core.call import defined_at
 
 
 async def waits():
@@ -100,6 +102,25 @@ async def test_a_value_that_can_not_be_shown_is_no_fault_of_the_kits():
         return Odd()
 
     assert (await Call(odd).settled(1)).value == "a Odd whose repr() raises"
+
+
+async def test_calls_say_where_the_first_of_them_waits_in_the_learners_code():
+    calls = Calls({one: Call(one) for one in (answers, waits)})
+    await asyncio.sleep(0.01)
+    assert "# here" in calls.look().code
+    await calls.cancelled(1)
+    assert calls.look() is None
+
+
+def test_a_function_is_where_its_def_stands():
+    @contextlib.asynccontextmanager
+    async def opens():
+        yield
+
+    place = defined_at(opens)
+    assert place.code == "async def opens():"
+    assert defined_at(asyncio.sleep) is None
+    assert defined_at(None) is None
 
 
 async def test_an_error_that_nobody_asked_for_is_not_reported_by_asyncio():

@@ -1,16 +1,18 @@
 """Calls of a lab's own code, as tasks: where each stands, and how it ended."""
 
 import asyncio
+import contextlib
 import inspect
+import linecache
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from time import perf_counter
 from typing import Any, TypeVar
 
 from loopclinic.lessons.core.findings import Ending, Place
-from loopclinic.lessons.whereabouts import raised_at, related, waits_at
+from loopclinic.lessons.whereabouts import learners, line_at, raised_at, related, waits_at
 
-__all__ = ["BrokenOff", "Call", "Calls", "awaited", "place_of"]
+__all__ = ["BrokenOff", "Call", "Calls", "awaited", "defined_at", "place_of"]
 
 # Kept from before a lab is imported, which may replace them.
 _wait, _perf_counter = asyncio.wait, perf_counter
@@ -92,7 +94,7 @@ class Call:
             return Ending("cancelled", seconds, seen, unfinished=self.unfinished)
         error = task.exception()
         if error is None:
-            value = _shown(task.result())
+            value = self.shown(task.result())
             return Ending("returned", seconds, seen, value=value, unfinished=self.unfinished)
         errors = tuple(related(error))
         if isinstance(error, BrokenOff):
@@ -107,6 +109,10 @@ class Call:
             during=_names(*related(error, contexts=True)),
             unfinished=self.unfinished,
         )
+
+    def shown(self, value: Any) -> str:
+        """Return what is said of a value that it returned."""
+        return _shown(value)
 
     async def within(self, seconds: float) -> Ending:
         """Wait so long at most and return how it ended; it goes on where it is not over."""
@@ -156,6 +162,20 @@ class Calls(dict[K, Call]):
 def place_of(found: dict[str, Any] | None) -> Place | None:
     """Return a place as a finding holds it."""
     return Place(found["file"], found["line"], found["code"]) if found else None
+
+
+def defined_at(function: Any) -> Place | None:
+    """Return the line of a function's `def`, decorators left out; None if it is not the learner's."""
+    with contextlib.suppress(Exception):
+        function = inspect.unwrap(function)
+    code = getattr(function, "__code__", None)
+    if not inspect.iscode(code) or not learners(code.co_filename):
+        return None
+    file, first = code.co_filename, code.co_firstlineno
+    lines = ((line, linecache.getline(file, line).lstrip()) for line in range(first, first + 20))
+    starts = ("def ", "async def ")
+    line = next((line for line, text in lines if text.startswith(starts)), first)
+    return place_of(line_at(file, line))
 
 
 def _names(*errors: BaseException) -> tuple[str, ...]:

@@ -41,12 +41,14 @@ class Stuck:
 class Served:
     """How the lab's service fared and closed in one scene."""
 
-    closing: Ending | None
+    closing: Ending | None = None
     """How its closing ended; None where it closed."""
-    left: int
+    left: int = 0
     """Connections that it left."""
-    stuck: Stuck | None
+    stuck: Stuck | None = None
     """The first call that was broken off."""
+    opening: Ending | None = None
+    """How its opening ended; None where it opened."""
 
 
 def meanwhile(sessions: Sequence[Session]) -> str:
@@ -73,8 +75,13 @@ def meanwhile(sessions: Sequence[Session]) -> str:
 # Verdicts.
 
 
-def closed(found: Served, what: str, closer: str, *, promise: int) -> Iterator[Reason | Kept]:
-    """Judge the end of a service's `async with`; `what` opens it, `closer` is what closes it."""
+def closed(
+    found: Served, what: str, closer: str, *, promise: int, place: Place | None = None
+) -> Iterator[Reason | Kept]:
+    """Judge the end of a service's `async with`; `what` opens it, `closer` is what closes it.
+
+    `place` is where to look if nothing better is known.
+    """
     common: dict[str, Any] = {
         "conflict": "unclosed-resource",
         "promise": promise,
@@ -83,7 +90,7 @@ def closed(found: Served, what: str, closer: str, *, promise: int) -> Iterator[R
     if found.closing is not None:
         yield Reason(
             f"At the end of `async with {what}`, it {found.closing}.",
-            **at(found.closing.place),
+            **at(found.closing.place or place),
             timed=found.closing.overdue,
             **common,
         )
@@ -92,6 +99,7 @@ def closed(found: Served, what: str, closer: str, *, promise: int) -> Iterator[R
             f"At the end of `async with {what}`, {count(found.left, 'connection')} stayed open.",
             measured=count(found.left, "connection"),
             budget="0 connections",
+            **at(place),
             **common,
         )
     else:

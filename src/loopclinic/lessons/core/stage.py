@@ -191,6 +191,11 @@ class Stage(Offload):
         self.stack = AsyncExitStack()
         """Closed when the check is over."""
 
+    @property
+    def folder(self) -> Path:
+        """A temporary folder, removed afterwards."""
+        return self._line.folder
+
     # Between scenes.
 
     async def shared(

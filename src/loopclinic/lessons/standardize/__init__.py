@@ -1,6 +1,6 @@
 """Lesson 13: a code base half sync, half async, made one of a kind, a package at a time."""
 
-from loopclinic.lessons.lesson import Budget, Lesson
+from loopclinic.lessons.lesson import Lesson
 
 __all__ = ["LESSON"]
 
@@ -17,7 +17,7 @@ LESSON = Lesson(
         "executor-saturation",
         "loop-per-call",
         "swallowed-cancellation",
-        "unbounded-gather",
+        "too-many-connections",
         "sequential-awaits",
         "transaction-left-open",
         "unclosed-resource",
@@ -56,29 +56,5 @@ LESSON = Lesson(
             "the invoice `for update`. In issue, next_number and add share one transaction."
         ),
     ),
-    budgets={
-        "stall": Budget(
-            0.5,
-            "x the line there and back",
-            "A right answer never stops the loop for the database; one that waits there does so for "
-            "a whole round trip at every statement.",
-        ),
-        "thread": Budget(
-            0.25,
-            "s",
-            "A right answer leaves the default executor alone, where a thread is there in a "
-            "millisecond; one that fills it makes others wait for as long as the database takes.",
-        ),
-        "connections": Budget(1.0, "x size", "A count, at PostgreSQL: sessions at one moment."),
-        "cancel": Budget(
-            0.5,
-            "s",
-            "A right answer takes some milliseconds, PostgreSQL's part included; one that waits for "
-            "its statement takes until the statement is done.",
-        ),
-        "test": Budget(
-            10.0, "s", "One test of the learner's; each of the reference's takes some milliseconds."
-        ),
-    },
     deadline=30.0,
 )

@@ -24,42 +24,49 @@ _OPTIONS = ["-q", "-p", "no:cacheprovider", "--no-header", "--tb=short", "--colo
 
 
 class _Recorder:
-    """A pytest plugin that notes what happens."""
+    """A pytest plugin that records what happens: each remark with its test, file and line."""
 
-    def __init__(self, tell: Any) -> None:
-        self._tell = tell
-        self.found: dict[str, Any] = {"tests": 0, "failed": [], "unawaited": []}
+    def __init__(self, folder: Path, tell: Any) -> None:
+        self._folder, self._tell = folder, tell
+        self._own = f"{folder}{os.sep}"
+        self._tests: dict[str, dict[str, Any]] = {}
+        self.found: dict[str, Any] = {"tests": 0, "files": [], "failed": [], "unawaited": []}
 
     def pytest_runtest_logstart(self, nodeid: str, location: Any) -> None:
-        del location
-        self._tell("test", name=nodeid)
+        test = self._tests[nodeid] = self._remark(nodeid, "", location)
+        if test["file"] not in self.found["files"]:
+            self.found["files"].append(test["file"])
+        self._tell("test", **test)
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         self.found["tests"] += report.when == "call" and not report.skipped
-        if report.failed:
-            self._fail(report)
+        self._fail(report)
 
     def pytest_collectreport(self, report: Any) -> None:
-        if report.failed:
-            self._fail(report)
+        self._fail(report)
 
-    def pytest_warning_recorded(self, warning_message: Any) -> None:
+    def pytest_warning_recorded(self, warning_message: Any, nodeid: str) -> None:
         said = str(warning_message.message)
         if "never awaited" in said:
-            self.found["unawaited"].append(said.partition("\n")[0][:200])
+            test = self._tests.get(nodeid, self._remark(nodeid, "", ("", None)))
+            if warning_message.filename.startswith(self._own):
+                test = {**test, "file": warning_message.filename, "line": warning_message.lineno}
+            self.found["unawaited"].append({**test, "message": said.partition("\n")[0][:200]})
 
     def _fail(self, report: Any) -> None:
+        if not report.failed or len(self.found["failed"]) >= _MOST:
+            return
         crash = getattr(report.longrepr, "reprcrash", None)
-        text = str(report.longrepr)
-        if len(self.found["failed"]) < _MOST:
-            self.found["failed"].append(
-                {
-                    "name": report.nodeid,
-                    "file": crash.path if crash else None,
-                    "line": crash.lineno if crash else None,
-                    "message": (crash.message if crash else text.strip()[-300:])[:300],
-                }
-            )
+        said = crash.message if crash else str(report.longrepr).strip()[-300:]
+        remark = self._remark(report.nodeid, said[:300], report.location)
+        if crash and crash.path.startswith(self._own):  # else it came out of a library
+            remark |= {"file": crash.path, "line": crash.lineno}
+        self.found["failed"].append(remark)
+
+    def _remark(self, name: str, message: str, location: Any) -> dict[str, Any]:
+        file, line = location[:2]
+        line = None if line is None else line + 1
+        return {"name": name, "message": message, "file": str(self._folder / file), "line": line}
 
 
 def main(folder: Path, package: str, report: Path) -> None:
@@ -75,8 +82,8 @@ def main(folder: Path, package: str, report: Path) -> None:
             lines.write(json.dumps({"kind": kind, **values}) + "\n")
 
         for name in ("", *BROKEN):
-            tell("run", name=name)
-            recorder = _Recorder(tell)
+            tell("run", name="", message="", file="", line=None)
+            recorder = _Recorder(folder, tell)
             with contextlib.suppress(SystemExit):
                 if name:
                     _break(folder, importlib.import_module(package), name)

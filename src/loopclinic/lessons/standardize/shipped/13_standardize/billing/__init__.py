@@ -7,7 +7,8 @@ transaction as a context manager, errors of our own for the driver's, and the te
 What must be true when you are done:
 
 1. `async with open_billing(dsn, gateway, size=4) as billing` gives a `BillingService`. There are at
-   most `size` connections; at its end, there are none, and no tasks.
+   most `size` connections, which calls at the same time use at the same time; at its end, there
+   are none, and no tasks.
 2. `get`, `issue`, `record_payment`, `charge` and `statement` are async, and give what they give
    now, and InvoiceNotFound for an invoice that is not there. No method runs a loop of its own: `charge_now` goes.
 3. The event loop never waits for the database, nor does `asyncio.to_thread`, which others use.
@@ -25,7 +26,8 @@ What must be true when you are done:
 9. `pytest` passes in this folder, needs no database, and awaits what it tests. It fails for a
    service that gives None for an unknown invoice, that swallows an Overpaid, that swallows what the
    gateway raises, or whose `charge` does nothing.
-10. `loopclinic scan billing` finds nothing.
+10. `loopclinic scan billing --min-confidence likely` finds no conflict. Without that option it shows
+    hints, too, which are not judged.
 
 These names stay: `open_billing`, `BillingService` and its five methods, the errors, and `Invoice`,
 `InvoiceLine`, `Payment`. Files, constructors and the driver are yours: psycopg, psycopg_pool and asyncpg are installed.
@@ -35,7 +37,9 @@ How it is judged: `loopclinic check 13`, or `loopclinic watch 13` for a verdict 
 check runs your tests, four times more on a service that is broken on purpose, and the scanner; then
 it drives the package, and asks PostgreSQL. A line that takes 80 ms there and back may stop the loop
 for 50 % of that; `asyncio.to_thread` gets a thread within 250 ms; a cancelled call gets 500 ms to
-end, and PostgreSQL as long to forget it.
+end, and PostgreSQL as long to forget it; ten charges get 1.2 s until all ask the gateway, and two of
+one invoice 0.8 s; tests at which nothing moves for 10 s are stopped. Where the line stopped the loop,
+what needs locks is not tried.
 """
 
 from .errors import (

@@ -3,9 +3,12 @@
 import asyncio
 import threading
 import time
+from contextlib import asynccontextmanager
+from random import Random
+from types import SimpleNamespace
 
 from loopclinic.lessons.core import Call, Calls
-from loopclinic.lessons.core.stage import Census, Watch
+from loopclinic.lessons.core.stage import Census, Watch, opened
 from loopclinic.probe import Probe
 
 
@@ -76,3 +79,21 @@ async def test_tasks_that_are_just_ending_are_not_left():
         ending = await call.settled(1)
     assert ending.unfinished == 1
     assert census.left.tasks == 0
+
+
+async def test_what_scenes_share_is_opened_once_and_closed_at_the_end():
+    events = []
+
+    @asynccontextmanager
+    async def database(name):
+        events.append(f"open {name}")
+        yield name
+        events.append(f"close {name}")
+
+    line = SimpleNamespace(seed=1, rng=Random(1), antipattern=None, step=print, services={})
+    async with opened(line, connections=0) as stage, stage.stack:
+        names = [await stage.shared(database, "audits") for _ in range(2)]
+        assert await stage.outside(threading.current_thread) is not threading.current_thread()
+        assert events == ["open audits"]
+    assert names == ["audits", "audits"]
+    assert events == ["open audits", "close audits"]

@@ -115,7 +115,7 @@ class Check:
         # Judging in the parent needs no client library; the child imports it before the lab.
         from loopclinic.lessons.core.stage import opened  # noqa: PLC0415 - see above
 
-        async with opened(line, connections=self.connections) as stage:
+        async with opened(line, connections=self.connections) as stage, stage.stack:
             for scene in self.scenes:
                 stage.step(scene.title)
                 found = await scene.drive(lab, stage)

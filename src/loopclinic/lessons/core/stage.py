@@ -6,7 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from random import Random
 from types import FrameType, ModuleType
@@ -16,7 +16,7 @@ import aiohttp
 
 from loopclinic.lessons.core.call import Call, Calls, place_of
 from loopclinic.lessons.core.findings import Ending, Left, Loop, Place, Stall
-from loopclinic.lessons.offload import small_machine
+from loopclinic.lessons.offload import Offload, small_machine
 from loopclinic.lessons.whereabouts import innermost, learners
 from loopclinic.probe import Probe, Snapshot
 from loopclinic.probe import Stall as ProbeStall
@@ -48,6 +48,7 @@ _IN_TIME = 6.0
 
 K = TypeVar("K", bound=Hashable)
 F = TypeVar("F")
+T = TypeVar("T")
 
 
 class Line(Protocol):
@@ -159,10 +160,11 @@ class Census:
             await _sleep(_POLL)
 
 
-class Stage:
+class Stage(Offload):
     """What a scene is given. `clock`, `sleep` and `wait` are the only time there is.
 
-    The loop's default executor is that of a machine with two cores.
+    The loop's default executor is that of a machine with two cores. Blocking work of the check's own
+    has a thread of its own: see `outside`.
     """
 
     clock = staticmethod(_perf_counter)
@@ -185,8 +187,20 @@ class Stage:
         self._vitals: dict[str, float] = {}
         self._began = _perf_counter()
         self._number: int | None = None
+        self._shared: dict[Any, Any] = {}
+        self.stack = AsyncExitStack()
+        """Closed when the check is over."""
 
     # Between scenes.
+
+    async def shared(
+        self, make: Callable[..., AbstractAsyncContextManager[T]], *values: object
+    ) -> T:
+        """Return what scenes share: `make(*values)`, entered when first asked for, left at the end."""
+        if make not in self._shared:
+            self._shared[make] = await self.stack.enter_async_context(make(*values))
+        found: T = self._shared[make]
+        return found
 
     def keep(self, scene: type["Scene[F]"], found: F | None) -> None:
         """Keep what a scene found, for scenes that follow."""
@@ -274,8 +288,9 @@ class Stage:
 @asynccontextmanager
 async def opened(line: Line, *, connections: int) -> AsyncIterator[Stage]:
     """Open a stage. Its session has so many connections at most, 0 for any number."""
-    with small_machine(), Probe(threshold=_STALL) as probe:
+    with small_machine() as own, Probe(threshold=_STALL) as probe:
         stage = Stage(line, probe)
+        stage.own = own
         if (address := line.services.get("faulty_upstream")) is None:
             yield stage
             return

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import psycopg
 
+from loopclinic.servers.postgres_admin import PREFIX
 from loopclinic.servers.postgres_database import VARIABLE
 from loopclinic.servers.process import ServerError
 
@@ -20,9 +21,10 @@ __all__ = ["OF_NAME", "Monitor", "mine", "named"]
 OF_NAME = """
     from pg_stat_activity
     where datname = current_database() and usename = current_user
-      and application_name = %s and backend_type = 'client backend'
+      and (application_name = %s or starts_with(datname, %s) and application_name not like %s)
+      and backend_type = 'client backend'
 """
-"""Where to look for the sessions of a name, which is to be given as `mine(name)`."""
+"""Where to look for the sessions of a name, which is to be given as `Monitor.of(name)`."""
 
 _TOKEN = secrets.token_hex(3)
 _LONGEST = 50
@@ -33,14 +35,16 @@ class Monitor:
     """Asks the database at `dsn`, and holds its rows so that others wait for them; closed by `with`.
 
     Blocking, like the driver under it: ask it on a thread of your own. `name` is what its own
-    sessions carry.
+    sessions carry. With `unnamed`, sessions that carry no name of this process's count as sessions of
+    every name: a program may name its own. In a database that others use, too, they never do.
 
     Raises:
         ServerError: PostgreSQL can't be asked, here and in every method.
     """
 
-    def __init__(self, dsn: str, name: str) -> None:
+    def __init__(self, dsn: str, name: str, *, unnamed: bool = False) -> None:
         self.dsn = dsn
+        self.unnamed = unnamed
         self._own = named(dsn, name)
         self._lock = threading.Lock()
         self.connection: psycopg.Connection[Any] = self._connect(autocommit=True)
@@ -64,15 +68,19 @@ class Monitor:
             cursor = self.connection.execute(query.encode(), values)
             return cursor.fetchall() if cursor.description else []
 
+    def of(self, name: str) -> tuple[str, str, str]:
+        """Return the values that `OF_NAME` takes for this name."""
+        return mine(name), PREFIX, f"% {_TOKEN}" if self.unnamed else "%"
+
     def look(self) -> None:
         """See that PostgreSQL answers."""
         self.rows("select 1")
 
     def end(self, name: str, *, within: float = 0.0) -> None:
         """End the sessions of this name, whatever they are at; wait up to `within` s for their end."""
-        self.rows(f"select pg_terminate_backend(pid) {OF_NAME}", mine(name))
+        self.rows(f"select pg_terminate_backend(pid) {OF_NAME}", *self.of(name))
         ends = time.monotonic() + within
-        while time.monotonic() < ends and self.rows(f"select pid {OF_NAME}", mine(name)):
+        while time.monotonic() < ends and self.rows(f"select pid {OF_NAME}", *self.of(name)):
             time.sleep(_EVERY)
 
     @contextlib.contextmanager

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
-from loopclinic.servers.postgres_monitor import OF_NAME, Monitor, mine
+from loopclinic.servers.postgres_monitor import OF_NAME, Monitor
 from loopclinic.servers.process import ServerError
 
 __all__ = ["Session", "SessionMonitor", "Sessions", "Sighting"]
@@ -101,11 +101,11 @@ class SessionMonitor(Monitor):
 
     def sessions(self, name: str) -> list[Session]:
         """Return the sessions of this name."""
-        return [Session(*one) for one in self.rows(_ASK, mine(name))]
+        return [Session(*one) for one in self.rows(_ASK, *self.of(name))]
 
     def count(self, name: str) -> Sessions:
         """Return how many sessions carry this name: cheap, also where they are many."""
-        return Sessions(*self.rows(_COUNT, mine(name))[0])
+        return Sessions(*self.rows(_COUNT, *self.of(name))[0])
 
     def until_waiting(self, name: str, many: int, patience: float) -> None:
         """Wait until so many of them want a row that is held, for `patience` seconds at most."""
@@ -119,7 +119,10 @@ class SessionMonitor(Monitor):
         sighting, over = Sighting(), threading.Event()
 
         def look() -> None:
-            with contextlib.suppress(ServerError), SessionMonitor(self.dsn, "watch") as other:
+            with (
+                contextlib.suppress(ServerError),
+                SessionMonitor(self.dsn, "watch", unnamed=self.unnamed) as other,
+            ):
                 while not over.is_set():
                     sighting.note(other.sessions(name))
                     over.wait(_EVERY)

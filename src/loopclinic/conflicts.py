@@ -53,6 +53,10 @@ _ORDERED: tuple[tuple[str, str], ...] = (
     ("missing-timeout", "A network operation is awaited without a timeout."),
     ("retry-storm", "Retries come at once and together, or ignore what the server asked for."),
     ("swallowed-cancellation", "Cancellation is caught and not raised again."),
+    (
+        "too-many-connections",
+        "More connections are opened than the pool was to have, or a new one for each call.",
+    ),
     ("unbounded-gather", "Everything is started at once, without a limit."),
     ("sequential-awaits", "Independent work is awaited one piece after another."),
     (
@@ -81,6 +85,7 @@ SHOWN_RUNNING = frozenset(
         "missing-deadline",
         "pool-starvation",
         "retry-storm",
+        "too-many-connections",
         "transaction-left-open",
         "unisolated-failure",
     }

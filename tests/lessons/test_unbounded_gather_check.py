@@ -240,6 +240,7 @@ async def test_what_ends_while_the_service_is_asked_was_not_cancelled(stops):
         seed=1,
         rng=Random(1),
         antipattern=None,
+        services={},
         step=lambda name: None,
         fact=lambda name, value: None,
     )

@@ -5,7 +5,15 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Hashable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from random import Random
@@ -180,7 +188,7 @@ class Stage(Offload):
 
     def __init__(self, line: Line, probe: Probe) -> None:
         self.rng, self.seed, self.antipattern = line.rng, line.seed, line.antipattern
-        self.step = line.step
+        self.step, self.services = line.step, line.services
         self.threads = _threads()
         self._line, self._probe = line, probe
         self._findings: dict[type[Any], Any] = {}
@@ -221,6 +229,15 @@ class Stage(Offload):
         first = self.rng.randrange(1000, 5000) if self._number is None else self._number
         self._number = first + many
         return first
+
+    async def until(
+        self, look: Callable[[], Awaitable[T]], enough: Callable[[T], bool], within: float
+    ) -> T:
+        """Look again and again until it is enough, for `within` seconds at most; return the last look."""
+        ends = _perf_counter() + within
+        while not enough(seen := await look()) and _perf_counter() < ends:
+            await _sleep(_POLL)
+        return seen
 
     @property
     def in_time(self) -> bool:

@@ -60,7 +60,7 @@ RIGHT = {
         connections=0,
         waits_at=None,
         errors=[],
-        unheeded=[],
+        unseen=[],
     ),
     "Death": None,
 }
@@ -119,13 +119,13 @@ def test_a_trial_that_keeps_every_promise_passes():
         ({"Sigterm__connections": 4}, "unclosed-resource", 5, 9),
         ({"Sigterm__latecomer": 500}, None, 5, 9),
         (
-            {"Sigterm__unheeded": [Trouble("Unclosed client session", None)]},
+            {"Sigterm__unseen": [Trouble("Unclosed client session", None)]},
             "unclosed-resource",
             5,
             9,
         ),
         (
-            {"Sigterm__unheeded": error("Task exception was never retrieved: KeyError: 'id'")},
+            {"Sigterm__unseen": error("Task exception was never retrieved: KeyError: 'id'")},
             "dropped-task",
             1,
             7,

@@ -178,13 +178,13 @@ class Load(_Driving["Load.Found"]):
 
     def judge(self, found: "Load.Found", judged: Judged) -> Iterator[Reason | Kept]:
         stored, still = list(self._stored(found)), judged.found(Standstill)
-        told = still is not None and still.too_many and not stored  # by that scene
+        reported = still is not None and still.too_many and not stored  # by that scene
         early = still is not None and still.early > 0
-        yield from _of(4, found.view, self._made(found, told=told, early=early))
+        yield from _of(4, found.view, self._made(found, reported=reported, early=early))
         yield from _of(1, found.view, stored)
         yield from _of(2, found.view, self._forged(found))
 
-    def _made(self, found: "Load.Found", *, told: bool, early: bool) -> Iterator[Reason]:
+    def _made(self, found: "Load.Found", *, reported: bool, early: bool) -> Iterator[Reason]:
         """Judge loops, connections and threads that were made for single webhooks; one reason at most."""
         many = found.deliveries
         # A query that runs out of time is cancelled over another connection, and may lose its own.
@@ -196,12 +196,12 @@ class Load(_Driving["Load.Found"]):
                 "a loop ends with it."
             )
             step = "Run one loop on a thread of its own, and hand it work by asyncio.run_coroutine_threadsafe."
-        elif opened / many > MADE.limit and not told:
+        elif opened / many > MADE.limit and not reported:
             number, what, place = found.opened, "connections", found.opened_at
             conflict, step = "too-many-connections", _ONE_POOL
             said = f"opened {count(number, 'connection')} to PostgreSQL."
         elif found.started / many > MADE.limit and not early:
-            # What is started and not waited for is told by what is lost with it.
+            # Threads that nobody waits for are reported by what is lost with them.
             number, what, conflict, place = found.started, "threads", None, found.started_at
             said = f"started {count(number, 'thread')}."
             step = "Let the server's thread wait: asyncio.run_coroutine_threadsafe(work, loop).result()."
@@ -364,7 +364,7 @@ class Standstill(_Driving["Standstill.Found"]):
             if not found.early:
                 yield from _of(4, load.view, self._connections(found, load.opened_at))
             yield from _of(3, load.view, self._answers(found), silent=found.early > 0)
-        lost = end is not None and end.lost > 0  # which tells the same
+        lost = end is not None and end.lost > 0  # which reports the same
         yield from _of(1, load.view, () if lost else self._early(found), silent=lost)
 
     def _early(self, found: "Standstill.Found") -> Iterator[Reason]:
@@ -428,7 +428,7 @@ class Standstill(_Driving["Standstill.Found"]):
                 "Answer 503 when the deadline passes: the provider comes again.",
                 error.place,
             )
-        if not found.early:  # what was answered too early is told by what SIGTERM does to it
+        if not found.early:  # answers that came too early are reported by what SIGTERM does to them
             yield from self._left_behind(found)
             yield from self._back(found, error)
 
@@ -490,7 +490,7 @@ class Sigterm(_Driving["Sigterm.Found"]):
         connections: int
         waits_at: Place | None
         errors: list[Trouble]
-        unheeded: list[Trouble]
+        unseen: list[Trouble]
         """What the exception handler of a loop reported."""
 
     async def serve(self, receivers: Receivers, stage: "Stage") -> "Sigterm.Found | None":
@@ -550,7 +550,7 @@ class Sigterm(_Driving["Sigterm.Found"]):
             latecomer=None if latecomer.cancelled() else latecomer.result().status,
             waits_at=place_of(state["waits_at"]),
             errors=_troubles(state["errors"]),
-            unheeded=_troubles(state["unheeded"]),
+            unseen=_troubles(state["unseen"]),
             **{name: state[name] for name in ("late", "closing", "connections")},
         )
 
@@ -558,11 +558,11 @@ class Sigterm(_Driving["Sigterm.Found"]):
         load, still = judged.expect(Load), judged.found(Standstill)
         yield from _of(1, load.view, self._lost(found))
         forgets = found.lost > 0 or (still is not None and still.early > 0)
-        if judged.keeps(Load, 1):  # else it is told already why webhooks fail
+        if judged.keeps(Load, 1):  # else it is reported already why webhooks fail
             yield from _of(5, load.close, self._closing(found, forgets=forgets), silent=forgets)
         if not judged.reasons:
-            yield from _of(1, load.view, self._unheeded(found, "Task", "Future"), silent=True)
-            yield from _of(5, load.close, self._unheeded(found, "Unclosed"), silent=True)
+            yield from _of(1, load.view, self._unseen(found, "Task", "Future"), silent=True)
+            yield from _of(5, load.close, self._unseen(found, "Unclosed"), silent=True)
 
     def _lost(self, found: "Sigterm.Found") -> Iterator[Reason]:
         if found.lost:
@@ -618,20 +618,17 @@ class Sigterm(_Driving["Sigterm.Found"]):
                 error.place,
             )
 
-    def _unheeded(self, found: "Sigterm.Found", *kinds: str) -> Iterator[Reason]:
-        """Judge what asyncio's exception handler was told of these kinds; one reason at most."""
-        told = [one for one in found.unheeded if one.message.startswith(kinds)]
-        for first in told[:1]:
-            unclosed = first.message.startswith("Unclosed")
-            yield _reason(
-                f'asyncio was told {count(len(told), "time")} of what nobody looked after: "{first.message}".',
-                "Close in close() what you opened, on its loop, and wait for that."
-                if unclosed
-                else "Await every task that you start, and handle what it raises.",
-                first.place,
-                _none(len(told), "report"),
-                conflict="unclosed-resource" if unclosed else "dropped-task",
-            )
+    def _unseen(self, found: "Sigterm.Found", *kinds: str) -> Iterator[Reason]:
+        """Judge what asyncio's exception handler reported of these kinds; one reason at most."""
+        reports = [one for one in found.unseen if one.message.startswith(kinds)]
+        for first in reports[:1]:
+            what, conflict = "unseen error", "dropped-task"
+            step = "Await every task that you start, and handle what it raises."
+            if first.message.startswith("Unclosed"):
+                what, conflict = "unclosed object", "unclosed-resource"
+                step = "Close in close() what you opened, on its loop, and wait for that."
+            said = f"asyncio reported {count(len(reports), what)}: {first.message}."
+            yield _reason(said, step, first.place, _none(len(reports), what), conflict=conflict)
 
 
 class Death(Scene[Trouble]):

@@ -31,7 +31,7 @@ __all__ = ["Hosted"]
 
 _MOST = 10
 """Errors that are kept."""
-_UNHEEDED = ("Unclosed ", "Task exception was never", "Future exception was never")
+_UNSEEN = ("Unclosed ", "Task exception was never", "Future exception was never")
 _frames = sys._current_frames  # noqa: SLF001 - the documented way to another thread's stack
 _frame = sys._getframe  # noqa: SLF001 - documented
 
@@ -52,16 +52,16 @@ class Hosted:
         self._made = Counter(opened=0, started=0, recording=0, recorded=0)
         self._lines = {name: Counter[Line]() for name in ("runs_at", "opened_at", "started_at")}
         self._errors: list[dict[str, Any]] = []
-        self._unheeded: list[dict[str, Any]] = []
+        self._unseen: list[dict[str, Any]] = []
         self._record: CodeType | None = None
         sys.addaudithook(self._count_connections)
         self._count_threads()
-        logging.getLogger("asyncio").addFilter(self._hear_loops)
+        logging.getLogger("asyncio").addFilter(self._note_unseen)
         lab: Any = imported(Path(file), "lab")
         lab.record = self._watched(lab.record)
         self._receiver = lab.Receiver(dsn, bytes.fromhex(secret), size=size, timeout=timeout)
         self.app = self._receiver.app
-        self._hear_requests()
+        self._note_request_errors()
 
     def close(self) -> None:
         """Close the lab's receiver."""
@@ -76,7 +76,7 @@ class Hosted:
                 **{name: _most(lines) for name, lines in self._lines.items()},
                 "loops": len(self._loops),
                 "errors": list(self._errors),
-                "unheeded": list(self._unheeded),
+                "unseen": list(self._unseen),
             }
         tasks = [one for one in gc.get_objects() if isinstance(one, asyncio.Task)]
         running = [one for one in tasks if not one.done()]
@@ -148,30 +148,30 @@ class Hosted:
 
     # Errors.
 
-    def _hear_requests(self) -> None:
+    def _note_request_errors(self) -> None:
         from flask import Flask, got_request_exception  # noqa: PLC0415 - a lab may do without
 
         if not isinstance(self.app, Flask):
             return
 
-        def hear(_: Any, exception: BaseException, **__: Any) -> None:
+        def note(_: Any, exception: BaseException, **__: Any) -> None:
             self._note_error(exception)
 
-        self._hear = hear  # signals hold their receivers weakly
-        got_request_exception.connect(hear, self.app)
+        self._noting = note  # signals hold their receivers weakly
+        got_request_exception.connect(note, self.app)
 
-    def _hear_loops(self, record: logging.LogRecord) -> bool:
+    def _note_unseen(self, record: logging.LogRecord) -> bool:
         """Keep what a loop's exception handler reports of errors and sessions that were forgotten."""
         said = record.getMessage().partition("\n")[0]
-        if said.startswith(_UNHEEDED):
+        if said.startswith(_UNSEEN):
             error = record.exc_info[1] if record.exc_info else None
             what = f": {type(error).__name__}: {error}" if error else ""
             place = raised_at(error) if error else None
-            self._unheeded.append({"message": f"{said}{what}"[:300], "place": place})
+            self._unseen.append({"message": f"{said}{what}"[:300], "place": place})
         return True
 
     def _note_error(self, error: BaseException) -> None:
-        # A foreign loop is told by the first error; tidying up after it raises others.
+        # The first error names a foreign loop; tidying up after it raises others.
         chain = [error]
         while (before := chain[-1].__context__) is not None and len(chain) < _MOST:
             chain.append(before)

@@ -1,8 +1,8 @@
 """Debian unstable in a folder of its own: a home for the newest Pythons on an older Debian.
 
 The folder is made once by debootstrap and kept in the user's cache; remove it to have it made anew.
-Whatever is mounted for it is mounted in a namespace that ends with the command, so that no mount is
-left behind, however that command ends.
+Each command there has mounts and processes of its own (namespaces), which end with it: no mount and
+no process is left behind, however it ends.
 """
 
 import ast
@@ -22,11 +22,13 @@ from installer import ROOT, say
 
 __all__ = ["Debian", "UnavailableError", "debian_unstable"]
 
-APART = ("unshare", "--mount", "--propagation", "private")
+APART = ("unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child")
+# No exec: the shell is the first process there, and the first process has to reap orphans.
 ENTER = """\
-mount --bind /proc "$0/proc" &&
-mount -t devpts -o newinstance,ptmxmode=0666 devpts "$0/dev/pts" &&
-exec chroot "$0" "$@"
+mount -t proc proc "$0/proc" &&
+mount -t devpts -o newinstance,ptmxmode=0666 devpts "$0/dev/pts" || exit
+chroot "$0" "$@"
+exit
 """
 BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 HERE_TOO = (Path("/etc/resolv.conf"), Path("/etc/hosts"), BUNDLE)
@@ -53,7 +55,7 @@ def debian_unstable() -> Iterator["Debian"]:
         raise UnavailableError("debootstrap trusts Debian's keys on Debian only")
     refused = failure([*APART, "true"])
     if refused:
-        raise UnavailableError(f"this machine refuses private mounts ({refused})")
+        raise UnavailableError(f"this machine refuses namespaces ({refused})")
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "loopclinic-ci"
     cache.mkdir(parents=True, exist_ok=True)
     with one_at_a_time(cache / "lock"):

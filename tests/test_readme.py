@@ -7,7 +7,7 @@ import pytest
 
 from loopclinic.cli.main import COMMANDS
 from loopclinic.lessons import lessons
-from loopclinic.pythons import tried_span
+from loopclinic.pythons import tried, tried_span
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -35,9 +35,11 @@ def test_links_lead_somewhere(link):
 
 
 def test_the_pythons_are_those_of_pyproject():
-    span = tried_span((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    pyproject = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    span = tried_span(pyproject)
     where = README.partition("## Where it runs")[2]
     assert re.findall(r"\| tried, on (CPython [\d. to]+),", where) == [span]
+    assert f"need git, make and Python {tried(pyproject)[0]} or newer" in README
     assert re.search(r"^\| free-threaded CPython \| not tried", where, re.MULTILINE)
 
 

@@ -119,17 +119,20 @@ asyncio.run_coroutine_threadsafe(main(), loop).result()
 """,
     ),
     "uvloop": (1, "import uvloop; uvloop.run(main())"),
-    "nested": (
-        2,
-        """
-import nest_asyncio
+    **{
+        f"nested by {patch}": (
+            2,
+            f"""
+import {patch}
 async def outer():
     asyncio.new_event_loop().run_until_complete(main())  # nested
 loop = asyncio.new_event_loop()
-nest_asyncio.apply(loop)
+{patch}.apply(loop)
 loop.run_until_complete(outer())
 """,
-    ),
+        )
+        for patch in ("nest_asyncio", "nest_asyncio2")
+    },
 }
 
 
@@ -142,9 +145,9 @@ def test_every_loop_that_runs_is_watched(watched, kind):
     done = watched(source, options=["--quiet"])
     assert (done.status, done.out) == (0, "done\n"), done.err
     assert len(done.review["loops"]) == count, done.err
-    lines = (
-        {line_of(source), line_of(source, "# nested")} if kind == "nested" else {line_of(source)}
-    )
+    lines = {line_of(source)}
+    if kind.startswith("nested"):
+        lines.add(line_of(source, "# nested"))
     for loop in done.review["loops"]:
         assert loop["unwatched"] is None
         assert loop["lag"]["max"] >= 0.29

@@ -116,6 +116,11 @@ def test_exception_in_the_lab(judge):
     assert reason.line == 4
 
 
+def test_a_replaced_function_that_fails_elsewhere(judge):
+    body = "asyncio.all_tasks = None\nreturn 2 * number"
+    assert only_reason(judge(lab(body)), "replaces asyncio.all_tasks").line == 4
+
+
 def test_useless_return_value(judge):
     text = SOLVED.replace("self.value += amount", "self.value = None")
     reason = only_reason(judge(text))

@@ -454,7 +454,7 @@ class _Unhelpful(_Transcribing):
                 next_step="Let CancelledError through: catch only what you can retry, and raise the rest.",
                 owned="Await the work itself, so that cancelling the call cancels it, too.",
                 sent=found.requests_after,
-                open_=found.still_open,
+                still_open=found.still_open,
             )
         # A deadline ends a call by cancelling what it waits for: it can't work before that does, and a
         # call that goes on when it is cancelled goes on to its next attempt at once.

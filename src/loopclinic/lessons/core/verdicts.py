@@ -126,14 +126,14 @@ def cancelled_cleanly(
     next_step: str,
     owned: str,
     sent: int = 0,
-    open_: int = 0,
+    still_open: int = 0,
     left: Left = Left(),  # noqa: B008 - frozen
     late: bool = True,
 ) -> Iterator[Reason | Kept]:
     """Judge a call that was cancelled: whether it ended at once, by CancelledError, and its work with it.
 
     `who` says which call, and when: "A call was cancelled while it waited". `sent` counts requests that
-    came after its end, `open_` those that it left open. It may take its time where `late` is false.
+    came after its end, `still_open` those that it left open. It may take its time where `late` is false.
     `next_step` is for a call that went on, `owned` for work that did.
     """
     if ending.how != "cancelled" or (late and ending.seconds > budget.limit):
@@ -149,12 +149,12 @@ def cancelled_cleanly(
             timed=True,
             next_step=next_step,
         )
-    elif sent or open_ > 0:
+    elif sent or still_open > 0:
         what = f"sent {count(sent, 'more request')}" if sent else "kept its request open"
         yield Reason(
             f"{who}; it ended, but its work went on and {what}.",
             conflict="dropped-task",
-            measured=f"{count(sent or open_, 'request')} after the end",
+            measured=f"{count(sent or still_open, 'request')} after the end",
             budget="0 requests",
             **at(left.place or ending.place),
             promise=promise,

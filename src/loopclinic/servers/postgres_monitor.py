@@ -42,6 +42,9 @@ class Monitor:
         ServerError: PostgreSQL can't be asked, here and in every method.
     """
 
+    connections = 0
+    """How many this process has opened to ask, all monitors together."""
+
     def __init__(self, dsn: str, name: str, *, unnamed: bool = False) -> None:
         self.dsn = dsn
         self.unnamed = unnamed
@@ -94,6 +97,7 @@ class Monitor:
                 other.rollback()
 
     def _connect(self, **options: Any) -> "psycopg.Connection[Any]":
+        Monitor.connections += 1
         with _explained():
             return psycopg.connect(self._own, connect_timeout=10, **options)
 

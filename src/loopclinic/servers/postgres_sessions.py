@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
+from loopclinic.servers.postgres_admin import PREFIX
 from loopclinic.servers.postgres_monitor import OF_NAME, Monitor
 from loopclinic.servers.process import ServerError
 
@@ -25,6 +26,13 @@ _ASK = f"""
 _COUNT = f"""
     select count(*), count(*) filter (where state = 'active' and wait_event_type = 'Lock')
     {OF_NAME}
+"""
+
+_COUNTS_SESSIONS = 140_000
+"""The version of PostgreSQL from which on it counts them."""
+_OPENED = """
+    select sessions from pg_stat_database
+    where datname = current_database() and starts_with(datname, %s)
 """
 
 
@@ -86,6 +94,8 @@ class Sighting:
     """The most that had a statement under way at one moment."""
     names: set[str] = field(default_factory=set)
     """Every session that there was."""
+    opened: int = 0
+    """Sessions that were opened, also those too short to be seen."""
     looks: int = 0
 
     def note(self, sessions: list[Session]) -> None:
@@ -117,6 +127,7 @@ class SessionMonitor(Monitor):
     def watch(self, name: str) -> Iterator[Sighting]:
         """Look fifty times a second, on a thread and a connection of its own."""
         sighting, over = Sighting(), threading.Event()
+        opened, own = self._opened(), Monitor.connections
 
         def look() -> None:
             with (
@@ -134,6 +145,15 @@ class SessionMonitor(Monitor):
         finally:
             over.set()
             thread.join(5)
+            others = self._opened() - opened - (Monitor.connections - own)
+            sighting.opened = max(len(sighting.names), others)
+
+    def _opened(self) -> int:
+        """Return how many sessions there were so far, of every name; 0 where others open some, too."""
+        if not self.unnamed or self.connection.info.server_version < _COUNTS_SESSIONS:
+            return 0
+        found = self.rows(_OPENED, PREFIX)
+        return int(found[0][0]) if found else 0
 
     def forgotten(self, name: str, patience: float) -> tuple[float, list[Session]]:
         """Wait until none of these sessions has a transaction, for `patience` seconds at most.

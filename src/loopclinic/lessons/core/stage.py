@@ -5,15 +5,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import (
-    AsyncIterator,
-    Awaitable,
-    Callable,
-    Hashable,
-    Iterable,
-    Mapping,
-    Sequence,
-)
+from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from random import Random
@@ -31,6 +23,8 @@ from loopclinic.probe import Stall as ProbeStall
 from loopclinic.servers import Upstream
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from loopclinic.lessons.core.scene import Scene
 
 __all__ = ["Census", "Line", "Stage", "Watch", "opened"]
@@ -231,7 +225,7 @@ class Stage(Offload):
         return first
 
     async def until(
-        self, look: Callable[[], Awaitable[T]], enough: Callable[[T], bool], within: float
+        self, look: "Callable[[], Awaitable[T]]", enough: Callable[[T], bool], within: float
     ) -> T:
         """Look again and again until it is enough, for `within` seconds at most; return the last look."""
         ends = _perf_counter() + within

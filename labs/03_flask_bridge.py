@@ -13,18 +13,19 @@ What must be true when you are done:
    the provider comes again. However many of these come, nothing piles up.
 4. No event loop, pool, connection or thread is made for a single webhook. There are at most `size`
    connections; they are kept, and while webhooks wait to be stored all of them are at it.
-5. `close()` is called at SIGTERM, on a thread of its own, while webhooks are under way. These are
-   still stored and answered 204; a later one may get 503. When it returns, every connection is
-   closed. The process ends soon afterwards, whatever else still runs in it.
+5. When `close()` is called at SIGTERM, on a thread of its own, the webhooks under way are still
+   stored and answered 204; a later one may get 503. When it returns, every connection is closed.
 
 These names and signatures stay: `Receiver` with `app` and `close`, and `record`. The rest is yours
 to change. `record` takes a connection of asyncpg or a pool.
 
 How it is judged: `loopclinic check 03`, or `loopclinic watch 03` for a verdict on every save.
 The check serves `Receiver(...).app` with waitress, eight threads, in a process of its own, and asks
-PostgreSQL what it has. It counts event loops (0.25 a webhook at most), holds the rows of all messages
-and waits 2 times `timeout` for the answers, counts the tasks and threads that are left behind them
-(half of these webhooks at most), then sends SIGTERM in the middle of its load; `close()` gets 3 s.
+PostgreSQL what it has. It counts event loops, new connections and threads (0.25 a webhook at most, of
+each), holds the rows of all messages, where more than half of `size` connections must be at it, waits
+2 times `timeout` for the answers, and counts the tasks and threads that are left behind them (half of
+these webhooks at most). Then it sends SIGTERM in the middle of its load; `close()` gets 3 s, and the
+process ends when all is answered, whatever else still runs in it.
 """
 
 import asyncio

@@ -3,6 +3,7 @@
 import pytest
 
 from loopclinic.lessons import lesson
+from loopclinic.lessons.flask_bridge import check
 
 LESSON = lesson("03")
 
@@ -28,10 +29,9 @@ def test_every_update_that_sigterm_met_was_lost(as_shipped):
 
 def test_docstring_names_the_budgets():
     text = " ".join((LESSON.shipped.read_text().split('"""')[1]).split())
-    budgets = LESSON.budgets
-    assert f"{budgets['loops'].limit:g} a webhook at most" in text
-    assert f"waits {budgets['late'].limit:g} times `timeout`" in text
-    assert budgets["piled_up"].limit == 0.5
+    assert f"{check.MADE.limit:g} a webhook at most" in text
+    assert f"waits {check.LATE.limit:g} times `timeout`" in text
+    assert check.PILED_UP.limit == 0.5
     assert "half of these webhooks at most" in text
-    assert budgets["connections"].limit == 1
+    assert check.CONNECTIONS.limit == 1
     assert "at most `size` connections" in text

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import random
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import psutil
@@ -29,6 +30,7 @@ from loopclinic.lessons.flask_bridge.updates import (
 )
 from loopclinic.servers.postgres import postgres
 from loopclinic.servers.postgres_monitor import named
+from loopclinic.servers.wsgi import WsgiServer
 
 
 @pytest.fixture
@@ -220,3 +222,33 @@ async def test_a_server_faster_than_its_webhooks_were_drawn_ends_early(monkeypat
     assert found["failed"] == 0
     assert found["p99"] == 0.001
     assert found["rate"] > 100 / 5, "it did not wait for its five seconds"
+
+
+@pytest.mark.parametrize(
+    ("fix", "made", "line"),
+    [
+        (
+            "half_p4_connection_behind_a_semaphore__too-many-connections",
+            "opened",
+            "asyncpg.connect(",
+        ),
+        ("more/half_p4_thread_for_each__none", "started", "threading.Thread("),
+    ],
+)
+async def test_what_a_receiver_makes_for_each_webhook_is_counted_with_its_line(
+    dsn, fix, made, line
+):
+    fixes = Path(__file__).parents[1] / "labs/fixes/03"
+    options = {"file": f"{fixes / fix}.py", "dsn": dsn, "secret": b"it".hex(), "size": 4}
+    target = "loopclinic.lessons.flask_bridge.hosted:Hosted"
+    webhooks = draw(random.Random(2), 16, secret=b"it", label="counted")
+    async with WsgiServer(target, {**options, "timeout": 20.0}) as server:
+        before = await server.state_async()
+        async with Provider(server.url) as provider:
+            found = await provider.many(webhooks, at_once=4)
+        state = await server.state_async()
+    assert {one.status for one in found} == {204}
+    assert state[made] - before[made] == state["recorded"] == len(webhooks)
+    assert line in state[f"{made}_at"]["code"]
+    assert state["loops"] == 1
+    assert "def status(self)" in state["view"]["code"]

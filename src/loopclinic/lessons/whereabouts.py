@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Place",
     "awaiting",
+    "defined_at",
     "innermost",
     "learners",
     "line_at",
@@ -42,6 +43,14 @@ def learners(file: str) -> bool:
 def line_at(file: str, line: int) -> Place:
     """Return a place with its line of code."""
     return {"file": file, "line": line, "code": linecache.getline(file, line).strip()}
+
+
+def defined_at(function: Any) -> Place | None:
+    """Return the line at which the learner defines this function or method, or None."""
+    code = getattr(getattr(function, "__wrapped__", function), "__code__", None)
+    if code is None or not learners(code.co_filename):
+        return None
+    return line_at(code.co_filename, code.co_firstlineno)
 
 
 def innermost(steps: Iterable[tuple[FrameType, int]]) -> Place | None:

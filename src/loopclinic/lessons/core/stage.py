@@ -23,6 +23,8 @@ from loopclinic.probe import Stall as ProbeStall
 from loopclinic.servers import Upstream
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from loopclinic.lessons.core.scene import Scene
 
 __all__ = ["Census", "Line", "Stage", "Watch", "opened"]
@@ -226,6 +228,15 @@ class Stage(Offload):
         first = self.rng.randrange(1000, 5000) if self._number is None else self._number
         self._number = first + many
         return first
+
+    async def until(
+        self, look: "Callable[[], Awaitable[T]]", enough: Callable[[T], bool], within: float
+    ) -> T:
+        """Look again and again until it is enough, for `within` seconds at most; return the last look."""
+        ends = _perf_counter() + within
+        while not enough(seen := await look()) and _perf_counter() < ends:
+            await _sleep(_POLL)
+        return seen
 
     @property
     def in_time(self) -> bool:

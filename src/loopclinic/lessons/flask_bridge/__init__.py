@@ -1,6 +1,6 @@
 """Lesson 03: asynchronous code behind Flask, and a webhook that answers and forgets."""
 
-from loopclinic.lessons.lesson import Budget, Lesson
+from loopclinic.lessons.lesson import Lesson
 
 __all__ = ["LESSON"]
 
@@ -16,6 +16,7 @@ LESSON = Lesson(
         "dropped-task",
         "missing-deadline",
         "sequential-awaits",
+        "too-many-connections",
         "unbounded-gather",
         "nested-loop",
         "unclosed-resource",
@@ -43,30 +44,6 @@ LESSON = Lesson(
             "the pool over the bridge, then loop.call_soon_threadsafe(loop.stop)."
         ),
     ),
-    budgets={
-        "loops": Budget(
-            0.25,
-            "loops a webhook",
-            "A count. A right answer makes none for a webhook, asyncio.run in the route makes one.",
-        ),
-        "late": Budget(
-            2.0,
-            "x timeout",
-            "A right answer takes 1; one without a deadline takes as long as the database stands.",
-        ),
-        "piled_up": Budget(
-            0.5,
-            "left behind for each 503",
-            "A count of tasks and threads. A right answer leaves none; one that gives up waiting and "
-            "lets the work go on leaves 1.",
-        ),
-        "connections": Budget(1.0, "x size", "A count, at PostgreSQL: sessions at one moment."),
-        "lost": Budget(
-            0.5,
-            "updates lost at SIGTERM",
-            "A count, so that one is too many: answered 204 and not in the table.",
-        ),
-    },
     # Two web servers start for it: on a machine with other work that alone takes seconds.
     deadline=20.0,
 )

@@ -11,8 +11,8 @@ __all__ = ["Ledger"]
 class Ledger(SessionMonitor):
     """Looks at the tables and sessions of the database at `dsn`, and holds its rows."""
 
-    def __init__(self, dsn: str) -> None:
-        super().__init__(dsn, "ledger")
+    def __init__(self, dsn: str, *, unnamed: bool = False) -> None:
+        super().__init__(dsn, "ledger", unnamed=unnamed)
 
     def stored(self, ids: Iterable[str]) -> set[str]:
         """Return which of these updates are stored."""

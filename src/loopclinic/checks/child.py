@@ -22,7 +22,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from loopclinic.checks.channel import Channel, ChildStage
+from loopclinic.checks.channel import REPORTED, Channel, ChildStage
 from loopclinic.checks.leftovers import Origins, find_leftovers
 from loopclinic.checks.loading import LabSource, Originals, broken_contract, line_that_replaces
 from loopclinic.checks.lookout import Lookout
@@ -184,7 +184,7 @@ class _Trial:
 
     def _loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         del loop
-        if len(self.loop_errors) < 20:  # noqa: PLR2004 - enough to see a pattern
+        if len(self.loop_errors) < REPORTED:
             error = context.get("exception")
             text = context.get("message", "")
             if error is not None:

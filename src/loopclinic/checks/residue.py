@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from loopclinic.checks.channel import REPORTED
 from loopclinic.checks.lines import at_line, file_of, known, line_of
 from loopclinic.lessons import Trial
 from loopclinic.lessons.leftovers import leftovers
@@ -42,7 +43,8 @@ def reasons_for_residue(
         for reason in [make(left[kind], trial.lab, text)]
     ]
     errors = trial.facts.get("loop_errors", ())
-    reasons += _unclosed(errors, trial.lab, text)
+    if not left.get("sessions"):
+        reasons += _unclosed(errors, trial.lab, text)
     reasons = [replace(reason, promise=promise) for reason in reasons]
     # Tasks that went on until the check closed their session have nobody who could look.
     if all(reason.conflict != "dropped-task" for reason in reasons):
@@ -72,11 +74,12 @@ def _unclosed(found: Sequence[Mapping[str, Any]], lab: Path, text: str) -> Itera
     """Judge sessions and connections that asyncio reported as thrown away open; at most one reason."""
     unclosed = [one["text"] for one in found if one["text"].startswith("Unclosed ")]
     if unclosed:
+        least = "at least " * (len(found) >= REPORTED)
         yield Reason(
-            f"{count(len(unclosed), 'client object')} of aiohttp {'was' if len(unclosed) == 1 else 'were'} "
-            f'thrown away without being closed: asyncio was told "{unclosed[0]}".',
+            f"Objects of aiohttp were thrown away without being closed, {least}{len(unclosed)} of them: "
+            f'asyncio was told "{unclosed[0]}".',
             conflict="unclosed-resource",
-            measured=f"{len(unclosed)} unclosed",
+            measured=f"{least}{len(unclosed)} unclosed",
             budget="0 unclosed",
             file=str(lab),
             line=line_of(text, r"\bClientSession\s*\("),
@@ -90,11 +93,12 @@ def _unseen(found: Sequence[Mapping[str, Any]], lab: Path) -> Iterator[Reason]:
     if unseen:
         place = unseen[0]["place"]
         line, code = known(place)
+        least = "at least " * (len(found) >= REPORTED)
         yield Reason(
-            f"{count(len(unseen), 'error')} of tasks that nobody awaited went unseen"
+            f"Errors of tasks that nobody awaited went unseen, {least}{len(unseen)} of them"
             f"{at_line(line, code)}: {unseen[0]['text']}",
             conflict="dropped-task",
-            measured=count(len(unseen), "unseen error"),
+            measured=f"{least}{count(len(unseen), 'unseen error')}",
             budget="0 unseen errors",
             file=file_of(place, lab),
             line=line,

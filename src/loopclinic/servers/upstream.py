@@ -38,7 +38,7 @@ _WORDS = (
 class Dials:
     """What the upstream does to a request. Times in seconds, shares from 0 to 1.
 
-    When several apply: refuse, only, hang, busy_first, capacity, status, fail_first, error_rate, in this order.
+    When several apply: refuse, hang, busy_first, capacity, only, status, fail_first, error_rate, in this order.
     """
 
     latency: float = 0.0

@@ -96,8 +96,6 @@ class FaultyServer:
         refused, hangs, unlucky, spread = (rng.random() for _ in range(4))
         if refused < dials.refuse:
             await self._reset(request)
-        if dials.only and f"{request.method} {request.path}" != dials.only:
-            return _said(404, {"error": f"{request.path} is not served", "digest": digest})
         if hangs < dials.hang:
             if dials.hang_in_body_for and dials.hang_in_body_for.encode() in body:
                 begun = web.StreamResponse(headers={"Content-Length": "1000"})
@@ -120,6 +118,8 @@ class FaultyServer:
                 await asyncio.sleep(delay * slowdown(self.working, dials.fastest_at))
         finally:
             self._leave()
+        if dials.only and f"{request.method} {request.path}" != dials.only:
+            return _said(404, {"error": f"{request.path} is not served", "digest": digest})
         if dials.status is not None and dials.status_for.encode() in body:
             return _said(dials.status, {"error": f"status {dials.status}", "digest": digest})
         if attempt <= dials.fail_first and is_flaky(key, dials.fail_share):

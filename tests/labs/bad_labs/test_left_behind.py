@@ -118,7 +118,7 @@ def test_sessions_that_are_thrown_away_open(judge):
     text = lab(
         "import aiohttp\nfor _ in range(3):\n    aiohttp.ClientSession()\nreturn 2 * number", ""
     )
-    reason = only_reason(judge(text), "3 client objects", "Unclosed client session")
+    reason = only_reason(judge(text), "3 of them", "Unclosed client session")
     assert (reason.conflict, reason.line) == ("unclosed-resource", 6)
 
 
@@ -127,5 +127,5 @@ def test_an_error_of_a_task_that_nobody_awaited(judge):
         "async def fails():\n    raise KeyError('gone')\n"
         "asyncio.create_task(fails())\nawait asyncio.sleep(0.01)\nreturn 2 * number"
     )
-    reason = only_reason(judge(text), "1 error", "KeyError: 'gone'")
+    reason = only_reason(judge(text), "1 of them", "KeyError: 'gone'")
     assert (reason.conflict, reason.line) == ("dropped-task", 5)

@@ -96,6 +96,13 @@ def test_the_root_comes_first_and_only_a_whole_trial_is_praised():
     assert (slow.conflict, wrong.promise) == ("blocking-sleep", 1)
 
 
+def test_errors_that_went_unseen_are_reported_where_no_scene_saw_them():
+    unseen = Reason("An error went unseen.", conflict="dropped-task")
+    assert judged(3, 4, [unseen]).reasons == (unseen,)
+    left = Reason("A task is left.", conflict="dropped-task", promise=3)
+    assert judged(3, 4, [left, unseen]).reasons == (left,)
+
+
 async def test_a_scene_sees_what_earlier_ones_found():
     reported = {}
     line = SimpleNamespace(

@@ -154,11 +154,14 @@ class Check:
                     else:
                         judged.reasons.append(said)
         explained = judged.has(*self.explains_tasks)
-        judged.reasons += [
-            reason
-            for reason in left_behind or ()
-            if not (explained and reason.conflict == "dropped-task" and reason.promise is not None)
-        ]
+        for reason in left_behind or ():
+            if explained and reason.conflict == "dropped-task" and reason.promise is not None:
+                continue
+            # An error that went unseen breaks no promise by itself, and may be what a scene reported.
+            unseen = reason.promise is None and reason.conflict is not None
+            if unseen and judged.has(str(reason.conflict), "dropped-gather-results"):
+                continue
+            judged.reasons.append(reason)
         promises = tuple(
             Promise(number, self._state(number, facts, judged, ended=left_behind is not None), text)
             for number, text in contract.items()

@@ -462,6 +462,8 @@ class Refusing(_Publishing):
                 next_step=wait,
                 **common,
             )
+        elif not ending.returned and judged.has("sequential-awaits"):
+            return  # too slow to be done: `Steady` says so
         elif not ending.returned:
             yield Reason(
                 f"{span(ending.seconds)} after a service that refused everything for "
@@ -690,7 +692,7 @@ class Waiting(Crowd):
         return await self.cancel(lab, stage)
 
     def judge(self, found: Crowd.Found, judged: Judged) -> Iterator[Reason | Kept]:
-        if judged.keeps(Crowd, 8):
+        if judged.keeps(Crowd, 8) and not judged.has("dropped-task"):
             yield from self.ended(found, judged)
 
 

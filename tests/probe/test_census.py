@@ -82,7 +82,8 @@ async def test_many_tasks_are_counted_and_not_looked_at_one_by_one():
             tasks.pop().cancel()
         await asyncio.sleep(0.1)
         few = probe.census()
-    assert many.tasks - few.tasks == 10_000
+    others = many.tasks - few.tasks - 10_000
+    assert others == 0 if sys.version_info >= (3, 14) else others >= 0
     assert (many.requests, few.requests) == (None, 0)
 
 

@@ -497,7 +497,8 @@ class Endless(_Unhelpful):
     # The first wait alone is five deadlines long; a dozen, because jitter may make it short.
     many = (12, 5)
     bounded: ClassVar = {"deadline": 0.4, "attempts": 5, "backoff": 2.0}
-    doomed: ClassVar = {"deadline": 60.0, "attempts": 10, "backoff": 3.0}
+    # A thread that sleeps for one of these is still at it when all is over.
+    doomed: ClassVar = {"deadline": 60.0, "attempts": 10, "backoff": 5.0}
     after, doing, while_ = 0.2, "waited to try again", "the service kept failing"
 
     async def drive(self, lab: ModuleType, stage: "Stage") -> Ended | None:

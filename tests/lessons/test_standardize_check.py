@@ -16,7 +16,6 @@ from loopclinic.lessons.standardize.check import (
     Line,
     Race,
     Refused,
-    Untrue,
 )
 from loopclinic.lessons.standardize.static_check import Remark, Run, Static, Suite
 from loopclinic.servers.postgres_sessions import Session
@@ -56,7 +55,7 @@ def own(name, cause=("Error",)):
 
 
 RIGHT = {
-    "Line": Line.Found(CLOSED, DEF, {"get": ENDED}, (), QUIET),
+    "Line": Line.Found(CLOSED, DEF, {"get": ENDED}, {}, QUIET),
     "Crowd": Crowd.Found(
         CLOSED,
         DEF,
@@ -70,7 +69,7 @@ RIGHT = {
         most_active=4,
     ),
     "Cancelled": Cancelled.Found(
-        CLOSED, DEF, CANCELLED, CANCELLED, CANCELLED, (ENDED,) * 2, (ENDED,) * 3, NUMBERS
+        CLOSED, DEF, (ENDED,) * 2, CANCELLED, CANCELLED, CANCELLED, (ENDED,) * 3, NUMBERS
     ),
     "Race": Race.Found(
         CLOSED,
@@ -134,8 +133,8 @@ LEAK = raised("UniqueViolation", "Error")
         ({"Race__served__left": 2}, "unclosed-resource", 1, "2 connections stayed open"),
         ({"Crowd__served__closing": LATE}, "unclosed-resource", 1, "was not over"),
         ({"Line__endings__get": LATE}, None, 2, "`get` was not over after 1.2 s"),
-        ({"Line__wrong": (Untrue("get gives the lines", HERE),)}, None, 2, "Not so: get gives"),
-        ({"Line__wrong": (Untrue("charge_now is gone", HERE),)}, None, 2, "charge_now is gone"),
+        ({"Line__wrong": {"get gives the lines": HERE}}, None, 2, "Not so: get gives"),
+        ({"Line__wrong": {"charge_now is gone": HERE}}, None, 2, "charge_now is gone"),
         ({"Line__loop__nested": True}, "nested-loop", 2, "inside the running one"),
         ({"Crowd__endings": (LEAK,) * 10}, None, 2, "Of 10 charges at once, 10 did not return"),
         ({"Refused__endings__unknown get": ENDED}, None, 2, "an invoice that is not there"),
@@ -239,7 +238,7 @@ def test_what_was_measured_is_not_told_again_by_the_scanner():
 
 def test_charge_now_that_runs_a_loop_is_told_once():
     found = judged(
-        Line__wrong=(Untrue("charge_now is gone", HERE),),
+        Line__wrong={"charge_now is gone": HERE},
         Static__findings=[finding("loop-per-call")],
     )
     assert [one.conflict for one in found.reasons] == ["loop-per-call"]

@@ -25,7 +25,9 @@ __all__ = [
     "CardDeclinedError",
     "CardGateway",
     "Invoice",
+    "Issued",
     "Numbers",
+    "Opened",
     "opened_everywhere",
 ]
 
@@ -123,6 +125,23 @@ class Numbers:
 
 
 # A scene.
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What every scene finds."""
+
+    served: Served
+    opener: Place | None
+    """Where `open_billing` is defined."""
+
+
+@dataclass(frozen=True, slots=True)
+class Issued(Opened):
+    """What a scene finds that issues invoices first."""
+
+    issued: tuple[Ending, ...] = ()
+    """How these calls ended."""
 
 
 class BillingScene(Scene[Any]):

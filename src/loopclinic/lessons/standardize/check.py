@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from loopclinic.lessons.core import Call, Calls, Check, Ending, Judged, Kept, Loop, Place, Stall
 from loopclinic.lessons.core.call import defined_at
-from loopclinic.lessons.core.connections import Served, blocked_on_line, saturated
+from loopclinic.lessons.core.connections import blocked_on_line, saturated
 from loopclinic.lessons.core.database import Database, in_pool, stall_of
 from loopclinic.lessons.core.verdicts import at, nested_loop
 from loopclinic.lessons.lesson import Budget
 from loopclinic.lessons.standardize.billing_session import (
     BillingScene,
     CardDeclinedError,
+    Issued,
     Numbers,
+    Opened,
     opened_everywhere,
 )
 from loopclinic.lessons.standardize.books import lay_out
@@ -63,14 +65,6 @@ _DRIVERS = {"Error", "PostgresError", "InterfaceError", "OSError"}
 """Base classes of what psycopg and asyncpg raise."""
 
 
-@dataclass(frozen=True, slots=True)
-class Untrue:
-    """A sentence about a method that is not true of the lab, and where the method stands."""
-
-    what: str
-    place: Place | None
-
-
 class Line(BillingScene):
     """Each method, one after another, on a line where every wait for the database is long enough to see."""
 
@@ -78,13 +72,12 @@ class Line(BillingScene):
     title, promises = "each method on a slow line to the database", (1, 2, 3)
 
     @dataclass(frozen=True, slots=True)
-    class Found:
+    class Found(Opened):
         """How the methods did, and every time that the lab stopped the loop meanwhile."""
 
-        served: Served
-        opener: Place | None
         endings: dict[str, Ending] = field(default_factory=dict)
-        wrong: tuple[Untrue, ...] = ()
+        wrong: dict[str, Place | None] = field(default_factory=dict)
+        """Sentences that are not true of the lab, and where the method stands."""
         loop: Loop | None = None
         stalls: tuple[Stall, ...] = ()
 
@@ -106,24 +99,22 @@ class Line(BillingScene):
                 found.endings[method] = await call.settled(3.0)
                 return call.value
 
-            found.wrong = await self._each(ended)
+            wrong = await self._each(ended)
+        methods = {one: getattr(type(self.service), one.split()[0], None) for one in wrong}
+        found.wrong = {what: defined_at(method) for what, method in methods.items()}
         loop = found.loop = watch.found
         stage.vital(seconds_on_a_slow_line=round(loop.seconds, 3), loop_busy=round(loop.busy, 3))
         stalls = (stall_of(one) for one in stage.probe.stalls if one.started >= self._began)
         found.stalls = [one for one in stalls if one is not None]
 
-    async def _each(self, ended: Any) -> list[Untrue]:
-        def untrue(what: str) -> Untrue:
-            return Untrue(
-                what, defined_at(getattr(type(self.service), what.split(maxsplit=1)[0], None))
-            )
-
+    async def _each(self, ended: Any) -> list[str]:
+        """Call each method and return what is not true of them."""
         customer = self.stage.rng.randrange(1000, 9000)
         lines, payment = self.lines((3, 1900), (1, 450)), self.lab.Payment(450, "transfer", "T-1")
         issued = await ended("issue", 7, customer, lines, on=date(2031, 3, 1))
         key = getattr(issued, "id", None)
         if key is None:
-            return [untrue("issue gives an invoice with its id")]
+            return ["issue gives an invoice with its id"]
         got = await ended("get", key)
         paid = await ended("record_payment", key, payment)
         said = await ended("statement", customer)
@@ -133,7 +124,7 @@ class Line(BillingScene):
         sums = getattr(done, "total_cents", None), getattr(done, "paid_cents", None)
         status = getattr(getattr(done, "status", None), "value", None)
         return [
-            untrue(what)
+            what
             for what, true in (
                 ("issue numbers by year and counts from 1", issued.number == "2031-00001"),
                 ("get gives the lines in order", getattr(got, "lines", None) == lines),
@@ -157,7 +148,7 @@ class Line(BillingScene):
         bad = next((item for item in found.endings.items() if not item[1].returned), None)
         static = judged.found(Static)
         told = static is not None and any(one.name == "loop-per-call" for one in static.findings)
-        wrong = [one for one in found.wrong if not (told and "charge_now" in one.what)]
+        wrong = [one for one in found.wrong if not (told and "charge_now" in one)]
         if bad is not None:
             name, ending = bad
             yield Reason(
@@ -169,8 +160,8 @@ class Line(BillingScene):
             )
         elif wrong:
             yield Reason(
-                f"Not so: {wrong[0].what}.",
-                **at(wrong[0].place),
+                f"Not so: {wrong[0]}.",
+                **at(found.wrong[wrong[0]]),
                 promise=2,
                 next_step="Keep what the methods promise; the contract names it.",
             )
@@ -254,12 +245,9 @@ class Crowd(_Issuing):
     )
 
     @dataclass(frozen=True, slots=True)
-    class Found:
+    class Found(Issued):
         """What became of the charges, and what PostgreSQL saw of them."""
 
-        served: Served
-        opener: Place | None
-        issued: tuple[Ending, ...] = ()
         numbers: Numbers | None = None
         asking: int = 0
         holding: int = 0
@@ -406,16 +394,12 @@ class Cancelled(_Issuing):
     title, promises = "calls that are cancelled while they store or ask", (1, 4, 7)
 
     @dataclass(frozen=True, slots=True)
-    class Found:
+    class Found(Issued):
         """What became of those cancelled, and of those that followed."""
 
-        served: Served
-        opener: Place | None
         issue: Cancel | None = None
         payment: Cancel | None = None
         charge: Cancel | None = None
-        issued: tuple[Ending, ...] = ()
-        """Calls before those cancelled."""
         after: tuple[Ending, ...] = ()
         numbers: Numbers | None = None
 
@@ -542,12 +526,9 @@ class Race(_Issuing):
     title, promises = "two payments of one invoice at once", (1, 5, 6)
 
     @dataclass(frozen=True, slots=True)
-    class Found:
+    class Found(Issued):
         """How the payments ended and what is stored; how many of the charges got to ask."""
 
-        served: Served
-        opener: Place | None
-        issued: tuple[Ending, ...] = ()
         endings: tuple[Ending, ...] = ()
         books_at: Place | None = None
         total: int = 0
@@ -626,12 +607,9 @@ class Gone(_Issuing):
     title, promises = "a payment whose database connection is ended by PostgreSQL", (1, 8)
 
     @dataclass(frozen=True, slots=True)
-    class Found:
+    class Found(Issued):
         """How the payment ended, and calls after it until one got through."""
 
-        served: Served
-        opener: Place | None
-        issued: tuple[Ending, ...] = ()
         ending: Ending | None = None
         after: tuple[Ending, ...] = ()
 
@@ -697,12 +675,9 @@ class Refused(_Issuing):
     title, promises = "calls that billing must refuse", (1, 2, 4, 5, 6, 8)
 
     @dataclass(frozen=True, slots=True)
-    class Found:
+    class Found(Issued):
         """How each ended, and what it left."""
 
-        served: Served
-        opener: Place | None
-        issued: tuple[Ending, ...] = ()
         endings: dict[str, Ending] = field(default_factory=dict)
         open: tuple[str, ...] = ()
         """Calls that left a transaction open."""

@@ -100,7 +100,9 @@ def test_narrow_and_reloaded_in_the_middle_of_a_stall(browser, lab):
         notebook = lab.open(page, path)
         notebook.run(0)
         page.locator('.lc-scope[data-state="calm"]').wait_for(timeout=30_000)
-        page.keyboard.press("Control+s")
+        # Reloaded before it is saved, the notebook would come back without the scope.
+        with page.expect_response(lambda one: one.request.method == "PUT" and path in one.url):
+            page.keyboard.press("Control+s")
         notebook.start(1)
         page.locator('.lc-scope[data-state="stalled"]').wait_for(timeout=5_000)
         picture(page, "scope-stalled-narrow")

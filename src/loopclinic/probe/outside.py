@@ -10,21 +10,18 @@ from collections.abc import Callable, Hashable
 from typing import NamedTuple, Protocol, TypeVar
 
 from loopclinic.probe.linetable import line_at
-from loopclinic.probe.memory import GoneError, Memory, UnreadableError
+from loopclinic.probe.memory import Memory, UnreadableError
 
 __all__ = [
     "DEEPEST",
     "GENERATOR",
-    "GoneError",
     "Known",
     "Layout",
-    "Memory",
     "MemoryReader",
     "Place",
     "Reader",
     "Step",
     "Thread",
-    "UnreadableError",
     "chain",
     "holder",
     "of_json",

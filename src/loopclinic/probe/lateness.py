@@ -10,13 +10,13 @@ from loopclinic.probe.suspicion import STARVED
 
 __all__ = ["REFRESH", "Lateness"]
 
-REFRESH = 0.1  # seconds: reading a file lets go of the GIL, and to get it again is what costs
+REFRESH = 0.1  # seconds: reading a file releases the GIL, and getting it again is what costs
 _LATE = 4  # intervals between looks, from which on there was a reason
 _OWN = 2  # turns that a look takes: it wakes, and may meet a busy loop once
 
 
 class Lateness:
-    """Of one watchdog. `beat` is called after whatever lets go of the GIL."""
+    """Measures how late one watchdog looks. `beat` is called after each call that releases the GIL."""
 
     def __init__(self, beat: Callable[[], None]) -> None:
         self._beat = beat
@@ -45,11 +45,11 @@ class Lateness:
             self._schedule.close()
 
     def leave(self, now: float) -> None:
-        """Take that the watchdog does from now on what may last, such as a subscriber's callback."""
+        """Record that from `now` on the watchdog does what may last, such as a subscriber's callback."""
         self._left = now
 
     def back(self, now: float) -> None:
-        """Take that it has done that."""
+        """Record that this ended at `now`."""
         self._away, self._left = self._away + now - self._left, inf
 
     def look(self, now: float, wait: float, interval: float, *, why: bool = False) -> float:

@@ -135,13 +135,13 @@ class Meter:
         """Let one more probe hear of this loop."""
         self.sinks = (*self.sinks, sink)
         self.relevel()
-        self.watchdog.heed()
+        self.watchdog.update_threshold()
 
     def leave(self, sink: Sink) -> None:
         """Take a probe off; with the last one the wrap goes too."""
         self.sinks = tuple(other for other in self.sinks if other is not sink)
         self.relevel()
-        self.watchdog.heed()
+        self.watchdog.update_threshold()
 
     def relevel(self) -> None:
         """Recompute the busy time from which on a sink wants to hear of an iteration."""
@@ -176,7 +176,7 @@ class Meter:
         return False
 
     def rested(self, began: float, since: float, now: float) -> None:
-        """Take that what `began` then was over by `since`: a selector tells that by itself."""
+        """Record that the iteration which began at `began` ended by `since`; a selector tells that itself."""
 
     def confirm(self, now: float, looked: float, *, stood: bool) -> None:
         """Take whether the machine `stood` still since the watchdog has `looked` before, until now."""

@@ -80,8 +80,8 @@ class Watchdog:
             # loopclinic: ignore[blocking-sync-primitive] it wakes by the release, and ends
             self._thread.join(timeout=2)
 
-    def heed(self) -> None:
-        """Take the lowest threshold of the probes that listen."""
+    def update_threshold(self) -> None:
+        """Set the threshold to the lowest of the probes that listen."""
         self._threshold = min((sink.threshold for sink in self._meter.sinks), default=inf)
         self.interval = min(_INTERVAL, self._threshold / 4)
 
@@ -155,7 +155,7 @@ class Watchdog:
         """Wait for a look in progress, and hear what is still to be heard: a report is to be made."""
         if threading.current_thread() is self._thread:
             return
-        # loopclinic: ignore[blocking-sync-primitive] whoever holds it needs microseconds
+        # loopclinic: ignore[blocking-sync-primitive] it is held for microseconds
         if not self._looking.acquire(timeout=_SETTLE):
             return
         try:
@@ -180,7 +180,7 @@ class Watchdog:
         now = self._had = meter.clock()
         self._follow()
         self._beat()
-        # Before whatever lets go of the GIL, as reading a file does, and lets the iteration end.
+        # Before any call that releases the GIL, such as reading a file, and so lets the iteration end.
         case = self._catch(now)
         late = self._late(now)
         cases = [] if case is None else [case]
@@ -206,12 +206,12 @@ class Watchdog:
         self._beat()
 
     def _beat(self) -> None:
-        """Take that the GIL is to be had again: after whatever lets go of it, each time."""
+        """Record that the GIL was available: after each call that releases it."""
         now = self._meter.clock()
         if self._witness is not None:
             self._witness.beat(Beat(now if self._native else 0.0, self._native, self._me))
         lost, self._had = now - self._had, max(now, self._had)
-        if lost > self._threshold / 2:  # whoever kept it is about to go on, and to end what it did
+        if lost > self._threshold / 2:  # its holder is about to go on, and to end what it did
             self._caught = self._catch(now) or self._caught
 
     def _late(self, now: float) -> float:

@@ -143,5 +143,7 @@ async def test_a_call_that_waits_for_a_connection_is_in_the_pool(database):
         async with asyncio.timeout(8):
             while (in_pool(works), in_pool(waits)) != (False, True):
                 await asyncio.sleep(0.01)
+        assert not in_pool(works), "it has its connection, and waits for PostgreSQL"
+        assert in_pool(waits)
         for call in (works, waits):
             await call.cancelled(5)

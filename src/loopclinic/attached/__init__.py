@@ -1,0 +1,1 @@
+"""Reads the event loops of another process from outside, for `loopclinic attach`."""

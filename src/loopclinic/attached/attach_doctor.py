@@ -1,0 +1,82 @@
+"""What `loopclinic attach --doctor` says: which rights and which Python a process can be read with."""
+
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from loopclinic.attached.remote_loops import LoopReader
+from loopclinic.attached.remote_process import AttachError, RemoteProcess, status
+from loopclinic.attached.rights import in_container, may_trace, named, ptrace_scope
+from loopclinic.probe.remote_stack import GoneError
+from loopclinic.units import count
+
+_SCOPES = {
+    0: "0: processes of your own user can be read",
+    1: "1: only your own children can be read, unless with CAP_SYS_PTRACE (sudo)",
+    2: "2: only with CAP_SYS_PTRACE (sudo)",
+    3: "3: nobody can read another process",
+}
+
+
+class Row(NamedTuple):
+    """One thing that was looked at. `good` is None where it is neither good nor bad."""
+
+    name: str
+    good: bool | None
+    sentence: str
+
+
+def rows(pid: int | None) -> Iterator[Row]:
+    """Yield what was found, and of a process whether it can be read, and what to do if not."""
+    yield Row(
+        "loopclinic", None, f"runs on Python {platform.python_version()}, as {named(_user())}"
+    )
+    if sys.platform != "linux":
+        yield _of_error(_refusal(pid or 0))
+        return
+    traces = may_trace()
+    yield Row("CAP_SYS_PTRACE", None, "yes: processes of other users too" if traces else "no")
+    scope = ptrace_scope()
+    good = None if scope == 0 or (traces and scope < 3) else False
+    yield Row("ptrace_scope", good, _SCOPES.get(scope, str(scope)))
+    if in_container():
+        yield Row(
+            "container", None if traces else False, "this is one: it needs --cap-add SYS_PTRACE"
+        )
+    if pid is None:
+        yield Row("process", None, "give a PID to see whether it can be read")
+        return
+    owner = status(pid).get("Uid", "").split()[:1]
+    if owner:
+        yield Row("process", None, f"{pid} belongs to {named(int(owner[0]))}")
+    try:
+        process = RemoteProcess(pid)
+    except AttachError as error:
+        yield _of_error(error)
+        return
+    try:
+        yield Row("Python", True, f"CPython {process.release}, 64 bits, with the GIL")
+        loops = LoopReader(process).looks()
+    except GoneError:
+        loops = []
+    finally:
+        process.close()
+    yield Row("loops", bool(loops) or None, f"{count(len(loops), 'event loop')} found")
+
+
+def _refusal(pid: int) -> AttachError:
+    try:
+        RemoteProcess(pid).close()
+    except AttachError as error:
+        return error
+    raise AssertionError
+
+
+def _of_error(error: AttachError) -> Row:
+    return Row(error.kind, False, str(error))
+
+
+def _user() -> int:
+    return os.geteuid() if hasattr(os, "geteuid") else 0

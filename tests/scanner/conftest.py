@@ -1,4 +1,4 @@
-"""A small project to scan, and a home of its own."""
+"""Fixtures: a small project to scan, and a private state folder."""
 
 import pytest
 

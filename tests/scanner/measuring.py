@@ -1,4 +1,4 @@
-"""Holds what the scanner finds in the labelled corpus against the labels."""
+"""Compares the scanner's findings with the labels of the corpus."""
 
 import re
 import sys
@@ -6,12 +6,12 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from loopclinic.scanner.options import Settings
 from loopclinic.scanner.scanning import scan_path
-from loopclinic.scanner.settings import Settings
 
 CORPUS = Path(__file__).with_name("corpus")
 PARTS = ("own", "blind", "fresh")
-_LABEL = re.compile(r"#\s*(expect|expect-via|clean):\s*(\S+)")
+_LABEL = re.compile(r"#\s*(expect|expect-via|clean):\s*([\w-]+(?:, [\w-]+$)?)")
 
 
 @dataclass
@@ -40,15 +40,16 @@ class Measured:
         )
 
 
-def labels(case: Path) -> dict[tuple[str, int], tuple[str, str]]:
-    """Return (file, line) -> (sort, kind)."""
-    found = {}
+def labels(case: Path) -> list[tuple[str, int, str, str]]:
+    """Return the file, line, sort and kind of each label; a line may have two kinds."""
+    found = []
     for file in sorted(case.rglob("*.py")):
         text = file.read_bytes().decode("utf-8", "replace").replace("\0", "")
         for number, line in enumerate(text.splitlines(), 1):
             match = _LABEL.search(line)
-            if match:
-                found[file.relative_to(case).as_posix(), number] = (match[1], match[2])
+            kinds = match[2].rstrip(",").split(",") if match else []
+            path = file.relative_to(case).as_posix()
+            found += [(path, number, match[1], kind.strip()) for kind in kinds if match]
     return found
 
 
@@ -57,10 +58,10 @@ def measure(part: Path, min_confidence: str = "hint") -> Measured:
     total = Measured()
     for case in sorted(one for one in part.iterdir() if one.is_dir()):
         wanted = labels(case)
-        total.labels.update(sort for sort, _ in wanted.values())
+        total.labels.update(sort for _, _, sort, _ in wanted)
         report = scan_path(case, Settings(min_confidence=min_confidence), jobs=1)
         found = {(one.file, one.line, one.kind) for one in report.findings}
-        for (file, line), (sort, kind) in wanted.items():
+        for file, line, sort, kind in wanted:
             if sort == "clean":
                 continue
             if (file, line, kind) in found:

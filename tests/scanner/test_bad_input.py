@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from loopclinic.cli.main import main
+from loopclinic.scanner.options import Settings
 from loopclinic.scanner.reports.sarif import sarif
 from loopclinic.scanner.scanning import scan_path
-from loopclinic.scanner.settings import Settings
 
 GOOD = "import time\nasync def f():\n    time.sleep(1)\n"
 

@@ -1,4 +1,4 @@
-"""The corpus is labelled as its README.md says; what is found in it is measured elsewhere."""
+"""The corpus's labels have the format that its README.md describes."""
 
 import ast
 import io
@@ -55,13 +55,17 @@ def test_a_file_parses_and_each_of_its_labels_is_a_known_one(file):
             continue
         assert line in lines, f"line {line}: a label needs code on its line"
         if match[1] != "clean":
-            assert match[2] in CONFLICTS, f"line {line}: {match[2]}"
+            assert {*match[2].split(", ")} <= {*CONFLICTS}, f"line {line}: {match[2]}"
 
 
 @pytest.mark.parametrize("file", [file for file in FILES if broken(file)], ids=name)
 def test_a_file_said_to_be_broken_is(file):
     with pytest.raises((SyntaxError, ValueError)):
         ast.parse(file.read_bytes())
+
+
+FOUND_SINCE = {"shared-connection", "too-many-connections"}
+"""What the scanner finds since the blind half was written, which so has no label of them."""
 
 
 def test_the_blind_half_is_large_and_covers_every_kind():
@@ -71,12 +75,20 @@ def test_the_blind_half_is_large_and_covers_every_kind():
         for _, sort, text in labels(file):
             sorts[sort] += 1
             if sort != "clean":
-                kinds[text] += 1
+                kinds.update(text.split(", "))
     print(dict(sorts), dict(sorted(kinds.items())), sep="\n")
     assert sorts["expect"] >= 70
     assert sorts["expect-via"] >= 40
     assert sorts["clean"] >= 80
-    assert set(kinds) == CONFLICTS.keys() - SHOWN_RUNNING
+    own = {
+        kind
+        for file in SOUND
+        if file not in BLIND
+        for _, _, text in labels(file)
+        for kind in text.split(", ")
+    }
+    assert own >= FOUND_SINCE
+    assert set(kinds) == CONFLICTS.keys() - SHOWN_RUNNING - FOUND_SINCE
 
 
 def test_a_line_has_one_label_and_a_case_one_to_eight_files():

@@ -12,14 +12,13 @@ from jsonschema import Draft4Validator
 import loopclinic
 from loopclinic.cli.main import main
 from loopclinic.conflicts import CONFLICTS, SHOWN_RUNNING
-from loopclinic.scanner.findings import Finding
-from loopclinic.scanner.report import Report
-from loopclinic.scanner.reports.plan import plan
+from loopclinic.scanner.finding import Finding
+from loopclinic.scanner.options import Settings
+from loopclinic.scanner.reports.migration_plan import plan
 from loopclinic.scanner.reports.sarif import sarif
-from loopclinic.scanner.reports.text import plain, show
-from loopclinic.scanner.reports.totals import totals
+from loopclinic.scanner.reports.text import show
+from loopclinic.scanner.scan_report import Report, plain, totals
 from loopclinic.scanner.scanning import scan_path
-from loopclinic.scanner.settings import Settings
 from tests.scanner.measuring import CORPUS
 
 
@@ -126,7 +125,7 @@ def test_text_in_a_terminal(tree):
     from rich.console import Console
 
     console = Console(force_terminal=True, record=True, width=100, file=io.StringIO())
-    show(scan_path(tree, Settings()), console)
+    show(scan_path(tree, Settings()), console=console)
     text = console.export_text()
     assert "app.py:11" in text
     assert "broken.py:1" in text

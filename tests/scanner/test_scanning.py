@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from loopclinic.cli.main import main
-from loopclinic.scanner import crew, scanning
+from loopclinic.scanner import scanning, worker_pool
+from loopclinic.scanner.options import Settings, SettingsError, settings_for
 from loopclinic.scanner.scanning import scan_path
-from loopclinic.scanner.settings import Settings, SettingsError, settings_for
 from tests.scanner.conftest import APP, STORE
 
 ROOT = Path(__file__).parents[2]
@@ -19,6 +19,25 @@ ROOT = Path(__file__).parents[2]
 
 def kinds(report):
     return [one.kind for one in report.findings]
+
+
+@pytest.mark.parametrize(
+    ("call", "blocks"),
+    [
+        ("psutil.cpu_percent(interval=0.2)", True),
+        ("psutil.cpu_percent(1)", True),
+        ("psutil.cpu_percent(seconds)", True),
+        ("psutil.Process().cpu_percent(interval=1)", True),
+        ("psutil.cpu_percent()", False),
+        ("psutil.cpu_percent(None)", False),
+        ("psutil.cpu_times_percent(interval=0, percpu=True)", False),
+        ("psutil.Process().cpu_percent()", False),
+    ],
+)
+def test_what_waits_only_for_an_interval_needs_to_be_given_one(tmp_path, call, blocks):
+    code = f"import psutil\n\nasync def load(seconds):\n    return {call}\n"
+    (tmp_path / "load.py").write_text(code, "utf-8")
+    assert kinds(scan_path(tmp_path, Settings(), jobs=1)) == ["blocking-sleep"] * blocks
 
 
 def test_json_is_as_promised(tree, capsys):
@@ -91,7 +110,7 @@ def test_what_is_unpacked_is_awaited_in_turn_all_the_same(tmp_path):
 
 def test_gates(tree, capsys):
     def status(*more):
-        code = main(["scan", str(tree), *more])
+        code = main(["scan", str(tree), "--exclude", "broken.py", *more])
         capsys.readouterr()
         return code
 
@@ -107,6 +126,7 @@ def test_gates(tree, capsys):
 
 
 def test_the_hook_fails_on_what_is_likely(tree, monkeypatch):
+    (tree / "broken.py").unlink()
     (hook,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
     command = [sys.executable, "-P", "-m", *hook["entry"].split(), *hook["args"]]
 
@@ -137,7 +157,7 @@ def test_nothing_readable_is_status_2(tmp_path, capsys):
     assert "no such file" in capsys.readouterr().err
     (tmp_path / "empty").mkdir()
     assert main(["scan", str(tmp_path / "empty")]) == 2
-    assert "holds no Python file" in capsys.readouterr().err
+    assert "contains no Python files" in capsys.readouterr().err
     bad = tmp_path / "bad.py"
     bad.write_bytes(b"\0")
     assert main(["scan", str(bad)]) == 2
@@ -194,7 +214,9 @@ def test_what_runs_once_is_a_hint_and_hides_nothing_surer(tmp_path):
         "async def f():\n    options()\n    named('x')\n    both()\n"
     )
     found = scan_path(tmp_path, Settings()).findings
-    assert [(one.line, one.kind, one.confidence) for one in found] == [
+    assert [
+        (one.line, one.kind, one.confidence) for one in sorted(found, key=lambda x: x.line)
+    ] == [
         (16, "blocking-file-io", "hint"),
         (17, "blocking-file-io", "certain"),
         (18, "blocking-sleep", "certain"),
@@ -224,7 +246,7 @@ def test_a_baseline_keeps_the_reasons_of_what_is_still_there(tree, capsys):
     main(["scan", str(tree), "--write-baseline", str(baseline)])
     known = json.loads(baseline.read_text())
     kept, gone, _ = known["known"]
-    known["reasons"] = {kept: "on purpose", gone: "soon mended", "none such": "gone"}
+    known["reasons"] = {kept: "on purpose", gone: "soon fixed", "none such": "gone"}
     baseline.write_text(json.dumps(known))
     (tree / "app.py").write_text(APP.partition("async def hinted")[0])
     assert main(["scan", str(tree), "--write-baseline", str(baseline)]) == 0
@@ -261,6 +283,72 @@ def test_settings_of_the_project(tree):
     assert settings_for(tree, min_confidence="hint").min_confidence == "hint"
 
 
+def test_functions_of_ones_own_that_block(tree):
+    (tree / "pyproject.toml").write_text(
+        """
+        [[tool.loopclinic.scan.blocking]]
+        function = "ledger.Ledger.post"
+        kind = "blocking-net"
+        remedy = "await post_async() instead"
+        [[tool.loopclinic.scan.blocking]]
+        function = "vendor.bank.pay"
+        kind = "blocking-sdk"
+        """
+    )
+    (tree / "app.py").write_text(
+        "from ledger import Ledger\nfrom vendor import bank\n"
+        "async def f():\n    Ledger().post(1)\n    bank.pay(1)\n    bank.look(1)\n"
+    )
+    (tree / "ledger.py").write_text("class Ledger:\n    def post(self, row):\n        return row\n")
+    found = scan_path(tree, settings_for(tree)).findings
+    assert {one.line: one.kind for one in found} == {4: "blocking-net", 5: "blocking-sdk"}
+    (post,) = (one.message for one in found if one.line == 4)
+    assert "await post_async() instead" in post
+
+
+def test_kinds_are_ignored_below_a_path(tree):
+    (tree / "scripts").mkdir()
+    (tree / "scripts" / "load.py").write_text("import time\nasync def f():\n    time.sleep(1)\n")
+    (tree / "pyproject.toml").write_text(
+        '[tool.loopclinic.scan.per-path-ignores]\n"scripts" = ["any"]\n"app.py" = ["blocking-db"]\n'
+    )
+    report = scan_path(tree, settings_for(tree, min_confidence="likely"))
+    assert [(one.file, one.kind) for one in report.findings] == [("app.py", "blocking-sleep")]
+
+
+def test_an_allowed_finding_that_is_gone_is_told(tree, capsys):
+    (tree / "pyproject.toml").write_text(
+        """
+        [tool.loopclinic.scan]
+        min-confidence = "likely"
+        fail-on = ["any"]
+        [[tool.loopclinic.scan.allow]]
+        path = "app.py"
+        kind = "blocking-sleep"
+        function = "direct"
+        source = "time.sleep(1)"
+        reason = "a demo"
+        [[tool.loopclinic.scan.allow]]
+        path = "*.py"
+        kind = "blocking-db"
+        reason = "in memory"
+        [[tool.loopclinic.scan.allow]]
+        path = "app.py"
+        kind = "blocking-http"
+        reason = "until June"
+        """
+    )
+    (tree / "broken.py").unlink()
+    report = scan_path(tree, settings_for(tree))
+    assert not report.findings
+    assert report.unneeded == ("allow: blocking-http in app.py (until June)",)
+    assert main(["scan", str(tree)]) == 0
+    told = "No longer needed in pyproject.toml: allow: blocking-http in app.py (until June)."
+    assert told in capsys.readouterr().err
+    (tree / "app.py").write_text(APP.replace("time.sleep(1)", "time.sleep(2)"))
+    assert main(["scan", str(tree)]) == 1
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
@@ -270,6 +358,11 @@ def test_settings_of_the_project(tree):
         ("fail-on = ['retry-storm']", "only a running program shows"),
         ("exclude = 'x'", "wrong type"),
         ("exclude = [", "can't be read"),
+        ("per-path-ignores = { tests = ['x'] }", "no conflict"),
+        ("per-path-ignores = ['x']", "wrong type"),
+        ("allow = [{ path = 'x', kind = 'blocking-db' }]", "it needs kind, path, reason"),
+        ("allow = [{ path = 'x', kind = 'x', reason = 'x' }]", "no conflict"),
+        ("blocking = [{ function = 'x', kind = 'blocking-db', why = 'x' }]", "may have remedy"),
     ],
 )
 def test_settings_that_cannot_be_used(tree, text, complaint):
@@ -280,8 +373,8 @@ def test_settings_that_cannot_be_used(tree, text, complaint):
 
 def test_a_second_scan_reads_only_what_changed(tree, tmp_path, monkeypatch):
     read = []
-    monkeypatch.setattr(crew, "read", lambda path: read.append(path.name) or original(path))
-    from loopclinic.scanner.reading import read as original
+    monkeypatch.setattr(worker_pool, "read", lambda path: read.append(path.name) or original(path))
+    from loopclinic.scanner.file_facts import read as original
 
     options = {"cache": tmp_path / "cache", "jobs": 1}
     first = scan_path(tree, Settings(), **options)

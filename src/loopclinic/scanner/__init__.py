@@ -1,22 +1,23 @@
-"""Finds conflicts in a code base without running it: facts per file, a call graph, and detectors.
+"""Finds conflicts in a code base without running it, from facts per file and a call graph.
 
 facts/       one pass over one file: small tuples, after which its syntax tree is dropped
-catalogue/   what blocks, as data
-modules, project, types, calls, annotated    names, classes and values across files
-decorators, parameters, outcomes, graph      what a call leads to, and the shortest way to what blocks
+modules, project, types, functions           names, classes, values and functions across files
+event_outcomes, call_graph                   what a call leads to, and the way to the heaviest that blocks
+contexts                                     what calls a function from outside
 kinds/       the detectors; reports/ the forms of the result
-files, reading, crew, cache, settings, baseline, scanning    a scan from beginning to end
+branch, seen, patches                        what a branch adds, what a run saw, what to write instead
+source_files, file_facts, worker_pool, cache, options, baseline, scanning    a scan from beginning to end
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from loopclinic.scanner.cache import folder
-from loopclinic.scanner.files import existing
-from loopclinic.scanner.findings import Finding, Frame, Skipped
-from loopclinic.scanner.report import Report
+from loopclinic.scanner.finding import Finding, Frame, Skipped
+from loopclinic.scanner.options import settings_for
+from loopclinic.scanner.scan_report import Report
 from loopclinic.scanner.scanning import scan_path
-from loopclinic.scanner.settings import settings_for
+from loopclinic.scanner.source_files import existing
 
 __all__ = ["Finding", "Frame", "Report", "Skipped", "scan"]
 
@@ -25,12 +26,14 @@ def scan(
     path: str | Path,
     *,
     min_confidence: str | None = None,
+    min_weight: str | None = None,
     exclude: Sequence[str] | None = None,
     cached: bool = True,
 ) -> Report:
     """Scan a file or a folder, without importing or running any of it; a notebook shows a table.
 
-    `min_confidence` is "hint" (the default), "likely" or "certain"; `exclude` holds patterns of files
+    `min_confidence` is "hint" (the default), "likely" or "certain", `min_weight` "light" (the default),
+    "medium" or "heavy"; `exclude` holds patterns of files
     that are not read. Other options come from `[tool.loopclinic.scan]` in the nearest pyproject.toml.
 
     Raises:
@@ -41,6 +44,7 @@ def scan(
     settings = settings_for(
         root,
         min_confidence=min_confidence,
+        min_weight=min_weight,
         exclude=tuple(exclude) if exclude is not None else None,
     )
     return scan_path(root, settings, cache=folder() if cached else None)

@@ -1,20 +1,18 @@
-"""A file of findings that a team knows and has not mended yet: only new ones are reported."""
+"""Baseline: a file of known findings, so that a scan reports only new ones."""
 
 import json
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from loopclinic.scanner.findings import Finding
-
-__all__ = ["Baseline", "BaselineError"]
+from loopclinic.scanner.finding import Finding
 
 
 class BaselineError(ValueError):
     """The file can't be used; the message says why."""
 
 
-def _mark(one: Finding) -> str:
+def mark(one: Finding) -> str:
     """Return what stays the same when lines are added above: file, kind, function and text."""
     function = one.chain[0].function if one.chain else ""
     return f"{one.file} {function} {one.kind}: {one.source}"
@@ -25,6 +23,11 @@ class Baseline:
 
     def __init__(self, known: Counter[str]) -> None:
         self._known = known
+
+    @classmethod
+    def of(cls, found: Iterable[Finding]) -> "Baseline":
+        """Return the baseline that knows these findings."""
+        return cls(Counter(map(mark, found)))
 
     @classmethod
     def load(cls, path: Path) -> "Baseline":
@@ -49,12 +52,12 @@ class Baseline:
 
         `reasons` is for whoever keeps the file, mark -> why it stays; those of known marks are kept.
         """
-        known = Counter(_mark(one) for one in found)
+        known = Counter(mark(one) for one in found)
         try:
             before = json.loads(path.read_text("utf-8"))["reasons"]
         except (OSError, ValueError, KeyError, TypeError):
             before = {}
-        reasons = {mark: before[mark] for mark in sorted(known) if mark in before}
+        reasons = {name: before[name] for name in sorted(known) if name in before}
         data = {"schema": 1, "known": dict(sorted(known.items())), "reasons": reasons}
         path.write_text(json.dumps(data, indent=1) + "\n", "utf-8")
         return known.total()
@@ -65,9 +68,9 @@ class Baseline:
         new: list[Finding] = []
         known = 0
         for one in found:
-            mark = _mark(one)
-            if left[mark] > 0:
-                left[mark] -= 1
+            name = mark(one)
+            if left[name] > 0:
+                left[name] -= 1
                 known += 1
             else:
                 new.append(one)

@@ -1,4 +1,4 @@
-"""Facts by content hash, and the findings of a tree that has not changed, in the user's state folder."""
+"""Cache of a scan in the user's state folder: facts by content hash, and whole results."""
 
 import contextlib
 import hashlib
@@ -10,10 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from loopclinic.scanner.facts import Summary
-from loopclinic.scanner.reading import Reading
-
-__all__ = ["Cache", "fingerprint", "folder"]
+from loopclinic.scanner.file_facts import Reading
 
 
 def folder() -> Path:
@@ -35,7 +32,8 @@ def fingerprint() -> str:
     """Return what identifies this scanner and interpreter: facts of another are not used."""
     here = Path(__file__).parent
     seen = hashlib.blake2b(sys.version.encode(), digest_size=12)
-    for one in sorted(here.rglob("*")):
+    catalogue = here.parent / "blocking_calls"
+    for one in sorted([*here.rglob("*"), *catalogue.iterdir(), here.parent / "conflicts.py"]):
         if one.suffix in (".py", ".toml"):
             status = one.stat()
             seen.update(f"{one.name}{status.st_size}{status.st_mtime_ns}".encode())
@@ -73,29 +71,14 @@ class Cache:
             return {}
         try:
             mark, records = marshal.loads(self._facts.read_bytes())  # noqa: S302 - written by us
-            if mark != self._mark:
-                return {}
-            return {
-                key: Reading(one[0], Summary(*one[1]) if one[1] else None, *one[2:])
-                for key, one in records.items()
-            }
+            return {key: Reading.of(one) for key, one in records.items() if mark == self._mark}
         except (OSError, ValueError, EOFError, TypeError):
             return {}
 
     def keep_readings(self, readings: Mapping[bytes, Reading]) -> None:
         """Remember readings."""
-        records = {
-            key: (
-                one.dump,
-                tuple(one.summary) if one.summary else None,
-                one.live,
-                one.reason,
-                one.line,
-            )
-            for key, one in readings.items()
-        }
-        if self._facts is not None:
-            _write(self._facts, marshal.dumps((self._mark, records)))
+        records = {key: one.plain for key, one in readings.items()}
+        _write(self._facts, marshal.dumps((self._mark, records)))
 
 
 def _write(path: Path | None, data: bytes) -> None:

@@ -1,10 +1,8 @@
-"""Which file an import means: packages, src layouts, flat scripts, relative imports."""
+"""Resolves imports to files: packages, src layouts, flat scripts, relative imports."""
 
 import sys
 from collections.abc import Iterable
 from pathlib import PurePosixPath
-
-__all__ = ["Modules"]
 
 _KEPT_ALTERNATIVES = 50
 
@@ -38,8 +36,10 @@ class Modules:
                 if len(found) < _KEPT_ALTERNATIVES:
                     found.append(number)
 
-    def relative(self, importer: int, level: int, module: str) -> int | None:
-        """Return the file of `from ...module import`, or None."""
+    def find(self, importer: int, level: int, module: str) -> int | None:
+        """Return the file of `from ...module import` with so many dots, or None."""
+        if not level:
+            return self.absolute(importer, module)
         parts = self.parts[importer]
         up = level - 1 if self.packages[importer] else level
         if up > len(parts):

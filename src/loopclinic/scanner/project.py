@@ -1,15 +1,13 @@
 """The facts of all files together: module-level names, classes and their bases, members."""
 
 import builtins
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeGuard
 
-from loopclinic.scanner.catalogue import Catalogue
-from loopclinic.scanner.facts.record import Class, Event, Facts, Function
-from loopclinic.scanner.facts.values import tail
+from loopclinic.blocking_calls import Catalogue
+from loopclinic.scanner.facts.fact_records import Class, Event, Facts, Function, Summary
+from loopclinic.scanner.facts.values import FINITE, Value, tail, unsubscripted
 from loopclinic.scanner.modules import Modules
-from loopclinic.scanner.store import Store
-
-__all__ = ["Member", "Project", "Type", "Types"]
 
 Type = tuple[Any, ...]
 """What a value may be, by its first item:
@@ -29,31 +27,68 @@ Type = tuple[Any, ...]
 """
 Types = tuple[Type, ...]
 
+Node = tuple[int, int]
+"""A function, by its file and its position there."""
+
 Member = tuple[str, int, int, Any]
 """("method", file, class, function) or ("attribute", file, class, values)."""
 
 _PROTOCOLS = frozenset({"typing.Protocol", "typing_extensions.Protocol"})
 _BUILTINS = frozenset(dir(builtins))
+_LARGE = 1500
+"""Files from which on only those that have to do with event loops are read for callers."""
+
+
+def joined(parts: Iterable[Types]) -> Types:
+    """Return all of these types, each once."""
+    return tuple(dict.fromkeys(one for part in parts for one in part))
+
+
+def functions_in(types: Types) -> list[Node]:
+    """Return the functions and bound methods among types."""
+    return [(one[1], one[2]) for one in types if one[0] in ("F", "B")]
 
 
 class Project:
-    """Files by position; facts are read when they are first asked for."""
+    """Files by position; the facts of each are decoded when they are first asked for."""
 
-    def __init__(self, store: Store, modules: Modules, catalogue: Catalogue) -> None:
-        self.store = store
+    def __init__(
+        self,
+        dumps: Mapping[int, bytes],
+        summaries: Mapping[int, Summary],
+        live: list[int],
+        modules: Modules,
+        catalogue: Catalogue,
+    ) -> None:
+        """Keep what was found. `live` are the files whose source has to do with event loops."""
+        self._dumps = dumps
+        self._facts: dict[int, Facts] = {}
+        self.live = live
         self.modules = modules
         self.catalogue = catalogue
-        self._ancestors: dict[tuple[int, int], tuple[Types, bool]] = {}
+        self._ancestors: dict[tuple[int, int], Types] = {}
         self._children: dict[tuple[int, int], list[tuple[int, int]]] = {}
+        self._without: list[Function] = []
+        """Functions as some of their calls run them; known by negative numbers."""
+        self._variants: dict[tuple[int, int, frozenset[tuple[int, int]]], int] = {}
         self._calls: dict[str, list[tuple[int, Event]]] | None = None
-        self.evaluate: Any = None
-        """Set by the types: (file, value) -> Types."""
+        self._inherits: dict[str, list[tuple[int, int]]] = {}
+        """Name -> the classes that inherit from something of that name."""
+        for number, summary in summaries.items():
+            for index, (_, bases) in enumerate(summary.inherits):
+                for base in bases:
+                    self._inherits.setdefault(base, []).append((number, index))
+        self.evaluate: Callable[[int, Value], Types]
+        """Set by the types."""
 
     def calls(self, name: str) -> list[tuple[int, Event]]:
-        """Return the calls, with arguments, of anything of that name, in files that are in use."""
+        """Return the calls, with arguments, of anything of that name.
+
+        In all files of a project, in the live ones of a large tree.
+        """
         if self._calls is None:
             self._calls = {}
-            for file in self.store.in_use():
+            for file in self.live if len(self._dumps) > _LARGE else sorted(self._dumps):
                 for function in self.of(file).functions:
                     for event in function.events:
                         if event.op == "call" and event.args:
@@ -63,15 +98,28 @@ class Project:
 
     def of(self, file: int) -> Facts:
         """Return the facts of a file that was read."""
-        return self.store.facts(file)
+        found = self._facts.get(file)
+        if found is None:
+            found = self._facts[file] = Facts.load(self._dumps[file])
+        return found
 
     def has(self, file: int | None) -> TypeGuard[int]:
-        """Whether this is a file that was read."""
-        return file is not None and self.store.has(file)
+        """Return whether this is a file that was read."""
+        return file in self._dumps
 
     def function(self, file: int, function: int) -> Function:
         """Return a function."""
-        return self.of(file).functions[function]
+        return self.of(file).functions[function] if function >= 0 else self._without[~function]
+
+    def without(self, file: int, function: int, off: frozenset[tuple[int, int]]) -> int:
+        """Return a function of its own for calls that switch off what depends on these guards."""
+        key = (file, function, off)
+        if key not in self._variants:
+            one = self.function(file, function)
+            self._variants[key] = ~len(self._without)
+            events = tuple(event for event in one.events if event.guard not in off)
+            self._without.append(one._replace(events=events))
+        return self._variants[key]
 
     def cls(self, file: int, cls: int) -> Class:
         """Return a class."""
@@ -80,19 +128,12 @@ class Project:
     def imported(self, file: int, dotted: str) -> Type:
         """Return what `import a.b` means in a file."""
         found = self.modules.absolute(file, dotted)
-        if self.has(found):
-            return ("M", found)
-        return ("X", dotted)
+        return ("M", found) if self.has(found) else ("X", dotted)
 
     def imported_from(self, file: int, level: int, module: str, name: str) -> Types:
         """Return what `from a.b import name` means in a file."""
-        if level:
-            package = self.modules.relative(file, level, module)
-            dotted = f"{module}.{name}" if module else name
-            submodule = self.modules.relative(file, level, dotted)
-        else:
-            package = self.modules.absolute(file, module)
-            submodule = self.modules.absolute(file, f"{module}.{name}")
+        package = self.modules.find(file, level, module)
+        submodule = self.modules.find(file, level, f"{module}.{name}" if module else name)
         if self.has(package) and (name in self.of(package).bindings or submodule is None):
             return self.name(package, name, outside=True)
         if self.has(submodule):
@@ -106,16 +147,9 @@ class Project:
         facts = self.of(file)
         values = facts.bindings.get(name)
         if values is not None:
-            found: list[Type] = []
-            for value in values[:4]:
-                found += [one for one in self.evaluate(file, value) if one not in found]
-            return tuple(found)
-        for level, module in facts.stars if depth < 4 else ():  # noqa: PLR2004 - chains of re-exports
-            source = (
-                self.modules.relative(file, level, module)
-                if level
-                else self.modules.absolute(file, module)
-            )
+            return joined(self.evaluate(file, value) for value in values[:FINITE])
+        for level, module in facts.stars if depth < 4 else ():  # chains of re-exports
+            source = self.modules.find(file, level, module)
             if self.has(source):
                 starred = self.name(source, name, outside=True, depth=depth + 1)
                 if starred:
@@ -129,22 +163,17 @@ class Project:
     def ancestors(self, file: int, cls: int) -> Types:
         """Return a class and all it inherits from, nearest first; outside classes as ("X", path)."""
         key = (file, cls)
-        known = self._ancestors.get(key)
-        if known is not None:
-            return known[0]
-        self._ancestors[key] = ((("C", file, cls),), False)  # a cycle ends here
-        found: list[Type] = [("C", file, cls)]
-        for base in self.cls(file, cls).bases:
-            if base is None:
-                continue
-            inner = base[1] if base[0] == "an" else base
-            for one in self.evaluate(file, inner):
-                if one[0] == "C":
-                    found += [more for more in self.ancestors(one[1], one[2]) if more not in found]
-                elif one[0] == "X" and one not in found:
-                    found.append(one)
-        self._ancestors[key] = (tuple(found), True)
-        return tuple(found)
+        if key not in self._ancestors:
+            own: Types = (("C", file, cls),)
+            self._ancestors[key] = own  # a cycle ends here
+            inherited = [
+                self.ancestors(one[1], one[2]) if one[0] == "C" else (one,)
+                for base in self.cls(file, cls).bases
+                for one in self.evaluate(file, unsubscripted(base))
+                if one[0] in ("C", "X")
+            ]
+            self._ancestors[key] = joined([own, *inherited])
+        return self._ancestors[key]
 
     def member(self, file: int, cls: int, name: str, *, above: bool = False) -> Member | None:
         """Return what a class calls `name`; `above` starts behind the class itself."""
@@ -169,7 +198,7 @@ class Project:
         return tuple(one[1] for one in self.ancestors(file, cls) if one[0] == "X")
 
     def any_protocol(self, types: Types) -> bool:
-        """Whether one of these is an instance of a protocol, which others implement unsaid."""
+        """Return whether one of these is an instance of a protocol, which others implement unsaid."""
         return any(
             one[0] == "I" and not _PROTOCOLS.isdisjoint(self.outside(one[1], one[2]))
             for one in types
@@ -179,14 +208,9 @@ class Project:
         """Return the classes that inherit from this one, at any distance."""
         key = (file, cls)
         if key not in self._children:
-            self._children[key] = []
-            name = self.cls(file, cls).name
-            for number, index in self.store.inheritors(name):
-                own = ("C", number, index)
-                line = self.ancestors(number, index)
-                if ("C", file, cls) in line[1:] and own != ("C", file, cls):
-                    self._children[key].append((number, index))
-                    for more in self.children(number, index):
-                        if more not in self._children[key]:
-                            self._children[key].append(more)
+            found = self._children[key] = []
+            for one in self._inherits.get(self.cls(file, cls).name, ()):
+                if one != key and ("C", *key) in self.ancestors(*one)[1:]:
+                    found.append(one)
+                    found += [more for more in self.children(*one) if more not in found]
         return self._children[key]

@@ -1,28 +1,28 @@
-"""A scan from beginning to end: find, read, look, and leave out what is known or ignored."""
+"""Scans a code base from end to end: lists files, collects their facts, runs the detectors."""
 
 import hashlib
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
-from loopclinic.conflicts import CONFLICTS
-from loopclinic.scanner import files as discovery
+from loopclinic.blocking_calls import catalogue
+from loopclinic.conflicts import TREATMENTS, WEIGHTS
+from loopclinic.scanner import source_files as discovery
 from loopclinic.scanner.baseline import Baseline
 from loopclinic.scanner.cache import Cache
-from loopclinic.scanner.catalogue import catalogue
-from loopclinic.scanner.crew import read_all
-from loopclinic.scanner.depth import deep
-from loopclinic.scanner.findings import CONFIDENCES, Finding, Skipped
+from loopclinic.scanner.detector_input import Survey
+from loopclinic.scanner.facts.syntax_queries import deep
+from loopclinic.scanner.file_facts import Reading, decoded
+from loopclinic.scanner.finding import CONFIDENCES, Finding, Skipped
 from loopclinic.scanner.kinds import DETECTORS
 from loopclinic.scanner.modules import Modules
-from loopclinic.scanner.reading import Reading, decoded
-from loopclinic.scanner.report import Report
-from loopclinic.scanner.settings import Settings
-from loopclinic.scanner.store import Store
-from loopclinic.scanner.survey import Survey
-
-__all__ = ["Progress", "scan_path"]
+from loopclinic.scanner.options import Settings
+from loopclinic.scanner.project import Project
+from loopclinic.scanner.scan_report import Report
+from loopclinic.scanner.worker_pool import read_all
 
 Progress = Callable[[int, int], None]
 """Told how many files have been read, of how many."""
@@ -76,7 +76,8 @@ def _hashes(root: Path, paths: list[str]) -> list[bytes | None]:
 def _key(
     paths: list[str], hashes: list[bytes | None], skipped: list[Skipped], settings: Settings
 ) -> str:
-    seen = hashlib.blake2b(repr(settings.catalogue).encode(), digest_size=16)
+    own = repr((settings.catalogue, settings.blocking))
+    seen = hashlib.blake2b(own.encode(), digest_size=16)
     for path, digest in zip(paths, hashes, strict=True):
         seen.update(path.encode("utf-8", "surrogateescape") + (digest or b"?"))
     seen.update(repr(skipped).encode("utf-8", "replace"))
@@ -117,38 +118,28 @@ def _look(
     skipped: list[Skipped],
     settings: Settings,
 ) -> Report:
-    skipped = [
-        *skipped,
-        *(
-            Skipped(paths[at], one.line, one.reason)
-            for at, one in sorted(readings.items())
-            if one.reason
-        ),
-    ]
-    good = {at: one for at, one in readings.items() if not one.reason}
-    store = Store(
-        {at: one.dump for at, one in good.items()},
-        {at: one.summary for at, one in sorted(good.items()) if one.summary is not None},
-        sorted(at for at, one in good.items() if one.live),
-    )
-    entries = catalogue(settings.catalogue)
+    bad = {at: one for at, one in sorted(readings.items()) if one.reason}
+    skipped = [*skipped, *(Skipped(paths[at], one.line, one.reason) for at, one in bad.items())]
+    good = {at: one for at, one in sorted(readings.items()) if not one.reason}
+    dumps = {at: one.dump for at, one in good.items()}
+    summaries = {at: one.summary for at, one in good.items() if one.summary is not None}
+    live = [at for at, one in good.items() if one.live]
+    entries = catalogue(settings.catalogue, settings.blocking)
     with deep():
         modules = Modules(paths, discovery.above(root), entries.roots)
-        survey = Survey(paths, store, modules, entries)
+        survey = Survey(paths, Project(dumps, summaries, live, modules, entries))
         found = [one for detect in DETECTORS for one in detect(survey)]
     found = _at_source(root, _unignored(_joined(found), survey, paths))
-    summaries = store.summaries.values()
+    figures = summaries.values()
     counts = {
         "files": len(paths),
         "files_read": len(good),
-        "lines": sum(one.lines for one in summaries),
-        "mixed_files": sum(1 for one in summaries if one.async_functions and one.sync_functions),
-        "async_functions": sum(one.async_functions for one in summaries),
-        "sync_functions": sum(one.sync_functions for one in summaries),
-        "asyncio_run_calls": sum(one.loop_runs for one in summaries),
-        "syntax_errors": sum(
-            1 for one in readings.values() if one.reason.startswith("syntax error")
-        ),
+        "lines": sum(one.lines for one in figures),
+        "mixed_files": sum(1 for one in figures if one.async_functions and one.sync_functions),
+        "async_functions": sum(one.async_functions for one in figures),
+        "sync_functions": sum(one.sync_functions for one in figures),
+        "asyncio_run_calls": sum(one.loop_runs for one in figures),
+        "syntax_errors": sum(one.reason.startswith("syntax error") for one in bad.values()),
         "unresolved_calls": survey.graph.unresolved,
     }
     return Report(str(root), tuple(found), tuple(skipped), counts)
@@ -163,27 +154,24 @@ def _joined(found: Iterable[Finding]) -> list[Finding]:
             continue
         place = (one.file, one.line, one.kind)
         before = kept.get(place)
-        if before is None or len(one.chain) < len(before.chain):
+        if before is None or _closer(one) < _closer(before):
             kept[place] = one
-    return sorted(
-        kept.values(), key=lambda one: (one.file, one.line, CONFLICTS[one.kind].rank, one.column)
-    )
+    return sorted(kept.values(), key=lambda one: one.order)
+
+
+def _closer(one: Finding) -> tuple[Any, ...]:
+    return (*one.order[:4], len(one.chain))
 
 
 def _unignored(found: list[Finding], survey: Survey, paths: list[str]) -> list[Finding]:
     numbers = {path: number for number, path in enumerate(paths)}
     return [
-        one
-        for one in found
-        if not survey.store.facts(numbers[one.file]).ignored(one.line, one.kind)
+        one for one in found if not survey.project.of(numbers[one.file]).ignored(one.line, one.kind)
     ]
 
 
 def _at_source(root: Path, found: list[Finding]) -> list[Finding]:
     """Add each line's text and lesson, and count columns in characters."""
-    from loopclinic.lessons import treatments  # noqa: PLC0415 - lessons are only looked up once found
-
-    lessons = {kind: name for kind, (name, _) in treatments().items()}
     folder = root if root.is_dir() else root.parent
     lines: dict[str, list[str]] = {}
     done = []
@@ -195,20 +183,66 @@ def _at_source(root: Path, found: list[Finding]) -> list[Finding]:
                 lines[one.file] = []
         text = lines[one.file][one.line - 1] if one.line <= len(lines[one.file]) else ""
         column = len(text.encode()[: one.column - 1].decode("utf-8", "replace")) + 1
-        done.append(replace(one, column=column, source=text.strip(), lesson=lessons.get(one.kind)))
+        lesson, _ = TREATMENTS.get(one.kind, (None, ""))
+        done.append(replace(one, column=column, source=text.strip(), lesson=lesson))
     return done
 
 
 def _reduced(report: Report, settings: Settings) -> Report:
-    least = CONFIDENCES.index(settings.min_confidence)
-    found = [
+    surest = CONFIDENCES.index(settings.min_confidence or CONFIDENCES[0])
+    heaviest = WEIGHTS.index(settings.min_weight or WEIGHTS[0])
+    wanted = [
         one
         for one in report.findings
-        if one.kind not in settings.ignore and CONFIDENCES.index(one.confidence) >= least
+        if one.kind not in settings.ignore and not _ignored_here(one, settings)
     ]
-    counts = dict(report.counts)
+    wanted, unneeded = _allowed(wanted, settings)
+    sure = [one for one in wanted if CONFIDENCES.index(one.confidence) >= surest]
+    found = [one for one in sure if WEIGHTS.index(one.weight) >= heaviest]
+    left_out = {
+        "unsure_left_out": len(wanted) - len(sure),
+        "light_left_out": len(sure) - len(found),
+    }
+    counts = {**report.counts, **{name: many for name, many in left_out.items() if many}}
     if settings.baseline:
         baseline = Baseline.load(Path(settings.baseline))
         found, known = baseline.without(found)
         counts["in_baseline"] = known
-    return replace(report, findings=tuple(found), counts=counts)
+    return replace(report, findings=tuple(found), counts=counts, unneeded=tuple(unneeded))
+
+
+def _ignored_here(one: Finding, settings: Settings) -> bool:
+    return any(
+        {"any", one.kind} & {*kinds} and _below(one.file, pattern)
+        for pattern, kinds in settings.per_path_ignores.items()
+    )
+
+
+def _below(file: str, pattern: str) -> bool:
+    """Return whether a file matches a pattern, or lies in a folder that does."""
+    return fnmatch(file, pattern) or fnmatch(file, f"{pattern.rstrip('/')}/*")
+
+
+def _allowed(found: list[Finding], settings: Settings) -> tuple[list[Finding], list[str]]:
+    """Return the findings that no entry of `allow` covers, and the entries that cover none."""
+    needed: set[int] = set()
+    left: list[Finding] = []
+    for one in found:
+        function = one.chain[0].function if one.chain else ""
+        by = [
+            number
+            for number, entry in enumerate(settings.allow)
+            if entry["kind"] == one.kind
+            and _below(one.file, entry["path"])
+            and entry.get("function", function) == function
+            and entry.get("source", one.source) == one.source
+        ]
+        needed.update(by)
+        if not by:
+            left.append(one)
+    unneeded = [
+        f"allow: {entry['kind']} in {entry['path']} ({entry['reason']})"
+        for number, entry in enumerate(settings.allow)
+        if number not in needed
+    ]
+    return left, unneeded

@@ -1,7 +1,6 @@
-"""What one pass over one file's syntax tree leaves: small tuples, after which the tree is dropped."""
+"""Facts of one file, from one pass over its syntax tree, as small tuples."""
 
-from loopclinic.scanner.facts.passing import facts_of
-from loopclinic.scanner.facts.record import (
+from loopclinic.scanner.facts.fact_records import (
     Class,
     Event,
     Facts,
@@ -10,5 +9,6 @@ from loopclinic.scanner.facts.record import (
     Pattern,
     Summary,
 )
+from loopclinic.scanner.facts.file_pass import facts_of
 
 __all__ = ["Class", "Event", "Facts", "Function", "Parameter", "Pattern", "Summary", "facts_of"]

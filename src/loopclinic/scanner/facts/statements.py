@@ -1,59 +1,43 @@
-"""The pass over statements: control flow, assignments, `with`, `try`."""
+"""Facts: statements, such as control flow, `with`, `try`, assignments and imports."""
 
 import ast
 import re
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from loopclinic.scanner.facts.assignments import Assignments
-from loopclinic.scanner.facts.record import (
+from loopclinic.scanner.facts.expressions import NOTHING, Expressions, Learned
+from loopclinic.scanner.facts.fact_records import (
+    ANY_GUARD,
     AWAITS_INSIDE,
     DISCARDED,
+    ENTERED,
+    IN_LOCK,
     IN_LOOP,
     IN_MAIN,
     IN_RETRY,
     IN_TIMEOUT,
 )
-from loopclinic.scanner.facts.syntax import contains_await, is_main_guard, names_in, names_read
-
-__all__ = ["Statements"]
+from loopclinic.scanner.facts.function_scope import Scope, union
+from loopclinic.scanner.facts.patterns import swallowed_errors
+from loopclinic.scanner.facts.patterns.racy_initialization import is_locked
+from loopclinic.scanner.facts.syntax_queries import (
+    contains_await,
+    is_main_guard,
+    names_in,
+    names_read,
+    spelled,
+)
+from loopclinic.scanner.facts.values import Value
+from loopclinic.scanner.name_sets import words
 
 _RETRY = re.compile(r"attempt|retr(y|i)|tries|backoff", re.IGNORECASE)
-_DEADLINES = frozenset(
-    {"timeout", "timeout_at", "fail_after", "fail_at", "move_on_after", "move_on_at"}
-)
+_LEAVING = (ast.Return, ast.Raise, ast.Continue, ast.Break)
+_SCOPES = words("fail_after fail_at move_on_after move_on_at")
+_DEADLINES = _SCOPES | {"timeout", "timeout_at"}
 
 
-class Statements(Assignments):
+class Statements(Expressions):
     """Reads statements in the current scope."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._statements: dict[type[ast.AST], Callable[[Any], None]] = {
-            ast.Expr: self._expression,
-            ast.Assign: self._assign,
-            ast.AnnAssign: self._annotated,
-            ast.AugAssign: self._augmented,
-            ast.Return: self._return,
-            ast.If: self._if,
-            ast.For: self._for,
-            ast.AsyncFor: self._for,
-            ast.While: self._while,
-            ast.With: self._with,
-            ast.AsyncWith: self._with,
-            ast.Try: self._try,
-            ast.TryStar: self._try,
-            ast.Raise: self._raise,
-            ast.Match: self._match,
-            ast.Global: self._outer,
-            ast.Nonlocal: self._outer,
-            ast.Import: self._import,
-            ast.ImportFrom: self._import_from,
-            ast.FunctionDef: self._define,
-            ast.AsyncFunctionDef: self._define,
-            ast.ClassDef: self.class_,
-        }
 
     @abstractmethod
     def class_(self, node: ast.ClassDef) -> None:
@@ -61,26 +45,39 @@ class Statements(Assignments):
 
     def body(self, statements: Sequence[ast.stmt]) -> None:
         """Read statements in order."""
-        table = self._statements
+        known, flags = self.scope.known, self.scope.flags
         for one in statements:
-            method = table.get(type(one))
+            method = self._methods.get(type(one))
             if method is not None:
                 method(one)
             else:
                 for child in ast.iter_child_nodes(one):
                     if isinstance(child, ast.expr):
                         self.visit(child)
+        self.scope.known, self.scope.flags = known, flags
 
-    def _branch(self, statements: Sequence[ast.stmt], flags: int = 0) -> None:
+    def _branch(
+        self, statements: Sequence[ast.stmt], flags: int = 0, learned: Learned = NOTHING
+    ) -> None:
         if not statements:
             return
         scope = self.scope
-        path, before = scope.branch(), scope.flags
+        path = scope.branch(leaves=isinstance(statements[-1], _LEAVING))
+        before, known = scope.flags, scope.known
+        self._learn(learned)
         scope.flags |= flags
         self.body(statements)
-        scope.path, scope.flags = path, before
+        scope.path, scope.flags, scope.known = path, before, known
 
-    def _expression(self, node: ast.Expr) -> None:
+    def _learn(self, what: Learned) -> None:
+        """Note what a test has found out, for the statements from here on."""
+        scope = self.scope
+        if what.known:
+            scope.known = scope.known | what.known
+        if what.flags and not scope.flags & ANY_GUARD:
+            scope.flags |= what.flags
+
+    def _read_expr(self, node: ast.Expr) -> None:
         if isinstance(node.value, ast.Call):
             self.call(node.value, DISCARDED)
         else:
@@ -88,22 +85,30 @@ class Statements(Assignments):
             self.visit(node.value)
             self.dropped = None
 
-    def _return(self, node: ast.Return) -> None:
+    def _read_return(self, node: ast.Return) -> None:
         if node.value is not None:
             self.scope.returns.append(self.visit(node.value))
 
-    def _raise(self, node: ast.Raise) -> None:
+    def _read_raise(self, node: ast.Raise) -> None:
         for one in (node.exc, node.cause):
             if one is not None:
                 self.visit(one)
 
-    def _if(self, node: ast.If) -> None:
+    def _read_if(self, node: ast.If) -> None:
         if is_main_guard(node.test):
             self._branch(node.body, IN_MAIN)
-        else:
-            self._test(node.test)
-            self._branch(node.body)
-        self._branch(node.orelse)
+            self._branch(node.orelse)
+            return
+        self._test(node.test)
+        true, false = self.learned(node.test)
+        self._branch(node.body, learned=true)
+        self._branch(node.orelse, learned=false)
+        if isinstance(node.body[-1], _LEAVING):
+            self._learn(false)
+
+    def _read_assert(self, node: ast.Assert) -> None:
+        self.visit(node.test)
+        self._learn(self.learned(node.test)[0])
 
     def _test(self, node: ast.expr) -> None:
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
@@ -113,7 +118,7 @@ class Statements(Assignments):
         else:
             self.visit(node)
 
-    def _for(self, node: ast.For | ast.AsyncFor) -> None:
+    def _read_for(self, node: ast.For | ast.AsyncFor) -> None:
         value = self.visit(node.iter)
         is_async = isinstance(node, ast.AsyncFor)
         self.event("aiter" if is_async else "iter", node.iter, value)
@@ -121,52 +126,48 @@ class Statements(Assignments):
         self._loop(node.body, names_read(node.iter) | names_in(node.target))
         self._branch(node.orelse)
 
-    def _while(self, node: ast.While) -> None:
+    _read_asyncfor = _read_for
+
+    def _read_while(self, node: ast.While) -> None:
         self.visit(node.test)
-        self._loop(node.body, names_read(node.test))
+        self._loop(node.body, names_read(node.test), self.learned(node.test)[0])
         self._branch(node.orelse)
 
-    def _loop(self, body: list[ast.stmt], names: set[str]) -> None:
+    def _loop(self, body: list[ast.stmt], names: set[str], learned: Learned = NOTHING) -> None:
         retry = any(_RETRY.search(name) for name in names)
-        self._branch(body, IN_LOOP | (IN_RETRY if retry else 0))
+        self._branch(body, IN_LOOP | (IN_RETRY if retry else 0), learned)
 
-    def _with(self, node: ast.With | ast.AsyncWith) -> None:
+    def _read_with(self, node: ast.With | ast.AsyncWith) -> None:
         scope = self.scope
         before, flags = scope.flags, 0
         is_async = isinstance(node, ast.AsyncWith)
         suspends = not is_async and "async" in scope.traits and contains_await(node.body)
         for item in node.items:
-            value = self.visit(item.context_expr)
+            if is_async and isinstance(item.context_expr, ast.Call):
+                value = self.call(item.context_expr, ENTERED)
+            else:
+                value = self.visit(item.context_expr)
             name = self.tail_of(item.context_expr)
-            if is_async or name in ("fail_after", "move_on_after", "fail_at", "move_on_at"):
+            if is_async or name in _SCOPES:
                 flags |= IN_TIMEOUT if name in _DEADLINES else 0
             if isinstance(item.context_expr, ast.Call) and name == "suppress" and suspends:
-                self.suppressed(node, item.context_expr)
-            self.event(
-                "awith" if is_async else "with",
-                item.context_expr,
-                value,
-                flags=AWAITS_INSIDE if suspends else 0,
-            )
+                swallowed_errors.suppressed(self, node, item.context_expr)
+            op, within = "awith" if is_async else "with", AWAITS_INSIDE if suspends else 0
+            self.event(op, item.context_expr, value, flags=within)
             if item.optional_vars is not None:
-                entered = self.make("E" if is_async else "e", value) if value else None
-                self.bind(item.optional_vars, entered)
-        scope.flags |= flags
+                given = self.make("E" if is_async else "e", value) if value else None
+                self.bind(item.optional_vars, given)
+        scope.flags |= flags | (IN_LOCK if is_locked(node) else 0)
         self.body(node.body)
         scope.flags = before
 
-    @abstractmethod
-    def suppressed(self, node: ast.With | ast.AsyncWith, call: ast.Call) -> None:
-        """Look at what a `suppress` around an await catches."""
+    _read_asyncwith = _read_with
 
-    @abstractmethod
-    def handlers(self, node: ast.Try) -> None:
-        """Look at what a `try` around an await catches."""
-
-    def _try(self, node: ast.Try) -> None:
+    def _read_try(self, node: ast.Try) -> None:
         self.body(node.body)
         if "async" in self.scope.traits and contains_await(node.body):
-            self.handlers(node)
+            swallowed_errors.handlers(self, node)
+            swallowed_errors.left_finally(self, node.finalbody)
         for handler in node.handlers:
             if handler.type is not None:
                 self.visit(handler.type)
@@ -177,7 +178,9 @@ class Statements(Assignments):
         self._branch(node.orelse)
         self.body(node.finalbody)
 
-    def _match(self, node: ast.Match) -> None:
+    _read_trystar = _read_try
+
+    def _read_match(self, node: ast.Match) -> None:
         value = self.visit(node.subject)
         for case in node.cases:
             if case.guard is not None:
@@ -187,8 +190,165 @@ class Statements(Assignments):
                     self.bind_name(one.name, value if one is case.pattern else None)
             self._branch(case.body)
 
-    def _define(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+    def _read_functiondef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         value = self.function(node)
-        scope = self.scope
-        if scope.class_body is None:
+        if self.scope.class_body is None:
             self.bind_name(node.name, value)
+
+    _read_asyncfunctiondef = _read_functiondef
+
+    def _read_classdef(self, node: ast.ClassDef) -> None:
+        self.class_(node)
+
+    def _read_assign(self, node: ast.Assign) -> None:
+        value = self.visit(node.value)
+        if isinstance(node.value, (ast.Subscript, ast.BinOp)) and _names_type(node.targets[0]):
+            value = self.annotation(node.value)  # DbSession = Annotated[Session, Depends(get_db)]
+        self._remember_call(node.targets, node.value)
+        for target in node.targets:
+            self.bind(target, value)
+            self._note_made(target, node.value, value)
+
+    def _note_made(self, target: ast.expr, node: ast.expr, value: Value) -> None:
+        """Note where something that outlives this function is made: its line isn't in its value."""
+        call = node.value if isinstance(node, ast.Await) else node
+        if value is None or not isinstance(call, ast.Call):
+            return
+        if isinstance(target, ast.Name):
+            scope = self.scope
+            outlives = scope.is_module or (target.id in scope.outer and not self._holder(target.id))
+            if scope.class_body is None and outlives:
+                self.pattern("made", call, (value,), target.id)
+        elif isinstance(target, ast.Attribute) and spelled(target.value) in ("self", "cls"):
+            self.pattern("made", call, (value,), f"self.{target.attr}")
+
+    def _remember_call(self, targets: list[ast.expr], node: ast.expr) -> None:
+        """Note which name alone holds the result of a call, to see later whether it is read."""
+        call = node.value if isinstance(node, ast.Await) else node
+        scope = self.scope
+        if (
+            isinstance(call, ast.Call)
+            and len(targets) == 1
+            and isinstance(targets[0], ast.Name)
+            and not scope.is_module
+            and scope.class_body is None
+            and targets[0].id not in scope.outer
+            and scope.events
+        ):
+            place = ("call", call.lineno, call.col_offset + 1)
+            for position in reversed(range(len(scope.events))):
+                if scope.events[position].line < call.lineno:
+                    break
+                if scope.events[position][:3] == place:
+                    scope.assigned.append((targets[0].id, position))
+                    break
+
+    def _read_annassign(self, node: ast.AnnAssign) -> None:
+        annotation = self.annotation(node.annotation)
+        value = self.visit(node.value) if node.value is not None else None
+        if annotation is not None:
+            declared = self.make("t", annotation)
+            value = union([declared, value]) if value is not None else declared
+        if node.value is not None:
+            self._remember_call([node.target], node.value)
+        self.bind(node.target, value)
+        if node.value is not None:
+            self._note_made(node.target, node.value, value)
+
+    def _read_augassign(self, node: ast.AugAssign) -> None:
+        self.visit(node.value)
+        if isinstance(node.target, ast.Name):
+            self.lookup(node.target.id)
+        else:
+            self.visit(node.target)
+
+    def bind(self, target: ast.expr, value: Value) -> None:
+        """Assign a value to a target."""
+        if isinstance(target, ast.Name):
+            self.bind_name(target.id, value)
+        elif isinstance(target, ast.Attribute):
+            base = self.visit(target.value)
+            if self.scope.known:
+                own = ("a", base, target.attr)
+                self.scope.known = {key: one for key, one in self.scope.known.items() if key != own}
+            if base is not None and base[0] in ("self", "cls"):
+                self._member(base[1], target.attr, value)
+        elif isinstance(target, (ast.Tuple, ast.List)):
+            for position, one in enumerate(target.elts):
+                self.bind(one, self._part(value, position))
+        elif isinstance(target, ast.Starred):
+            self.bind(target.value, None)
+        elif isinstance(target, ast.Subscript):
+            base = self.visit(target.value)
+            self.visit(target.slice)
+            if base is not None and value is not None and base[0] == "a":
+                owner = base[1]
+                if owner[0] in ("self", "cls"):
+                    self._member(owner[1], base[2], self.make("di", (value,)))
+
+    def _part(self, value: Value, position: int) -> Value:
+        if value is None:
+            return None
+        if value[0] == "tu":
+            parts = value[1]
+            return parts[position] if position < len(parts) else None
+        return self.make("n", value, position)
+
+    def bind_name(self, name: str, value: Value) -> None:
+        """Assign a value to a name: a class member, a module's own, or a local."""
+        scope = self.scope
+        if scope.class_body is not None:
+            self._member(scope.class_body, name, value)
+        elif name in scope.outer and (holder := self._holder(name)) is not None:
+            before, path = holder.names[name]
+            holder.names[name] = (union([before, value]), path)
+        elif scope.is_module or name in scope.outer:
+            found = self.facts.bindings.setdefault(name, [])
+            if value is not None and value not in found:
+                found.append(value)
+        else:
+            scope.bind(name, value)
+
+    def _member(self, owner: int, name: str, value: Value) -> None:
+        found = self.classes[owner].attributes.setdefault(name, [])
+        if value is not None and value not in found:
+            found.append(value)
+
+    def _holder(self, name: str) -> Scope | None:
+        """Return the function around this one that has a local of that name."""
+        scope = self.scope.parent
+        while scope is not None and (scope.is_module or name not in scope.names):
+            scope = scope.parent
+        return scope
+
+    def _read_global(self, node: ast.Global | ast.Nonlocal) -> None:
+        self.scope.outer.update(node.names)
+
+    _read_nonlocal = _read_global
+
+    def _read_import(self, node: ast.Import) -> None:
+        for one in node.names:
+            if one.asname:
+                name, value = one.asname, self.make("im", one.name)
+            else:
+                name = one.name.partition(".")[0]
+                value = self.make("im", name)
+            if self.scope.is_module:
+                self.modules.add(name)
+            else:
+                self.event("import", node, value)
+            self.bind_name(name, value)
+
+    def _read_importfrom(self, node: ast.ImportFrom) -> None:
+        if not self.scope.is_module and not node.level and node.module:
+            self.event("import", node, self.make("im", node.module))
+        for one in node.names:
+            if one.name == "*":
+                self.facts.stars.append((node.level, node.module or ""))
+                continue
+            value = self.make("if", node.level, node.module or "", one.name)
+            self.bind_name(one.asname or one.name, value)
+
+
+def _names_type(target: ast.expr) -> bool:
+    return isinstance(target, ast.Name) and target.id[:1].isupper() and not target.id.isupper()

@@ -1,4 +1,4 @@
-"""Where a value comes from, as a small tuple: the scanner's own expression language.
+"""Values: where each comes from, as small tuples (the scanner's own expression language).
 
 A value is None (unknown) or a tuple whose first item is one of the tags below. Local names are
 already replaced by what was assigned to them, so a value reads only module-level names:
@@ -22,11 +22,13 @@ already replaced by what was assigned to them, so a value reads only module-leve
     ("tu", values)                   a tuple, ("ls", values) a list or set, ("di", values) a dict
     ("d", left)                      left / something
     ("k", name)                      a literal of that built-in type
+    ("v", constant)                  a default that is None, a bool or a number
+    ("lit", constants)               an annotation of these literals
+    ("is", value, annotation)        the value, where a test found it to be of that type
+    ("not", value, annotation)       where it is not; None for the annotation means a coroutine or its function
 """
 
 from typing import Any
-
-__all__ = ["FINITE", "Value", "dotted", "tail", "uncalled"]
 
 Value = tuple[Any, ...] | None
 
@@ -36,13 +38,7 @@ FINITE = 4
 
 def tail(value: Value) -> str:
     """Return the last name of a name or attribute; empty if it is neither."""
-    if value is None:
-        return ""
-    if value[0] == "g":
-        return str(value[1])
-    if value[0] in ("a", "if"):
-        return str(value[-1])
-    return ""
+    return str(value[-1]) if value is not None and value[0] in ("g", "a", "if") else ""
 
 
 def uncalled(value: Value) -> Value:
@@ -50,14 +46,17 @@ def uncalled(value: Value) -> Value:
     return value[1] if value is not None and value[0] == "c" else value
 
 
+def unsubscripted(value: Value) -> Value:
+    """Return `Base` for `Base` and for `Base[int]`, which a base class may be."""
+    return value[1] if value is not None and value[0] == "an" else value
+
+
 def dotted(value: Value) -> str:
     """Return a value as a reader would write it, for messages: `self.db.execute`."""
     if value is None:
         return "?"
     tag = value[0]
-    if tag == "g":
-        return str(value[1])
-    if tag == "im":
+    if tag in ("g", "im"):
         return str(value[1])
     if tag == "if":
         return str(value[3])
@@ -66,12 +65,8 @@ def dotted(value: Value) -> str:
         return str(value[2]) if base in ("?", "…") else f"{base}.{value[2]}"
     if tag == "c":
         return f"{dotted(value[1])}()"
-    if tag == "self":
-        return "self"
-    if tag == "cls":
-        return "cls"
-    if tag == "super":
-        return "super()"
+    if tag in ("self", "cls", "super"):
+        return "super()" if tag == "super" else str(tag)
     if tag in ("w", "e", "E", "i", "I", "s", "d"):
         return dotted(value[1])
     return "…"

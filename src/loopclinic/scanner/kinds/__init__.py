@@ -1,29 +1,20 @@
-"""The kinds of findings: each module looks for its own, and they are joined here."""
+"""Detectors of the scanner: each module finds its own kinds of conflicts."""
 
 from collections.abc import Callable, Iterable
 
-from loopclinic.scanner.findings import Finding
+from loopclinic.scanner.detector_input import Survey
+from loopclinic.scanner.finding import Finding
 from loopclinic.scanner.kinds import (
+    await_order,
     blocking,
-    cancellation,
-    guards,
-    loops,
-    order,
-    resources,
+    connections,
+    event_loops,
+    sync_guards,
     tasks,
-    timeouts,
 )
-from loopclinic.scanner.survey import Survey
 
 __all__ = ["DETECTORS"]
 
-DETECTORS: tuple[Callable[[Survey], Iterable[Finding]], ...] = (
-    blocking.detect,
-    loops.detect,
-    tasks.detect,
-    cancellation.detect,
-    order.detect,
-    timeouts.detect,
-    guards.detect,
-    resources.detect,
+DETECTORS: tuple[Callable[[Survey], Iterable[Finding]], ...] = tuple(
+    one.detect for one in (blocking, event_loops, tasks, await_order, sync_guards, connections)
 )

@@ -1,42 +1,34 @@
-"""What blocks the loop: calls of the catalogue, directly or through sync functions."""
+"""Detector: blocking calls on the event loop, directly or through sync functions."""
 
 from collections.abc import Iterator
 
+from loopclinic.blocking_calls import Leaf, words
 from loopclinic.conflicts import CONFLICTS
-from loopclinic.scanner.catalogue import Leaf
-from loopclinic.scanner.facts.record import AWAITS_INSIDE, Event
-from loopclinic.scanner.facts.values import dotted
-from loopclinic.scanner.findings import Finding, weakest
-from loopclinic.scanner.graph import colored
-from loopclinic.scanner.outcomes import Outcome
-from loopclinic.scanner.survey import Survey
+from loopclinic.scanner.call_graph import colored
+from loopclinic.scanner.detector_input import Survey
+from loopclinic.scanner.event_outcomes import Outcome
+from loopclinic.scanner.facts.fact_records import AWAITS_INSIDE, Event
+from loopclinic.scanner.facts.values import dotted, tail
+from loopclinic.scanner.finding import Finding, weakest
 
-__all__ = ["detect"]
-
-_INSTEAD = {
-    "blocking-sleep": "await asyncio.sleep() instead",
-    "blocking-retry": "make the wait `await asyncio.sleep()`, and await whoever waits",
-    "blocking-db": "use an async driver, or one hop to a thread for the whole unit of work",
-    "blocking-redis": "use redis.asyncio",
-    "blocking-sdk": "use the vendor's async client, or `await asyncio.to_thread(...)`",
-    "blocking-http": "use an async client, such as httpx.AsyncClient or aiohttp",
-    "blocking-file-io": "one hop to a thread for the whole file, or aiofiles",
-    "blocking-net": "use asyncio's streams, or a thread",
-    "blocking-subprocess": "use asyncio.create_subprocess_exec",
-    "blocking-input": "read in a thread",
-    "blocking-sync-primitive": "use asyncio's own, or wait in a thread",
-    "cpu-bound": "move it to a thread if it lets go of the GIL, else to a process",
-}
+_WHEN_READY = frozenset({"add_reader", "add_writer", "add_handler"})
 
 
 def detect(survey: Survey) -> Iterator[Finding]:
     """Yield one finding for each call in async code that blocks."""
+    handed = [(file, index, event, outcomes) for file, index, event, outcomes in survey.handed]
     for file, index in survey.roots:
-        for event, outcomes in survey.graph.steps.get((file, index), ()):
-            found = _best(survey, event, outcomes)
-            if found is not None:
-                yield _finding(survey, file, index, event, found)
+        steps = survey.graph.steps.get((file, index), ())
+        handed += [(file, index, event, outcomes) for event, outcomes in steps]
         yield from _locks(survey, file, index)
+    for file, index, event, outcomes in handed:
+        found = _best(survey, event, outcomes)
+        if found is not None:
+            outcome, leaf, sure = found
+            if leaf.kind == "blocking-net" and tail(event.value) in _WHEN_READY:
+                continue  # it is called when the socket is ready
+            sure = sure if _agree(survey, outcomes) else weakest(sure, "likely")
+            yield _finding(survey, file, index, event, (outcome, leaf, sure))
     for file, one in survey.patterns("cpu-bound"):
         message = "This many turns of a loop without an await; move it to a process."
         yield survey.finding(file, one.function, one, "cpu-bound", message, "hint")
@@ -45,8 +37,8 @@ def detect(survey: Survey) -> Iterator[Finding]:
 def _best(
     survey: Survey, event: Event, outcomes: list[Outcome]
 ) -> tuple[Outcome, Leaf, str] | None:
-    """Return what the event leads to soonest, its leaf, and how sure that is; hints come last."""
-    best: tuple[tuple[bool, int, int], Outcome, Leaf, str] | None = None
+    """Return the heaviest leaf that the event leads to, by what, and how sure that is; hints come last."""
+    best: tuple[tuple[bool, int, int, int], Outcome, Leaf, str] | None = None
     for one in outcomes:
         if one.leaf is not None:
             leaf, depth, sure = colored(one.leaf, event), 0, one.confidence
@@ -56,10 +48,20 @@ def _best(
                 continue
             leaf, depth = colored(witness.leaf, event), witness.depth
             sure = weakest(one.confidence, witness.confidence)
-        order = (sure == "hint", depth, CONFLICTS[leaf.kind].rank)
+        order = (sure == "hint", -leaf.weight, depth, CONFLICTS[leaf.kind].rank)
         if best is None or order < best[0]:
             best = (order, one, leaf, sure)
     return best[1:] if best is not None else None
+
+
+def _agree(survey: Survey, outcomes: list[Outcome]) -> bool:
+    """Return whether all of the functions that an event may call block."""
+    blocking = {
+        one.candidate
+        for one in outcomes
+        if one.leaf is not None or (one.file, one.function) in survey.graph.witnesses
+    }
+    return len(blocking) == max(one.candidates for one in outcomes)
 
 
 def _finding(
@@ -70,28 +72,26 @@ def _finding(
     best: tuple[Outcome, Leaf, str],
 ) -> Finding:
     outcome, leaf, sure = best
-    chain = survey.graph.chain(file, index, event, outcome)
-    what, instead = "blocks the loop", _INSTEAD.get(leaf.kind, "keep it off the loop")
-    if leaf.kind == "nested-loop":
-        what, instead = "fails where a loop runs", "await what it runs"
+    chain = tuple(survey.graph.chain(file, index, event, outcome))
+    what = "fails where a loop runs" if leaf.kind == "nested-loop" else "blocks the loop"
     if len(chain) == 1:
-        message = f"{leaf.name} {what}: {instead}."
+        message = f"{leaf.name} {what}: {leaf.remedy}."
     else:
-        message = f"{dotted(event.value)} leads to {leaf.name}, which {what}: {instead}."
+        message = f"{dotted(event.value)} leads to {leaf.name}, which {what}: {leaf.remedy}."
     confidence = weakest(sure, leaf.confidence)
-    return survey.finding(file, index, event, leaf.kind, message, confidence, chain)
+    return survey.finding(file, index, event, leaf.kind, message, confidence, chain, leaf.weight)
 
 
 def _locks(survey: Survey, file: int, index: int) -> Iterator[Finding]:
-    """A threading lock that is held while the coroutine is suspended."""
+    """Yield threading locks that are held while the coroutine is suspended."""
     for event in survey.project.function(file, index).events:
         if event.op == "with" and event.flags & AWAITS_INSIDE:
             for one in survey.evaluate(file, event.value):
-                entry = survey.catalogue.classes.get(one[1]) if one[0] == "O" else None
-                if entry is not None and entry.thread_lock:
+                if one[0] == "O" and survey.catalogue.cls(one[1]).thread_lock:
+                    lock = survey.catalogue.cls(one[1]).path
                     message = (
-                        f"{dotted(event.value)} is a {entry.path}, held across an await: "
-                        "use asyncio.Lock with `async with`."
+                        f"{dotted(event.value)} is a {lock}, held across an await: "
+                        f"{words('thread-lock-in-async')[1]}."
                     )
                     yield survey.finding(file, index, event, "thread-lock-in-async", message)
                     break

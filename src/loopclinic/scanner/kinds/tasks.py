@@ -1,50 +1,58 @@
-"""Coroutines never awaited, tasks nobody keeps, results of gather nobody looks at."""
+"""Detectors: coroutines never awaited, tasks nobody keeps, errors and cancellation that get lost."""
 
 import re
 from collections.abc import Iterator
 
-from loopclinic.scanner.facts.record import AWAITED, DISCARDED, UNUSED, Event, Function
-from loopclinic.scanner.facts.values import dotted, tail
-from loopclinic.scanner.findings import Finding
-from loopclinic.scanner.project import Type
-from loopclinic.scanner.survey import Survey
-from loopclinic.scanner.words import words
+from loopclinic.scanner.detector_input import Survey
+from loopclinic.scanner.facts.fact_records import (
+    AWAITED,
+    DISCARDED,
+    UNUSED,
+    Event,
+    Function,
+    Pattern,
+)
+from loopclinic.scanner.facts.values import Value, dotted, tail
+from loopclinic.scanner.finding import Finding
+from loopclinic.scanner.name_sets import words
 
-__all__ = ["detect"]
-
-_STARTS = frozenset({"asyncio.create_task", "asyncio.ensure_future", "asyncio.tasks.create_task"})
-_STILL_ASYNC = words("staticmethod classmethod override abstractmethod retry wraps")
-"""Decorators under which a coroutine function remains one."""
-_LOOP_STARTS = frozenset({"asyncio.AbstractEventLoop.create_task"})
+_STARTS = words(
+    "asyncio.create_task asyncio.ensure_future asyncio.tasks.create_task"
+    " asyncio.AbstractEventLoop.create_task"
+)
 _ENDING = re.compile(r"stop|close|shut|clean|cancel|exit|drain|teardown|dispose", re.IGNORECASE)
-_CALLED_SYNC = {
-    "Thread": ("target",),
-    "Process": ("target",),
+_CALLED_SYNC: dict[str, tuple[int | str, ...]] = {
+    **dict.fromkeys(("Thread", "Process"), ("target",)),
     "Timer": (1, "function"),
-    "submit": (0,),
-    "call_soon": (0,),
-    "call_soon_threadsafe": (0,),
-    "call_later": (1,),
-    "call_at": (1,),
-    "add_done_callback": (0,),
-    "add_signal_handler": (1,),
+    **dict.fromkeys(("submit", "call_soon", "call_soon_threadsafe", "add_done_callback"), (0,)),
+    **dict.fromkeys(("call_later", "call_at", "add_signal_handler"), (1,)),
 }
 """Calls that call an argument as if it were sync: a coroutine made there is never awaited."""
+_RECEIVERS = re.compile(r"(loop|executor|pool|task|future|fut)(\(\))?$", re.IGNORECASE)
+"""Names of what calls an argument so, where nothing else is known about it."""
+_OWN = words(
+    "send throw close __await__ __name__ __qualname__ cr_await cr_code cr_frame cr_running cr_origin"
+)
+"""What a coroutine has itself."""
+_CANCELLED = words(
+    "asyncio.CancelledError asyncio.exceptions.CancelledError concurrent.futures.CancelledError"
+    " anyio.get_cancelled_exc_class"
+)
+_ALL = _CANCELLED | {"builtins.BaseException"}
 
 
 def detect(survey: Survey) -> Iterator[Finding]:
-    """Yield what is started or made, and then dropped."""
-    for file, index, function in survey.functions():
-        for event in function.events:
-            if event.op != "call":
-                continue
-            if event.flags & (DISCARDED | UNUSED):
-                found = _dropped(survey, file, function, event)
-                if found is not None:
-                    kind, message, confidence = found
-                    yield survey.finding(file, index, event, kind, message, confidence)
-            if event.args and tail(event.value) in _CALLED_SYNC:
-                yield from _handed(survey, file, index, event)
+    """Yield what is started or made, and then dropped, and cancellation that is caught and kept."""
+    for file, index, function, event in survey.calls():
+        if event.flags & (DISCARDED | UNUSED):
+            found = _dropped(survey, file, function, event)
+            if found is not None:
+                kind, message, confidence = found
+                yield survey.finding(file, index, event, kind, message, confidence)
+        if event.args and tail(event.value) in _CALLED_SYNC:
+            yield from _handed(survey, file, index, event)
+    yield from _used(survey)
+    yield from _swallowed(survey)
 
 
 def _dropped(
@@ -58,7 +66,7 @@ def _dropped(
             return None
         message = "Errors come back as values here, and nothing looks at them."
         return "dropped-gather-results", message, "certain"
-    if paths & (_STARTS | _LOOP_STARTS):
+    if paths & _STARTS:
         message = "Nothing keeps this task, so it may vanish, and its error with it: keep it, or use a TaskGroup."
         return "dropped-task", message, "certain"
     if name == "create_task" and dotted(event.value).endswith("loop.create_task") and not paths:
@@ -67,47 +75,112 @@ def _dropped(
         return "dropped-task", "Nothing awaits what is gathered here.", "likely"
     if "asyncio.run_coroutine_threadsafe" in paths and event.flags & DISCARDED:
         return "dropped-task", "Nobody asks this future for its result or error.", "likely"
-    for one in survey.evaluate(file, event.value):
-        if _gives_coroutine(survey, one):
-            message = f"{dotted(event.value)}() only makes a coroutine: await it."
-            return "unawaited-coroutine", message, "certain"
+    types = survey.evaluate(file, event.value)
+    if types and all(map(survey.types.gives_coroutine, types)):
+        message = f"{dotted(event.value)}() only makes a coroutine: await it."
+        return "unawaited-coroutine", message, "certain"
     return None
 
 
 def _ends(function: Function) -> bool:
-    """Whether this function ends tasks, so that their errors are of no interest any more."""
+    """Return whether this function ends tasks, so that their errors are of no interest any more."""
     if _ENDING.search(function.name):
         return True
     return any(event.op == "call" and tail(event.value) == "cancel" for event in function.events)
 
 
-def _gives_coroutine(survey: Survey, one: Type) -> bool:
-    if one[0] in ("F", "B"):
-        function = survey.project.function(one[1], one[2])
-        if "generator" in function.traits or not function.is_async:
-            return False
-        if not function.decorators:
-            return True
-        wrapper = survey.types.decorators.wrapper(one[1], function)
-        if wrapper is not None:
-            return survey.project.function(*wrapper).is_async
-        return function.decorator_names <= _STILL_ASYNC
-    if one[0] == "X":
-        return survey.catalogue.awaited(one[1])
-    if one[0] == "OM":
-        entry = survey.catalogue.classes.get(one[1])
-        return entry is not None and one[2] in entry.awaits
-    return False
+def _used(survey: Survey) -> Iterator[Finding]:
+    """Yield coroutines that are used as if they were their result, where each is made."""
+    shapes: dict[tuple[int, int], list[tuple[Value, Event | Pattern]]] = {}
+    for file, one in survey.patterns("used-result"):
+        shapes.setdefault((file, one.function), []).append((one.values[0], one))
+    for file, index, function in survey.functions():
+        uses = shapes.get((file, index), [])
+        # `yield from` of a coroutine is how a generator awaited before Python 3.5.
+        generates = "generator" in function.traits
+        uses += [
+            (_asked(event), event)
+            for event in function.events
+            if not (generates and event.op == "iter")
+        ]
+        found: set[tuple[int, int]] = set()
+        for value, use in uses:
+            if value is None or value[0] != "c":
+                continue
+            types = survey.evaluate(file, value[1])
+            if not types or not all(survey.types.gives_coroutine(one) for one in types):
+                continue
+            at = next(
+                (
+                    event
+                    for event in reversed(function.events)
+                    if event.op == "call" and event.value == value[1] and event.line <= use.line
+                    if not event.flags & AWAITED
+                ),
+                use,
+            )
+            if (at.line, at.column) not in found:
+                found.add((at.line, at.column))
+                who = "this line" if use.line == at.line else f"line {use.line}"
+                message = f"{dotted(value[1])}() only makes a coroutine, and {who} uses it as the result: await it."
+                yield survey.finding(file, index, at, "unawaited-coroutine", message, "certain")
+
+
+def _asked(event: Event) -> Value:
+    """Return the value of which an event asks what a coroutine does not have, or None."""
+    if event.op in ("iter", "with"):
+        return event.value
+    if event.op in ("attr", "call") and event.value is not None and event.value[0] == "a":
+        return None if event.value[2] in _OWN else event.value[1]
+    return None
+
+
+def _calls_it(survey: Survey, file: int, event: Event) -> bool:
+    """Return whether this is a thread, executor or loop, and not something of the project named alike."""
+    types = survey.evaluate(file, event.value)
+    if types or event.value is None or event.value[0] != "a":
+        return all(one[0] in ("X", "OM") for one in types)
+    return bool(_RECEIVERS.search(survey.graph.outcomes.named(file, event.value[1])))
 
 
 def _handed(survey: Survey, file: int, index: int, event: Event) -> Iterator[Finding]:
     wanted = _CALLED_SYNC[tail(event.value)]
+    if not _calls_it(survey, file, event):
+        return
     for at, value in event.args:
         if at not in wanted:
             continue
         for one in survey.evaluate(file, value):
-            if one[0] in ("F", "B") and _gives_coroutine(survey, one):
+            if one[0] in ("F", "B") and survey.types.gives_coroutine(one):
                 name = dotted(value)
                 message = f"{name} is async, and this calls it like a sync function: its coroutine is never awaited."
                 yield survey.finding(file, index, event, "unawaited-coroutine", message, "likely")
                 return
+
+
+def _swallowed(survey: Survey) -> Iterator[Finding]:
+    """Yield handlers around an await that keep cancellation to themselves."""
+    for file, one in survey.patterns("swallowed-cancellation"):
+        how = one.note.partition(":")[0]
+        types = list(one.values)
+        split = types.index(None) if None in types else len(types)
+        passed = {path for value in types[split + 1 :] for path in survey.outside(file, value)}
+        if passed & _ALL:
+            continue
+        caught = {path for value in types[:split] for path in survey.outside(file, value)}
+        if not caught & _ALL:
+            continue
+        if how == "finally":
+            message = (
+                "Leaving `finally` so drops what was raised, cancellation too: leave it at its end."
+            )
+        elif "builtins.BaseException" in caught and not caught & _CANCELLED:
+            message = (
+                "This catches CancelledError too and does not raise it again: catch Exception."
+            )
+        else:
+            message = (
+                "CancelledError is caught and not raised again: whoever cancelled is not obeyed."
+            )
+        confidence = "likely" if how == "other" else "certain"
+        yield survey.finding(file, one.function, one, "swallowed-cancellation", message, confidence)

@@ -1,1 +1,1 @@
-"""The forms of a report: text, SARIF, one HTML page, a notebook's table, a migration plan."""
+"""Formats of a scan's report: text, SARIF, HTML page, notebook table, migration plan."""

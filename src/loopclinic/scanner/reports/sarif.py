@@ -1,26 +1,48 @@
-"""Findings as SARIF 2.1.0, which code review tools show at their lines.
+"""Findings as SARIF 2.1.0, for code review tools.
 
 Source: https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html
 """
 
 import os
+from collections import Counter
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import loopclinic
-from loopclinic.conflicts import CONFLICTS
-from loopclinic.scanner.findings import Finding, Frame
-from loopclinic.scanner.report import Report
-
-__all__ = ["sarif"]
+from loopclinic.conflicts import CONFLICTS, TREATMENTS
+from loopclinic.scanner.baseline import mark
+from loopclinic.scanner.finding import Finding, Frame
+from loopclinic.scanner.scan_report import Report
 
 _LEVELS = {"certain": "error", "likely": "warning", "hint": "note"}
+_RANKS = {"light": 20.0, "medium": 50.0, "heavy": 90.0}
+_ASYNCIO = "https://docs.python.org/3/library/asyncio"
+_HELP = {
+    "blocking-": "-dev.html#running-blocking-code",
+    "cpu-bound": "-dev.html#running-blocking-code",
+    "thread-lock-in-async": "-sync.html",
+    "nested-loop": "-runner.html#asyncio.run",
+    "loop-per-call": "-runner.html#asyncio.Runner",
+    "get-event-loop": "-eventloop.html#asyncio.get_running_loop",
+    "loop-bound-primitive": "-sync.html",
+    "missing-timeout": "-task.html#timeouts",
+    "swallowed-cancellation": "-task.html#task-cancellation",
+    "unbounded-gather": "-sync.html#asyncio.Semaphore",
+    "sequential-awaits": "-task.html#running-tasks-concurrently",
+    "dropped-gather-results": "-task.html#asyncio.gather",
+    "lazy-init-race": "-sync.html#asyncio.Lock",
+    "dropped-task": "-task.html#asyncio.create_task",
+    "unawaited-coroutine": "-dev.html#detect-never-awaited-coroutines",
+}
+"""Where Python's own documentation treats a kind: the first whose name begins so."""
 
 
 def sarif(report: Report) -> dict[str, Any]:
     """Return a SARIF log of one run."""
     kinds = [kind for kind, _ in report.groups]
+    marks: Counter[str] = Counter()
     root = Path(report.root)
     folder = root if root.is_dir() else root.parent
     return {
@@ -32,13 +54,7 @@ def sarif(report: Report) -> dict[str, Any]:
                     "driver": {
                         "name": "loopclinic",
                         "semanticVersion": loopclinic.__version__,
-                        "rules": [
-                            {
-                                "id": kind,
-                                "shortDescription": {"text": CONFLICTS[kind].sentence},
-                            }
-                            for kind in kinds
-                        ],
+                        "rules": [_rule(one) for one in kinds],
                     }
                 },
                 "columnKind": "unicodeCodePoints",
@@ -56,20 +72,44 @@ def sarif(report: Report) -> dict[str, Any]:
                         ],
                     }
                 ],
-                "results": [_result(one, kinds) for one in report.findings],
+                "results": [_result(one, kinds, marks) for one in report.findings],
             }
         ],
     }
 
 
-def _result(one: Finding, kinds: list[str]) -> dict[str, Any]:
+def _rule(kind: str) -> dict[str, Any]:
+    page = next((rest for start, rest in _HELP.items() if kind.startswith(start)), ".html")
+    lesson, title = TREATMENTS.get(kind, ("", ""))
+    text = CONFLICTS[kind].sentence + (f' Lesson {lesson}: "{title}".' if lesson else "")
+    return {
+        "id": kind,
+        "shortDescription": {"text": CONFLICTS[kind].sentence},
+        "help": {"text": text},
+        "helpUri": _ASYNCIO + page,
+    }
+
+
+def _result(one: Finding, kinds: list[str], marks: Counter[str]) -> dict[str, Any]:
+    name = mark(one)
+    marks[name] += 1
     found: dict[str, Any] = {
         "ruleId": one.kind,
         "ruleIndex": kinds.index(one.kind),
-        "level": _LEVELS[one.confidence],
+        "level": "note" if one.weight == "light" else _LEVELS[one.confidence],
+        "rank": _RANKS[one.weight],
+        "partialFingerprints": {
+            "loopclinic/v1": sha256(os.fsencode(f"{name} {marks[name]}")).hexdigest()[:32]
+        },
         "message": {"text": one.message},
         "locations": [_location(one.file, one.line, one.column)],
-        "properties": {"confidence": one.confidence, "lesson": one.lesson},
+        "properties": {
+            "confidence": one.confidence,
+            "weight": one.weight,
+            "calledBy": one.called_by,
+            "leaf": "{}:{} {}".format(*one.leaf),
+            "lesson": one.lesson,
+        },
     }
     if one.through_calls:
         steps = [{"location": _step(frame)} for frame in one.chain]

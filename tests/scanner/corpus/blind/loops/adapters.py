@@ -7,7 +7,7 @@ import httpx
 
 
 async def _get(path: str) -> Any:
-    async with httpx.AsyncClient(base_url="http://127.0.0.1:9000", timeout=5) as client:
+    async with httpx.AsyncClient(base_url="http://127.0.0.1:9000", timeout=5) as client:  # expect: blocking-file-io
         return (await client.get(path)).json()
 
 

@@ -138,7 +138,7 @@ async def mirror(urls: list[str]) -> list[int]:
 
 
 async def tick(url: str) -> int:
-    client = httpx.AsyncClient(timeout=5)  # expect: unclosed-resource
+    client = httpx.AsyncClient(timeout=5)  # expect: unclosed-resource, blocking-file-io
     return (await client.get(url)).status_code
 
 

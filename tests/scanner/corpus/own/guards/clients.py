@@ -20,12 +20,12 @@ async def leaks():
 
 
 async def leaks_client():
-    client = httpx.AsyncClient()  # expect: unclosed-resource
+    client = httpx.AsyncClient()  # expect: unclosed-resource, blocking-file-io
     return (await client.get("http://localhost")).text
 
 
 async def leaks_in_passing():
-    return await httpx.AsyncClient().get("http://localhost")  # expect: unclosed-resource
+    return await httpx.AsyncClient().get("http://localhost")  # expect: unclosed-resource, blocking-file-io
 
 
 async def leaks_pool(dsn):
@@ -42,7 +42,7 @@ async def closes():
 
 
 async def scoped():
-    async with httpx.AsyncClient() as client:  # clean: the scope closes it
+    async with httpx.AsyncClient() as client:  # expect: blocking-file-io
         return await client.get("http://localhost")
 
 
@@ -57,7 +57,7 @@ async def handed_on(app, dsn):
 
 async def on_a_stack():
     async with contextlib.AsyncExitStack() as stack:
-        client = await stack.enter_async_context(httpx.AsyncClient())  # clean: the stack closes it
+        client = await stack.enter_async_context(httpx.AsyncClient())  # expect: blocking-file-io
         return await client.get("http://localhost")
 
 
@@ -68,6 +68,17 @@ class Leaky:
     async def load(self):
         async with self.session.get("http://localhost") as answer:
             return await answer.json()
+
+
+class Injected:
+    def __init__(self, fetch):
+        self._fetch, self._breaker = fetch, pybreaker.CircuitBreaker()
+
+    async def get(self, item):
+        return await self._breaker.call(self._fetch, item)  # expect: sync-circuit-breaker
+
+    async def in_thread(self, item):
+        return self._breaker.call(self._fetch, item)  # clean: nothing says that it is async
 
 
 class Tidy:
@@ -234,10 +245,10 @@ async def waits_a_while(host):
 
 
 async def without_timeout():
-    async with httpx.AsyncClient(timeout=None) as client:  # expect: missing-timeout
+    async with httpx.AsyncClient(timeout=None) as client:  # expect: missing-timeout, blocking-file-io
         return await client.get("http://localhost", timeout=3)
 
 
 async def with_default_timeout():
-    async with httpx.AsyncClient() as client:  # clean: five seconds by default
+    async with httpx.AsyncClient() as client:  # expect: blocking-file-io
         return await client.get("http://localhost")

@@ -58,6 +58,55 @@ def charge_later():
     threading.Thread(target=run, daemon=True).start()
 
 
+class Hooks:
+    def __init__(self):
+        threading.Thread(target=self.serve, args=(queue.Queue(),), daemon=True).start()
+        app.add_url_rule("/paid", view_func=self.paid)
+
+    def serve(self, orders):
+        asyncio.run(charge(orders))  # clean: one thread for the program
+
+    def paid(self):
+        order = app.request.get_json()
+        threading.Thread(target=self.store, args=[order], daemon=True).start()
+        return "", 204
+
+    def store(self, order):
+        loop = asyncio.new_event_loop()  # expect: loop-per-call
+        loop.run_until_complete(charge(order))
+        loop.close()
+
+    def start_reports(self, orders):
+        threading.Thread(target=self.report, args=(orders,)).start()
+
+    def report(self, orders):
+        asyncio.run(charge(orders))  # clean: started once, with the service
+
+    def charge_aside(self, order):
+        thread = threading.Thread(target=self.settle, args=(order,))
+        thread.start()
+        thread.join()
+
+    def settle(self, order):
+        asyncio.run(charge(order))  # clean: charge_aside waits for its thread
+
+    def refund(self, order):
+        threading.Timer(5, self.pay_back, kwargs={"order": order}).start()
+
+    def pay_back(self, order):
+        asyncio.run(charge(order))  # expect: loop-per-call
+
+    def watch(self):
+        self.watcher = threading.Thread(target=self.look)
+        self.watcher.start()
+
+    def look(self):
+        asyncio.run(charge("o"))  # expect: loop-per-call
+
+    def look_again(self, order):
+        self.look()
+
+
 @shared_task
 def charge_task(order):
     asyncio.run(charge(order))  # clean: a Celery task has no loop of its own

@@ -21,7 +21,7 @@ def price_update(self, sku: str) -> float:
 
 
 async def _stock(sku: str) -> int:
-    async with httpx.AsyncClient(timeout=5) as client:
+    async with httpx.AsyncClient(timeout=5) as client:  # expect: blocking-file-io
         return (await client.get(f"https://stock.example/{sku}")).json()["stock"]
 
 

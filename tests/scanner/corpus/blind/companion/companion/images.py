@@ -23,7 +23,7 @@ async def caption_politely(url: str) -> str:
 
 
 async def download(url: str) -> bytes:
-    async with httpx.AsyncClient(timeout=10) as http:
+    async with httpx.AsyncClient(timeout=10) as http:  # expect: blocking-file-io
         return (await http.get(url)).content  # clean: the async client
 
 

@@ -124,12 +124,12 @@ async def listed(url: str) -> list[str]:
 
 
 async def newest_well(url: str) -> str:
-    async with AsyncFeed(url) as feed:  # clean: closed by async with
+    async with AsyncFeed(url) as feed:  # expect-via: blocking-file-io
         return (await feed.titles())[0]
 
 
 async def forgotten(url: str) -> str:
-    async with AsyncFeed(url) as feed:
+    async with AsyncFeed(url) as feed:  # expect-via: blocking-file-io
         titles = feed.titles()  # expect: unawaited-coroutine
         return f"{url}: {titles}"
 

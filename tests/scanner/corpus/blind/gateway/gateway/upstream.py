@@ -48,13 +48,13 @@ def open_session() -> aiohttp.ClientSession:
 
 
 async def head(address: str) -> int:
-    client = httpx.AsyncClient(timeout=5)  # expect: unclosed-resource
+    client = httpx.AsyncClient(timeout=5)  # expect: unclosed-resource, blocking-file-io
     answer = await client.head(address)
     return answer.status_code
 
 
 async def patient(address: str) -> str:
-    async with httpx.AsyncClient(timeout=None) as client:  # expect: missing-timeout
+    async with httpx.AsyncClient(timeout=None) as client:  # expect: missing-timeout, blocking-file-io
         return (await client.get(address)).text
 
 

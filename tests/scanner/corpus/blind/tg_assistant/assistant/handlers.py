@@ -48,7 +48,7 @@ async def talk(message: Message, services: Services) -> None:
 @router.message(F.caption)
 async def talk_well(message: Message, services: Services) -> None:
     context = await asyncio.to_thread(services.context, message.chat.id)  # clean: in a thread
-    answer = await services.amodel().ask(f"{context}\n{message.caption}")  # clean: the async model
+    answer = await services.amodel().ask(f"{context}\n{message.caption}")  # expect-via: blocking-file-io
     await message.answer(answer)
 
 

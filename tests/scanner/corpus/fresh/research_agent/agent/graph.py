@@ -40,7 +40,7 @@ class Agent:
 
     async def sources(self) -> list[str]:
         if self._sources is None:
-            reply = await self.http().get("https://example.org/sources.json")  # expect: lazy-init-race
+            reply = await self.http().get("https://example.org/sources.json")  # expect: lazy-init-race, blocking-file-io
             self._sources = reply.json()
         return self._sources
 
@@ -58,7 +58,7 @@ class Agent:
         return await asyncio.gather(*(one(url) for url in urls))  # clean: five at a time
 
     async def _read(self, url: str) -> str:
-        reply = await self.http().get(url)  # clean: the client has a timeout
+        reply = await self.http().get(url)  # expect-via: blocking-file-io
         return reply.text
 
     async def search(self, query: str) -> dict:

@@ -1,0 +1,378 @@
+"""Resolves an event in a function to a blocking call, or to another function of the project."""
+
+import re
+from dataclasses import replace
+from typing import NamedTuple
+
+from loopclinic.blocking_calls import Leaf
+from loopclinic.scanner.facts.fact_records import (
+    ANY_GUARD,
+    AWAITED,
+    ENTERED,
+    NONE,
+    NOT_NONE,
+    TRUE,
+    Event,
+    Function,
+)
+from loopclinic.scanner.facts.values import Value, dotted, tail
+from loopclinic.scanner.finding import weakest
+from loopclinic.scanner.functions import calls_wrapped
+from loopclinic.scanner.project import Node, Project, Type
+from loopclinic.scanner.types import Inference
+
+_ENTERING = ("__enter__", "__exit__")
+_ITERATING = ("__iter__", "__next__")
+_CALLING: dict[str, int | str] = {
+    **dict.fromkeys(("builtins.map", "builtins.filter", "functools.reduce"), 0),
+    **dict.fromkeys(("builtins.sorted", "builtins.min", "builtins.max"), "key"),
+}
+"""Functions that call an argument at once. asyncio.to_thread and its like are left out: a thread may block."""
+_ASKING = {
+    **dict.fromkeys(
+        ("builtins.list", "builtins.sorted", "builtins.sum", "builtins.set"), "__iter__"
+    ),
+    "builtins.len": "__len__",
+    "builtins.str": "__str__",
+    "builtins.bool": "__bool__",
+    "builtins.next": "__next__",
+}
+"""Functions that call a special method of their argument."""
+_LOOP = re.compile(r"loop(\(\))?$", re.IGNORECASE)
+"""Names of what is taken for a loop where nothing else is known about it."""
+
+
+class Outcome(NamedTuple):
+    """A leaf, or a function to go on with."""
+
+    leaf: Leaf | None
+    file: int = -1
+    function: int = -1
+    confidence: str = "certain"
+    through: Node | None = None
+    """The function that calls what it is handed."""
+    candidate: int = 0
+    """Which of several things that may be called it is, and how many these are."""
+    candidates: int = 1
+    later: bool = False
+    """Whether the loop runs it after the call has returned."""
+
+
+class Outcomes:
+    """Answers what events of a project lead to."""
+
+    def __init__(self, project: Project, types: Inference) -> None:
+        self.project = project
+        self.types = types
+        self.catalogue = project.catalogue
+        self.unresolved = 0
+
+    def of(self, file: int, event: Event) -> list[Outcome]:
+        """Return what one event leads to; empty if nothing that is known to block."""
+        if event.op == "call":
+            return self._call(file, event)
+        if event.op == "with":
+            return self._special_calls(file, event, _ENTERING)
+        if event.op == "iter":
+            return self._special_calls(file, event, _ITERATING)
+        if event.op == "import":
+            imported = self.types.evaluate(file, event.value)
+            roots = [one[1].partition(".")[0] for one in imported if one[0] == "X"]
+            return [
+                one for root in roots for one in _at(self.catalogue.function(f"{root}.__import__"))
+            ]
+        if event.op == "attr":
+            return self._attribute(file, event)
+        return []
+
+    def _call(self, file: int, event: Event) -> list[Outcome]:
+        types = self.types.evaluate(file, event.value)
+        if not types:
+            self.unresolved += 1
+            if tail(event.value) in self.catalogue.handing:
+                return self.handed_to_loop(file, event)
+        if event.flags & (AWAITED | ENTERED):
+            types = self.types.awaitable(types, entered=not event.flags & AWAITED)
+        if len(types) == 1:
+            return self._target(file, types[0], event)
+        return [
+            found._replace(candidate=number, candidates=len(types))
+            for number, one in enumerate(types)
+            for found in self._target(file, one, event)
+        ]
+
+    def _target(self, file: int, one: Type, event: Event | None) -> list[Outcome]:
+        """Return what calling a type leads to; without an event, the arguments are not known."""
+        tag = one[0]
+        awaited = event is not None and bool(event.flags & AWAITED)
+        if tag == "X":
+            return self._outside(file, one[1], event, awaited=awaited)
+        if tag == "OM":
+            return self._method(file, one, event, awaited=awaited)
+        if tag == "O":
+            leaf = None if awaited else self.catalogue.cls(one[1]).leaf("__call__")
+            return [] if leaf is None else [Outcome(replace(leaf, name=one[1]))]
+        if tag == "Z":
+            return [] if awaited else _at(self._deep(one))
+        if tag in ("F", "B"):
+            return self._function(file, one, event, awaited=awaited)
+        if tag == "C":
+            return self._constructor(file, one, event)
+        if tag == "I":
+            method = self.project.method(one[1], one[2], "__call__")
+            if method is not None:
+                bound = ("B", *method, one[1], one[2])
+                return self._function(file, bound, event, awaited=awaited)
+        if tag == "P":
+            return [more for inner in one[1] for more in self._target(file, inner, None)]
+        return []
+
+    def _outside(
+        self, file: int, path: str, event: Event | None, *, awaited: bool
+    ) -> list[Outcome]:
+        found: list[Outcome] = []
+        if not awaited:
+            if _given(self.catalogue.if_given(path), event) and not (event and _at_once(event)):
+                found += _at(self.catalogue.function(path))
+            entry = self.catalogue.cls(path)
+            making = entry.leaf("__init__") if "__init__" in entry.blocks else None
+            names = () if event is None else (at for at, _ in (*event.args, *event.consts))
+            if making is not None and not any(at in entry.free_if_given for at in names):
+                found.append(Outcome(replace(making, name=path)))
+        if event is not None and path in _ASKING:
+            for asked in self.types.evaluate(file, dict(event.args).get(0)):
+                if asked[0] == "I":
+                    found += self._special(asked, (_ASKING[path],))
+        if event is not None and self.catalogue.on_loop(path) is not None:
+            found += self.handed_to_loop(file, event)
+        if event is not None and path in _CALLING:
+            found += self._handed(file, event, _CALLING[path])
+        return found
+
+    def handed_to_loop(self, file: int, event: Event) -> list[Outcome]:
+        """Return what a call hands to a loop, which runs it later."""
+        types = self.types.evaluate(file, event.value)
+        keys: list[int | str | None] = []
+        for one in types:
+            if one[0] == "X":
+                keys.append(self.catalogue.on_loop(one[1]))
+            elif one[0] == "OM":
+                keys.append(self.catalogue.cls(one[1]).on_loop.get(one[2]))
+        value = event.value
+        unknown = not types and value is not None and value[0] == "a"
+        if unknown and value is not None and _LOOP.search(self.named(file, value[1])):
+            keys.append(self.catalogue.cls("asyncio.AbstractEventLoop").on_loop.get(value[2]))
+        sure = "certain" if types else "likely"
+        return [
+            found._replace(later=True, confidence=weakest(sure, found.confidence))
+            for key in keys
+            if key is not None
+            for found in self._handed(file, event, key)
+        ]
+
+    def named(self, file: int, value: Value) -> str:
+        """Return a value as a reader would write it, a parameter by its name."""
+        if value is not None and value[0] == "p":
+            return self.project.function(file, value[1]).parameters[value[2]].name
+        return dotted(value)
+
+    def _handed(
+        self, file: int, event: Event, key: int | str, through: Node | None = None
+    ) -> list[Outcome]:
+        return [
+            found._replace(through=through)
+            for one in self.types.evaluate(file, dict(event.args).get(key))
+            for found in self._target(file, one, None)
+        ]
+
+    def _method(self, file: int, one: Type, event: Event | None, *, awaited: bool) -> list[Outcome]:
+        path, name = one[1], one[2]
+        if event is not None:
+            if name in self.catalogue.cls(path).on_loop:
+                return self.handed_to_loop(file, event)
+            if name == "enter_context" and event.args:
+                return self._special_calls(file, event._replace(value=event.args[0][1]), _ENTERING)
+        entry = self.catalogue.cls(path)
+        if awaited or (name in entry.bounded and not one[3]) or (event and _at_once(event)):
+            return []
+        if not _given(entry.if_given.get(name), event):
+            return []
+        return _at(entry.leaf(name))
+
+    def _deep(self, one: Type) -> Leaf | None:
+        entry = self.catalogue.cls(one[1])
+        name = one[2][-1]
+        if (
+            not entry.deep
+            or name in entry.unless
+            or name.startswith("with_")
+            or one[2][0] in entry.deep_async_names
+        ):
+            return None
+        if entry.deep_methods and name not in entry.deep_methods:
+            return None
+        return Leaf(entry.kind, f"{entry.path}.{'.'.join(one[2])}", entry.confidence, entry.source)
+
+    def _function(
+        self, file: int, one: Type, event: Event | None, *, awaited: bool
+    ) -> list[Outcome]:
+        where, index = one[1], one[2]
+        function = self.project.function(where, index)
+        functions = self.types.functions
+        if self.catalogue.own and not awaited:
+            path = ".".join((*self.project.modules.parts[where], function.qualname))
+            leaf = self.catalogue.owned(path)
+            if leaf is not None:
+                return [Outcome(leaf)]
+        found: list[Outcome] = []
+        if event is not None:
+            shift = 1 if one[0] == "B" else 0
+            found += self._parameters_called(file, where, index, event, shift)
+        if functions.offload(where, function):
+            return found
+        wrapper = functions.wrapper(where, function)
+        body = True
+        if wrapper is not None:
+            made = self.project.function(*wrapper)
+            if not made.is_async:
+                found.append(Outcome(None, *wrapper))
+            body = not made.is_async and calls_wrapped(made)
+        elif awaited and functions.any_unknown(where, function):
+            body = False
+        if not body or function.is_async or "generator" in function.traits:
+            return found
+        if "stub" in function.traits and one[0] == "B":
+            return found + self._overridden(function, one)
+        sure = "hint" if functions.keeps_result(where, function) else "certain"
+        found.append(Outcome(None, where, self._as_called(one, event), sure))
+        return found
+
+    def _as_called(self, one: Type, event: Event | None, shift: int | None = None) -> int:
+        """Return a function without what the constant arguments of a call switch off."""
+        where, index = one[1], one[2]
+        function = self.project.function(where, index)
+        guards = {step.guard for step in function.events if step.flags & ANY_GUARD}
+        if not guards or event is None:
+            return int(index)
+        shift = (1 if one[0] == "B" else 0) if shift is None else shift
+        off = frozenset(
+            guard
+            for guard in guards
+            if guard is not None
+            and _off(guard[1], *event.constant(guard[0] - shift, function.parameters[guard[0]]))
+        )
+        return self.project.without(where, index, off) if off else int(index)
+
+    def _overridden(self, function: Function, one: Type) -> list[Outcome]:
+        found = []
+        for where, cls in self.project.children(one[3], one[4]):
+            index = self.project.cls(where, cls).methods.get(function.name)
+            if index is not None and not self.project.function(where, index).is_async:
+                found.append(Outcome(None, where, index, "likely"))
+        return found
+
+    def _constructor(self, file: int, one: Type, event: Event | None) -> list[Outcome]:
+        found = []
+        for name in ("__init__", "__post_init__", "__new__"):
+            method = self.project.method(one[1], one[2], name)
+            if method is not None:
+                index = self._as_called(("F", *method), event, 1)
+                found.append(Outcome(None, method[0], index))
+                if event is not None and name == "__init__":
+                    found += self._parameters_called(file, *method, event, 1)
+        return found
+
+    def _parameters_called(
+        self, file: int, where: int, index: int, event: Event, shift: int
+    ) -> list[Outcome]:
+        parameters = self.project.function(where, index).parameters
+        return [
+            found
+            for position in self.types.functions.called_parameters(where, index)
+            for key in (position - shift, parameters[position].name)
+            for found in self._handed(file, event, key, (where, index))
+        ]
+
+    def _special_calls(self, file: int, event: Event, names: tuple[str, ...]) -> list[Outcome]:
+        """Return what entering or iterating leads to, by the special methods that it calls."""
+        value = event.value
+        found: list[Outcome] = []
+        if value is None:
+            return found
+        if value[0] == "c":
+            for one in self.types.evaluate(file, value[1]):
+                found += self._generator(one)
+                if one[0] == "OM" and names is _ENTERING:
+                    entry = self.catalogue.cls(one[1])
+                    if one[2] in entry.blocking_with:
+                        name = f"{entry.path}.{one[2]}"
+                        found.append(Outcome(Leaf(entry.kind, name, "certain", entry.source)))
+        for one in self.types.evaluate(file, value):
+            found += self._special(one, names)
+        return found
+
+    def _generator(self, one: Type) -> list[Outcome]:
+        """Return the body of a sync generator function, which runs when its result is entered."""
+        if one[0] not in ("F", "B"):
+            return []
+        function = self.project.function(one[1], one[2])
+        if "generator" not in function.traits or function.is_async:
+            return []
+        return [Outcome(None, one[1], one[2])]
+
+    def _special(self, one: Type, names: tuple[str, ...]) -> list[Outcome]:
+        if one[0] == "O":
+            return _at(self.catalogue.cls(one[1]).leaf(names[0]))
+        if one[0] == "X":
+            return _at(self.catalogue.function(f"{one[1]}.{names[0]}"))
+        if one[0] != "I":
+            return []
+        methods = (self.project.method(one[1], one[2], name) for name in names)
+        return [Outcome(None, *method) for method in methods if method is not None]
+
+    def _attribute(self, file: int, event: Event) -> list[Outcome]:
+        value = event.value
+        assert value is not None
+        found = []
+        for one in self.types.evaluate(file, value[1]):
+            if one[0] == "I":
+                method = self.project.method(one[1], one[2], value[2])
+                if method is not None:
+                    function = self.project.function(*method)
+                    if function.is_property and not function.is_async:
+                        found.append(Outcome(None, *method))
+        return found
+
+
+def _at(leaf: Leaf | None) -> list[Outcome]:
+    return [] if leaf is None else [Outcome(leaf)]
+
+
+def _off(needs: int, known: bool, value: object) -> bool:
+    """Return whether a constant argument is not what something needs."""
+    is_it = (value is None) if needs in (NONE, NOT_NONE) else bool(value)
+    return known and is_it != (needs in (NONE, TRUE))
+
+
+def _given(name: str | None, event: Event | None) -> bool:
+    """Whether a call gives its first argument, called `name`; None stands for any."""
+    if name is None:
+        return True
+    if event is None:
+        return False
+    consts = [value for at, value in event.consts if at in (0, name)]
+    return any(consts) or any(at in (0, name) for at, _ in event.args)
+
+
+def _at_once(event: Event) -> bool:
+    """Return whether the call says that it doesn't wait: `acquire(False)`, `get(block=False)`."""
+    if any(tail(value) in ("WNOHANG", "LOCK_NB") for _, value in event.args):
+        return True
+    for at, value in event.consts:
+        if at in ("block", "blocking", "wait") and value is False:
+            return True
+        if at == 0 and value is False:
+            return True
+        if at == "timeout" and value == 0 and value is not False:
+            return True
+    return False

@@ -1,1 +1,0 @@
-"""Shapes in a function that a finding may come from, judged when names are resolved."""

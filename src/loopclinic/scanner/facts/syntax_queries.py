@@ -1,0 +1,129 @@
+"""Queries on pieces of a syntax tree that need no resolved names."""
+
+import ast
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+_BARE = frozenset({ast.Name, ast.Constant})
+_NO_CODE = frozenset({"ctx", "op", "ops"})
+_DEEPEST = 20_000
+"""Calls of Python by Python: so many cover what Python can parse."""
+SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
+
+
+def inside(
+    nodes: Iterable[ast.AST], without: Callable[[ast.AST], bool] | None = None
+) -> Iterator[ast.AST]:
+    """Yield the nodes and all below them, without nested functions, classes, and what is left out.
+
+    Operators and contexts are left out as well: half of all nodes, and nobody looks at them.
+    """
+    stack = list(nodes)[::-1]
+    while stack:
+        node = stack.pop()
+        yield node
+        kind = type(node)
+        if kind in _BARE or isinstance(node, SCOPES) or (without is not None and without(node)):
+            continue
+        below: list[ast.AST] = []
+        for name in kind._fields:
+            if name not in _NO_CODE:
+                value = getattr(node, name, None)
+                if isinstance(value, ast.AST):
+                    below.append(value)
+                elif isinstance(value, list):
+                    below += [one for one in value if isinstance(one, ast.AST)]
+        stack += below[::-1]
+
+
+def contains_await(nodes: Iterable[ast.AST]) -> bool:
+    """Return whether running these can suspend the coroutine they stand in."""
+    return any(
+        isinstance(node, (ast.Await, ast.AsyncFor, ast.AsyncWith))
+        or (isinstance(node, ast.comprehension) and node.is_async)
+        for node in inside(nodes)
+    )
+
+
+def spelled(node: ast.AST) -> str:
+    """Return a name or a chain of attributes as written, or an empty string."""
+    parts: list[str] = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    if not isinstance(node, ast.Name):
+        return ""
+    return ".".join([node.id, *reversed(parts)])
+
+
+def names_in(node: ast.AST) -> set[str]:
+    """Return the names that an expression or target holds."""
+    return {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
+
+
+def names_read(node: ast.AST) -> set[str]:
+    """Return the names that an expression reads."""
+    return {
+        one.id
+        for one in ast.walk(node)
+        if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Load)
+    }
+
+
+def called_on(nodes: Iterable[ast.AST], method: str) -> set[str]:
+    """Return what `.method()` is called on by these nodes, as written."""
+    return {
+        spelled(node.func.value)
+        for node in nodes
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == method
+    }
+
+
+def collected(node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp) -> ast.expr:
+    """Return what a comprehension collects; from Python 3.15 on that may be unpacked."""
+    if isinstance(node, ast.DictComp):
+        return node.value or node.key  # no value: {**one for one in many}
+    return node.elt.value if isinstance(node.elt, ast.Starred) else node.elt
+
+
+def is_main_guard(test: ast.expr) -> bool:
+    """Return whether this is `__name__ == "__main__"`."""
+    return (
+        isinstance(test, ast.Compare)
+        and isinstance(test.left, ast.Name)
+        and test.left.id == "__name__"
+    )
+
+
+def is_stub(body: list[ast.stmt]) -> bool:
+    """Return whether a function only says that others are to define it."""
+    rest = [
+        one
+        for one in body
+        if not (isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant))
+    ]
+    if not rest:
+        return True
+    if len(rest) > 1:
+        return False
+    only = rest[0]
+    if isinstance(only, ast.Pass):
+        return True
+    if isinstance(only, ast.Raise) and only.exc is not None:
+        error = only.exc.func if isinstance(only.exc, ast.Call) else only.exc
+        return spelled(error) == "NotImplementedError"
+    return False
+
+
+@contextmanager
+def deep() -> Iterator[None]:
+    """Raise the recursion limit meanwhile: calls of Python by Python take no stack of C."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(limit, _DEEPEST))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(limit)

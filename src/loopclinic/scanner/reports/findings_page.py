@@ -1,0 +1,204 @@
+"""HTML page of findings: search, filter, call chains, totals, links to lessons."""
+
+from collections.abc import Iterator, Mapping
+from html import escape
+from pathlib import Path
+
+from loopclinic.conflicts import CONFLICTS, WEIGHTS
+from loopclinic.drawing.document import breakable, document, headline
+from loopclinic.scanner.file_facts import decoded
+from loopclinic.scanner.finding import CONFIDENCES, Finding
+from loopclinic.scanner.scan_report import Report, by_leaf, marked, totals, verdict
+from loopclinic.scanner.suggested_edits import Patch, patches
+from loopclinic.units import count, duration
+
+_AROUND = 3  # lines of source before and after
+_UNCHECKED = ("hint", "light")  # until asked for
+
+_STYLE = """<style>
+form { display: flex; flex-wrap: wrap; gap: .4rem 1rem; align-items: center; margin: 1rem 0 0; padding: .5rem 0;
+  position: sticky; top: 0; z-index: 1; background: var(--lc-surface) }
+form input[type=search] { flex: 1 1 16rem }
+td a { white-space: nowrap }
+article { border-top: 1px solid var(--lc-border); padding: .5rem 0 }
+article pre { overflow-x: auto; margin: .4rem 0 }
+pre mark { display: block; background: var(--lc-border); color: inherit }
+.leaf { border-left: 3px solid var(--lc-border); padding-left: .8rem; margin: .8rem 0 }
+.called { border: 1px solid var(--lc-border); border-radius: 3px; padding: 0 .4em; margin-left: .5em }
+.certain { color: var(--lc-stall); font-weight: 600 } .likely { color: var(--lc-lag) } .hint { color: var(--lc-muted) }
+.two { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); gap: 0 3rem; align-items: start }
+</style>"""
+
+# Without a script the page shows everything, and its form does nothing.
+_SCRIPT = """<script>
+const form = document.forms[0], all = [...document.querySelectorAll('article')];
+function filter() {
+  const words = form.search.value.toLowerCase().split(/\\s+/), kind = form.kind.value;
+  const left = [...form.querySelectorAll('input[type=checkbox]')].filter(one => !one.checked).map(one => one.value);
+  for (const one of all) one.hidden = left.includes(one.dataset.sure) || left.includes(one.dataset.weight) || (kind && kind !== one.dataset.kind)
+    || !words.every(word => one.textContent.toLowerCase().includes(word));
+  for (const one of document.querySelectorAll('section, .leaf')) one.hidden = !one.querySelector('article:not([hidden])');
+  form.shown.value = `${all.filter(one => !one.hidden).length} of ${all.length} shown`;
+}
+if (form) { form.oninput = filter; form.onsubmit = () => false; filter(); }
+</script>"""
+
+
+def page(report: Report, lessons: Mapping[str, str] | None = None) -> str:
+    """Return the page; `lessons` maps a lesson's name to the address of its notebook."""
+    name = Path(report.root).name
+    lessons = lessons or {}
+    show = _Sources(report)
+    sections = [
+        _STYLE,
+        f"<h1>Conflicts of sync and async in {escape(name)}</h1>",
+        headline(verdict(report), bad=bool(report.findings)),
+        f'<p class="lc-muted">{breakable(report.root)}</p>',
+        f'<div class="two">{_kinds(report, lessons)}{_totals(report)}</div>',
+        _filter(report),
+    ]
+    for kind, found in report.groups:
+        articles = "\n".join(_leaf(one, show) for one in by_leaf(found))
+        lesson = _lesson(found[0].lesson, lessons)
+        treated = f" Lesson {lesson} treats it." if lesson else ""
+        sections.append(
+            f'<section><h2 id="{kind}">{kind} <span class="lc-muted">{len(found)}</span></h2>\n'
+            f"<p>{escape(CONFLICTS[kind].sentence)}{treated}</p>\n"
+            f"{articles}\n</section>"
+        )
+    return document(f"{name}: conflicts", [*sections, *_skipped(report), _SCRIPT])
+
+
+def _kinds(report: Report, lessons: Mapping[str, str]) -> str:
+    rows = "".join(
+        f'<tr><td><a href="#{kind}">{kind}</a></td><td class="lc-number">{len(found):,}</td>'
+        f"<td>{_lesson(found[0].lesson, lessons)}</td></tr>"
+        for kind, found in report.groups
+    )
+    return _table('<th>conflict</th><th class="lc-number">findings</th><th>lesson</th>', rows)
+
+
+def _lesson(name: str | None, lessons: Mapping[str, str]) -> str:
+    if not name:
+        return ""
+    words = escape(name.replace("_", " "))
+    address = lessons.get(name)
+    return f'<a href="{escape(address, quote=True)}">{words}</a>' if address else words
+
+
+def _totals(report: Report) -> str:
+    rows = "".join(
+        f'<tr><td>{escape(words)}</td><td class="lc-number">{value:,}</td></tr>'
+        for value, words in totals(report)
+    )
+    return _table('<th>read</th><th class="lc-number">number</th>', rows)
+
+
+def _table(heads: str, rows: str) -> str:
+    if not rows:
+        return ""
+    return f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
+
+
+def _filter(report: Report) -> str:
+    if not report.findings:
+        return ""
+    boxes = "".join(
+        f'<label><input type="checkbox"{" checked" * (name not in _UNCHECKED)} value="{name}"> {name}</label>'
+        for names, there in (
+            (CONFIDENCES, {one.confidence for one in report.findings}),
+            (WEIGHTS, {one.weight for one in report.findings}),
+        )
+        for name in reversed(names)
+        if name in there
+    )
+    kinds = "".join(f"<option>{kind}</option>" for kind, _ in report.groups)
+    return (
+        '<form role="search"><input type="search" name="search" aria-label="Search the findings" '
+        'placeholder="Search: file, function, code, words">'
+        '<select name="kind" aria-label="Conflict"><option value="">all conflicts</option>'
+        f'{kinds}</select>{boxes}<output name="shown" class="lc-muted" aria-live="polite"></output></form>'
+    )
+
+
+class _Sources:
+    """The lines around findings, and the edits suggested for them, from files read once each."""
+
+    def __init__(self, report: Report) -> None:
+        root = Path(report.root)
+        self._folder = root if root.is_dir() else root.parent
+        self._lines: dict[str, list[str]] = {}
+        self.patches = patches(report, report.findings)
+
+    def around(self, one: Finding) -> str:
+        """Return a finding's line between its neighbors, marked, or its own line where the file is gone."""
+        if one.file not in self._lines:
+            try:
+                data = (self._folder / one.file).read_bytes()
+                self._lines[one.file] = decoded(data).split("\n")
+            except (OSError, ValueError):
+                self._lines[one.file] = []
+        lines = self._lines[one.file]
+        if one.line > len(lines) or lines[one.line - 1].strip() != one.source:
+            return escape(one.source)
+        first, last = max(1, one.line - _AROUND), min(len(lines), one.line + _AROUND)
+        own = lines[first - 1 : last]
+        inset = min((len(row) - len(row.lstrip()) for row in own if row.strip()), default=0)
+        shown = []
+        for number, row in enumerate(own, first):
+            text = f"{number:>5}  {escape(row[inset:].rstrip())}"
+            shown.append(f"<mark>{text}</mark>" if number == one.line else text + "\n")
+        return "".join(shown)
+
+
+def _leaf(found: list[Finding], show: _Sources) -> str:
+    """Return the findings whose chains end at one call, under a line that names it."""
+    articles = "\n".join(_article(one, show) for one in found)
+    if len(found) == 1:
+        return articles
+    file, line, call = found[0].leaf
+    return (
+        f'<div class="leaf"><p>{len(found)} findings end at <code>{breakable(file)}:{line}</code> '
+        f"<code>{escape(call)}</code>.</p>\n{articles}</div>"
+    )
+
+
+def _article(one: Finding, show: _Sources) -> str:
+    chain = ""
+    if one.through_calls:
+        steps = "".join(
+            f"<li><code>{breakable(frame.file)}:{frame.line}</code> {escape(frame.function)}"
+            f" calls <code>{escape(frame.call)}</code></li>"
+            for frame in one.chain
+        )
+        chain = f"<ol>{steps}</ol>"
+    return (
+        f'<article data-sure="{one.confidence}" data-weight="{one.weight}" data-kind="{one.kind}">'
+        f"<code>{breakable(one.file)}:{one.line}:{one.column}</code> "
+        f'<span class="{one.confidence}">{one.confidence}</span> {one.weight}'
+        f"{_called(one)}<pre>{show.around(one)}</pre>{chain}<p>{marked(one.message)}</p>"
+        f"{_instead(show.patches.get(one))}</article>"
+    )
+
+
+def _called(one: Finding) -> str:
+    """Return what calls it, and what a run saw there."""
+    words = [one.called_by] if one.called_by else []
+    if one.seen > 0:
+        words.append(f"seen {count(one.seen, 'time')}, {duration(one.seen_seconds)}")
+    elif not one.seen:
+        words.append("no stall seen")
+    return "".join(f'<span class="called">{escape(word)}</span>' for word in words)
+
+
+def _instead(patch: Patch | None) -> str:
+    if patch is None:
+        return ""
+    return f"<p>Instead: <code>{escape(patch.text)}</code>{' (--fix writes it)' * patch.safe}</p>"
+
+
+def _skipped(report: Report) -> Iterator[str]:
+    if report.skipped:
+        yield f'<h2>Skipped <span class="lc-muted">{len(report.skipped)}</span></h2>'
+        for one in report.skipped:
+            yield f"<p><code>{breakable(one.where)}</code> {escape(one.reason)}</p>"

@@ -1,12 +1,17 @@
+"""`loopclinic.compare`: interleaved rounds, figures, failures, cancellation."""
+
+import asyncio
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import textwrap
 import threading
 import time
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +19,8 @@ import psutil
 import pytest
 
 from loopclinic.load import Comparison, Load, LoadError, Variant, compare, drive
+from loopclinic.load.progress_line import Progress
+from tests.threads import threads_left, threads_now
 
 SHORT = Load(rate=40, seconds=0.6, arrivals="uniform")
 quietly = partial(compare, progress=False, warmup=0.2)
@@ -38,19 +45,25 @@ def comparison() -> Comparison:
     return quietly(blocked, asleep, load=SHORT, rounds=3, bound=0.03)
 
 
+@pytest.mark.alone
 def test_a_blocking_variant_differs_from_an_async_one(comparison):
     assert comparison.variants == ("blocked", "asleep")
     assert [len(runs) for runs in comparison.rounds] == [3, 3]
     assert all(run.answered == run.sent == 24 for runs in comparison.rounds for run in runs)
-    p99 = comparison.ratio("p99", "blocked", "asleep")
-    assert p99.found is True
-    assert p99.ratio > 2
-    assert comparison.ratio("utilization").ratio < 0.5
+    slowest = comparison.difference("max", "blocked", "asleep")
+    assert slowest.found is True
+    assert slowest.mean > comparison.median("max", "asleep")
+    assert comparison.median("utilization", "asleep") < 0.5 * comparison.median(
+        "utilization", "blocked"
+    )
+    line = blocked.__code__.co_firstlineno + 1
+    said = f"blocked stalls its loop .* of the time at .*test_compare.py:{line}; its slowest request takes"
+    assert re.match(said, comparison.headline)
     assert comparison.median("threads", "asleep") == 0
-    stall = comparison["blocked"][0].stalls[0] if comparison["blocked"][0].stalls else None
-    assert stall is None or stall.file == __file__
+    assert comparison["blocked"][0].stalls[0].file == __file__
 
 
+@pytest.mark.alone
 def test_every_form_of_the_result_names_every_variant(comparison):
     from rich.console import Console
 
@@ -70,6 +83,7 @@ def test_every_form_of_the_result_names_every_variant(comparison):
     assert again == comparison
 
 
+@pytest.mark.alone
 def test_an_unknown_figure_or_variant_is_refused_with_those_there_are(comparison):
     with pytest.raises(KeyError, match="throughput"):
         comparison.median("p98", "blocked")
@@ -77,20 +91,20 @@ def test_an_unknown_figure_or_variant_is_refused_with_those_there_are(comparison
         comparison.median("p99", "sleepy")
 
 
+@pytest.mark.alone
 def test_plots_say_in_words_what_they_show(comparison):
-    for dark in (None, True, False):
-        plot = comparison.plot(dark=dark)
-        assert "bound: 30.0 ms" in plot.alt
-        data, _ = plot._repr_mimebundle_()
-        assert data["image/png"].startswith(b"\x89PNG")
-    assert "asleep: no stall" in comparison.plot("lag").alt
+    assert "bound: 30.0 ms" in str(comparison.plot("latency"))
+    assert "asleep: no stall" in str(comparison.plot("lag"))
+    for kind in ("slowest", "latency", "lag"):
+        assert "aria-label" in comparison.plot(kind).html
     assert "matplotlib.pyplot" not in sys.modules
 
 
+@pytest.mark.prove
 def test_variants_of_one_name_are_told_apart():
     found = quietly(asleep, asleep, load=Load(jobs=3), rounds=1)
     assert found.variants == ("asleep", "asleep (2)")
-    assert found.ratio("p50").found is None
+    assert found.difference("p50").found is None
     assert found.median("makespan", "asleep") >= 0.03
 
 
@@ -185,18 +199,20 @@ FAULTS = {
 }
 
 
+@pytest.mark.prove
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_variant_that_cannot_be_measured_says_why_and_leaves_nothing(fault, tmp_path):
     source, words = FAULTS[fault]
     (tmp_path / "lab.py").write_text(source)
-    before, threads = children(), threading.active_count()
+    before, threads = children(), threads_now()
     load = Load(rate=40, seconds=0.6, arrivals="uniform", timeout=0.8)
     with pytest.raises(LoadError, match=words):
         quietly(asleep, f"{tmp_path / 'lab.py'}:handler", load=load, rounds=1, warmup=0)
     assert children() == before
-    assert threading.active_count() == threads
+    assert threads_left(threads) == []
 
 
+@pytest.mark.prove
 def test_a_server_that_overran_starts_anew(tmp_path):
     (tmp_path / "lab.py").write_text(
         "import time\nasync def handler(r):\n    time.sleep(0.0 if r.number else 1.2)"
@@ -235,6 +251,7 @@ SCRIPT = """
 """
 
 
+@pytest.mark.prove
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_an_ended_comparison_ends_its_processes_and_leaves_the_setup(how, tmp_path: Path):
@@ -243,11 +260,12 @@ def test_an_ended_comparison_ends_its_processes_and_leaves_the_setup(how, tmp_pa
     command = [sys.executable, str(script), str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as parent:
         deadline = time.monotonic() + 20
-        while not (tmp_path / "open").exists() and time.monotonic() < deadline:
+        program, started = psutil.Process(parent.pid), []
+        while (len(started), (tmp_path / "open").exists()) != (2, True):
+            assert time.monotonic() < deadline
             time.sleep(0.02)
+            started = program.children(recursive=True)
         time.sleep(0.5)
-        started = psutil.Process(parent.pid).children(recursive=True)
-        assert len(started) == 2
         parent.send_signal(how)
         out, err = parent.communicate(timeout=10)
     gone, alive = psutil.wait_procs(started, timeout=5)
@@ -259,6 +277,7 @@ def test_an_ended_comparison_ends_its_processes_and_leaves_the_setup(how, tmp_pa
         assert b"Traceback" not in err
 
 
+@pytest.mark.prove
 async def test_a_comparison_may_run_beside_a_loop_that_is_driven():
     async def calm(request):
         return None
@@ -270,3 +289,11 @@ async def test_a_comparison_may_run_beside_a_loop_that_is_driven():
 def test_progress_is_a_line_in_a_log_not_a_flood(capsys):
     compare(asleep, load=Load(jobs=2), rounds=3, warmup=0)
     assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, asyncio.CancelledError])
+def test_the_last_words_of_an_interrupted_comparison_say_so(error, capsys):
+    with suppress(error), Progress(shown=True) as progress:
+        progress.say("Round 1 of 3")
+        raise error
+    assert capsys.readouterr().err == "Interrupted: no figures were kept. Run it again.\n"

@@ -1,25 +1,44 @@
-from math import isnan, nan
+"""The rule that says whether two variants differ."""
+
+from math import isnan, nan, sqrt
+
+import pytest
 
 from loopclinic.load.difference import difference
 from loopclinic.load.interleave import order
 from loopclinic.load.vitals import Latency, percentile
+from loopclinic.units import duration
 
 
-def test_rounds_that_straddle_one_are_no_difference():
+def test_rounds_that_straddle_zero_are_no_difference():
     found = difference([1.0, 2.2, 0.9, 1.4, 3.0], [1.1, 1.0, 1.0, 1.0, 1.0])
     assert found.found is False
-    assert str(found) == "no difference"
+    assert found.words(duration) == "no difference"
 
 
-def test_rounds_on_one_side_are_a_difference_with_its_spread():
-    found = difference([10.0, 12.0, 8.0], [1.0, 1.0, 1.0])
+def test_the_interval_is_student_s_of_paired_rounds():
+    found = difference([10.0, 12.0, 8.0, 11.0, 9.0], [1.0] * 5)
+    assert found.mean == pytest.approx(9.0)
+    around = 2.78 * sqrt(2.5) / sqrt(5)  # of four degrees of freedom
+    assert (found.low, found.high) == pytest.approx((9.0 - around, 9.0 + around))
     assert found.found is True
-    assert (found.ratio, found.low, found.high) == (10.0, 8.0, 12.0)
-    assert str(found) == "x10 (x8.0 to x12)"
-    assert str(difference([1.0] * 3, [4.0] * 3)) == "÷4.0 (÷4.0 to ÷4.0)"
+    assert found.words(duration) == "7.03 s to 10.97 s more"
+    paired = difference([10.0, 20.0, 30.0], [9.0, 19.0, 29.0])
+    assert (paired.low, paired.high) == (1.0, 1.0), "what all rounds share is no spread"
 
 
-def test_a_small_ratio_is_none_however_steady():
+def test_a_difference_on_every_side_but_within_its_interval_is_none():
+    """All five rounds are slower, and the interval still holds zero: the old rule said `x1.06`."""
+    found = difference([1.02, 1.01, 1.30, 1.01, 1.01], [1.0] * 5)
+    assert found.low < 0 < found.high
+    assert found.found is False
+
+
+def test_less_is_said_as_less_and_equal_ends_once():
+    assert difference([1.0] * 3, [4.0] * 3).words(duration) == "3.00 s less"
+
+
+def test_a_small_difference_is_none_however_steady():
     assert difference([1.04] * 5, [1.0] * 5).found is False
     assert difference([0.97] * 5, [1.0] * 5).found is False
     assert difference([1.2] * 5, [1.0] * 5).found is True
@@ -33,16 +52,17 @@ def test_what_a_figure_cannot_resolve_is_no_difference():
 def test_two_rounds_are_too_few():
     found = difference([5.0, 5.0], [1.0, 1.0])
     assert found.found is None
-    assert "too few rounds" in str(found)
+    assert found.words(duration) == "too few rounds to tell"
 
 
-def test_zero_and_missing_values_do_not_divide():
+def test_zero_and_missing_values():
     assert difference([0.0] * 3, [0.0] * 3).found is False
-    rise = difference([7.0] * 3, [0.0] * 3)
-    assert rise.found is True
-    assert isnan(rise.ratio)
+    assert difference([7.0] * 3, [0.0] * 3).found is True
     assert difference([0.0] * 3, [5.0] * 3).found is True
-    assert difference([nan] * 3, [1.0] * 3).found is None
+    missing = difference([nan] * 3, [1.0] * 3)
+    assert missing.found is None
+    assert isnan(missing.mean)
+    assert missing.words(duration) == "not measured"
     assert difference([nan, 2.0, 2.0, 2.0], [1.0] * 4).found is True
 
 

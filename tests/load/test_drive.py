@@ -1,6 +1,7 @@
+"""`loopclinic.drive`: load on the running loop."""
+
 import asyncio
 import json
-import threading
 import time
 from contextlib import asynccontextmanager
 
@@ -10,6 +11,7 @@ from aiohttp import web
 
 from loopclinic.load import Load, LoadError, Variant, Vitals, drive
 from loopclinic.servers import FaultyUpstream
+from tests.threads import threads_left, threads_now
 
 EVEN = Load(rate=50, seconds=1.0, arrivals="uniform")
 
@@ -173,7 +175,7 @@ async def test_nothing_is_left_behind_also_when_it_is_cancelled():
 
     variant = Variant(slow, setup=setup)
     children = set(psutil.Process().children(recursive=True))
-    threads, tasks = threading.active_count(), len(asyncio.all_tasks())
+    threads, tasks = threads_now(), len(asyncio.all_tasks())
     await drive(variant, Load(rate=50, seconds=0.2))
     driving = asyncio.create_task(drive(variant, Load(rate=50, seconds=30)))
     while entered < 2:
@@ -184,7 +186,7 @@ async def test_nothing_is_left_behind_also_when_it_is_cancelled():
         await driving
     assert (entered, left) == (2, 2)
     assert set(psutil.Process().children(recursive=True)) <= children
-    assert threading.active_count() <= threads
+    assert threads_left(threads) == []
     assert len(asyncio.all_tasks()) == tasks
 
 

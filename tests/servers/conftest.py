@@ -1,7 +1,6 @@
-"""State folders with a PostgreSQL of their own, and a count of what it leaves behind."""
+"""State folders of PostgreSQL, and a count of what is left of its servers."""
 
 import contextlib
-import json
 import os
 import shutil
 import socket
@@ -15,34 +14,32 @@ import psutil
 import psycopg
 import pytest
 
-from loopclinic.servers.postgres import lease
-from loopclinic.servers.postgres_status import down, remove
-
-LINGER = 0.4
+from loopclinic.servers.postgres import down, postgres, remove, server, up
 
 
 class Home:
-    """A state folder; knows which processes belong to its server."""
+    """A state folder; knows which processes belong to its servers."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.folder = path / "postgres"
         self.seen: set[psutil.Process] = set()
 
-    @property
-    def state(self) -> dict:
-        return json.loads((self.folder / "state.json").read_text())
-
-    def supervisors(self) -> list[psutil.Process]:
-        return [one for one in self._processes() if "postgres_supervisor" in _line(one)]
+    def keepers(self) -> list[psutil.Process]:
+        return [one for one in self._processes() if "keeper.py" in _line(one)]
 
     def servers(self) -> list[psutil.Process]:
         return [one for one in self._processes() if "-D" in _line(one).split()]
 
+    def runs(self) -> list[Path]:
+        return list(self.folder.glob("run-*"))
+
     def family(self) -> set[psutil.Process]:
-        """The supervisors, the servers and all that they started, remembered for `left`."""
+        """The keepers, the servers and all that they started, remembered for `left`."""
         for one in self._processes():
-            self.seen |= {one, *_children(one)}
+            self.seen.add(one)
+            with contextlib.suppress(psutil.Error):
+                self.seen.update(one.children(recursive=True))
         return self.seen
 
     def owners(self) -> set[int]:
@@ -58,8 +55,7 @@ class Home:
         return [_line(one) for one in self.seen if one.is_running() and _line(one)]
 
     def wait_until_gone(self, within: float = 8.0) -> None:
-        wait_for(lambda: not self.left(), within)
-        assert self.left() == []
+        wait_for(lambda: not self.left() and not self.runs(), within)
 
     def _processes(self) -> list[psutil.Process]:
         return [
@@ -78,13 +74,6 @@ def _line(process: psutil.Process) -> str:
         return ""
 
 
-def _children(process: psutil.Process) -> list[psutil.Process]:
-    try:
-        return process.children(recursive=True)
-    except psutil.Error:
-        return []
-
-
 def wait_for(condition, within: float = 8.0) -> None:
     deadline = time.monotonic() + within
     while not condition() and time.monotonic() < deadline:
@@ -101,71 +90,65 @@ def port_of(dsn: str) -> int:
     return int(psycopg.conninfo.conninfo_to_dict(dsn)["port"])
 
 
-def knock(port: int) -> bool:
+def answers(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.fixture(scope="session")
-def template():
-    """A state folder with a data folder on which no server runs, to be copied."""
-    with tempfile.TemporaryDirectory(prefix="loopclinic-test-") as folder:
-        Path(folder).chmod(0o711)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("LOOPCLINIC_HOME", folder)
-            patch.delenv("DATABASE_URL", raising=False)
-            with lease("template"):
-                pass
-            down(force=True)
-        yield Path(folder)
+def session_template(session_postgres):
+    """The folder with the templates of the session, to be copied and harmed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LOOPCLINIC_HOME", str(session_postgres.parent))
+        patch.delenv("DATABASE_URL", raising=False)
+        postgres().start().close()
+        up()
+        down()
+    yield session_postgres
+    for one in server._HELD:  # what outlives a program is not waited for by it, but by us
+        one.close()
 
 
 @pytest.fixture
-def homes(template, monkeypatch):
-    """Make state folders; at the end their servers are ended and nothing may be left of them."""
+def homes(session_template, monkeypatch):
+    """Make state folders; at the end nothing may be left of their servers."""
     made: list[Home] = []
-    monkeypatch.setenv("LOOPCLINIC_LINGER", str(LINGER))
 
     def make(*, empty: bool = False) -> Home:
         path = Path(tempfile.mkdtemp(prefix="loopclinic-test-"))
         path.chmod(0o711)
         if not empty:
+            (path / "postgres").mkdir(mode=0o711)
             # With its owner, who may be another account.
-            subprocess.run(["cp", "-a", str(template / "postgres"), str(path)], check=True)
+            templates = map(str, session_template.glob("template-*-*"))
+            subprocess.run(["cp", "-a", *templates, str(path / "postgres")], check=True)
         made.append(Home(path))
         monkeypatch.setenv("LOOPCLINIC_HOME", str(path))
         return made[-1]
 
     yield make
     for one in made:
-        one.family()
         monkeypatch.setenv("LOOPCLINIC_HOME", str(one.path))
         remove()
-        one.wait_until_gone()
+        assert one.left() == []
         assert list(one.path.iterdir()) == []
         shutil.rmtree(one.path)
 
 
 @pytest.fixture
 def home(homes):
-    """A state folder with a data folder made already; no server runs on it."""
+    """A state folder with a template made already; no server runs."""
     return homes()
 
 
 @pytest.fixture
-def shared(session_postgres):
-    """The state folder of the session's server, for tests that do it no harm."""
-    return Home(session_postgres.parent)
-
-
-@pytest.fixture
-def holder(monkeypatch):
-    """Start another process that takes a database and prints its address; it ends with its input."""
+def holder():
+    """Start another process that starts a server and prints its address; it ends with its input."""
     started = []
 
     def start(code: str = "", *, prefix: tuple[str, ...] = (), **options) -> subprocess.Popen[str]:
         source = (
-            "HOLDER = 1\nimport sys\nfrom loopclinic.servers.postgres import postgres, lease\n"
+            "HOLDER = 1\nimport sys\nfrom loopclinic.servers.postgres import postgres\n"
             "database = postgres().start()\nprint(database.dsn, flush=True)\n" + code
         )
         process = subprocess.Popen(

@@ -1,3 +1,5 @@
+"""The faulty upstream: each fault, its counts, and its end."""
+
 import asyncio
 
 import aiohttp

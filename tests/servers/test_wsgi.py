@@ -1,4 +1,4 @@
-"""Flask behind waitress in a process of its own: started, asked, ended in an orderly way, and not."""
+"""Flask behind waitress in a child process: start, requests, graceful shutdown, kill."""
 
 import asyncio
 import os
@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from loopclinic.servers.wsgi import ServerError, WsgiServer
+from tests.threads import threads_left, threads_now
 
 posix = pytest.mark.skipif(os.name != "posix", reason="SIGTERM")
 
@@ -68,14 +69,14 @@ def in_thread(url: str) -> tuple[threading.Thread, list[str]]:
 
 
 def test_serves_an_application_and_leaves_nothing(file):
-    threads = threading.active_count()
+    threads = threads_now()
     with WsgiServer(f"{file}:Service", {"word": "good morning"}) as server:
         assert get(server.url) == "good morning"
         pid, port = server.pid, int(server.url.rpartition(":")[2])
         assert server.state()["phase"] == "serving"
         assert server.state()["closed_it"] is False
     assert not psutil.pid_exists(pid)
-    assert threading.active_count() == threads
+    assert threads_left(threads) == []
     with socket.socket() as knock:
         assert knock.connect_ex(("127.0.0.1", port)) != 0
 

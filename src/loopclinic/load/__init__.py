@@ -1,4 +1,4 @@
-"""Open-loop load, what it showed, and variants compared under it.
+"""Open-loop load: requests on a schedule, their figures, and comparisons of variants.
 
 Imported on first use: the load generator's process needs none of it, and has to start fast.
 """
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from loopclinic.load.own_loop import drive as drive
     from loopclinic.load.plots import lag_plot as lag_plot
     from loopclinic.load.plots import latency_plot as latency_plot
-    from loopclinic.load.schedule import Load as Load
+    from loopclinic.load.request_schedule import Load as Load
     from loopclinic.load.variant import LoadError as LoadError
     from loopclinic.load.variant import Request as Request
     from loopclinic.load.variant import Variant as Variant
@@ -24,7 +24,7 @@ _HOMES = {
     "Comparison": "comparison",
     "Difference": "difference",
     "Latency": "vitals",
-    "Load": "schedule",
+    "Load": "request_schedule",
     "LoadError": "variant",
     "Request": "variant",
     "Variant": "variant",

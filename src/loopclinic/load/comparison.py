@@ -1,24 +1,25 @@
-"""What a comparison found: figures by variant and round, and whether they differ."""
+"""Result of a comparison: figures by variant and round, and which of them differ."""
 
 import json
 import math
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from loopclinic.drawing.tables import Drawing
+from loopclinic.load.comparison_figures import FIGURES, Figure
+from loopclinic.load.comparison_views import comparison_drawing, leading_plot, rich_table
+from loopclinic.load.conclusion import conclusion
 from loopclinic.load.difference import Difference, difference
-from loopclinic.load.figures import FIGURES, Figure
-from loopclinic.load.schedule import Load
-from loopclinic.load.table import html_table, rich_table, text_table
+from loopclinic.load.plots import lag_plot, latency_plot
+from loopclinic.load.request_schedule import Load
 from loopclinic.load.vitals import Vitals
+from loopclinic.runner.program_record import Place
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-    from loopclinic.load.plots import Picture
-
-__all__ = ["Comparison"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -87,7 +88,42 @@ class Comparison:
         known = [x for x in self.values(figure, variant) if not math.isnan(x)]
         return (min(known), max(known)) if known else (math.nan, math.nan)
 
-    def ratio(
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        """The figures that these rounds have: a batch has a makespan, few requests no p99."""
+        fewest = min(len(run.latency.samples) for runs in self.rounds for run in runs)
+        batch = self.load.jobs is not None
+        return tuple(
+            figure
+            for figure in FIGURES.values()
+            if figure.requests <= fewest and (batch or figure.name != "makespan")
+        )
+
+    @property
+    def most(self) -> str | None:
+        """The group that more than half of the requests belong to, or None: the one to speak of."""
+        counts = Counter[str]()
+        for runs in self.rounds:
+            for run in runs:
+                counts.update({name: len(one.samples) for name, one in run.groups.items()})
+        name, number = max(counts.items(), key=lambda item: item[1], default=("", 0))
+        return name if 2 * number > counts.total() > 0 else None
+
+    @property
+    def headline(self) -> str:
+        """What it comes to, in sentences; `No difference` where there is none."""
+        return conclusion(self)
+
+    def places(self, variant: str) -> tuple[Place, ...]:
+        """Return the lines that stalled a variant's loops, in all rounds, the costliest first."""
+        found: defaultdict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
+        for run in self[variant]:
+            for stall in run.stalls:
+                found[stall.file, stall.line, stall.burst].append(stall.to_dict())
+        places = (Place(tuple(stalls)) for stalls in found.values())
+        return tuple(sorted(places, key=lambda place: -place.seconds))
+
+    def difference(
         self,
         figure: str,
         variant: str | None = None,
@@ -95,7 +131,7 @@ class Comparison:
         *,
         group: str | None = None,
     ) -> Difference:
-        """Return how a figure of `variant` (the last) relates to that of `against` (the first)."""
+        """Return how much more a figure of `variant` (the last) is than that of `against` (the first)."""
         return difference(
             self.values(figure, variant or self.variants[-1], group=group),
             self.values(figure, against or self.variants[0], group=group),
@@ -111,18 +147,17 @@ class Comparison:
 
     def plot(
         self,
-        kind: Literal["latency", "lag"] = "latency",
+        kind: Literal["slowest", "latency", "lag"] = "slowest",
         *,
         group: str | None = None,
-        dark: bool | None = None,
-    ) -> "Picture":
-        """Draw the latency distribution of all rounds, or the lag over time of the median round."""
-        from loopclinic.load.plots import lag_plot, latency_plot  # noqa: PLC0415 - matplotlib
-
+    ) -> Drawing:
+        """Draw the slowest requests as bars, the latencies of all rounds, or the median round's lag."""
         if kind == "lag":
-            return lag_plot({name: self._typical(name) for name in self.variants}, dark=dark)
-        series = {name: self.samples(name, group=group) for name in self.variants}
-        return latency_plot(series, bound=self.bound, title=group or "", dark=dark)
+            return lag_plot({name: self._typical(name) for name in self.variants})
+        if kind == "latency":
+            series = {name: self.samples(name, group=group) for name in self.variants}
+            return latency_plot(series, bound=self.bound, title=group or "")
+        return leading_plot(self)
 
     def _typical(self, variant: str) -> Vitals:
         runs = sorted(self[variant], key=lambda v: v.lag.max)
@@ -132,13 +167,17 @@ class Comparison:
         """Return the figures as a rich table, for a terminal."""
         return rich_table(self)
 
-    def __str__(self) -> str:
-        return text_table(self)
+    def drawing(self) -> Drawing:
+        """Draw the sentence, and one picture; table and distribution unfold below it."""
+        return comparison_drawing(self)
 
-    __repr__ = __str__  # what a notebook keeps beside the table; the raw samples are no reading
+    def __str__(self) -> str:
+        return self.drawing().text
+
+    __repr__ = __str__  # what a notebook keeps beside the drawing; the raw samples are no reading
 
     def _repr_html_(self) -> str:
-        return html_table(self)
+        return self.drawing()._repr_html_()
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values; `from_dict` rebuilds the comparison."""
@@ -148,13 +187,22 @@ class Comparison:
         }
         return {
             "schema": 1,
+            "headline": self.headline,
             "variants": list(self.variants),
             "load": asdict(self.load),
             "bound": self.bound,
             "served": list(self.served),
             "notes": list(self.notes),
             "medians": medians,
+            "differences": {name: self._differences(name) for name in self.variants[1:]},
             "rounds": [[vitals.to_dict() for vitals in runs] for runs in self.rounds],
+        }
+
+    def _differences(self, variant: str) -> dict[str, Any]:
+        found = {one.name: self.difference(one.name, variant) for one in self.figures}
+        return {
+            name: {key: _number(value) for key, value in asdict(one).items()}
+            for name, one in found.items()
         }
 
     def to_json(self) -> str:
@@ -188,5 +236,5 @@ def _figure(name: str) -> Figure:
     return FIGURES[name]
 
 
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else value
+def _number(value: float | None) -> float | None:
+    return None if value is None or math.isnan(value) else value

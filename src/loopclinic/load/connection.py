@@ -1,12 +1,10 @@
-"""One keep-alive HTTP/1.1 connection of the load generator: as little work a request as possible."""
+"""Minimal keep-alive HTTP/1.1 connection of the load generator."""
 
 import asyncio
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-__all__ = ["Connection"]
 
 _NO_BODY = {204, 304}
 

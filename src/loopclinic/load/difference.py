@@ -1,43 +1,45 @@
-"""When two variants differ, and when they don't: one rule, stated."""
+"""Decides whether two variants differ in a figure."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import median
-
-__all__ = ["ENOUGH", "RULE", "Difference", "difference"]
+from statistics import mean, stdev
 
 ENOUGH = 3
 """Rounds from which on a difference is told."""
 _SMALLEST = 0.05
+# Student's t, two-sided 95 %, by degrees of freedom from 1 on; the last one stands for all above.
+_STUDENT = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23)
 
 RULE = (
-    "A difference is one that every round shows on the same side, with a median ratio beyond "
-    f"{_SMALLEST:.0%}; anything else is 'no difference'. Rounds are paired: round r brings every "
-    "variant the same arrivals."
+    "Two variants differ in a figure if the 95 % interval of their difference leaves out zero "
+    f"(Student's t over the rounds, paired: all get the same arrivals), by {_SMALLEST:.0%} or more. "
+    "Everything else is 'no difference'."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """How one figure of a variant relates to the same figure of another, round by round.
+    """How much more one figure of a variant is than the same figure of another, in its own unit.
 
-    `ratio`, `low` and `high` are the median, smallest and largest of the rounds' ratios; nan where
-    no round has one. `found` is None where there are too few rounds to tell.
+    `mean` is the mean of the rounds' differences, `low` to `high` its 95 % interval; nan where too few
+    rounds have the figure. `found` is whether the variants differ by `RULE`, None where none can tell.
     """
 
-    ratio: float
+    mean: float
     low: float
     high: float
     found: bool | None
 
-    def __str__(self) -> str:
-        if self.found is False:
+    def words(self, show: Callable[[float], str]) -> str:
+        """Return the interval in words: `228 ms to 258 ms less`, `no difference`."""
+        if self.found is None:
+            return "too few rounds to tell" if not math.isnan(self.mean) else "not measured"
+        if not self.found:
             return "no difference"
-        if math.isnan(self.ratio):
-            return "only one of them is 0" if self.found else "not measured"
-        words = f"{_times(self.ratio)} ({_times(self.low)} to {_times(self.high)})"
-        return words if self.found else f"{words}, too few rounds to tell"
+        least, most = sorted((abs(self.low), abs(self.high)))
+        around = show(most) if show(least) == show(most) else f"{show(least)} to {show(most)}"
+        return f"{around} {'more' if self.mean > 0 else 'less'}"
 
 
 def difference(
@@ -45,38 +47,22 @@ def difference(
 ) -> Difference:
     """Judge the rounds of one figure against the rounds of another; see `RULE`.
 
-    `resolution` is what the figure can't tell apart: values that close count as equal.
+    `resolution` is what the figure can't tell apart: an interval that near to zero counts as none.
     """
     pairs = [
         (value, other)
         for value, other in zip(values, against, strict=True)
         if not (math.isnan(value) or math.isnan(other))
     ]
-    sides = {_side(value, other, resolution) for value, other in pairs}
-    ratios = [value / other for value, other in pairs if other > 0]
-    one_sided = len(sides) == 1 and 0 not in sides
-    if not ratios:
-        return Difference(math.nan, math.nan, math.nan, one_sided if pairs else None)
-    middle = median(ratios)
-    apart = one_sided and (middle == 0 or abs(math.log(middle)) > math.log1p(_SMALLEST))
-    found = apart if len(pairs) >= ENOUGH else None
-    return Difference(middle, min(ratios), max(ratios), found)
-
-
-def _side(value: float, other: float, resolution: float) -> int:
-    if abs(value - other) <= resolution:
-        return 0
-    return 1 if value > other else -1
-
-
-def _times(ratio: float) -> str:
-    """Return a ratio in words: `x12`, `x1.3`, or `÷4.0` for a quarter."""
-    if 0 < ratio < 1:
-        return f"÷{_digits(1 / ratio)}"
-    return f"x{_digits(ratio)}"
-
-
-def _digits(ratio: float) -> str:
-    if ratio >= 10:  # noqa: PLR2004
-        return f"{ratio:,.0f}"
-    return f"{ratio:.1f}" if ratio >= 1.95 else f"{ratio:.2f}"  # noqa: PLR2004
+    if not pairs:
+        return Difference(math.nan, math.nan, math.nan, None)
+    more = [value - other for value, other in pairs]
+    middle = mean(more)
+    if len(more) < ENOUGH:
+        return Difference(middle, min(more), max(more), None)
+    times = _STUDENT[min(len(more) - 1, len(_STUDENT)) - 1]
+    around = times * stdev(more) / math.sqrt(len(more))
+    low, high = middle - around, middle + around
+    nearest = max(low, -high)  # the end of the interval that is nearest to zero; below it: across
+    matters = abs(middle) >= _SMALLEST * max(abs(mean(other for _, other in pairs)), resolution)
+    return Difference(middle, low, high, nearest > resolution and matters)

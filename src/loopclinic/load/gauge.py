@@ -1,12 +1,10 @@
-"""Measures a loop while a load plays: the server's half of the vitals."""
+"""Measures the server's loop during a load: utilization, lag, tasks, threads, connections."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from loopclinic.probe import Probe, Snapshot
-
-__all__ = ["Gauge"]
 
 _EVERY = 0.05
 _STACKS_KEPT = 50

@@ -1,4 +1,4 @@
-"""The load generator's process: plays a schedule against a port, and measures its own lateness."""
+"""Load generator process: sends requests on schedule, and measures its own lateness."""
 
 import asyncio
 import gc
@@ -8,8 +8,6 @@ from typing import Any
 
 from loopclinic.load.connection import Connection
 from loopclinic.servers.lifeline import ParentLink
-
-__all__ = ["main"]
 
 _FAILED = 400
 _HOST = "127.0.0.1"

@@ -1,25 +1,25 @@
-"""Compares variants under the same load: one interleaved run, a process for each of them."""
+"""`compare`: puts variants under the same load, interleaved, each in a process of its own."""
 
 import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from loopclinic.load.by_value import pack
 from loopclinic.load.comparison import Comparison
 from loopclinic.load.own_loop import generator, patience
-from loopclinic.load.progress import Progress
-from loopclinic.load.schedule import Load
+from loopclinic.load.progress_line import Progress
+from loopclinic.load.request_schedule import Load
 from loopclinic.load.variant import LoadError, Target, Variant
 from loopclinic.load.vitals import Vitals
 from loopclinic.servers import ServerError, ServerProcess
-from loopclinic.units import duration
-
-__all__ = ["compare", "order"]
+from loopclinic.units import count, duration
 
 _FLOOD = 1_000_000
 """Bytes printed from which on it is worth a word."""
 _AT_IMPORT = ("was not ready", "another loop is running", "from a running event loop")
 """What is said where a file serves, runs a loop or waits as it is imported."""
+_GUARD = " If it serves or waits as it is imported, put that under 'if __name__ == \"__main__\":'."
 _WRONG_DOOR = {"HTTP 404", "HTTP 405"}
 
 
@@ -33,22 +33,8 @@ def compare(
 ) -> Comparison:
     """Put each variant under the same load, in a process of its own, round after round.
 
-    All servers stay up; the load comes from one more process; rounds are interleaved (ABBA for
-    two, rotating for more), so that whatever else the machine does meets every variant alike.
-    In round r every variant gets the same arrivals.
-
-    Args:
-        variants: what to compare, the first is what the others are measured against.
-        load: requests a round.
-        rounds: three or more, or no difference can be told.
-        warmup: seconds of load for each variant before the first round, not counted.
-        bound: seconds that no variant's latency can beat, drawn and labelled in plots.
-        progress: show how far it is.
-
-    Raises:
-        LoadError: a variant can't travel, doesn't start, dies, or answers nothing.
-        ValueError: a number makes no sense.
-        KeyboardInterrupt: at an interrupt, once, with every process ended.
+    Rounds are interleaved (ABBA for two, rotating for more), and in round r every variant gets the
+    same arrivals. Arguments and errors are those of `loopclinic.compare`.
     """
     if not variants:
         raise ValueError("compare() needs a variant or more: compare(before, after).")
@@ -58,7 +44,7 @@ def compare(
         raise ValueError(f"compare(warmup={warmup}): seconds, 0 or more.")
     load = load or Load()
     named = _named(variants)
-    specs = [variant.packed() for variant in named]
+    specs = [pack(variant) for variant in named]
     found: list[list[Vitals]] = [[] for _ in named]
     with contextlib.ExitStack() as stack, Progress(shown=progress) as shown:
         shown.say(f"Starting {len(named)} server processes...")
@@ -82,7 +68,7 @@ def compare(
                 found[index].append(server.round(number))
                 if number + 1 < rounds or place + 1 < len(servers):
                     server.recover(warmup)
-        shown.done(f"Compared {len(named)} variants over {rounds} rounds of {load}.")
+        shown.done(f"Compared {len(named)} variants over {count(rounds, 'round')} of {load}.")
     return Comparison(
         variants=tuple(variant.name for variant in named),
         rounds=tuple(tuple(vitals) for vitals in found),
@@ -97,7 +83,7 @@ def order(number: int, variants: int) -> list[int]:
     """Return the order of the variants in a round: ABBA for two, rotating back and forth for more."""
     start = number // 2 % variants
     forward = [(start + place) % variants for place in range(variants)]
-    if variants == 2:  # noqa: PLR2004
+    if variants == 2:
         forward = [0, 1]
     return forward if number % 2 == 0 else forward[::-1]
 
@@ -126,9 +112,8 @@ class _Server:
         """What is to be known of it, a sentence each."""
         notes = list(self._notes)
         if self._printed > _FLOOD:
-            notes.append(
-                f"it printed {self._printed / 1e6:,.0f} MB meanwhile, which takes its own time"
-            )
+            megabytes = f"{self._printed / 1e6:,.0f} MB"
+            notes.append(f"it printed {megabytes} meanwhile, which takes its own time")
         return [f"{self.name}: {note}." for note in notes]
 
     def start(self) -> None:
@@ -138,15 +123,10 @@ class _Server:
         except ServerError as error:
             printed = self.process.printed - before
             flood = f" It printed {printed / 1e6:,.0f} MB meanwhile." if printed > _FLOOD else ""
-            hint = ""
-            if any(words in str(error) for words in _AT_IMPORT):
-                hint = (
-                    " If it serves or waits as it is imported, put that under "
-                    "'if __name__ == \"__main__\":'."
-                )
+            hint = _GUARD if any(words in str(error) for words in _AT_IMPORT) else ""
             raise LoadError(
                 f"'{self.name}' did not start: {_sentence(error)}{flood}{hint} "
-                "Mend that, and compare again.",
+                "Fix that, then compare again.",
                 error.detail,
             ) from None
 
@@ -194,10 +174,8 @@ class _Server:
                 raise
             how, hint = "died", ""
             if "did not answer" in str(error):
-                how, hint = (
-                    "stopped answering",
-                    " A call keeps the GIL, or the process was stopped.",
-                )
+                how = "stopped answering"
+                hint = " A call keeps the GIL, or the process was stopped."
             raise LoadError(
                 f"'{self.name}' {how} under load: {_sentence(error)}{hint} "
                 "Run it alone to see how, then compare again.",
@@ -214,7 +192,7 @@ class _Server:
             where = f": its loop is stuck at {stuck.where}" if stuck is not None else ""
             return (
                 f"{said} within {duration(self.load.timeout)}{where}. "
-                "Mend the line, or raise Load(timeout=...)."
+                "Fix the line, or raise Load(timeout=...)."
             )
         kind = next(iter(vitals.errors))
         cause = vitals.first_errors.get(kind, kind)
@@ -223,7 +201,7 @@ class _Server:
                 f"{said}, the first failed by {kind} to {self.load.method} {self.load.path}: name "
                 "what it serves, as Load(path='/orders', method='GET')."
             )
-        return f"{said}, the first failed by {cause}. Mend that, and compare again."
+        return f"{said}, the first failed by {cause}. Fix that, then compare again."
 
 
 def _sentence(error: ServerError) -> str:

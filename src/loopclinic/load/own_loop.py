@@ -1,16 +1,14 @@
-"""A load on the running loop itself: the notebook's own, which may freeze while the load does not."""
+"""`drive`: serves a variant on the running loop and loads it from another process."""
 
 from typing import Any
 
 from loopclinic.load.gauge import Gauge
-from loopclinic.load.schedule import Load
-from loopclinic.load.station import Station
+from loopclinic.load.request_schedule import Load
+from loopclinic.load.serve import LocalServer
 from loopclinic.load.variant import Target, Variant
 from loopclinic.load.vitals import Vitals
 from loopclinic.probe import Probe
 from loopclinic.servers import ServerProcess
-
-__all__ = ["drive", "generator"]
 
 
 def generator() -> ServerProcess:
@@ -19,7 +17,7 @@ def generator() -> ServerProcess:
 
 
 def patience(load: Load) -> float:
-    """Seconds after which a generator that says nothing is given up: it never should be."""
+    """Return the seconds after which a silent generator is given up."""
     return load.span + load.timeout + 30.0
 
 
@@ -38,10 +36,10 @@ async def drive(variant: Variant | Target, load: Load | None = None) -> Vitals:
     if not isinstance(variant, Variant):
         variant = Variant(variant)
     load = load or Load()
-    async with generator() as source, Station(variant) as station:
+    async with generator() as source, LocalServer(variant) as server:
         with Probe() as probe:
-            station.gauge = gauge = Gauge(probe, lambda: station.connections)
+            server.gauge = gauge = Gauge(probe, lambda: server.connections)
             gauge.begin()
-            order = load.order(station.port)
+            order = load.order(server.port)
             played: dict[str, Any] = await source.call_async(order, timeout=patience(load))
             return Vitals.of(load, played, gauge.end())

@@ -1,33 +1,34 @@
-"""One way to do a job: what is served, and what it needs set up."""
+"""A variant of a comparison: what is served, which kind of target that is, and its setup."""
 
 import importlib
+import inspect
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
-from loopclinic.importing import imported
-from loopclinic.load.forms import form_of
-
-__all__ = [
-    "USUAL_NAMES",
-    "LoadError",
-    "Reference",
-    "Request",
-    "Setup",
-    "Target",
-    "Variant",
-    "name_of",
-]
+from loopclinic.import_path import imported
 
 Target = Callable[["Request"], Awaitable[Any]] | str | Any
 Setup = Callable[[], AbstractAsyncContextManager[Any]]
 
 USUAL_NAMES = ("handler", "app", "application", "make_app", "create_app")
 """What is looked for in a file that is given without a name."""
+Form = Literal["handler", "aiohttp", "asgi", "wsgi", "factory"]
+
+WSGI_THREADS = 8
+
+FORMS: dict[str, str] = {
+    "handler": "async callable",
+    "aiohttp": "aiohttp application",
+    "asgi": "ASGI application",
+    "wsgi": f"WSGI application on {WSGI_THREADS} threads",
+}
+"""Form -> what it is called in a report. A factory is known by what it makes."""
+_BY_ARGUMENTS: tuple[tuple[int, Form], ...] = ((1, "handler"), (2, "wsgi"), (3, "asgi"))
 
 
 class LoadError(Exception):
@@ -164,15 +165,34 @@ class Variant:
         """
         return Reference.of(self.target).load() if isinstance(self.target, str) else self.target
 
-    def packed(self) -> dict[str, Any]:
-        """Return it as a JSON value for its process.
 
-        Raises:
-            LoadError: it refers to something that lives in this process only; it is named.
-        """
-        from loopclinic.load.travel import pack  # noqa: PLC0415 - which imports this module
+def form_of(target: Any) -> Form | None:
+    """Return the form of a target by its signature, or None where it has none of them.
 
-        return pack(self)
+    An ASGI application takes (scope, receive, send), a WSGI application (environ, start_response), a
+    handler one request, a factory nothing.
+    """
+    web = sys.modules.get("aiohttp.web_app")
+    if web is not None and isinstance(target, web.Application):
+        return "aiohttp"
+    if not callable(target):
+        return None
+    try:
+        signature = inspect.signature(target)
+    except (TypeError, ValueError):  # a C function keeps its signature to itself
+        return "handler"
+    asynchronous = inspect.iscoroutinefunction(target)
+    if not signature.parameters:
+        return None if asynchronous else "factory"
+    for count, form in _BY_ARGUMENTS:
+        if form == "wsgi" and asynchronous:
+            continue
+        try:
+            signature.bind(*[None] * count)
+        except TypeError:
+            continue
+        return form
+    return None
 
 
 def name_of(target: Any) -> str:

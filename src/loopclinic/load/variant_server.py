@@ -1,15 +1,13 @@
-"""The process of one variant under comparison: serves it, and measures its loop."""
+"""Process that serves one variant of a comparison and measures its loop."""
 
 import asyncio
 from typing import Any
 
+from loopclinic.load.by_value import unpack_value
 from loopclinic.load.gauge import Gauge
-from loopclinic.load.station import Station
-from loopclinic.load.travel import unpack
+from loopclinic.load.serve import LocalServer
 from loopclinic.probe import Probe
 from loopclinic.servers.lifeline import ParentLink
-
-__all__ = ["main"]
 
 
 async def main(link: ParentLink) -> None:
@@ -32,7 +30,7 @@ async def main(link: ParentLink) -> None:
 
     # Before the variant is set up: a parent that dies meanwhile must not leave it behind.
     link.listen(answer, on_end=leave)
-    async with Station(unpack(link.spec)) as station, Probe() as probe:
-        station.gauge = gauge = Gauge(probe, lambda: station.connections)
-        link.ready({"port": station.port, "served": station.form})
+    async with LocalServer(unpack_value(link.spec)) as server, Probe() as probe:
+        server.gauge = gauge = Gauge(probe, lambda: server.connections)
+        link.ready({"port": server.port, "served": server.form})
         await gone.wait()

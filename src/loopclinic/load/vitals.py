@@ -1,17 +1,16 @@
-"""What a run under load showed."""
+"""Vitals: what a run under load showed, such as latency, throughput, lag and errors."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from loopclinic.load.schedule import Load
-from loopclinic.probe import Frame, Lag, Stall
+from loopclinic.load.request_schedule import Load
+from loopclinic.probe import CallbackShare, Frame, Lag, Share, Stall, Waiters, Waiting
 from loopclinic.probe.stack import cell_label
-from loopclinic.units import duration
+from loopclinic.units import count, duration
 
-__all__ = ["Latency", "Vitals", "percentile"]
-
+_PERCENTILES = ("p50", "p95", "p99", "max")
 _LATE = 0.005
 """Seconds: a generator later than this at its p99 is a result of its own."""
 
@@ -49,7 +48,7 @@ class Latency:
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values, the samples included; null where there are none."""
-        named = {name: getattr(self, name) for name in ("p50", "p95", "p99", "max")}
+        named = {name: getattr(self, name) for name in _PERCENTILES}
         return {**_plain(named), "samples": list(self.samples)}
 
 
@@ -177,16 +176,13 @@ class Vitals:
 
     def __str__(self) -> str:
         busy = "unknown" if self.utilization is None else f"{self.utilization:.0%}"
-        latency = self.latency
-        figures = ("p50", "p95", "p99", "max")
+        at_once = f"{count(self.tasks, 'task')}, {count(self.threads, 'thread')}"
         lines = [
             f"{self.answered} of {self.sent} answered, {self.throughput:.1f}/s",
-            "latency  "
-            + "  ".join(f"{name} {duration(getattr(latency, name))}" for name in figures),
-            "lag      "
-            + "  ".join(f"{name} {duration(getattr(self.lag, name))}" for name in figures),
-            f"loop busy {busy}, {len(self.stalls)} stalls",
-            f"peaks    {self.peak_in_flight} in flight, {self.tasks} tasks, {self.threads} threads",
+            f"latency  {_in_a_row(self.latency)}",
+            f"lag      {_in_a_row(self.lag)}",
+            f"loop busy {busy}, {count(len(self.stalls), 'stall')}",
+            f"peaks    {self.peak_in_flight} in flight, {at_once}",
         ]
         if self.stalls:
             lines.append(f"worst stall: {self.worst}")
@@ -194,14 +190,15 @@ class Vitals:
         return "\n".join(lines)
 
 
+def _in_a_row(figures: Latency | Lag) -> str:
+    return "  ".join(f"{name} {duration(getattr(figures, name))}" for name in _PERCENTILES)
+
+
 def _measured(values: Mapping[str, Any]) -> dict[str, Any]:
     """Rebuild what a gauge reported from its JSON."""
     return {
+        **{name: values[name] for name in ("utilization", "tasks", "threads", "first_errors")},
         "lag": Lag(**{name: _figure(value) for name, value in values["lag"].items()}),
-        "utilization": values["utilization"],
-        "tasks": values["tasks"],
-        "threads": values["threads"],
-        "first_errors": values["first_errors"],
         "stalls": tuple(_stall(stall) for stall in values["stalls"]),
         "lag_series": tuple((at, lag) for at, lag in values["lag_series"]),
     }
@@ -217,7 +214,17 @@ def _figure(value: float | None) -> float:
 
 def _stall(values: Mapping[str, Any]) -> Stall:
     known = {name: values[name] for name in Stall.__dataclass_fields__ if name in values}
-    known["stack"] = tuple(Frame(**frame) for frame in known.get("stack", ()))
+    for name, kind in (("stack", Frame), ("lines", Share), ("handlers", CallbackShare)):
+        fields = kind.__dataclass_fields__
+        known[name] = tuple(
+            kind(**{field: one[field] for field in fields if field in one})
+            for one in known.get(name, ())
+        )
+    if known.get("waiting") is not None:
+        groups = (
+            Waiters(**one | {"chain": tuple(one["chain"])}) for one in known["waiting"]["groups"]
+        )
+        known["waiting"] = Waiting(**known["waiting"] | {"groups": tuple(groups)})
     if known.get("cell") is None and known.get("file"):
         # The server's process doesn't know the notebook whose cell it runs; this one may.
         known["cell"] = cell_label(known["file"])

@@ -1,4 +1,4 @@
-"""The child's end of a server process: it reports to its parent and never outlives it.
+"""Child's end of a server process: reports to its parent, and ends when the parent does.
 
 The parent holds the write end of the child's standard input. When that pipe closes, because the
 parent let go or was killed, the child ends; nothing has to be cleaned up by anybody else.
@@ -17,8 +17,6 @@ import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
 
-__all__ = ["ParentLink", "run"]
-
 _GRACE = 1.0
 """Seconds that the child may take to close what it holds once its parent is gone."""
 _GIL_LIMIT = 60.0
@@ -29,7 +27,7 @@ class ParentLink:
     """What a child knows of its parent: `spec`, the JSON value it was started with."""
 
     def __init__(self) -> None:
-        """Take over standard input and output; prints go to standard error from here on."""
+        """Use standard input and output for messages; prints go to standard error from here on."""
         self._parent = os.getppid()
         self._out = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
         os.dup2(2, 1)  # what the program prints must not mix with what it reports
@@ -140,7 +138,7 @@ def run(module: str) -> None:
     try:
         result = importlib.import_module(module).main(link)
         if hasattr(result, "__await__"):
-            import asyncio  # noqa: PLC0415 - not every child has a loop
+            import asyncio  # not every child has a loop
 
             asyncio.run(result)  # loopclinic: ignore[loop-per-call] a child has one loop
     except BaseException as error:
@@ -150,7 +148,7 @@ def run(module: str) -> None:
 
 def _raise_file_limit() -> None:
     try:
-        import resource  # noqa: PLC0415 - POSIX only
+        import resource  # POSIX only
     except ImportError:
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -1,4 +1,4 @@
-"""An upstream that fails on purpose, in a process of its own: the handle, its dials and counts."""
+"""Handle of a faulty upstream, an HTTP server that fails on purpose: its settings and counts."""
 
 import asyncio
 import hashlib
@@ -6,25 +6,15 @@ import http.client
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from loopclinic.servers.process import ServerProcess
-
-__all__ = [
-    "Counts",
-    "Dials",
-    "FaultyUpstream",
-    "Upstream",
-    "digest_of",
-    "is_flaky",
-    "slowdown",
-    "transcript_of",
-]
+from loopclinic.servers.server_process import ServerProcess
 
 CONTROL = "/-/"
 """Paths below this one are the upstream's own: dials, counts, reset."""
+SILENCE = b"silence"
+"""How a clip begins in which nobody speaks: its text is empty."""
 SECONDS = "X-Loopclinic-Seconds"
 """The header by which a request asks for an answer that takes so many seconds more."""
 
@@ -52,7 +42,7 @@ class Dials:
     fail_share: float = 1.0
     """Share of distinct bodies that `fail_first` applies to; `is_flaky` says which."""
     refuse: float = 0.0
-    """Share of requests whose connection is reset."""
+    """Share of requests whose connection is broken: reset, and closed without an answer, by turns."""
     capacity: int | None = None
     """Requests served at once; one more is answered 429 with `Retry-After`."""
     retry_after: float = 1.0
@@ -71,8 +61,8 @@ class Dials:
     hang: float = 0.0
     """Share of requests that are never answered."""
     hang_in_body_for: str = ""
-    """What hangs has sent its headers and the beginning of its answer where the body holds this text
-    (empty: never)."""
+    """What hangs has sent its headers, and sends its answer byte by byte without an end, where the body
+    holds this text (empty: never)."""
     busy_first: int = 0
     """The first so many requests with the same body answer 429 with `Retry-After: 0`..."""
     busy_for: str = ""
@@ -165,14 +155,19 @@ def digest_of(body: bytes) -> str:
 
 
 def is_flaky(body: bytes, fail_share: float) -> bool:
-    """Whether `fail_first` applies to this body: chosen by its digest, the same in every run."""
+    """Return whether `fail_first` applies to this body: chosen by its digest, the same in every run."""
     return int(digest_of(body)[:8], 16) < fail_share * 2**32
 
 
 def transcript_of(body: bytes) -> str:
-    """Return the text that `POST /v1/transcribe` answers for this body: six words of its digest."""
+    """Return the text that `POST /v1/transcribe` answers for this body: six words of its digest.
+
+    It begins with a space, as Whisper's texts do, and is not plain ASCII.
+    """
+    if body.startswith(SILENCE):
+        return ""
     digest = digest_of(body)
-    return " ".join(_WORDS[int(digit, 16)] for digit in digest[8:14])
+    return " café " + " ".join(_WORDS[int(digit, 16)] for digit in digest[9:14])
 
 
 class Upstream:
@@ -250,7 +245,7 @@ def _checked(status: int, body: bytes) -> Any:
     return answer
 
 
-class FaultyUpstream:
+class FaultyUpstream(ServerProcess):
     """Start an upstream in a process of its own: `with` or `async with` gives the `Upstream`.
 
     Arguments are its first dials. It answers any method on any path with
@@ -258,28 +253,9 @@ class FaultyUpstream:
     """
 
     def __init__(self, **dials: Any) -> None:
-        self._process = ServerProcess(
-            "loopclinic.servers.upstream_server", asdict(Dials.of(dials)), label="faulty upstream"
-        )
+        spec = asdict(Dials.of(dials))
+        super().__init__("loopclinic.servers.upstream_server", spec, label="faulty upstream")
 
-    def __enter__(self) -> Upstream:
-        return Upstream(self._process.start().address)
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._process.close()
-
-    async def __aenter__(self) -> Upstream:
-        return Upstream((await self._process.start_async()).address)
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self._process.close_async()
+    def given(self) -> Upstream:
+        """Return its handle."""
+        return Upstream(self.address)

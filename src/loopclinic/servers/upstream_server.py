@@ -1,7 +1,8 @@
-"""The faulty upstream's process: an aiohttp server that fails as its dials say, and counts."""
+"""Process of the faulty upstream: an aiohttp server that fails as its settings say, and counts."""
 
 import asyncio
 import contextlib
+import json
 import socket
 import struct
 import time
@@ -13,6 +14,7 @@ from typing import Any, NoReturn
 from aiohttp import web
 
 from loopclinic.servers.lifeline import ParentLink
+from loopclinic.servers.resizable_limit import ResizableLimit
 from loopclinic.servers.upstream import (
     CONTROL,
     SECONDS,
@@ -23,11 +25,10 @@ from loopclinic.servers.upstream import (
     transcript_of,
 )
 
-__all__ = ["main"]
-
 _BODIES_KEPT = 20_000
 _ARRIVALS_KEPT = 64
 _TICK = 0.01
+_DRIBBLE = 0.05
 _RESET = 0
 
 
@@ -35,18 +36,20 @@ class FaultyServer:
     """Answers requests as the dials say; counts what came, on the loop's own thread."""
 
     def __init__(self, dials: Dials) -> None:
+        self.places = ResizableLimit(dials.capacity, time.monotonic)
         self.reset()
         self.turn(dials)
         self.in_flight = 0
-        self.working = 0
-        self.line: deque[asyncio.Future[None]] = deque()
         self.refusals: deque[float] = deque()
 
     def turn(self, dials: Dials) -> None:
+        """Set the dials, and draw from their seed anew."""
         self.dials = dials
         self.rng = Random(dials.seed)  # noqa: S311 - faults on a dial, not secrets
+        self.places.resize(dials.capacity)
 
     def reset(self) -> None:
+        """Reset all counters."""
         self.began = time.monotonic()
         self.requests = self.disconnects = self.resets = self.served = 0
         self.peak = getattr(self, "in_flight", 0)
@@ -57,6 +60,7 @@ class FaultyServer:
         self.timeline: dict[int, Counter[int]] = {}
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer a request as the dials say."""
         if request.path.startswith(CONTROL):
             return await self._control(request)
         entered = time.monotonic()
@@ -98,9 +102,12 @@ class FaultyServer:
             await self._reset(request)
         if hangs < dials.hang:
             if dials.hang_in_body_for and dials.hang_in_body_for.encode() in body:
-                begun = web.StreamResponse(headers={"Content-Length": "1000"})
+                begun = web.StreamResponse(headers={"Content-Length": "1000000"})
                 await begun.prepare(request)
                 await begun.write(b'{"text": "')
+                while True:
+                    await asyncio.sleep(_DRIBBLE)
+                    await begun.write(b".")
             await asyncio.Event().wait()
         if attempt <= dials.busy_first and dials.busy_for.encode() in body:
             return _said(429, {"error": "busy", "digest": digest}, {"Retry-After": "0"})
@@ -112,12 +119,9 @@ class FaultyServer:
         delay = dials.latency + spread * dials.jitter + float(request.headers.get(SECONDS, 0))
         if dials.slow_for.encode() in body:
             delay += dials.slow
-        await self._enter()
-        try:
+        async with self.places:
             if delay > 0:
-                await asyncio.sleep(delay * slowdown(self.working, dials.fastest_at))
-        finally:
-            self._leave()
+                await asyncio.sleep(delay * slowdown(self.places.held, dials.fastest_at))
         if dials.only and f"{request.method} {request.path}" != dials.only:
             return _said(404, {"error": f"{request.path} is not served", "digest": digest})
         if dials.status is not None and dials.status_for.encode() in body:
@@ -145,35 +149,9 @@ class FaultyServer:
     async def _reset(self, request: web.BaseRequest) -> NoReturn:
         self.resets += 1
         self._mark(_RESET)
-        _reset_connection(request)
+        _break_connection(request, orderly=self.resets % 2 == 0)
         await asyncio.sleep(0)
         raise asyncio.CancelledError
-
-    async def _enter(self) -> None:
-        """Wait for a place, behind those who wait already."""
-        capacity = self.dials.capacity
-        if capacity is not None and self.working >= capacity:
-            place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self.line.append(place)
-            try:
-                await place
-            except asyncio.CancelledError:
-                if place in self.line:
-                    self.line.remove(place)
-                elif not place.cancelled():
-                    self._leave()
-                raise
-        else:
-            self.working += 1
-
-    def _leave(self) -> None:
-        """Hand the place to the next in line, if there is one."""
-        while self.line:
-            place = self.line.popleft()
-            if not place.done():
-                place.set_result(None)
-                return
-        self.working -= 1
 
     async def _control(self, request: web.BaseRequest) -> web.Response:
         what = request.path.removeprefix(CONTROL)
@@ -193,6 +171,7 @@ class FaultyServer:
         return _said(404, {"error": f"{request.path}: only dials, counts and reset are here."})
 
     def counts(self) -> dict[str, Any]:
+        """Return all counters since the last reset, ready for JSON."""
         return {
             "requests": self.requests,
             "by_status": {str(status): n for status, n in self.by_status.items()},
@@ -210,12 +189,16 @@ class FaultyServer:
 def _said(
     status: int, value: dict[str, Any], headers: dict[str, str] | None = None
 ) -> web.Response:
-    return web.json_response(value, status=status, headers=headers)
+    text = json.dumps(value, ensure_ascii=False)
+    return web.json_response(text=text, status=status, headers=headers)
 
 
-def _reset_connection(request: web.BaseRequest) -> None:
+def _break_connection(request: web.BaseRequest, *, orderly: bool) -> None:
     transport = request.transport
     if transport is None:
+        return
+    if orderly:
+        transport.close()
         return
     sock = transport.get_extra_info("socket")
     with contextlib.suppress(OSError):

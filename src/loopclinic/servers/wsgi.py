@@ -1,4 +1,4 @@
-"""A WSGI application behind waitress, in a process of its own: started, asked, and stopped as in production."""
+"""Handle of a WSGI server (waitress) in a process of its own: start, state, stop."""
 
 import asyncio
 import base64
@@ -7,26 +7,23 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Self
+from typing import Any
 
 import cloudpickle
 
-from loopclinic.servers.process import ServerError, ServerProcess
-from loopclinic.servers.twin import Twin
-
-__all__ = ["ServerError", "WsgiServer"]
+from loopclinic.servers.server_process import ServerError, ServerProcess
 
 _ASK = 5.0
 _PERIOD = 0.02
 
 
-class WsgiServer(Twin["WsgiServer"]):
+class WsgiServer(ServerProcess):
     """Serves what `target(**options)` returns: `with` and `async with` start it, `url` is where.
 
     That is a WSGI application, or an object with one as `app`, and, where it has them, `close()`,
     called at SIGTERM while requests are still under way, and `state()`, JSON values for `state`.
     The process ends when `close()` has returned and all requests were answered, `grace` seconds
-    after SIGTERM at the latest, whatever threads of its own still do.
+    after SIGTERM at the latest, whatever threads of its own still do. `close()` ends it as a power cut does.
 
     Args:
         target: a callable, which travels by value, or `"FILE.py:name"`, or `"package.module:name"`.
@@ -36,9 +33,13 @@ class WsgiServer(Twin["WsgiServer"]):
         grace: seconds from SIGTERM to the end.
         linger: seconds that the process waits at the very end, so that `state` can still be asked.
         label: what errors call it.
+
+    Raises:
+        ServerError: at its start: the target can't be had, raised, or gave no application; the port is
+            taken.
     """
 
-    module: ClassVar[str] = "loopclinic.servers.wsgi_server"
+    module = "loopclinic.servers.wsgi_server"
     """What the process runs; a lesson may have a server of its own that is asked and ended alike."""
 
     def __init__(
@@ -53,8 +54,7 @@ class WsgiServer(Twin["WsgiServer"]):
         label: str = "",
     ) -> None:
         name = target if isinstance(target, str) else getattr(target, "__name__", "application")
-        self.label = label or f"the server of {name.rpartition(':')[2]}"
-        self._process = ServerProcess(
+        super().__init__(
             self.module,
             {
                 "target": target if isinstance(target, str) else None,
@@ -65,42 +65,13 @@ class WsgiServer(Twin["WsgiServer"]):
                 "grace": grace,
                 "linger": linger,
             },
-            label=self.label,
+            label=label or f"the server of {name.rpartition(':')[2]}",
         )
 
     @property
     def url(self) -> str:
         """Where it listens; empty before it is ready."""
-        return str(self._process.address or "")
-
-    @property
-    def pid(self) -> int | None:
-        """The process, or None where there is none."""
-        return self._process.pid
-
-    @property
-    def output(self) -> str:
-        """The last 16 kB that it printed."""
-        return self._process.output
-
-    def launch(self) -> Self:
-        """Start it and don't wait: so several get ready side by side."""
-        self._process.launch()
-        return self
-
-    def start(self) -> Self:
-        """Start it and wait until it answers.
-
-        Raises:
-            ServerError: the target can't be had, raised, or gave no application; the port is taken.
-        """
-        self._process.start()
-        return self
-
-    async def start_async(self) -> Self:
-        """Do as `start` does, without blocking the loop."""
-        await self._process.start_async()
-        return self
+        return str(self.address or "")
 
     def state(self) -> dict[str, Any]:
         """Return what goes on there.
@@ -112,31 +83,30 @@ class WsgiServer(Twin["WsgiServer"]):
         Raises:
             ServerError: it is gone, or did not answer within 5 s.
         """
-        return dict(self._process.call("state", timeout=_ASK))
+        return dict(self.call("state", timeout=_ASK))
 
     async def state_async(self) -> dict[str, Any]:
         """Do as `state` does, without blocking the loop."""
-        return dict(await self._process.call_async("state", timeout=_ASK))
+        return dict(await self.call_async("state", timeout=_ASK))
 
     async def phase_async(self) -> str:
         """Return the `phase` alone, which costs next to nothing."""
-        return str(await self._process.call_async("phase", timeout=_ASK))
+        return str(await self.call_async("phase", timeout=_ASK))
 
     def terminate(self) -> None:
         """Send SIGTERM, as whoever deploys does, and return at once. Harmless where it is gone."""
-        pid = self._process.pid
+        pid = self.pid
         if pid is None:
             return
         if os.name == "posix":
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
         else:
-            self._process.submit("terminate")  # Windows would end it on the spot
+            self.submit("terminate")  # Windows would end it on the spot
 
     def gone(self) -> bool:
-        """Whether the process has ended, by itself or otherwise."""
-        running = self._process._process  # noqa: SLF001 - its own house
-        return running is None or running.poll() is not None
+        """Return whether the process has ended, by itself or otherwise."""
+        return self._process is None or self._process.poll() is not None
 
     async def ended(self, within: float) -> bool:
         """Wait for the end, `within` seconds at most; whether it came."""
@@ -146,18 +116,6 @@ class WsgiServer(Twin["WsgiServer"]):
                 return False
             await asyncio.sleep(_PERIOD)
         return True
-
-    def close(self) -> None:
-        """End it without a farewell, as a power cut does. Idempotent."""
-        self._process.close()
-
-    async def close_async(self) -> None:
-        """Do as `close` does, without blocking the loop."""
-        await self._process.close_async()
-
-    def given(self) -> Self:
-        """Return itself."""
-        return self
 
 
 def packed(target: Callable[..., Any]) -> str:

@@ -1,4 +1,4 @@
-"""The process of a WSGI server: waitress around an application, and an orderly end at SIGTERM."""
+"""Process of a WSGI server: waitress around an application, with a graceful shutdown at SIGTERM."""
 
 import base64
 import importlib
@@ -14,10 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from loopclinic.importing import imported
+from loopclinic.import_path import imported
 from loopclinic.servers.lifeline import ParentLink
-
-__all__ = ["Host", "main"]
 
 _HOST = "127.0.0.1"
 _PERIOD = 0.01
@@ -33,7 +31,7 @@ class Host:
     def __init__(
         self, hosted: Any, listening: socket.socket, *, threads: int, grace: float
     ) -> None:
-        from waitress.server import create_server  # type: ignore[import-untyped] # noqa: PLC0415
+        from waitress.server import create_server  # type: ignore[import-untyped]
 
         self.hosted = hosted
         self.phase = "serving"
@@ -42,7 +40,7 @@ class Host:
         """The error that `close()` raised."""
         self.late = False
         """Whether `close()` had not returned at the end of the grace."""
-        self._door, self.bell = socket.socketpair()
+        self._awaited, self.bell = socket.socketpair()
         self.bell.setblocking(False)
         self._server: Any = create_server(
             getattr(hosted, "app", hosted),
@@ -65,7 +63,7 @@ class Host:
         return sum(bool(one.requests or one.total_outbufs_len) for one in channels)
 
     def end(self) -> None:
-        """Ask for the end."""
+        """Request the shutdown."""
         self.bell.send(b"\0")
 
     def serve(self) -> None:
@@ -73,8 +71,8 @@ class Host:
         self._serving.start()
 
     def run(self) -> None:
-        """Wait until the end is asked for, then bring it about."""
-        while self._door.recv(1)[0] not in (0, signal.SIGTERM):
+        """Wait for the request to shut down, or SIGTERM, then shut down gracefully."""
+        while self._awaited.recv(1)[0] not in (0, signal.SIGTERM):
             pass  # another signal of the application's own
         deadline = time.monotonic() + self.grace
         self.phase = "closing"
@@ -90,7 +88,7 @@ class Host:
         self.phase = "closed"
 
     def _stop_listening(self) -> None:
-        from waitress import wasyncore  # type: ignore[import-untyped] # noqa: PLC0415
+        from waitress import wasyncore  # type: ignore[import-untyped]
 
         # Not the server's own close(): that ends its trigger, too, and answers could not leave.
         wasyncore.dispatcher.close(self._server)
@@ -179,7 +177,7 @@ def _hosted(link: ParentLink, spec: dict[str, Any]) -> Any:
 
 def _load(spec: dict[str, Any]) -> Any:
     if spec["target"] is None:
-        import cloudpickle  # noqa: PLC0415 - only for what travels by value
+        import cloudpickle  # only for what travels by value
 
         return cloudpickle.loads(base64.b64decode(spec["value"]))
     place, _, name = spec["target"].rpartition(":")

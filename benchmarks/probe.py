@@ -1,4 +1,4 @@
-"""The probe beside its peers: what each costs, and what it finds, on the same work.
+"""Compare the probe with other event-loop monitors: CPU cost and stalls found, on the same work.
 
     pip install --group peers                  # the peers; whichever is missing is left out
     python benchmarks/probe.py [--rounds 20] [--scale 1] [--idle 60] [--only NAME …] [--plot build/probe.png]
@@ -100,7 +100,7 @@ def share(some: int, all_: int) -> str:
 
 
 def delays(found: list[dict], kind: str, threshold: float) -> list[float]:
-    """Seconds past the threshold, while the block still lasted."""
+    """Return how many seconds past the threshold stalls were reported, of those reported meanwhile."""
     return sorted(
         one["delay"] - threshold
         for one in found
@@ -193,7 +193,7 @@ async def idle(seconds: float) -> dict[str, tuple[Stall, ...]]:
         "probe with witness": (Probe(witness=True), asyncio.new_event_loop),
     }
     if find_spec("uvloop"):
-        import uvloop  # noqa: PLC0415 - where there is one
+        import uvloop  # where there is one
 
         # Late beats are all that it has: a machine too busy for the loop looks like a busy loop.
         loops["probe by heartbeat (uvloop)"] = Probe(), uvloop.new_event_loop

@@ -1,4 +1,4 @@
-"""A loop made of a clock and a selector: time passes only where a test says so. And a machine that stops."""
+"""A fake loop with a manual clock and selector, and a helper that suspends a process as a machine does."""
 
 from __future__ import annotations
 
@@ -38,8 +38,13 @@ class FakeLoop:
     def is_running(self) -> bool:
         return self.runs
 
+    def is_closed(self) -> bool:
+        return False
+
     def clock(self) -> float:
         return self.now
+
+    time = clock
 
     def idle(self, seconds: float) -> None:
         self.wait = seconds

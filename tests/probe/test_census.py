@@ -1,6 +1,7 @@
-"""What lives beside a loop, counted on real ones."""
+"""Counting tasks, executor calls and threads of real loops."""
 
 import asyncio
+import contextlib
 import os
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import uvicorn
 from aiohttp import web
 
 from loopclinic.probe import Probe
-from loopclinic.probe.census import Census
+from loopclinic.probe.census import Census, Waiters, Waiting, waiting_for_a_connection, waiting_on
 
 
 async def test_the_default_executor_is_counted():
@@ -21,16 +22,22 @@ async def test_the_default_executor_is_counted():
     with Probe() as probe:
         loop = asyncio.get_running_loop()
         waits = [loop.run_in_executor(None, release.wait) for _ in range(40)]
-        await asyncio.sleep(0.05)
-        busy = probe.census()
+        workers = probe.census().executor_workers
+        # A thread takes its work, and is idle again, when the machine lets it.
+        busy = await counted(probe, lambda one: one.executor_queued == 40 - workers)
         release.set()
         await asyncio.gather(*waits)
-        await asyncio.sleep(0.05)
-        calm = probe.census()
-    workers = busy.executor_workers
+        calm = await counted(probe, lambda one: one.executor_busy == 0)
     assert busy.executor_busy == busy.executor_threads == workers
-    assert busy.executor_queued == 40 - workers
-    assert (calm.executor_busy, calm.executor_queued) == (0, 0)
+    assert calm.executor_queued == 0
+
+
+async def counted(probe, wanted):
+    """Return the first census that is as `wanted`."""
+    async with asyncio.timeout(30):
+        while not wanted(found := probe.census()):
+            await asyncio.sleep(0.01)
+    return found
 
 
 @pytest.mark.skipif(sys.version_info < (3, 14), reason="InterpreterPoolExecutor came with 3.14")
@@ -43,11 +50,7 @@ async def test_interpreters_that_are_the_default_executor_are_counted():
     with Probe() as probe:
         before = probe.census()
         reads = [loop.run_in_executor(None, os.read, waiting, 1) for _ in range(5)]
-        for _ in range(1000):
-            busy = probe.census()
-            if busy.executor_queued == 3:
-                break
-            await asyncio.sleep(0.01)
+        busy = await counted(probe, lambda one: one.executor_queued == 3)
         os.write(release, b"12345")
         await asyncio.gather(*reads)
     os.close(waiting)
@@ -183,3 +186,118 @@ def test_where_nothing_is_known_to_serve_requests_their_number_is_unknown():
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout == "None 1\n"
+
+
+class Shop:
+    async def checkout(self, future):
+        await self.pay(future)
+
+    async def pay(self, future):
+        await future
+
+
+async def sleeps():
+    await asyncio.sleep(60)
+
+
+async def test_tasks_are_grouped_by_what_they_await_and_told_ready_from_suspended(monkeypatch):
+    monkeypatch.setattr("loopclinic.probe.census._PATIENCE", 60.0)
+    loop = asyncio.get_running_loop()
+    shop = Shop()
+    done, open_ = loop.create_future(), loop.create_future()
+    tasks = [asyncio.create_task(shop.checkout(done)) for _ in range(37)]
+    tasks += [asyncio.create_task(shop.checkout(open_)) for _ in range(5)]
+    tasks.append(asyncio.create_task(sleeps()))
+    await asyncio.sleep(0)
+    done.set_result(None)
+    tasks.append(asyncio.create_task(sleeps()))  # has not begun
+    seen = waiting_on(loop)
+    later = waiting_on(loop, loop.time() + 61)
+    for task in tasks:
+        task.cancel()
+    assert (seen.ready, seen.suspended, seen.unseen) == (38, 6, 0)
+    assert [(one.count, one.ready, one.name) for one in seen.groups] == [
+        (37, True, "Shop.checkout"),
+        (1, True, "sleeps"),
+        (5, False, "Shop.checkout"),
+        (1, False, "sleeps"),
+    ]
+    assert [name.partition(" (")[0] for name in seen.groups[0].chain] == [
+        "Shop.checkout",
+        "Shop.pay",
+    ]
+    assert str(seen) == "38 tasks were ready, 37 of them in Shop.checkout; 6 tasks were suspended."
+    assert (later.ready, later.suspended) == (39, 5), "its timer is due by then"
+
+
+async def test_so_many_tasks_are_looked_at_in_part(monkeypatch):
+    monkeypatch.setattr("loopclinic.probe.census._PATIENCE", 0.0)
+    loop = asyncio.get_running_loop()
+    tasks = [asyncio.create_task(sleeps()) for _ in range(100)]
+    seen = waiting_on(loop)
+    for task in tasks:
+        task.cancel()
+    assert seen.ready + seen.suspended + seen.unseen in (100, 101)
+    assert seen.unseen > 0
+    assert "more tasks were not looked at" in str(seen)
+
+
+@pytest.mark.parametrize(
+    ("waiting", "told"),
+    [
+        (Waiting(0, 0, ()), ""),
+        (Waiting(0, 1, ()), "no tasks were ready; 1 task was suspended."),
+        (Waiting(1, 0, (Waiters(1, True, ("f (a.py:1)",)),)), "1 task was ready, in f."),
+    ],
+)
+def test_who_waits_is_one_sentence(waiting, told):
+    assert str(waiting) == told
+
+
+async def test_tasks_that_wait_for_a_connection_of_a_pool_are_counted():
+    release = asyncio.Event()
+
+    async def answer(request):
+        await release.wait()
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_get("/", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    url = "http://127.0.0.1:{}/".format(*runner.addresses[0][1:])
+
+    async def ask(session):
+        async with session.get(url) as response:
+            return response.status
+
+    loop = asyncio.get_running_loop()
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)) as session:
+        tasks = [asyncio.create_task(ask(session)) for _ in range(4)]
+        while not runner.server.connections:
+            await asyncio.sleep(0.01)
+        assert waiting_for_a_connection(loop) == 3
+        release.set()
+        assert await asyncio.gather(*tasks) == [200] * 4
+        assert waiting_for_a_connection(loop) == 0
+    await runner.cleanup()
+
+
+async def test_a_chain_goes_on_through_an_asynchronous_context_manager():
+    @contextlib.asynccontextmanager
+    async def lent():
+        await asyncio.Event().wait()
+        yield
+
+    async def borrows():
+        async with lent():
+            pass
+
+    task = asyncio.create_task(borrows())
+    await asyncio.sleep(0)
+    groups = waiting_on(asyncio.get_running_loop()).groups
+    (chain,) = (group.chain for group in groups if group.name == "borrows")
+    assert [link.partition(" (")[0] for link in chain][-2:] == ["lent", "Event.wait"]
+    task.cancel()

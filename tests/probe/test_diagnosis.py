@@ -1,14 +1,39 @@
+"""Diagnosis of synthetic stacks: conflict, line and sentence."""
+
+import asyncio
+import concurrent.futures
+import http.client
+import importlib
+import inspect
+import json
+import logging.handlers
+import multiprocessing.util
+import pathlib
+import queue
+import re
 import selectors
+import shutil
+import smtplib
+import socket
+import ssl
+import subprocess
+import tempfile
+import threading
+import urllib.request
 
+import httpx
+import psycopg
 import pytest
+import requests
+import urllib3
 
+from loopclinic.blocking_calls import catalogue, words
 from loopclinic.conflicts import CONFLICTS
 from loopclinic.probe import Frame, garbage, meter
-from loopclinic.probe.case import Case
-from loopclinic.probe.detectors import DETECTORS, Evidence
-from loopclinic.probe.diagnosis import detect, diagnose, findings
+from loopclinic.probe.diagnosis import Evidence, detect, diagnose, findings
 from loopclinic.probe.schedule import Times
-from loopclinic.probe.stack import Sample
+from loopclinic.probe.stack import Sample, of_frames
+from loopclinic.probe.stall_samples import StallSamples
 
 from .fakes import FakeLoop
 
@@ -24,69 +49,145 @@ def below(*files, function="f"):
     return tuple(frame("", file, function) for file in files)
 
 
+def running(function):
+    """Return the frame of a function that has run its first line."""
+    code = inspect.unwrap(function).__code__
+    return Frame(code.co_filename, code.co_firstlineno, code.co_name, "")
+
+
+CALLED = [
+    # what the user's line called, outermost first; the conflict, and what is named
+    (
+        (requests.get, requests.Session.request, socket.SocketIO.readinto),
+        "blocking-http",
+        "requests.get",
+    ),
+    (
+        (requests.Session.post, socket.SocketIO.readinto),
+        "blocking-http",
+        "requests.sessions.Session.post",
+    ),
+    ((httpx.Client.get, httpx.Client.send), "blocking-http", "httpx.Client.get"),
+    ((urllib.request.urlopen,), "blocking-http", "urllib.request.urlopen"),
+    ((urllib3.PoolManager.request,), "blocking-http", "urllib3.PoolManager.request"),
+    (
+        (http.client.HTTPConnection.getresponse,),
+        "blocking-http",
+        "http.client.HTTPConnection.getresponse",
+    ),
+    ((psycopg.Cursor.execute,), "blocking-db", "psycopg.Cursor.execute"),
+    ((psycopg.Connection.commit,), "blocking-db", "psycopg.Connection.commit"),
+    (
+        (subprocess.run, subprocess.Popen.communicate, selectors.PollSelector.select),
+        "blocking-subprocess",
+        "subprocess.run",
+    ),
+    (
+        (subprocess.Popen.__init__, subprocess.Popen._execute_child),
+        "blocking-subprocess",
+        "subprocess.Popen.__init__",
+    ),
+    ((subprocess.Popen.wait,), "blocking-subprocess", "subprocess.Popen.wait"),
+    (
+        (multiprocessing.Process.start, multiprocessing.util._exit_function),
+        "blocking-subprocess",
+        None,
+    ),
+    (
+        (threading.Event.wait, threading.Condition.wait),
+        "blocking-sync-primitive",
+        "threading.Event.wait",
+    ),
+    ((threading.Thread.join,), "blocking-sync-primitive", "threading.Thread.join"),
+    ((queue.Queue.get, threading.Condition.wait), "blocking-sync-primitive", "queue.Queue.get"),
+    (
+        (concurrent.futures.Future.result, threading.Condition.wait),
+        "blocking-sync-primitive",
+        "concurrent.futures.Future.result",
+    ),
+    ((concurrent.futures.ThreadPoolExecutor.shutdown,), "blocking-sync-primitive", None),
+    ((socket.getaddrinfo,), "blocking-net", "socket.getaddrinfo"),
+    ((socket.create_connection,), "blocking-net", "socket.create_connection"),
+    ((smtplib.SMTP.__init__, socket.create_connection), "blocking-net", "smtplib.SMTP.__init__"),
+    (
+        (
+            logging.info,
+            logging.Handler.handle,
+            logging.handlers.SMTPHandler.emit,
+            smtplib.SMTP.__init__,
+        ),
+        "blocking-net",
+        None,
+    ),
+    ((logging.info, logging.Handler.handle, logging.StreamHandler.emit), "blocking-file-io", None),
+    ((shutil.copyfile,), "blocking-file-io", "shutil.copyfile"),
+    ((shutil.rmtree,), "blocking-file-io", "shutil.rmtree"),
+    ((pathlib.Path.read_text,), "blocking-file-io", "pathlib.Path.read_text"),
+    ((tempfile.mkstemp,), "blocking-file-io", "tempfile.mkstemp"),
+    ((ssl.create_default_context,), "blocking-file-io", "ssl.create_default_context"),
+    (
+        (httpx.AsyncClient.__init__, httpx.create_ssl_context, ssl.create_default_context),
+        "blocking-file-io",
+        "httpx.AsyncClient.__init__",
+    ),
+    ((importlib.import_module, importlib._bootstrap._find_and_load), "blocking-file-io", None),
+    ((json.loads, json.JSONDecoder.decode), None, None),
+    ((re.match,), None, None),
+    ((asyncio.BaseEventLoop.call_soon,), None, None),
+]
+
+
 @pytest.mark.parametrize(
-    ("code", "called", "expected"),
+    "case", CALLED, ids=lambda one: one[0][-1].__qualname__ + f" of {len(one[0])}"
+)
+def test_what_a_library_was_called_for(case):
+    functions, conflict, named = case
+    found = detect(Evidence([frame("x"), *map(running, functions)], 0))
+    assert (found.kind if found else None) == conflict
+    assert named is None or found.name == named
+
+
+@pytest.mark.parametrize(
+    ("file", "expected"),
     [
-        ("time.sleep(0.5)", (), "blocking-sleep"),
-        ("sleep(0.5)", (), "blocking-sleep"),
-        ("await asyncio.sleep(0.5)", (), None),
-        ("asleep(0.5)", (), None),
-        ("name = input('? ')", (), "blocking-input"),
-        ("cursor.execute(q)", below(f"{SITE}/psycopg/cursor.py"), "blocking-db"),
-        ("rows = cursor.fetchall()", (), "blocking-db"),
-        ("rows = await connection.execute(q)", (), None),
-        ("r.get(k)", below(f"{SITE}/redis/client.py", f"{LIB}/socket.py"), "blocking-redis"),
-        (
-            "client.put_object(b, k, d)",
-            below(f"{SITE}/minio/api.py", f"{SITE}/urllib3/pool.py", f"{LIB}/socket.py"),
-            "blocking-sdk",
-        ),
-        ("requests.get(u)", below(f"{SITE}/requests/api.py"), "blocking-http"),
-        ("subprocess.run(c)", below(f"{LIB}/subprocess.py"), "blocking-subprocess"),
-        ("os.system('make')", (), "blocking-subprocess"),
-        ("data = connection.recv(4096)", (), "blocking-net"),
-        ("event.wait()", below(f"{LIB}/threading.py"), "blocking-sync-primitive"),
-        ("with self._lock:", (), "blocking-sync-primitive"),
-        ("lock.acquire()", (), "blocking-sync-primitive"),
-        ("future.result()", below(f"{LIB}/concurrent/futures/_base.py"), "blocking-sync-primitive"),
-        (
-            "work.get()",
-            below(f"{LIB}/concurrent/interpreters/_queues.py"),
-            "blocking-sync-primitive",
-        ),
-        ("text = open(path).read()", (), "blocking-file-io"),
-        ("os.fsync(file)", (), "blocking-file-io"),
-        ("path.read_text()", below(f"{LIB}/pathlib.py"), "blocking-file-io"),
-        (
-            "loop.run_until_complete(f())",
-            below(f"{SITE}/nest_asyncio.py", function="run_until_complete"),
-            "nested-loop",
-        ),
-        (
-            "asyncio.run(f())",
-            below(f"{SITE}/nest_asyncio2.py", function="run"),
-            "nested-loop",
-        ),
-        ("loop.call_soon(f)", below(f"{LIB}/asyncio/base_events.py", function="call_soon"), None),
-        ("x = sum(values)", (), None),
+        (f"{SITE}/redis/connection.py", "blocking-redis"),
+        (f"{SITE}/minio/api.py", "blocking-sdk"),
+        (f"{SITE}/pymongo/network.py", "blocking-db"),
+        (f"{SITE}/nobody/knows.py", "blocking-net"),
     ],
 )
-def test_what_a_stack_looks_like(code, called, expected):
-    found = detect(Evidence([frame(code), *called], 0))
-    assert (found.conflict if found else None) == expected
+def test_a_client_that_waits_for_its_socket_is_the_client(file, expected):
+    stack = [frame("x = r.get(k)"), *below(file), running(socket.create_connection)]
+    assert detect(Evidence(stack, 0, computes=False)).kind == expected
+    stack[1] = Frame(file, 1, "f", "", coroutine=True)
+    assert detect(Evidence(stack, 0, computes=False)).kind == "blocking-net"
+
+
+def test_an_async_client_that_reads_an_answer_computes():
+    stack = [
+        frame("await r.get(k)"),
+        Frame(f"{SITE}/redis/asyncio/client.py", 1, "get", "", coroutine=True),
+    ]
+    stack += below(f"{SITE}/redis/_parsers/resp3.py")
+    found = diagnose(Evidence(stack, 0, computes=True), 0.3, 0.99)
+    assert found.conflict == "cpu-bound"
+
+
+@pytest.mark.parametrize(
+    "runs", [asyncio.run, asyncio.Runner.run, asyncio.BaseEventLoop.run_until_complete]
+)
+def test_a_loop_inside_the_loop(runs):
+    assert detect(Evidence([frame("x"), running(runs)], 0)).kind == "nested-loop"
 
 
 IMPORTED = ("<frozen importlib._bootstrap>", "<frozen importlib._bootstrap_external>")
+FINDS = running(importlib._bootstrap._find_and_load)
 
 
 def test_an_import_is_named_as_one_and_what_it_runs_into_is_not():
-    below_it = [
-        frame("", IMPORTED[0], "_find_and_load"),
-        frame("", IMPORTED[1], "exec_module"),
-        *below(f"{SITE}/redis/client.py", f"{LIB}/socket.py"),
-    ]
+    below_it = [FINDS, frame("", IMPORTED[1], "exec_module"), running(socket.create_connection)]
     found = diagnose(Evidence([frame("import redis"), *below_it], 0, True, True), 0.74)
-    assert found.conflict is None
+    assert found.conflict == "blocking-file-io"
     assert found.sentence == "An import held the loop for 740 ms: import it before the loop runs."
 
 
@@ -95,27 +196,36 @@ def test_a_call_that_only_reads_a_module_for_its_source_is_no_import():
     assert detect(Evidence([frame("x = f()"), *called], 0)) is None
 
 
+def test_of_an_import_the_line_that_imports_is_named():
+    loop = (asyncio.events.__file__, 80, "_run")
+    frames = [loop, ("/home/ada/app.py", 4, "serve"), (FINDS.file, 1, "_find_and_load")]
+    frames += [("/home/ada/settings.py", 2, "<module>"), (FINDS.file, 1, "_find_and_load")]
+    found = of_frames([*frames, ("/home/ada/table.py", 9, "<module>")])
+    assert found.place == ("/home/ada/app.py", 4, "serve")
+
+
 @pytest.mark.parametrize(
     ("code", "conflict", "said"),
     [
-        ("TABLE = build()", None, "An import"),
-        ("time.sleep(5)", "blocking-sleep", "A blocking sleep"),
+        ("TABLE = build()", "blocking-file-io", "An import"),
+        ("time.sleep(5)", "blocking-sleep", "A blocking sleep (time.sleep)"),
     ],
 )
-def test_the_body_of_a_module_of_ones_own_is_imported_too(code, conflict, said):
+def test_the_body_of_a_module_that_a_library_imports(code, conflict, said):
     stack = [
-        frame("import settings"),
         frame("", IMPORTED[0], "_call_with_frames_removed"),
         frame(code, "/home/ada/settings.py", "<module>"),
     ]
-    found = diagnose(Evidence(stack, 2), 0.74)
+    found = diagnose(Evidence(stack, 1), 0.74)
     assert (found.conflict, found.sentence.partition(" held")[0]) == (conflict, said)
 
 
-def test_every_detector_has_a_conflict_of_the_list_and_its_own():
-    names = [one.conflict for one in DETECTORS if one.conflict is not None]
-    assert set(names) <= set(CONFLICTS)
-    assert len(names) == len(set(names))
+def test_every_kind_of_the_catalogue_has_words():
+    kinds = {entry.kind for entry in catalogue().entries if entry.kind}
+    assert kinds <= set(CONFLICTS)
+    unknown = words("no such kind")
+    for kind in kinds | {"blocking-retry", "thread-lock-in-async"}:
+        assert words(kind) != unknown
 
 
 def test_a_thread_that_computes_does_not_wait_whatever_its_line_says():
@@ -125,7 +235,7 @@ def test_a_thread_that_computes_does_not_wait_whatever_its_line_says():
 
 
 def test_a_library_that_computes_is_still_the_library():
-    stack = [frame("json = requests.get(u)"), *below(f"{SITE}/requests/api.py")]
+    stack = [frame("json = requests.get(u)"), running(requests.get)]
     assert diagnose(Evidence(stack, 0, computes=True), 0.5).conflict == "blocking-http"
 
 
@@ -137,28 +247,86 @@ def test_another_threads_call_is_not_blamed_on_the_loops_line():
 
 def test_what_nothing_tells_is_left_open():
     assert diagnose(Evidence([frame("x = f()")], 0), 0.5) is None
-    assert diagnose(Evidence([frame("x = f()")], 0, computes=False), 0.5) is None
+    waited = diagnose(Evidence([frame("x = f()")], 0, computes=False), 0.5)
+    assert waited.conflict is None
+    assert waited.sentence == "The line waited and held the loop for 500 ms: for what is not known."
 
 
-@pytest.mark.parametrize("detector", DETECTORS, ids=lambda one: one.cause)
-def test_each_sentence_holds_the_number(detector):
-    function = next(iter(detector.functions), "run")
-    called = below(*(f"/v{part}x" for part in detector.modules[:1]), function=function)
-    evidence = Evidence([frame("x"), *called], 0)
-    if not detector.modules:
-        code = {"blocking-sleep": "time.sleep(1)", "blocking-input": "input()"}[detector.conflict]
-        evidence = Evidence([frame(code)], 0)
-    sentence = diagnose(evidence, 1.234).sentence
-    assert "held the loop for 1.23 s" in sentence
-    assert detector.repair in sentence
+RETRY = """
+def fetch():
+    for attempt in range(3):
+        try:
+            return ask()
+        except OSError:
+            time.sleep(2 ** attempt)  # a loop over attempts
+
+def poll():
+    while True:
+        try:
+            return ask()
+        except OSError:
+            time.sleep(1)  # after an error
+
+def pace():
+    for row in rows:
+        time.sleep(1)  # no retry
+
+def retry_later():
+    time.sleep(1)  # by its name
+"""
+
+
+@pytest.mark.parametrize(
+    ("mark", "function", "expected"),
+    [
+        ("a loop over attempts", "fetch", "blocking-retry"),
+        ("after an error", "poll", "blocking-retry"),
+        ("no retry", "pace", "blocking-sleep"),
+        ("by its name", "retry_later", "blocking-retry"),
+    ],
+)
+def test_a_sleep_between_attempts_is_a_retry(tmp_path, mark, function, expected):
+    path = tmp_path / "app.py"
+    path.write_text(RETRY)
+    line = 1 + next(i for i, one in enumerate(RETRY.splitlines()) if mark in one)
+    stack = [Frame(str(path), line, function, RETRY.splitlines()[line - 1].strip())]
+    assert detect(Evidence(stack, 0)).kind == expected
+
+
+LOCKED = """
+async def pay(self):
+    with self.lock:
+        await self.bank()
+
+async def count(self):
+    with self.tally:
+        self.total += 1
+
+async def close(self):
+    self.lock.acquire()
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [(3, "thread-lock-in-async"), (7, "blocking-sync-primitive"), (11, "thread-lock-in-async")],
+)
+def test_a_lock_that_is_held_across_an_await(tmp_path, line, expected):
+    path = tmp_path / "app.py"
+    path.write_text(LOCKED)
+    stack = [Frame(str(path), line, "f", LOCKED.splitlines()[line - 1].strip(), coroutine=True)]
+    found = diagnose(Evidence(stack, 0, computes=False), 0.3)
+    assert found.conflict == expected
+    assert "asyncio" in found.sentence
 
 
 def case_of(code, indices, total):
-    case = Case(0.0)
+    case = StallSamples(0.0)
     for number, index in enumerate(indices, start=1):
         frames = (("/home/ada/app.py", 1, "fetch"),)
         if code:
-            frames += ((f"{LIB}/socket.py", 1, "recv"),)
+            called = running(socket.create_connection)
+            frames += ((called.file, called.line, called.function),)
         found = Sample(frames, 0, synchronous_cell=False, callback=(index, total))
         case.add(found, number * 0.01)
     return case
@@ -191,7 +359,7 @@ def collections(monkeypatch):
     [(selectors.__file__, "select"), (meter.__file__, "timed")],
 )
 def test_a_loop_that_only_polls_blames_no_line(file, function):
-    case = Case(0.0)
+    case = StallSamples(0.0)
     outer = (("/home/ada/app.py", 9, "<module>"), (f"{LIB}/asyncio/runners.py", 190, "run"))
     case.add(Sample((*outer, (file, 468, function)), 0, False), 0.03)
     case.work(0.03, Times(0.0, 0.0))
@@ -221,3 +389,42 @@ def test_a_long_collection_is_named_as_such(collections):
     assert long.garbage == pytest.approx(0.18)
     assert short.line, "a collection that explains a tenth of a stall explains no stall"
     assert short.garbage == pytest.approx(0.02)
+
+
+def test_what_another_thread_did_while_a_collection_waited_for_the_gil_is_no_collection(
+    collections,
+):
+    now, done = [1.0], [0.0]
+    heard = garbage._listener(lambda: now[0], lambda: done[0])
+    found = {"generation": 0, "collected": 0}
+    for seconds, work in ((0.23, 0.0005), (0.23, 0.2)):
+        heard("start", found)
+        now[0] += seconds
+        done[0] += work
+        heard("stop", found)
+    (run,) = collections
+    assert run.ended - run.began == pytest.approx(0.2)
+
+
+def test_what_has_no_frame_is_told_as_no_line_of_the_loops():
+    case = StallSamples(0.0)
+    runs = (asyncio.events.__file__, 80, "_run")
+    for number in range(1, 31):
+        case.add(Sample((runs,), 0, synchronous_cell=False), number * 0.01)
+    found = findings(case, 0.0, 0.3, 0.05)
+    assert found["diagnosis"] == (
+        "A function of C that the loop called, or what a callback freed at its end, "
+        "held the loop for 300 ms."
+    )
+
+
+def test_the_probes_own_work_is_no_line_of_the_programs():
+    case = StallSamples(0.0)
+    frames = ((asyncio.runners.__file__, 80, "run"), (meter.__file__, 9, "record_busy"))
+    for number in range(1, 31):
+        case.add(Sample(frames, 1, synchronous_cell=False), number * 0.01)
+    found = findings(case, 0.0, 0.3, 0.05)
+    assert "file" not in found
+    assert found["diagnosis"].startswith(
+        "The probe's own work on the stall before it held the loop"
+    )

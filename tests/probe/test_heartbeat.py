@@ -1,4 +1,4 @@
-"""Loops without a selector: by a timer that comes late."""
+"""Measuring loops without a selector, such as uvloop's, by a timer that comes late."""
 
 import asyncio
 import hashlib
@@ -11,9 +11,11 @@ import time
 
 import pytest
 
-from loopclinic.probe import Probe, watchdog
+from loopclinic.probe import Probe, loop_thread, watchdog
 from loopclinic.probe.heartbeat import HeartbeatMeter
 from loopclinic.probe.schedule import Times
+from loopclinic.probe.stack import Sample
+from loopclinic.probe.stall_samples import GilHold, StallSamples
 from tests.probe.fakes import stand_still
 
 
@@ -28,6 +30,8 @@ class TimerLoop:
 
     def clock(self):
         return self.now
+
+    time = clock
 
     def is_running(self):
         return self.runs
@@ -78,6 +82,25 @@ class _Handle:
 @pytest.fixture
 def loop():
     return TimerLoop()
+
+
+def test_what_a_loop_does_before_the_first_beat_is_its_stall(loop):
+    first = []
+    loop.call_soon_threadsafe = first.append
+    with Probe(loop=loop, _clock=loop.clock) as probe:
+        loop.stuck(0.3, probe)
+        first.pop()()
+        loop.run(1.0)
+        probe.halt()
+        loop.now += 5.0
+        probe.resume()
+        loop.due.clear()
+        loop.stuck(0.2, probe)
+        first.pop()()
+        loop.run(1.0)
+    report = probe.report()
+    assert [stall.seconds for stall in report.stalls] == pytest.approx([0.3, 0.2], abs=0.001)
+    assert all(stall.line for stall in report.stalls)
 
 
 def test_a_stall_is_found_to_within_half_a_beat_and_utilization_is_unknown(loop):
@@ -136,9 +159,9 @@ def test_what_passes_while_the_loop_is_stopped_is_idle(loop):
 def test_a_loop_that_is_seen_to_wait_for_events_is_not_stuck(loop, monkeypatch):
     """A virtual machine's host may have no time for the processor that the loop rests on."""
     waits = True
-    monkeypatch.setattr(HeartbeatMeter, "bare", lambda *_: True)
-    monkeypatch.setattr(watchdog, "polls", lambda _: waits)
-    monkeypatch.setattr(watchdog, "ready", lambda _: False)
+    monkeypatch.setattr(HeartbeatMeter, "between_callbacks", lambda *_: True)
+    monkeypatch.setattr(loop_thread, "polls", lambda _: waits)
+    monkeypatch.setattr(loop_thread, "ready", lambda _: False)
     with Probe(loop=loop, _clock=loop.clock) as probe:
         loop.run(1.0)
         loop.stuck(0.5, probe)
@@ -156,12 +179,12 @@ def test_a_stall_after_which_the_loop_waits_for_events_before_its_timer_is_a_sta
 ):
     """As libuv does, whose timers count from before the callbacks."""
     waits, work = False, 0.0
-    monkeypatch.setattr(HeartbeatMeter, "bare", lambda *_: True)
-    monkeypatch.setattr(watchdog, "polls", lambda _: waits)
-    monkeypatch.setattr(watchdog, "ready", lambda _: True)
+    monkeypatch.setattr(HeartbeatMeter, "between_callbacks", lambda *_: True)
+    monkeypatch.setattr(loop_thread, "polls", lambda _: waits)
+    monkeypatch.setattr(loop_thread, "ready", lambda _: True)
     with Probe(loop=loop, _clock=loop.clock) as probe:
         dog = probe._meter.watchdog
-        monkeypatch.setattr(dog, "_work", lambda: Times(work, 0.0, 1))
+        monkeypatch.setattr(dog._loop, "work", lambda: Times(work, 0.0, 1))
         loop.run(1.0)
         for _ in range(60):
             work += 0.005
@@ -189,12 +212,14 @@ def test_a_loop_that_could_run_between_callbacks_and_is_not_let_is_not_stuck(
     loop, monkeypatch, seen, stalls
 ):
     bare, ready, work = seen
-    monkeypatch.setattr(HeartbeatMeter, "bare", lambda *_: bare)
-    monkeypatch.setattr(watchdog, "polls", lambda _: False)
-    monkeypatch.setattr(watchdog, "ready", lambda _: ready)
+    monkeypatch.setattr(HeartbeatMeter, "between_callbacks", lambda *_: bare)
+    monkeypatch.setattr(loop_thread, "polls", lambda _: False)
+    monkeypatch.setattr(loop_thread, "ready", lambda _: ready)
     with Probe(loop=loop, _clock=loop.clock) as probe:
         ran = itertools.count()
-        monkeypatch.setattr(probe._meter.watchdog, "_work", lambda: Times(next(ran) * work, 0.0, 1))
+        monkeypatch.setattr(
+            probe._meter.watchdog._loop, "work", lambda: Times(next(ran) * work, 0.0, 1)
+        )
         loop.run(1.0)
         loop.stuck(0.5, probe)
         loop.run(1.0)
@@ -286,8 +311,8 @@ def test_a_watchdog_that_was_busy_itself_does_not_blame_the_machine(loop, monkey
             loop.run(0.01)
             dog.look()
         loop.stuck(0.3)
-        dog._lateness.leave(loop.now - 0.25)
-        dog._lateness.back(loop.now)  # until then a subscriber kept it
+        dog._lateness.pause(loop.now - 0.25)
+        dog._lateness.resume(loop.now)  # until then a subscriber kept it
         dog.look()
     assert len(probe.report().stalls) == 1
 
@@ -360,10 +385,12 @@ def test_a_callback_without_a_frame_is_a_stall_of_uvloop(uv):
     assert max(stall.seconds for stall in report.stalls) > seconds / 2
 
 
+@pytest.mark.alone  # beside others it may be the machine that stands still
 def test_uvloop_in_another_thread_and_closed_under_its_probe(uv):
     loop = uvloop.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
+    asyncio.run_coroutine_threadsafe(asyncio.sleep(0), loop).result(timeout=20)  # it runs
     with Probe(loop=loop) as probe:
         loop.call_soon_threadsafe(time.sleep, 0.3)
         asyncio.run_coroutine_threadsafe(asyncio.sleep(0.05), loop).result(timeout=20)
@@ -374,6 +401,7 @@ def test_uvloop_in_another_thread_and_closed_under_its_probe(uv):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's accounts tell")
+@pytest.mark.prove
 def test_a_machine_that_stands_still_is_no_stall_of_uvloop(tmp_path):
     code = (
         "import asyncio, time, uvloop\n"
@@ -396,3 +424,149 @@ def test_a_machine_that_stands_still_is_no_stall_of_uvloop(tmp_path):
         stand_still(program.pid, 2.5)
         assert program.stdout.readline() == "0\n"
         assert program.stdout.readline() == "[9]\n"
+
+
+@pytest.mark.parametrize("rests", [False, True])
+def test_a_gil_that_another_thread_held_is_a_stall_also_where_the_loop_rests_again(
+    loop, monkeypatch, rests
+):
+    """The thread that wants the GIL wakes every 5 ms to ask for it, as the watchdog does."""
+    monkeypatch.setattr(HeartbeatMeter, "between_callbacks", lambda *_: rests)
+    monkeypatch.setattr(loop_thread, "polls", lambda _: rests)
+    with Probe(loop=loop, _clock=loop.clock) as probe:
+        dog = probe._meter.watchdog
+        seen = Times(0.0, 0.0, 1)
+        monkeypatch.setattr(dog._lateness._schedule, "read", lambda: seen)
+        for _ in range(20):
+            loop.run(0.01)
+            seen = seen._replace(turns=seen.turns + 1)
+            dog.look()
+        seen = seen._replace(turns=seen.turns + 61)
+        if rests:
+            loop.now += 0.3
+            dog.look()
+            loop.run(0.1)
+        else:
+            loop.stuck(0.3)
+            dog.look()
+            loop.run(0.1)
+    (stall,) = probe.report().stalls
+    assert stall.seconds == pytest.approx(0.3, abs=0.011)
+    assert stall.where == "another thread"
+    assert stall.gil_held
+    assert stall.diagnosis.startswith("Another thread kept the GIL")
+
+
+def test_what_was_seen_from_outside_of_a_busy_time_that_waits_to_be_confirmed_is_kept_for_it(loop):
+    frames = (("/home/ada/app.py", 7, "crunch"),)
+    with Probe(loop=loop, _clock=loop.clock) as probe:
+        meter = probe._meter
+        loop.run(1.0)
+        meter.watchdog.look()
+        began = loop.now
+        loop.stuck(0.3)
+        case = StallSamples(began + 0.2)
+        hold = GilHold(Sample(frames, 0, synchronous_cell=False), "worker", began, began + 0.2)
+        case.add_hold(hold)
+        meter.watchdog._complete([case])
+        loop.run(0.1)
+        meter.watchdog.look()
+    (stall,) = probe.report().stalls
+    assert (stall.line, stall.thread, stall.conflict) == (7, "worker", "cpu-bound")
+
+
+@pytest.fixture
+def resting(loop, monkeypatch):
+    """Return a probe whose loop rests without its timer, and a function that lets so many seconds pass.
+
+    In these its thread runs for some share of the time, in a callback or not.
+    """
+    state = {"ran": 0.0, "called": False}
+    monkeypatch.setattr(loop_thread, "cpu_time", lambda _: state["ran"])
+    monkeypatch.setattr(loop_thread, "polls", lambda _: not state["called"])
+    monkeypatch.setattr(watchdog, "_ALONE", 1000)
+    monkeypatch.setattr(HeartbeatMeter, "between_callbacks", lambda *_: not state["called"])
+    with Probe(loop=loop, _clock=loop.clock) as probe:
+        dog = probe._meter.watchdog
+
+        def look():
+            rests = dog._rests_on(loop.now)
+            if rests is False or not dog._skip(loop.now):
+                dog.look()
+                if rests is False:
+                    probe._meter.wake()
+                dog._wait = dog._pause(loop.now)
+
+        def wait(seconds, share=0.0, *, called=False):
+            state["called"] = called
+            state["ran"] += called * 1e-5  # to be called takes some of it
+            end = loop.now + seconds
+            while loop.now + 0.001 <= end:
+                state["ran"] += share * 0.001
+                if called:
+                    loop.now += 0.001
+                else:
+                    loop.run(0.001)
+                if loop.now >= dog.looked + dog._wait:
+                    look()
+
+        dog.look()
+        wait(1.0, 0.02)
+        assert probe._meter.resting
+        yield probe, wait
+
+
+def test_a_loop_at_rest_is_not_woken(loop, resting):
+    probe, wait = resting
+    beats = probe.iterations
+    wait(2.0)
+    wait(2.0, 0.04)  # as many small callbacks as that are
+    assert probe.iterations == beats
+    assert not loop.due
+    assert probe.report().lag.max == 0
+    wait(0.2, 0.5)
+    assert probe.iterations > beats, "a loop that works is measured by its timer"
+    wait(1.0)
+    assert not loop.due
+
+
+@pytest.mark.parametrize("after", [0.0, 0.007, 0.015, 0.025, 0.033])
+@pytest.mark.parametrize("share", [0.0, 1.0], ids=["waits", "computes"])
+def test_the_first_stall_after_a_rest_is_found(loop, resting, after, share):
+    probe, wait = resting
+    asked = []
+    loop.call_soon_threadsafe = asked.append
+    wait(0.5 + after)
+    wait(0.2, share, called=True)
+    asked.pop()()
+    wait(0.5)
+    (stall,) = probe.report().stalls
+    assert stall.seconds == pytest.approx(0.2, abs=0.021)
+    assert stall.line
+
+
+def test_what_keeps_the_gil_from_the_end_of_a_rest_to_that_of_the_probe_is_a_stall(loop, resting):
+    probe, wait = resting
+    wait(0.52)
+    loop.now += 0.3
+    assert [stall.seconds for stall in probe.stop().stalls] == pytest.approx([0.3], abs=0.021)
+
+
+@pytest.mark.alone  # beside others the watchdog may come so late that it wants the timer again
+def test_uvloop_at_rest_is_left_alone_and_its_first_stall_found(uv):
+    async def main():
+        with Probe() as probe:
+            await asyncio.sleep(0.8)
+            before = probe.iterations
+            await asyncio.sleep(0.5)
+            beats = probe.iterations - before
+            time.sleep(0.2)
+            await asyncio.sleep(0.05)
+            return probe.report(), beats
+
+    report, beats = uv.run_until_complete(main())
+    worst = max(report.stalls, key=lambda stall: stall.seconds)
+    assert worst.code == "time.sleep(0.2)"
+    assert worst.seconds > 0.1
+    if sys.platform == "linux":
+        assert beats < 25, "a timer of 10 ms would have 50"

@@ -1,3 +1,5 @@
+"""The histogram of iterations: percentiles of lag against an exact computation."""
+
 import random
 
 import pytest
@@ -6,7 +8,7 @@ from loopclinic.probe.histogram import BUCKETS, bucket, lag_of
 
 
 def exact(busy: list[float], seconds: float, share: float) -> float:
-    """The x with sum(max(0, busy - x)) == share * seconds, by bisection on the durations."""
+    """Compute the x with sum(max(0, busy - x)) == share * seconds, by bisection on the durations."""
     low, high = 0.0, max(busy)
     if sum(busy) <= share * seconds:
         return 0.0

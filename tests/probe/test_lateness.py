@@ -4,9 +4,9 @@ import sys
 
 import pytest
 
-from loopclinic.probe.case import Case
 from loopclinic.probe.lateness import Lateness
 from loopclinic.probe.schedule import Times
+from loopclinic.probe.stall_samples import StallSamples
 
 INTERVAL = 0.01
 SWITCH = sys.getswitchinterval()
@@ -34,8 +34,8 @@ class Thread:
         """What an iteration is told to be that lasted as long."""
         if self.lateness.over != self.now:
             return None
-        case = Case(self.lateness.begun)
-        self.lateness.blame(case)
+        case = StallSamples(self.lateness.begun)
+        self.lateness.mark(case)
         return "held" if case.gil_held else "likely"
 
 
@@ -94,3 +94,23 @@ def test_a_look_in_time_tells_nothing(monkeypatch):
     for _ in range(100):
         assert thread.look(INTERVAL + 0.03) == pytest.approx(0.03)
     assert thread.blamed() is None
+
+
+@pytest.mark.parametrize(
+    ("waited", "wakes", "wanted"),
+    [(0.0, 40, True), (0.75, 10, True), (0.9, 0, False), (0.0, 0, False)],
+    ids=["an idle machine", "a busy one", "no processor alone", "a machine that stood still"],
+)
+def test_the_gil_was_wanted_where_the_thread_woke_again_and_again(
+    monkeypatch, waited, wakes, wanted
+):
+    thread = Thread(monkeypatch)
+    for _ in range(8):
+        thread.look(0.025, 0.025)
+    thread.waited += waited * 0.2
+    thread.turns += wakes
+    thread.look(0.025 + 0.2, 0.025)
+    began, ended = thread.lateness.wanted
+    assert (ended == thread.now) is wanted
+    assert not wanted or began == pytest.approx(thread.now - 0.2)
+    assert not thread.lateness.stood or not wanted

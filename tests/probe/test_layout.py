@@ -9,11 +9,9 @@ from types import CodeType
 
 import pytest
 
-from loopclinic.probe import layout, remote_reader
+from loopclinic.probe import layout, remote_stack
 from loopclinic.probe.layout import LayoutError, described, own_memory, published
-from loopclinic.probe.linetable import line_at
-from loopclinic.probe.memory import UnreadableError
-from loopclinic.probe.outside import of_json
+from loopclinic.probe.remote_stack import UnreadableError, line_at, of_json
 from loopclinic.probe.witness import Witness
 
 readable = pytest.mark.skipif(Witness.unsuitable() is not None, reason=str(Witness.unsuitable()))
@@ -77,7 +75,7 @@ def test_one_wrong_number_is_enough_to_be_refused(monkeypatch, field):
     ids=["line", "function", "file"],
 )
 def test_what_cpythons_own_reader_gets_wrong_is_refused(monkeypatch, wrong):
-    monkeypatch.setattr(remote_reader, "_place", wrong)
+    monkeypatch.setattr(remote_stack, "_place", wrong)
     with own_memory() as mem, pytest.raises(LayoutError, match="reads its own stack otherwise"):
         described(mem)
 
@@ -85,7 +83,7 @@ def test_what_cpythons_own_reader_gets_wrong_is_refused(monkeypatch, wrong):
 @readable
 @by_cpython
 def test_a_reader_that_sees_nothing_is_refused(monkeypatch):
-    monkeypatch.setattr(remote_reader.RemoteReader, "moving_stack", lambda _: None)
+    monkeypatch.setattr(remote_stack.RemoteReader, "moving_stack", lambda _: None)
     with own_memory() as mem, pytest.raises(LayoutError, match="reads its own stack otherwise"):
         described(mem)
 

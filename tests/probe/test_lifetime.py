@@ -1,4 +1,4 @@
-"""What may happen to a program, a process or a loop while it is probed."""
+"""Forks, crashes, closed loops and interpreter exit while a probe runs."""
 
 import asyncio
 import gc
@@ -14,6 +14,7 @@ import pytest
 
 from loopclinic.probe import Probe, attachment
 from loopclinic.probe.watchdog import Watchdog
+from tests.threads import threads_left, threads_now
 
 
 def run(code, *, wait=60):
@@ -43,14 +44,15 @@ def test_time_after_a_loop_has_stopped_is_nobodys_stall(closed):
 async def test_hundreds_of_starts_leave_no_thread_file_or_hook():
     def left():
         files = len(list(Path("/proc/self/fd").iterdir())) if sys.platform == "linux" else 0
-        return threading.active_count(), files, len(gc.callbacks), len(attachment._meters)
+        return files, len(gc.callbacks), len(attachment._meters)
 
     Probe().start().stop()
-    before = left()
+    before, threads = left(), threads_now()
     for _ in range(500):
         with Probe():
             await asyncio.sleep(0)
     assert left() == before
+    assert threads_left(threads) == []
     assert "select" not in vars(asyncio.get_running_loop()._selector)
 
 
@@ -184,13 +186,15 @@ async def test_a_child_process_started_by_the_program_inherits_nothing_of_the_pr
 def test_a_program_that_ends_in_the_middle_of_a_stall_of_another_thread(ending):
     done = run(
         "import asyncio, sys, threading, time, loopclinic\n"
+        "probes = []\n"
         "def serve():\n"
         "    loop = asyncio.new_event_loop()\n"
-        "    probe = loopclinic.Probe(loop=loop).start()\n"
+        "    probes.append(loopclinic.Probe(loop=loop).start())\n"
         "    loop.call_later(0.05, time.sleep, 60)\n"
         "    loop.run_forever()\n"
         "threading.Thread(target=serve, daemon=True).start()\n"
-        "time.sleep(0.3)\n"
+        "while not (probes and probes[0].current()):\n"
+        "    time.sleep(0.01)\n"
         f"{ending}\n"
     )
     expected = {"pass": 0, "sys.exit(7)": 7}.get(ending, 1)
@@ -245,3 +249,34 @@ def test_the_watchdog_outlives_an_error_and_says_so(caplog):
     assert "met an error and goes on" in caplog.text
     assert any(stall.line for stall in report.stalls)
     assert Watchdog.look
+
+
+def test_the_catalogue_is_read_by_the_first_probe_before_it_measures():
+    """By its own thread it could not be, while a call keeps the GIL in the loop's first iteration."""
+    done = run(
+        "import asyncio, threading\n"
+        "from loopclinic import Probe\n"
+        "from loopclinic.probe.blocking_frames import call_index\n"
+        "probe = Probe(loop=asyncio.new_event_loop())\n"
+        "read = [call_index.cache_info().currsize]\n"
+        "threading.Thread.start = lambda _: read.append(call_index.cache_info().currsize)\n"
+        "probe.start()\n"
+        "print(read)\n"
+    )
+    assert done.stdout == "[0, 1]\n", done.stderr
+
+
+@pytest.mark.alone
+@pytest.mark.skipif(sys.platform != "linux", reason="who keeps the GIL is read on Linux only")
+def test_a_call_that_keeps_the_gil_in_the_first_iteration_has_its_line():
+    done = run(
+        "import asyncio\n"
+        "from loopclinic import Probe\n"
+        "async def main():\n"
+        "    with Probe() as probe:\n"
+        "        sum(range(20_000_000))\n"
+        "        await asyncio.sleep(0.05)\n"
+        "    print([stall.line for stall in probe.report().stalls])\n"
+        "asyncio.run(main())\n"
+    )
+    assert done.stdout == "[5]\n", done.stderr

@@ -7,8 +7,9 @@ import pytest
 
 from loopclinic.probe import Probe, Stall, UnsupportedLoopError
 from loopclinic.probe import probe as probe_module
-from loopclinic.probe.case import Case
+from loopclinic.probe.report import others
 from loopclinic.probe.schedule import Times
+from loopclinic.probe.stall_samples import StallSamples
 
 from .fakes import FakeLoop
 
@@ -448,10 +449,10 @@ def test_a_rest_that_could_not_be_left_is_busy_time(loop):
         meter = probe._meter
 
         def kept():
-            began, ended = meter.asleep(loop.now - 0.5, loop.now, 1)
-            case = Case(began)
+            began, ended = meter.rest_span(loop.now - 0.5, loop.now)
+            case = StallSamples(began)
             case.ended, case.gil_held = ended, True
-            meter.oversleep(case)
+            meter.record_blocked_select(case)
 
         loop.idle(1.0)
         resting(loop, 2.0, kept)
@@ -464,39 +465,111 @@ def test_a_rest_that_could_not_be_left_is_busy_time(loop):
     assert probe.report().lag.max == pytest.approx(0.5)
 
 
-def test_of_a_time_without_the_gil_only_the_rest_is_told_here(loop):
+def test_a_loop_that_stops_and_runs_again_is_stalled_from_then_on(loop):
+    with loop.probe(threshold=0.05) as probe:
+        loop.idle(1.0)
+        loop.look(probe, 0.1)
+        probe.halt()
+        probe.halt()
+        loop.runs = False
+        loop.look(probe, 5.0, every=0.5)
+        loop.runs = True
+        probe.resume()
+        probe.resume()
+        loop.look(probe, 0.3)
+        loop.busy(0.0)
+    first, second = probe.report().stalls
+    assert (first.started, first.seconds) == (pytest.approx(1.0), pytest.approx(0.1))
+    assert (second.started, second.seconds) == (pytest.approx(6.1), pytest.approx(0.3))
+    assert second.line
+    assert probe.report().utilization == pytest.approx(0.4 / 6.4)
+
+
+def test_of_a_time_without_the_gil_only_the_longest_rest_is_told_here(loop):
     with loop.probe() as probe:
         meter = probe._meter
         loop.idle(1.0)
-        woken = meter.asleep(loop.now - 0.4, loop.now, 1)
-        assert woken == (loop.now - 0.4, loop.now), "it has just woken"
-        assert meter.asleep(loop.now - 4.0, loop.now, 1)[0] == loop.now - 1.0, "and rested before"
-        since = loop.now + 0.1
-        loop.now += 0.5
-        assert meter.asleep(since, loop.now, 0) == (since, since), "it is in an iteration"
-        loop.busy(0.0)
-        assert meter.asleep(since, loop.now, 1) == (since, since), "it was in one"
+        loop.busy(0.1)
+        loop.idle(0.3)
+        since = loop.now - 1.0
+        assert meter.rest_span(since, loop.now) == pytest.approx((since, since + 0.6))
+        assert meter.rest_span(loop.now - 0.35, loop.now) == (loop.now - 0.3, loop.now)
+        since = loop.now
+        loop.busy(0.5)
+        began, ended = meter.rest_span(since, loop.now)
+        assert ended <= began, "it was in an iteration"
+
+
+def test_a_rest_that_lasts_is_told_until_now(loop):
+    seen = []
+    with loop.probe() as probe:
+        loop.idle(0.2)
+        begun = loop.now
+        resting(loop, 0.4, lambda: seen.append(probe._meter.rest_span(begun - 1.0, loop.now)))
+    assert seen == [(begun, begun + 0.4)]
+
+
+def test_of_many_short_rests_none_is_one(loop):
+    with loop.probe() as probe:
+        for _ in range(50):
+            loop.idle(0.01)
+        began, ended = probe._meter.rest_span(loop.now - 0.5, loop.now)
+    assert began == ended
+
+
+def test_a_stall_tells_what_each_of_its_lines_and_callbacks_took(loop):
+    with loop.probe(threshold=0.05) as probe:
+        loop.idle(1.0)
+        loop.look(probe, 0.3)
+        loop.look(probe, 0.6)
+        loop.busy(0)
+    (stall,) = probe.report().stalls
+    assert sum(share.seconds for share in stall.lines) == pytest.approx(0.9, abs=0.011)
+    assert sum(share.share for share in stall.lines) == pytest.approx(1.0, abs=0.02)
+    assert stall.lines[0].where == stall.where
+    assert stall.lines[0].code == stall.code
+    told = stall.to_dict()["lines"][0]
+    assert told["seconds"] == stall.lines[0].seconds
+    assert told["where"] == stall.where
 
 
 @pytest.mark.parametrize(
-    ("rested", "again", "turns", "told"),
-    [(0.1, 0.4, 2, (0.1, 0.5)), (0.4, 0.1, 2, (0.0, 0.4)), (0.4, 0.1, 9, (0.0, 0.0))],
-    ids=["mostly after it turned", "mostly before", "it has turned often"],
+    ("lines", "told"),
+    [
+        ([("a.py:1", 0.9)], ""),
+        ([("a.py:1", 0.86), ("a.py:2", 0.04)], ""),
+        ([("a.py:1", 0.6), ("a.py:2", 0.3)], "600 ms of it there, 300 ms at a.py:2"),
+        (
+            [("a.py:1", 0.4), ("b.py:2", 0.3), ("b.py:3", 0.2)],
+            "400 ms of it there, 500 ms at 2 other lines, most at b.py:2",
+        ),
+        ([], ""),
+    ],
 )
-def test_of_a_loop_that_has_turned_meanwhile(loop, rested, again, turns, told):
-    with loop.probe() as probe:
-        begun = loop.now
-        loop.idle(rested)
-        seen = []
-        resting(loop, again, lambda: seen.append(probe._meter.asleep(begun, loop.now, turns)))
-    assert [time - begun for time in seen[0]] == pytest.approx(told)
+def test_the_worst_line_is_named_with_how_many_others(lines, told):
+    assert others(0.9, lines) == told
 
 
-def test_of_two_iterations_only_the_rest_between_them_is_one(loop):
+@pytest.mark.parametrize(
+    ("work", "told"), [(0.0, "another thread"), (0.28, "unknown line")], ids=["waits", "computes"]
+)
+def test_an_iteration_that_ended_before_the_gil_could_be_had_is_another_threads_unless_it_computed(
+    loop, monkeypatch, work, told
+):
     with loop.probe() as probe:
-        begun = loop.now
-        loop.busy(0.5)
-        loop.idle(0.06)
-        loop.busy(0.4)
-        told = probe._meter.asleep(begun + 0.4, loop.now, 2)
-    assert [time - begun for time in told] == pytest.approx([0.5, 0.56])
+        dog = probe._meter.watchdog
+        seen = ran = Times(0.0, 0.0, 1)
+        monkeypatch.setattr(dog._lateness._schedule, "read", lambda: seen)
+        monkeypatch.setattr(dog._loop, "work", lambda: ran)
+        for _ in range(20):
+            loop.idle(0.01)
+            seen = seen._replace(turns=seen.turns + 1)
+            dog.look()
+        loop.busy(0.3)
+        loop.idle(0.001)
+        seen = seen._replace(turns=seen.turns + 61)
+        ran = Times(work, 0.0, 2)
+        dog.look()
+    (stall,) = probe.report().stalls
+    assert stall.gil_held
+    assert stall.where == told

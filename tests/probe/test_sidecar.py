@@ -1,12 +1,11 @@
-"""What the process beside the program says, and how it gets through."""
+"""Messages of the witness process, and their delivery by pipe and HTTP."""
 
 import os
 
 import pytest
 
-from loopclinic.probe.audience import Line
-from loopclinic.probe.sidecar import named
-from loopclinic.probe.suspicion import STARVED, SURE, WAKES, Account, Holder, Look, Suspicion
+from loopclinic.probe.gil_holder import STARVED, SURE, WAKES, Account, Holder, HolderCheck, Look
+from loopclinic.probe.sidecar import PipeWriter, named
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="pipes of POSIX")
 
@@ -23,7 +22,7 @@ def read(descriptor):
 
 def test_what_a_full_pipe_took_in_part_is_finished_before_anything_else():
     reading, writing = os.pipe()
-    line = Line(writing)
+    line = PipeWriter(writing)
     texts = [b"%03d" % number + b"x" * 9000 + b"\n" for number in range(30)]
     assert all(line.send(text) for text in texts)
     assert line.begun, "the pipe was to be full in the middle of a text"
@@ -64,20 +63,20 @@ def look(*, beat=1.0, silent=0.1, wants=True, ran=0.0, turns=0, at="there"):
     return Look(beat, silent, Account(True, 0.1, turns)), holder
 
 
-def grows(*looks):
-    suspicion = Suspicion()
-    return [suspicion.grows(one, lambda holder=holder: holder) for one, holder in looks]
+def check(*looks):
+    suspicion = HolderCheck()
+    return [suspicion.certain(one, lambda holder=holder: holder) for one, holder in looks]
 
 
 def test_who_works_on_at_one_place_with_a_gil_that_was_asked_for_keeps_it():
     asked = look(ran=0.01, turns=WAKES)
-    assert grows(look(), asked, look(ran=0.011 + SURE, turns=WAKES)) == [False, False, True]
+    assert check(look(), asked, look(ran=0.011 + SURE, turns=WAKES)) == [False, False, True]
 
 
 def test_once_told_it_has_to_be_seen_anew():
     told = look(ran=0.02 + SURE, turns=WAKES)
     again = look(ran=0.03 + 2 * SURE, turns=WAKES)
-    assert grows(look(), look(ran=0.01, turns=WAKES), told, told, again)[2:] == [True, False, True]
+    assert check(look(), look(ran=0.01, turns=WAKES), told, told, again)[2:] == [True, False, True]
 
 
 @pytest.mark.parametrize(
@@ -102,7 +101,7 @@ def test_once_told_it_has_to_be_seen_anew():
     ],
 )
 def test_what_is_no_kept_gil(asked, last):
-    assert not any(grows(look(), look(**asked), look(**last)))
+    assert not any(check(look(), look(**asked), look(**last)))
 
 
 def test_who_has_let_go_of_it_and_come_back_has_to_be_seen_anew():
@@ -110,28 +109,28 @@ def test_who_has_let_go_of_it_and_come_back_has_to_be_seen_anew():
         look(ran=number, turns=WAKES, at=at)
         for number, at in enumerate(["there", "elsewhere", "there", None, "there", "there"])
     ]
-    assert grows(look(), *looks) == [False] * 6 + [True]
+    assert check(look(), *looks) == [False] * 6 + [True]
 
 
 def test_a_call_that_rests_with_the_gil_keeps_it_too():
     begun = look(silent=0.1, wants=False, turns=WAKES)
     soon = look(silent=0.101, wants=False, turns=WAKES)
     later = look(silent=0.101 + SURE, wants=False, turns=WAKES)
-    assert grows(look(), begun, soon, later) == [False, False, False, True]
+    assert check(look(), begun, soon, later) == [False, False, False, True]
 
 
 def test_where_the_kernel_keeps_no_accounts_time_has_to_tell():
     def nothing(silent):
         return Look(1.0, silent, None), Holder("there", None)
 
-    assert not any(grows(nothing(0.1), nothing(0.2)))
-    assert grows(nothing(0.1), nothing(STARVED * 1.1)) == [False, True]
+    assert not any(check(nothing(0.1), nothing(0.2)))
+    assert check(nothing(0.1), nothing(STARVED * 1.1)) == [False, True]
 
 
 def test_where_the_thread_is_is_read_only_once_somebody_has_asked():
     def read():
         pytest.fail("to read it costs")
 
-    suspicion = Suspicion()
+    suspicion = HolderCheck()
     for turns in range(WAKES):
-        assert not suspicion.grows(look(turns=turns)[0], read)
+        assert not suspicion.certain(look(turns=turns)[0], read)

@@ -1,8 +1,12 @@
+"""Which frame, task and callback of a sampled stack is named as the user's own."""
+
 import asyncio
 import linecache
 import sys
 import sysconfig
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar, NamedTuple
 
 import pytest
 
@@ -51,6 +55,63 @@ def test_the_innermost_frame_of_the_users_own_code_is_named():
     assert stack[one.guilty].file == __file__
     assert stack[-1].function != "mine"
     assert linecache.getline(__file__, stack[one.guilty].line).strip() == stack[one.guilty].code
+
+
+@dataclass(order=True)
+class Price:
+    amount: object
+
+
+class Point(NamedTuple):
+    x: int
+    y: int
+
+
+class Amount:
+    """Notes the stack of who compares it."""
+
+    seen: ClassVar[list] = []
+
+    def __eq__(self, other):
+        self.seen.append(sample(sys._getframe(1)))
+        return False
+
+    def __hash__(self):
+        self.seen.append(sample(sys._getframe(1)))
+        return 1
+
+
+def test_what_dataclasses_and_namedtuple_write_is_not_the_users_own():
+    amount = Amount()
+    Amount.seen.clear()
+    assert Price(amount) != Price(1)  # the line
+
+    def traced(frame, event, _):
+        if event == "return":
+            Amount.seen.append(sample(frame))
+        return traced
+
+    before = sys.gettrace()
+    sys.settrace(traced)
+    Point(1, 2)  # the other line
+    sys.settrace(before)
+    compared, built = Amount.seen[:2]
+    for found, line in ((compared, "# the line"), (built, "# the other line")):
+        assert found.frames[-1][0] == "<generated>"
+        assert linecache.getline(*found.place[:2]).strip().endswith(line)
+        seen = [(file.replace("<generated>", "<string>"), *rest) for file, *rest in found.frames]
+        assert of_frames(seen).place == found.place, "as it is seen from outside"
+
+
+def test_what_exec_and_python_run_from_a_string_is_the_users_own():
+    names = {"__name__": "__main__", "sample": sample, "sys": sys}
+    code = "def price():\n    return sample(sys._getframe())\nfound = price()"
+    exec(code, names)
+    assert names["found"].place == ("<string>", 2, "price")
+    assert of_frames([("<string>", 3, "<module>"), ("<string>", 2, "price")]).place[1] == 2
+    names["__name__"] = "namedtuple_Price"
+    exec(code, names)
+    assert names["found"].place[0] == __file__
 
 
 def test_without_user_code_the_innermost_frame_is_named():

@@ -1,3 +1,5 @@
+"""The scope's recorder: ticks, stalls and history as JSON."""
+
 import json
 import sys
 import threading
@@ -23,7 +25,7 @@ def probe(loop):
 
 def settled(loop, probe):
     """A recorder whose first iteration is over."""
-    recorder = Recorder(probe, {})
+    recorder = Recorder(probe)
     loop.idle(0.01)
     loop.busy(0.001)
     recorder.tick()
@@ -31,7 +33,7 @@ def settled(loop, probe):
 
 
 def run(loop, recorder, seconds, busy=0.001):
-    """Ordinary life, ten ticks a second."""
+    """Record a loop that runs normally, at ten ticks per second."""
     for _ in range(round(seconds * 10)):
         loop.idle(0.1 - busy)
         loop.busy(busy)
@@ -94,7 +96,7 @@ def test_the_worst_and_p99_forget_what_is_older_than_a_minute_and_the_list_does_
 def test_making_the_scope_is_no_stall_and_no_lag(loop, probe):
     loop.idle(1)
     loop.now += 0.1
-    recorder = Recorder(probe, {})
+    recorder = Recorder(probe)
     loop.look(probe, 0.2)
     assert recorder.tick()["stall"] is None
     loop.busy(0)
@@ -106,7 +108,7 @@ def test_making_the_scope_is_no_stall_and_no_lag(loop, probe):
 
 def test_a_long_stall_right_after_making_the_scope_is_one(loop, probe):
     loop.idle(1)
-    recorder = Recorder(probe, {})
+    recorder = Recorder(probe)
     loop.look(probe, 3.0)
     assert recorder.tick()["stall"]["seconds"] == pytest.approx(3.0, abs=0.01)
     loop.busy(0)
@@ -153,7 +155,7 @@ def test_memory_is_bounded(loop, probe):
 
 
 def test_the_history_tells_a_late_page_all_and_what_ended_not_twice(loop, probe):
-    recorder = Recorder(probe, {"blocking-sleep": ("01_blocking_sleep", "Title")})
+    recorder = Recorder(probe)
     loop.idle(0.01)
     run(loop, recorder, 1)
     loop.look(probe, 1.0)
@@ -163,7 +165,8 @@ def test_the_history_tells_a_late_page_all_and_what_ended_not_twice(loop, probe)
     assert history["now"]["ended"] == []
     assert len(history["stalls"]) == 1
     assert history["settings"]["threshold"] == 0.05
-    assert history["settings"]["lessons"] == {"blocking-sleep": ["01_blocking_sleep", "Title"]}
+    treated = history["settings"]["lessons"]["blocking-sleep"]
+    assert treated == ["01_blocking_sleep", "One retry, everybody waits"]
 
 
 def test_a_synchronous_cell_is_marked():
@@ -183,7 +186,7 @@ def test_a_synchronous_cell_is_marked():
         witness_url=None,
         threshold=0.05,
     )
-    recorder = Recorder(probe, {})
+    recorder = Recorder(probe)
     told = recorder.tick()["ended"]
     assert [(one["cell"], one["where"]) for one in told] == [(True, "cell [4], line 1")]
 
@@ -192,7 +195,7 @@ def test_pages_may_ask_for_the_history_while_the_probe_ticks(loop, probe):
     usual = sys.getswitchinterval()
     recorder = settled(loop, probe)
     run(loop, recorder, 60)
-    stop, broken = threading.Event(), []
+    asked, stop, broken = threading.Event(), threading.Event(), []
 
     def ask():
         while not stop.is_set():
@@ -200,9 +203,11 @@ def test_pages_may_ask_for_the_history_while_the_probe_ticks(loop, probe):
                 recorder.history()
             except Exception as error:
                 broken.append(error)
+            asked.set()
 
     asking = threading.Thread(target=ask)
     asking.start()
+    asked.wait()
     sys.setswitchinterval(1e-6)  # threads take turns at every chance
     try:
         for _ in range(200):

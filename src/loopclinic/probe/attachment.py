@@ -1,4 +1,4 @@
-"""Which meter measures which loop: one for all probes on it, made with the first of them."""
+"""Attaches probes to loops: one meter for all probes of a loop, made with the first, removed with the last."""
 
 import asyncio
 import os
@@ -7,10 +7,10 @@ import weakref
 from time import perf_counter
 
 from loopclinic.probe import garbage
+from loopclinic.probe.blocking_frames import call_index
 from loopclinic.probe.heartbeat import HeartbeatMeter
 from loopclinic.probe.meter import Clock, Meter, Sink, UnsupportedLoopError
-
-__all__ = ["abandon", "attach", "detach"]
+from loopclinic.probe.watchdog import Watchdog
 
 _meters: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Meter] = weakref.WeakKeyDictionary()
 _lock = threading.Lock()
@@ -28,6 +28,7 @@ def attach(loop: asyncio.AbstractEventLoop, sink: Sink, clock: Clock | None = No
     with _lock:
         meter = _meters.get(loop)
         if meter is None:
+            call_index().grow()  # now: while a call keeps the GIL, the watchdog can't
             meter = _meter(loop, clock or perf_counter)
             meter.install()
             _meters[loop] = meter
@@ -66,7 +67,7 @@ def _take_off(meter: Meter) -> None:
 def _meter(loop: asyncio.AbstractEventLoop, clock: Clock) -> Meter:
     selector = getattr(loop, "_selector", None)
     if hasattr(selector, "select") and hasattr(selector, "__dict__"):
-        return Meter(loop, clock)
+        return Meter(loop, clock, Watchdog)
     if not all(hasattr(loop, name) for name in ("call_later", "call_soon_threadsafe")):
         raise UnsupportedLoopError(
             f"{type(loop).__module__}.{type(loop).__qualname__} has no selector and no timers that "
@@ -74,7 +75,7 @@ def _meter(loop: asyncio.AbstractEventLoop, clock: Clock) -> Meter:
         )
     if loop.is_closed():
         raise RuntimeError("This event loop is closed: start the probe on one that still runs.")
-    return HeartbeatMeter(loop, clock)
+    return HeartbeatMeter(loop, clock, Watchdog)
 
 
 def _in_child() -> None:

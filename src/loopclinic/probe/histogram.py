@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import frexp
 
-__all__ = ["BUCKETS", "SHORT", "Lag", "bucket", "lag_of"]
-
 # Eight buckets to an octave: an edge is at most 12.5 % from the next, and each bucket keeps its sum,
 # so a bucket that holds one iteration is exact. 2**-24 s (60 ns) up to 2**40 s.
 _OCTAVES_BELOW = 24

@@ -1,12 +1,10 @@
-"""Starts the process beside the program, in milliseconds: without site, and of loopclinic only what it uses.
+"""Starts the witness process in milliseconds: without `site`, importing only the modules it uses.
 
 python -I -S launch.py ...      what follows is for `sidecar.watch`
 """
 
 import sys
 from types import ModuleType
-
-__all__: list[str] = []
 
 
 def _bare() -> None:

@@ -1,4 +1,4 @@
-"""How this interpreter's stacks are read from outside: the reader for its version, proved on a known stack."""
+"""Memory layout of this interpreter's stacks, by version, tried on a known stack before it is used."""
 
 import inspect
 import json
@@ -14,22 +14,22 @@ from importlib.util import find_spec
 from types import CodeType, FrameType
 from typing import Any
 
-from loopclinic.probe.memory import GoneError, Memory, UnreadableError
-from loopclinic.probe.outside import (
+from loopclinic.probe.remote_stack import (
     DEEPEST,
     GENERATOR,
+    GoneError,
     Known,
     Layout,
+    Memory,
+    RemoteReader,
     Thread,
+    UnreadableError,
     chain,
     holder,
     place,
 )
-from loopclinic.probe.remote_reader import RemoteReader
 
-__all__ = ["LayoutError", "described", "own_memory", "published", "refusal"]
-
-_PUBLISHED = (3, 13)  # from this version on, the interpreter publishes where things are
+PUBLISHED = (3, 13)  # from this version on, the interpreter publishes where things are
 _MACHINES = ("x86_64", "aarch64")
 _REMOTE = (3, 15)  # from this version on, CPython's own reader sees whole stacks and every name
 # 3.14 has it too, but it leaves out all frames above the innermost call through C, and every
@@ -37,7 +37,7 @@ _REMOTE = (3, 15)  # from this version on, CPython's own reader sees whole stack
 
 # Source: offsetof() over CPython's headers of 3.11.7 and 3.12.1, the same on x86-64 and arm64:
 # pystate.h, code.h, unicodeobject.h and internal/pycore_{frame,gil,interp,runtime}.h.
-_LAYOUTS = {
+LAYOUTS = {
     (3, 11): Layout(
         state_interpreter=16, state_native=160, state_frame=56,
         record_frame=8,
@@ -53,20 +53,23 @@ _LAYOUTS = {
         text_ascii=40, text_compact=56, interpreter_gil=384, gil_holder=8, gil_locked=16,
     ),
 }  # fmt: skip
-_RUNTIME_GIL = 360  # 3.11: the only GIL, in _PyRuntime
+RUNTIME_GIL = 360  # 3.11: the only GIL, in _PyRuntime
 
 # What _PyRuntime begins with: _Py_DebugOffsets in internal/pycore_runtime.h (3.13) and
-# pycore_debug_offsets.h (3.14), 64 bits each. What 3.14 added bears a "+".
+# pycore_debug_offsets.h (3.14, 3.15), 64 bits each. What 3.14 added bears a "+", what 3.15 a "*".
 _COOKIE = b"xdebugpy"
 _STRUCTURES = {
     "runtime": "size finalizing interpreters_head",
     "interpreter": "size id next threads_head +threads_main gc modules sysdict builtins "
     "ceval_gil gil gil_enabled gil_locked gil_holder +code_generation +tlbc_generation",
-    "state": "size prev next interpreter frame ident native chunk status",
+    "state": "size prev next interpreter frame *base *profiled *profiled_count ident native chunk status "
+    "*holds_gil *gil_requested *exception *exceptions",
+    "exceptions": "*value",
     "frame": "size previous code instruction locals owner +stackpointer +tlbc",
     "code": "size file name qualname table line arguments localnames localkinds first +tlbc",
     "object": "size type",
-    "type": "size name repr flags",
+    "type": "size name repr flags *basicsize *dictoffset",
+    "heap_type": "*size *cached_keys",
     "tuple": "size item length",
     "list": "size item length",
     "set": "+size +used +table +mask",
@@ -84,14 +87,15 @@ def _fields(version: tuple[int, int]) -> list[str]:
         "version",
         "free_threaded",
         *(
-            f"{structure}.{name.lstrip('+')}"
+            f"{structure}.{name.lstrip('+*')}"
             for structure, names in _STRUCTURES.items()
             for name in names.split()
-            if not (name.startswith("+") and version == _PUBLISHED)
+            if version >= _SINCE.get(name[0], PUBLISHED)
         ),
     ]
 
 
+_SINCE = {"+": (3, 14), "*": (3, 15)}
 _COMPACT = 16  # bytes more before the characters of a string that is not ASCII: length and UTF-8
 _TRACEABLE = 16  # bytes between what says where a function is entered and its instructions
 
@@ -195,7 +199,7 @@ def described(descriptor: int) -> str:
 def _here() -> tuple[Any, int]:
     """Return the interpreter as a library, and where it keeps the state of the calling thread."""
     try:
-        import ctypes  # noqa: PLC0415 - a program without a witness needs none
+        import ctypes  # a program without a witness needs none
     except ImportError:
         raise LayoutError("this interpreter was built without ctypes") from None
     library = ctypes.PyDLL(None)
@@ -205,7 +209,7 @@ def _here() -> tuple[Any, int]:
 
 
 def _runtime(library: Any) -> int:
-    import ctypes  # noqa: PLC0415 - as above
+    import ctypes  # as above
 
     try:
         return ctypes.addressof(ctypes.c_char.in_dll(library, "_PyRuntime"))
@@ -215,9 +219,9 @@ def _runtime(library: Any) -> int:
 
 def _layout(library: Any) -> Layout:
     version = sys.version_info[:2]
-    if version < _PUBLISHED:
-        return _LAYOUTS[version]
-    import ctypes  # noqa: PLC0415 - as above
+    if version < PUBLISHED:
+        return LAYOUTS[version]
+    import ctypes  # as above
 
     return published(ctypes.string_at(_runtime(library), _head(version).size), version)
 
@@ -226,8 +230,13 @@ def _head(version: tuple[int, int]) -> struct.Struct:
     return struct.Struct(f"<8s{len(_fields(version))}Q")
 
 
-def published(begin: bytes, version: tuple[int, int]) -> Layout:
-    """Return the layout that an interpreter of this version publishes where its _PyRuntime begins.
+def published_size(version: tuple[int, int]) -> int:
+    """Return how many bytes of its _PyRuntime tell an interpreter's layout."""
+    return _head(version).size
+
+
+def published_offsets(begin: bytes, version: tuple[int, int]) -> dict[str, int]:
+    """Return the numbers that an interpreter of this version publishes where its _PyRuntime begins.
 
     Raises:
         LayoutError: it publishes none, or in another form.
@@ -236,6 +245,16 @@ def published(begin: bytes, version: tuple[int, int]) -> Layout:
     at = dict(zip(_fields(version), numbers, strict=True))
     if cookie != _COOKIE or at["version"] >> 16 != version[0] << 8 | version[1]:
         raise LayoutError("this interpreter does not publish where it keeps its stacks")
+    return at
+
+
+def published(begin: bytes, version: tuple[int, int]) -> Layout:
+    """Return the layout that an interpreter of this version publishes where its _PyRuntime begins.
+
+    Raises:
+        LayoutError: it publishes none, or in another form.
+    """
+    at = published_offsets(begin, version)
     derived = {
         "record_frame": -1,
         "code_traceable": at["code.first"] - _TRACEABLE,
@@ -253,7 +272,7 @@ def _gil(own: Memory, found: Known, library: Any) -> int:
     """Return where the GIL is that the calling thread holds."""
     layout = found.layout
     if layout.interpreter_gil < 0:
-        return _runtime(library) + _RUNTIME_GIL
+        return _runtime(library) + RUNTIME_GIL
     interpreter = own.word(found.state + layout.state_interpreter)
     return own.word(interpreter + layout.interpreter_gil)
 
@@ -266,7 +285,7 @@ class _Held(Memory):
 
     def read(self, address: int, size: int) -> bytes:
         """Return so many bytes, after a look whether they are there."""
-        import ctypes  # noqa: PLC0415 - as above
+        import ctypes  # as above
 
         self._own.read(address, size)
         return ctypes.string_at(address, size)
@@ -318,7 +337,7 @@ def _prove_remote(reader: RemoteReader) -> None:
 
 
 def _reads(read: Callable[[], Sequence[tuple[Any, ...]]]) -> bool:
-    """Whether `read` returns its callers' frames, innermost first, as the interpreter knows them.
+    """Return whether `read` returns its callers' frames, innermost first, as the interpreter knows them.
 
     Each as file, line, function and, if it can tell, whether that is a generator or a coroutine.
     """

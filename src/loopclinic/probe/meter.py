@@ -1,22 +1,20 @@
-"""The measuring wrap around one loop's selector, shared by all probes on that loop."""
+"""Wraps a loop's selector to time each iteration; shared by all probes on that loop."""
 
 import asyncio
 import selectors
 import threading
+from collections import deque
 from collections.abc import Callable, Collection
 from math import inf
-from time import perf_counter
 from types import FrameType
 from typing import Any, Protocol
 
-from loopclinic.probe.case import Case
 from loopclinic.probe.histogram import BUCKETS, SHORT, bucket
-from loopclinic.probe.watchdog import Watchdog
+from loopclinic.probe.stall_samples import StallSamples
 from loopclinic.probe.witness import GilWitness
 
-__all__ = ["Clock", "Meter", "Sink", "UnsupportedLoopError"]
-
-_FEW = 4  # iterations in which what comes together when a loop wakes is done
+_RESTS = 32  # kept: those of half a second at least
+_REST = 0.02  # seconds in one `select`: what is shorter is no rest that a held GIL made
 
 Clock = Callable[[], float]
 
@@ -39,17 +37,45 @@ class Sink(Protocol):
     def pace(self) -> float:
         """How often it wants a tick at least, in seconds."""
 
-    def amend(self, case: Case) -> None:
-        """Take what was found of an iteration that has ended since."""
+    def complete(self, case: StallSamples) -> None:
+        """Complete a stall with samples of an iteration that has ended since."""
 
-    def hear(self, began: float, ended: float, case: Case | None, since: float) -> None:
-        """Take an iteration that was busy from `began` to `ended`, on the loop's thread.
+    def record(self, began: float, ended: float, case: StallSamples | None, since: float) -> None:
+        """Record an iteration that was busy from `began` to `ended`, on the loop's thread.
 
         The loop has not rested `since` then, as far as a timer's coroutine is concerned.
         """
 
     def tick(self, now: float) -> None:
         """Do what is due, on the watchdog's thread."""
+
+
+class Watching(Protocol):
+    """What looks at a meter from a thread of its own: `loopclinic.probe.watchdog.Watchdog`."""
+
+    looked: float
+    """When it looked last."""
+    witness_error: str | None
+    """Why there is no witness, where one is wanted."""
+
+    @property
+    def witness_url(self) -> str | None:
+        """Where the witness answers browsers."""
+
+    def start(self, closed: "Callable[[Meter], None]") -> None:
+        """Start the thread; `closed` is called when the loop was closed."""
+
+    def stop(self) -> None:
+        """Stop the thread."""
+
+    def finish_look(self) -> None:
+        """Wait for a look in progress, and take in what was still to be reported."""
+
+    def update_threshold(self) -> None:
+        """Read again what the sinks want."""
+
+    def wake(self, now: float) -> None:
+        """Look again at a loop that begins an iteration now, after a rest that nobody watched."""
 
 
 class Meter:
@@ -61,13 +87,13 @@ class Meter:
 
     __slots__ = (
         "__weakref__",
-        "_earlier",
         "_ended",
         "_found",
         "_ours",
         "_retire",
         "_selector",
         "_starts",
+        "asleep",
         "began",
         "case",
         "clock",
@@ -77,6 +103,7 @@ class Meter:
         "iterations",
         "level",
         "loop",
+        "rests",
         "sinks",
         "sums",
         "thread_id",
@@ -86,10 +113,14 @@ class Meter:
 
     exact = True
     """Whether idle time is measured, and not made up."""
-    unseen: Collection[tuple[float, float, Case | None]] = ()
+    resting: bool = False
+    """The loop is known to rest only by looking at it."""
+    unseen: Collection[tuple[float, float, StallSamples | None]] = ()
     """Busy times, from when to when, that wait to be confirmed."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, clock: Clock = perf_counter) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, clock: Clock, watchdog: "Callable[[Meter], Watching]"
+    ) -> None:
         self._selector: Any = getattr(loop, "_selector", None)
         self._found: Callable[..., Any] = _nothing
         self._ours: Callable[..., Any] = _nothing
@@ -105,14 +136,17 @@ class Meter:
         self.began = clock()
         """When the iteration in progress began; infinity while the loop waits in `select`."""
         self.waiting = self.began
+        self.rests: deque[tuple[float, float]] = deque(maxlen=_RESTS)
+        """The latest long waits in `select`, from when to when."""
         self.halted = inf
         """When the loop was seen not to run at all: nothing waits for a loop that was stopped."""
-        self.case: Case | None = None
+        self.case: StallSamples | None = None
+        self.asleep = False
+        """Nobody looks until the loop ends its rest: then the watchdog is to be woken."""
         self._ended = -inf  # the last iteration that was not a short one
-        self._earlier = -inf  # and the one before it
-        self._starts = (inf, inf)  # and when it began, after the one right before it
+        self._starts = (inf, inf)  # when it began, after the one right before it
         self.thread_id = threading.get_ident()
-        self.watchdog = Watchdog(self)
+        self.watchdog = watchdog(self)
 
     def install(self) -> None:
         """Put the wrap around the selector."""
@@ -132,13 +166,13 @@ class Meter:
         self._retire()
 
     def join(self, sink: Sink) -> None:
-        """Let one more probe hear of this loop."""
+        """Add a probe that is told of this loop's stalls."""
         self.sinks = (*self.sinks, sink)
         self.relevel()
         self.watchdog.update_threshold()
 
     def leave(self, sink: Sink) -> None:
-        """Take a probe off; with the last one the wrap goes too."""
+        """Remove a probe."""
         self.sinks = tuple(other for other in self.sinks if other is not sink)
         self.relevel()
         self.watchdog.update_threshold()
@@ -148,38 +182,64 @@ class Meter:
         self.level = min((sink.level for sink in self.sinks), default=inf)
 
     def close(self, ended: float) -> None:
-        """Book an iteration that was not a short one, and hand it to the sinks that ask for it."""
+        """Record an iteration that was not a short one, and hand it to the sinks that ask for it."""
         began = self.began
         if self.halted < ended:
             # The loop had stopped (run_until_complete came back) and runs again only now.
             self.idle += ended - self.halted
             ended, self.halted = max(began, self.halted), inf
-        self.book(began, ended)
+        self.record_busy(began, ended)
 
-    def book(self, began: float, ended: float) -> None:
-        """Count a busy time, and hand it to the sinks that ask for it."""
+    def halt(self) -> None:
+        """Record that the loop stops now, on its own thread."""
+        if self.halted == inf:
+            self.halted = self.clock()
+
+    def resume(self) -> None:
+        """Record that the loop, which had stopped, runs from now on; on its own thread."""
+        if self.halted < inf:
+            now = self.clock()
+            if self.began < inf:
+                self.close(now)
+            self.began, self.halted = now, inf
+
+    def record_busy(self, began: float, ended: float) -> None:
+        """Record a busy time, and hand it to the sinks that ask for it."""
         busy = ended - began
         self._count(busy)
         since = self.since(began)
         self._starts = (began if since == began else self._starts[1], began)
-        self._earlier, self._ended = self._ended, ended
+        self._ended = ended
         if busy <= self.level:
             return
         case = self._case(ended)
         for sink in self.sinks:
             if busy > sink.level:
-                sink.hear(began, ended, case, since)
+                sink.record(began, ended, case, since)
         self.relevel()
 
-    def bare(self, frame: FrameType | None) -> bool:  # noqa: ARG002 - for meters without a selector
-        """Whether a stack that ends in this frame is of a loop between callbacks, as far as is known."""
+    def between_callbacks(self, frame: FrameType | None) -> bool:  # noqa: ARG002 - for meters without a selector
+        """Return whether a stack that ends in this frame is of a loop between callbacks, if known."""
         return False
 
-    def rested(self, began: float, since: float, now: float) -> None:
+    def end_iteration(self, began: float, since: float, now: float) -> None:
         """Record that the iteration which began at `began` ended by `since`; a selector tells that itself."""
 
-    def confirm(self, now: float, looked: float, *, stood: bool) -> None:
-        """Take whether the machine `stood` still since the watchdog has `looked` before, until now."""
+    def wake(self) -> None:
+        """Start the timer again by which a loop without a selector is measured."""
+
+    def confirm(
+        self, now: float, looked: float, *, stood: bool, wanted: tuple[float, float]
+    ) -> None:
+        """Record the busy times in `unseen`, now that the watchdog has looked.
+
+        `stood` says that the whole machine stood still from `looked` until now, `wanted` from when to
+        when the GIL was last not to be had.
+        """
+
+    def adopt(self, case: StallSamples) -> bool:  # noqa: ARG002 - for meters without a selector
+        """Attach samples to their busy time in `unseen`; return whether there is one."""
+        return False
 
     def _count(self, busy: float) -> None:
         if busy > SHORT:
@@ -187,7 +247,7 @@ class Meter:
             self.counts[index] += 1
             self.sums[index] += busy
 
-    def _case(self, ended: float) -> Case | None:
+    def _case(self, ended: float) -> StallSamples | None:
         """Return what was gathered on the iteration that ends now."""
         case = self.case
         if case is None or case.began != self.began:
@@ -195,24 +255,18 @@ class Meter:
         case.ended = ended
         return case
 
-    def asleep(self, since: float, now: float, turns: int) -> tuple[float, float]:
-        """Return from when to when the loop rested in one `select`, of the time since `since`.
+    def rest_span(self, since: float, now: float) -> tuple[float, float]:
+        """Return from when to when the loop waited in one `select`, of the time since `since`.
 
-        `turns` is how many iterations began meanwhile. Of a loop that turned often it is not known.
+        The longest such wait; an empty span at `now` if there was none.
         """
-        if self.began < inf:
-            since, woke = max(since, self.waiting), self.began
-        elif self.waiting <= since:
-            woke = now
-        elif self.waiting - since < now - self.waiting:
-            return self.waiting, now
-        else:
-            woke = self.waiting if turns <= _FEW else since
-        if self._ended > since:
-            since, woke = max(since, self._earlier), min(woke, self._starts[1])
-        return since, max(since, woke)
+        rests = [*self.rests]
+        if self.began == inf:
+            rests.append((self.waiting, now))
+        spans = [(max(began, since), min(ended, now)) for began, ended in rests]
+        return max(spans, key=lambda span: span[1] - span[0], default=(now, now))
 
-    def oversleep(self, case: Case) -> None:
+    def record_blocked_select(self, case: StallSamples) -> None:
         """Book a time in which the loop could not have left its `select`; from any thread.
 
         Whatever became ready meanwhile had to wait, as for a busy loop.
@@ -220,12 +274,12 @@ class Meter:
         self.idle -= case.ended - case.began
         self._tell(case.began, case.ended, case)
 
-    def _tell(self, began: float, ended: float, case: Case | None) -> None:
+    def _tell(self, began: float, ended: float, case: StallSamples | None) -> None:
         busy = ended - began
         self._count(busy)
         for sink in self.sinks:
             if busy > sink.level:
-                sink.hear(began, ended, case, began)
+                sink.record(began, ended, case, began)
         self.relevel()
 
     def since(self, began: float) -> float:
@@ -267,7 +321,7 @@ def _timed(
     poll: Callable[[int, int], list[Any]] | None,
 ) -> tuple[Callable[..., Any], Callable[[], None]]:
     """Return `select` wrapped to add up busy and idle time in `meter`, and what retires the wrap."""
-    clock, forever, short = meter.clock, inf, SHORT
+    clock, forever, short, long = meter.clock, inf, SHORT, _REST
     live = True
 
     def timed(timeout: float | None = None) -> Any:
@@ -291,7 +345,13 @@ def _timed(
         finally:
             after = clock()
             meter.idle += after - before
+            if after - before > long:
+                meter.rests.append((before, after))
             meter.began = after
+            # After that: who falls asleep sets this first, and then looks at `began`.
+            if meter.asleep:
+                meter.asleep = False
+                meter.watchdog.wake(after)
 
     def retire() -> None:
         nonlocal live

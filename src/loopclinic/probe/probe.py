@@ -10,17 +10,13 @@ from threading import Lock
 from typing import Self
 
 from loopclinic.probe.attachment import attach, detach
-from loopclinic.probe.case import Case
 from loopclinic.probe.census import Census, census_of
 from loopclinic.probe.diagnosis import findings
 from loopclinic.probe.histogram import SHORT
 from loopclinic.probe.meter import Meter
-from loopclinic.probe.report import Report, Stall
-from loopclinic.probe.snapshot import Snapshot, Totals
-from loopclinic.probe.subscribers import Subscribers, tell
+from loopclinic.probe.report import Report, Snapshot, Stall, Totals
+from loopclinic.probe.stall_samples import StallSamples
 from loopclinic.probe.witness import GilWitness
-
-__all__ = ["Probe"]
 
 _log = logging.getLogger("loopclinic")
 
@@ -48,7 +44,7 @@ class Probe:
 
     Start it by `with`, `async with` or `start()`. A report can be had at any time, from any thread.
     A loop without a selector, such as uvloop's, is measured by a timer every 10 ms: a stall's length
-    is then known to about 5 ms, and utilization not at all.
+    is then known to about 5 ms, the first after a rest to 20 ms, and utilization not at all.
 
     Raises:
         ValueError: threshold or budget is not above zero, or `on_budget` comes without a budget.
@@ -88,6 +84,8 @@ class Probe:
         self._over_budget: deque[Stall] = deque(maxlen=_MOST_STALLS)
         self._told = -inf
         self._subscribers = Subscribers()
+        self.starts = 0
+        """How many times the probe was started."""
 
     @property
     def running(self) -> bool:
@@ -120,7 +118,19 @@ class Probe:
         self._first = _running(meter, self._began)
         self._told = -inf
         self._meter = meter
+        self.starts += 1
         return self
+
+    def halt(self) -> None:
+        """Record, on the loop's thread, that the loop stops now: nothing waits until it is run again."""
+        if self._meter is not None:
+            self._meter.halt()
+            self._meter.watchdog.finish_look()  # what ended just now waits to be confirmed
+
+    def resume(self) -> None:
+        """Record, on the loop's thread, that a loop which stopped is about to run again."""
+        if self._meter is not None:
+            self._meter.resume()
 
     def stop(self) -> Report:
         """Stop measuring, leave the loop as it was found, and return the report."""
@@ -128,7 +138,7 @@ class Probe:
         if meter is None:
             return self.report()
         now = meter.clock()
-        meter.watchdog.settle()
+        meter.watchdog.finish_look()
         with self._lock:
             if self._meter is None:  # stopped from another thread meanwhile
                 return self.report()
@@ -137,7 +147,7 @@ class Probe:
                 began, case = meter.began, meter.case
                 ended = min(now, meter.halted)  # a loop that had stopped kept nobody waiting since
                 mine = case if case is not None and case.began == began else None
-                self.hear(began, ended, mine, meter.since(began))
+                self.record(began, ended, mine, meter.since(began))
             self._report = report = self._reported(meter, now)
             self._meter = None
         self._subscribers.clear()
@@ -160,6 +170,11 @@ class Probe:
     def stalls(self) -> tuple[Stall, ...]:
         """The stalls that have ended, the latest last."""
         return tuple(self._stalls)
+
+    @property
+    def iterations(self) -> int:
+        """How many iterations the loop went through so far; for one without a selector, beats."""
+        return self._meter.iterations - self._first.iterations if self._meter is not None else 0
 
     @property
     def witness_url(self) -> str | None:
@@ -237,8 +252,8 @@ class Probe:
         """How often a subscriber wants to be called at least, in seconds."""
         return self._subscribers.pace
 
-    def hear(self, began: float, ended: float, case: Case | None, since: float) -> None:
-        """Take an iteration that was busy from `began` to `ended` (on the meter's clock).
+    def record(self, began: float, ended: float, case: StallSamples | None, since: float) -> None:
+        """Record an iteration that was busy from `began` to `ended` (on the meter's clock).
 
         The loop has not rested `since` then.
         """
@@ -254,22 +269,24 @@ class Probe:
             self._told = began
             self._over_budget.append(stall)
 
-    def amend(self, case: Case) -> None:
-        """Name the line of a stall whose samples came to hand only when it had ended."""
+    def complete(self, case: StallSamples) -> None:
+        """Complete a stall with samples that were read only after it had ended."""
         at = case.last - self._began
         for index in range(len(self._stalls) - 1, -1, -1):
             stall = self._stalls[index]
             if stall.started <= at <= stall.started + stall.seconds:
                 began = self._began + stall.started
                 whole = case.began <= began + _SAME  # and not one stack by itself
-                if whole or (stall.file is None and stall.diagnosis is None):
+                if whole or (stall.file is None and not stall.lines):
                     ended = began + stall.seconds
                     found = findings(case, began, ended, self.threshold, stall.heartbeat)
+                    if not case.seen and case.kept is None:  # it may not undo what samples told
+                        found = {name: found[name] for name in found if not getattr(stall, name)}
                     self._stalls[index] = replace(stall, **found)
                 return
 
     def tick(self, now: float) -> None:
-        """Call back whoever is due, on the watchdog's thread."""
+        """Call the callbacks that are due, on the watchdog's thread."""
         if self._meter is None:
             return  # it was stopped meanwhile
         if self.budget is not None:
@@ -285,7 +302,7 @@ class Probe:
                 tell(self._on_budget, next(amended, stall))
         self._subscribers.call(now)
 
-    def _stall(self, began: float, ended: float, case: Case | None, since: float) -> Stall:
+    def _stall(self, began: float, ended: float, case: StallSamples | None, since: float) -> Stall:
         heartbeat = ended - min(began, max(since, self._began))
         found = findings(case, began, ended, self.threshold, heartbeat)
         return Stall(began - self._began, ended - began, heartbeat=heartbeat, **found)
@@ -306,3 +323,52 @@ def _running(meter: Meter, now: float) -> Totals:
 
 def _warn(stall: Stall) -> None:
     _log.warning("the event loop has been stuck for %s", stall)
+
+
+class Subscribers:
+    """Callbacks called on the watchdog's thread, each at its own pace; any thread may add and remove them."""
+
+    def __init__(self) -> None:
+        self._paces: dict[object, tuple[Callable[[], object], float]] = {}
+        self._called: dict[object, float] = {}
+
+    def __len__(self) -> int:
+        return len(self._paces)
+
+    @property
+    def pace(self) -> float:
+        """The shortest period among them in seconds, infinity if there are none."""
+        return min((every for _, every in list(self._paces.values())), default=inf)
+
+    def add(self, callback: Callable[[], object], every: float) -> Callable[[], None]:
+        """Call `callback` every so many seconds; return a function that removes it."""
+        key = object()
+        self._paces[key] = callback, every
+        return lambda: self._remove(key)
+
+    def call(self, now: float) -> None:
+        """Call the callbacks that are due; one that raises is logged and removed."""
+        for key, (callback, every) in list(self._paces.items()):
+            if now - self._called.get(key, -inf) >= every:
+                self._called[key] = now
+                if not tell(callback):
+                    self._remove(key)
+
+    def clear(self) -> None:
+        """Remove them all."""
+        self._paces.clear()
+        self._called.clear()
+
+    def _remove(self, key: object) -> None:
+        self._paces.pop(key, None)
+        self._called.pop(key, None)
+
+
+def tell(callback: Callable[..., object], *arguments: object) -> bool:
+    """Call a user's function and log what it raises; return whether it did not raise."""
+    try:
+        callback(*arguments)
+    except Exception:
+        _log.exception("loopclinic: a callback of a probe raised")
+        return False
+    return True

@@ -1,10 +1,10 @@
-"""What the kernel's scheduler knows of one thread; Linux only, elsewhere nothing is known."""
+"""Reads one thread's processor time, waiting time and state from Linux's scheduler; zeros elsewhere."""
 
 import contextlib
 import os
+import sys
+import time
 from typing import NamedTuple
-
-__all__ = ["Schedule", "Times", "polls", "ready", "times"]
 
 _POLLS = (b"epoll", b"ep_poll")  # libuv's way to wait
 
@@ -29,8 +29,22 @@ def times(schedstat: bytes) -> Times:
     return Times(ran * 1e-9, waited * 1e-9, turns)
 
 
+def cpu_time(thread: int) -> float | None:
+    """Return the seconds that a native thread of this process has run, None where the kernel does not tell.
+
+    Unlike a read of a file this does not release the GIL. The clock's number is Linux's own for a
+    thread: include/linux/posix-timers_types.h, CPUCLOCK_PERTHREAD_MASK and CPUCLOCK_SCHED.
+    """
+    if sys.platform != "linux" or not thread:
+        return None
+    try:
+        return time.clock_gettime(~thread << 3 | 6)
+    except (OSError, OverflowError):  # it has ended
+        return None
+
+
 def polls(thread: int) -> bool:
-    """Whether a native thread of this process waits for events now: proc(5), wchan."""
+    """Return whether a native thread of this process waits for events now: proc(5), wchan."""
     try:
         with open(f"/proc/self/task/{thread}/wchan", "rb") as file:  # noqa: PTH123
             where = file.read()
@@ -40,7 +54,7 @@ def polls(thread: int) -> bool:
 
 
 def ready(thread: int) -> bool:
-    """Whether a native thread of this process computes, or could: proc(5), the state R of its stat."""
+    """Return whether a native thread of this process computes, or could: proc(5), the state R of its stat."""
     try:
         with open(f"/proc/self/task/{thread}/stat", "rb") as file:  # noqa: PTH123
             return file.read().rpartition(b")")[2].split()[:1] == [b"R"]
@@ -80,7 +94,7 @@ class Schedule:
         return times(os.pread(self._file, 100, 0))
 
     def close(self) -> None:
-        """Let go of the thread."""
+        """Close the file."""
         if self._file is not None:
             os.close(self._file)
         self._file, self._thread = None, 0

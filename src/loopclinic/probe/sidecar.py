@@ -1,4 +1,4 @@
-"""The process beside the program: notices that a call keeps the GIL, and reads which one it is.
+"""Witness process: notices from outside that a call keeps the GIL, and reads which call it is.
 
 Its arguments are PID BEAT MEMORY REPORTS KNOWN TOKEN PACKAGE LIBRARY...
 
@@ -16,22 +16,28 @@ import contextlib
 import json
 import mmap
 import os
+import select
 import signal
+import socket
 import struct
 import time
 from typing import NamedTuple
 
-from loopclinic.probe.audience import Audience, Line
-from loopclinic.probe.memory import GoneError, Memory, UnreadableError
-from loopclinic.probe.outside import MemoryReader, Place, Reader, of_json
-from loopclinic.probe.remote_reader import RemoteReader
-from loopclinic.probe.suspicion import Holder, Look, Suspicion, account
-
-__all__ = ["BEAT", "INTERVAL", "Beat", "Seen", "Watch", "main", "named", "reader_of", "watch"]
+from loopclinic.probe.gil_holder import Holder, HolderCheck, Look, account
+from loopclinic.probe.remote_stack import (
+    GoneError,
+    Memory,
+    MemoryReader,
+    Place,
+    Reader,
+    RemoteReader,
+    UnreadableError,
+    of_json,
+)
 
 INTERVAL = 0.01  # seconds between beats at most
 REPEAT = 0.1  # seconds between two readings of one and the same stall
-BEAT = struct.Struct("dqq")
+BEAT = struct.Struct("dqqd")
 
 
 class Beat(NamedTuple):
@@ -42,6 +48,8 @@ class Beat(NamedTuple):
     loop: int
     watchdog: int
     """Both threads, as the kernel knows them."""
+    every: float = 0.0
+    """Seconds until the next one, where it comes more rarely than it should: the loop rests."""
 
 
 class Seen(NamedTuple):
@@ -59,13 +67,14 @@ class Seen(NamedTuple):
 class Watch:
     """Finds the calls that keep the GIL from one loop's watchdog; to be asked every few milliseconds."""
 
-    def __init__(self, pid: int, reader: Reader, interval: float = INTERVAL) -> None:
-        self._pid, self._reader = pid, reader
-        self._suspect_after = 1.1 * interval
-        self._patience = 2 * interval
-        self._suspicion = Suspicion()
+    def __init__(
+        self, pid: int, reader: Reader, interval: float = INTERVAL, calm: float = 0.6
+    ) -> None:
+        self._pid, self._reader, self._calm = pid, reader, calm * interval
+        self._interval = interval
+        self._check = HolderCheck()
         self._told = 0.0
-        self.pause = 0.6 * interval
+        self.pause = self._calm
         """Seconds until the next look."""
 
     def look(self, shared: mmap.mmap, offset: int = 0) -> Seen | None:
@@ -75,27 +84,98 @@ class Watch:
             GoneError: there is no such program any more.
         """
         now, beat = time.perf_counter(), Beat(*BEAT.unpack_from(shared, offset))
-        silent = now - beat.at
-        calm = beat.at == 0 or silent < self._suspect_after
-        self.pause = self._patience * (0.3 if calm else 0.1)
-        if calm:
+        silent, every = now - beat.at, max(self._interval, beat.every)
+        self.pause = max(self._calm, 2 * beat.every)
+        if beat.at == 0 or silent < 1.1 * every:
             return None
+        self.pause = self._interval / 5
         look = Look(beat.at, silent, account(self._pid, beat.watchdog))
-        sure = self._suspicion.grows(look, lambda: self._holder(beat))
-        if not sure or silent < self._patience or now - self._told < REPEAT:
+        sure = self._check.certain(look, lambda: self._holder(beat))
+        if not sure or silent < 2 * every or now - self._told < REPEAT:
             return None
         found = self._reader.stack()
         if found is None or not found[1] or BEAT.unpack_from(shared, offset)[0] != beat.at:
             return None
         self._told = now
         thread, frames = found
-        return Seen(now, silent, thread if thread != beat.loop else 0, frames)
+        return Seen(
+            now, silent - every + self._interval, thread if thread != beat.loop else 0, frames
+        )
 
     def _holder(self, beat: Beat) -> Holder | None:
         found = self._reader.position()
         if found is None or found[0] == beat.watchdog:
             return None
         return Holder(found, account(self._pid, found[0]))
+
+
+class EventServer:
+    """Sends what is found to browsers (server-sent events), on 127.0.0.1 and only with the token."""
+
+    def __init__(self, token: str) -> None:
+        self.token = token
+        self.server = socket.create_server(("127.0.0.1", 0))
+        self.server.setblocking(False)
+        self.port = self.server.getsockname()[1]
+        self.poller = select.poll()
+        self.poller.register(self.server, select.POLLIN)
+        self.clients: list[socket.socket] = []
+
+    def accept(self, wait: float) -> None:
+        """Accept one client that connects within `wait` seconds and knows the token."""
+        if not self.poller.poll(wait * 1000):
+            return
+        try:
+            client, _ = self.server.accept()
+        except OSError:
+            return
+        client.settimeout(0.05)
+        try:
+            request = client.recv(4096).split(b"\r\n", 1)[0].split()
+            if len(request) < 2 or request[1] != b"/" + self.token.encode():
+                client.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+                client.close()
+                return
+            client.sendall(
+                b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+                b"Cache-Control: no-store\r\nAccess-Control-Allow-Origin: *\r\n\r\n: hello\n\n"
+            )
+        except OSError:
+            client.close()
+            return
+        client.setblocking(False)
+        self.clients = [*self.clients[-7:], client]
+
+    def send(self, text: str) -> None:
+        """Send one event to every client; close those that can't take it at once."""
+        for client in self.clients[:]:
+            try:
+                client.sendall(f"data: {text}\n\n".encode())
+            except OSError:
+                client.close()
+                self.clients.remove(client)
+
+
+class PipeWriter:
+    """Writes texts to a pipe that may be full: each of them whole, or not at all."""
+
+    def __init__(self, descriptor: int) -> None:
+        os.set_blocking(descriptor, False)
+        self.descriptor = descriptor
+        self.begun = b""
+
+    def send(self, text: bytes) -> bool:
+        """Send one text, or drop it where nobody has read for long; False if nobody can any more."""
+        try:
+            while self.begun:
+                self.begun = self.begun[os.write(self.descriptor, self.begun) :]
+            # A pipe takes a part of what is longer than PIPE_BUF; the rest of it goes first then.
+            self.begun = text[os.write(self.descriptor, text) :]
+        except BlockingIOError:
+            return True  # the latest are not worth more than the first
+        except OSError:
+            return False
+        return True
 
 
 def reader_of(pid: int, memory: Memory, known: str) -> Reader:
@@ -146,8 +226,8 @@ def watch(arguments: list[str]) -> None:
     pid, beat, mem, reports = map(int, arguments[:4])
     known, token, package, *library = arguments[4:]
     shared = mmap.mmap(beat, BEAT.size, prot=mmap.PROT_READ)
-    audience = Audience(token)
-    reporter = Line(reports)
+    server = EventServer(token)
+    reporter = PipeWriter(reports)
 
     def report(values: dict[str, object]) -> None:
         if not reporter.send(json.dumps(values).encode() + b"\n"):
@@ -156,7 +236,7 @@ def watch(arguments: list[str]) -> None:
     memory = Memory(mem)
     while os.getppid() == pid and not BEAT.unpack_from(shared)[0]:
         memory.ensure()
-        audience.welcome(INTERVAL)
+        server.accept(INTERVAL)
     try:
         program = Watch(pid, reader_of(pid, memory, known))
     except (OSError, RuntimeError) as error:
@@ -164,7 +244,7 @@ def watch(arguments: list[str]) -> None:
             {"refused": f"the kernel does not let the process beside it read its memory: {error}"}
         )
         return
-    report({"port": audience.port})
+    report({"port": server.port})
     reported = 0.0
     while os.getppid() == pid:
         seen = program.look(shared)
@@ -172,12 +252,12 @@ def watch(arguments: list[str]) -> None:
             line = named(seen.frames, package, library)
             if line is not None:
                 told = {"silent": seen.silent, "other": bool(seen.thread), **line}
-                audience.tell(json.dumps(told))
+                server.send(json.dumps(told))
             # Nobody reads them before the call is over: of a long one rarely, or the pipe is full by then.
             if seen.at - reported >= max(REPEAT, seen.silent / 16):
                 reported = seen.at
                 report(seen._asdict())
-        audience.welcome(program.pause)
+        server.accept(program.pause)
 
 
 def main(arguments: list[str]) -> None:

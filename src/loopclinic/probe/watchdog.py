@@ -8,26 +8,33 @@ from collections import deque
 from math import inf
 from typing import TYPE_CHECKING
 
-from loopclinic.probe.case import Case, Kept
-from loopclinic.probe.lateness import REFRESH, Lateness
-from loopclinic.probe.schedule import Schedule, Times, polls, ready
+from loopclinic.probe.blocking_frames import call_index
+from loopclinic.probe.census import waiting_on
+from loopclinic.probe.gil_holder import SURE
+from loopclinic.probe.heartbeat import HeartbeatMeter
+from loopclinic.probe.lateness import Lateness
+from loopclinic.probe.loop_thread import LoopThread
+from loopclinic.probe.schedule import Times
 from loopclinic.probe.sidecar import Beat
 from loopclinic.probe.stack import of_frames, sample
-from loopclinic.probe.witness import GilWitness, Witness, native_id, thread_name
+from loopclinic.probe.stall_samples import GilHold, StallSamples
+from loopclinic.probe.witness import GilWitness, Witness, thread_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from loopclinic.probe.meter import Meter
 
-__all__ = ["Watchdog"]
-
 _log = logging.getLogger("loopclinic")
 
 _SETTLE = 1.0  # seconds that a report waits at most for a look in progress, on a busy machine
+_SHORT = 0.25  # seconds of short looks at a loop that rests, until the next whole one
 _LISTEN = 0.25  # seconds after this thread was late in which word from the witness may come
 _LONGEST = 0.1  # seconds between looks at a loop that is well
-_TICK = 0.012  # seconds: so often the kernel counts, at least, what a thread has run
+_ASLEEP = 1.0  # seconds between looks at one that rests and ends its rest by waking this thread
+_REST = 0.8  # thresholds between looks at one that rests and wakes nobody
+_ALONE = 2  # threads of a program in which none but these two can keep the GIL
+_RELEASE = 2  # switch intervals: a thread that can release the GIL does so within one
 _INTERVAL = 0.01  # seconds between looks at a stall, unless a threshold is so low as to need more
 
 
@@ -37,7 +44,9 @@ class Watchdog:
     def __init__(self, meter: "Meter") -> None:
         self._meter = meter
         self._thread: threading.Thread | None = None
-        self._ended = threading.Lock()  # held until it shall stop: waited for with little ado
+        self._over = False  # it shall stop
+        # Held until then, or until it is woken; waited for with little ado.
+        self._ended = threading.Lock()
         # loopclinic: ignore[blocking-sync-primitive] nobody else has it yet
         self._ended.acquire()
         self._closed: Callable[[Meter], None] = lambda _: None
@@ -45,35 +54,51 @@ class Watchdog:
         self._threshold = inf
         self._wait = _INTERVAL  # until the next look
         self._looking = threading.Lock()
-        self._loops = Schedule()
+        self._loop = LoopThread(meter, self._beat)
         self._witness: GilWitness | None = None
         self._listen = 0.0
-        self._ending: list[Case] = []  # told to be over, but not yet over
+        self._ending: list[StallSamples] = []  # told to be over, but not yet over
         self.witness_error: str | None = None
         """Why there is no witness though one was wanted, as far as known."""
         self._me = 0  # this thread, as the kernel knows it
-        self._ident = self._native = 0  # the loop's thread, as Python and as the kernel know it
-        self._before: tuple[float, Times, float] | None = None  # when, work and idle until then
+        self._ran = inf  # since the GIL was asked for, as of the look in progress
         # What other threads were seen to keep the GIL for: the look in which it was lost may hear of it,
         # and the next one know that it was.
-        self._kept: deque[Kept] = deque(maxlen=64)
-        # Since when the loop's thread does nothing, and what it had done until then.
-        self._still: tuple[float, Times | None] = (inf, None)
-        self._turned = 0  # iterations of the loop until the last look
+        self._kept: deque[GilHold] = deque(maxlen=64)
+        # When an iteration began, and since when its loop rests, where that is still to be judged.
+        self._resting: tuple[float, float] | None = None
         self._lateness = Lateness(self._beat)
+        self._whole = -inf  # until when looks may be short
+        self._woken = inf  # when it was woken
+        self._seen_at = -1  # iterations at the look before
+        self._awake_wait = _INTERVAL  # until the next look at a loop that may be busy
+        self._back = -inf  # when it had done what was due after a look
         self._had = inf  # when this look last had the GIL
-        self._caught: Case | None = None  # as soon as it had it again
+        self._caught: StallSamples | None = None  # as soon as it had it again
         self.looked = inf
         """When the last look was of which it is known why it was late."""
 
     def start(self, closed: "Callable[[Meter], None]") -> None:
         """Start the thread; `closed` hears on it when the loop was closed, and the thread ends."""
         self._closed, self._wait = closed, self.interval
+        self.looked = now = self._meter.clock()
+        self._lateness.skip(now)
+        # The loop's own thread may keep the GIL until the first look.
+        if threading.get_ident() == self._meter.thread_id:
+            self._loop.follow()
+            self._loop.ran_since(now, 0.0)
+        if any(callable(sink.witness) for sink in self._meter.sinks):  # it is quickly made
+            self._start_witness()
         self._thread = threading.Thread(target=self._run, name="loopclinic-watchdog", daemon=True)
         self._thread.start()
+        self._me = self._thread.native_id or 0
+        # Not on that thread: to open a file there is to let the loop's keep the GIL before the first look.
+        self._lateness.follow(self._me)
+        self._beat()  # what keeps the GIL from now on is seen
 
     def stop(self) -> None:
         """End the thread and wait for it, unless it is the caller."""
+        self._over = True
         with contextlib.suppress(RuntimeError):  # stopped twice
             self._ended.release()
         if self._thread is not None and self._thread is not threading.current_thread():
@@ -91,45 +116,142 @@ class Watchdog:
         return self._witness.url if self._witness is not None else None
 
     def _run(self) -> None:
-        self._me = threading.get_native_id()
-        self._lateness.follow(self._me)
         try:
             self._watch()
         finally:
             self._lateness.follow(0)
-            self._loops.close()
+            self._loop.close()
             with self._looking:
                 witness, self._witness = self._witness, None
             if witness is not None:
                 witness.close()
 
     def _watch(self) -> None:
-        while not self._ended.acquire(timeout=self._wait):
+        # loopclinic: ignore[blocking-sync-primitive] this thread has nothing else to do
+        while not (woken := self._ended.acquire(timeout=self._wait)) or not self._over:
             try:
+                self._meter.asleep = False
+                if woken and self._awake(self._meter.clock()):
+                    continue
+                rests = self._rests_on(self._meter.clock())
+                if rests is not False and self._skip(self._meter.clock()):
+                    continue
                 self.look()  # at once: every step before it is a chance to lose the GIL again
+                if rests is False:
+                    self._meter.wake()
                 now = self._meter.clock()
-                self._lateness.leave(now)
-                self._staff()
+                self._lateness.pause(now)
+                if self._meter.case is not None:  # while the loop is stuck anyway
+                    call_index().grow()
+                self._start_witness()
+                closed = self._meter.loop.is_closed()
                 for sink in self._meter.sinks:
-                    sink.tick(now)
+                    sink.tick(inf if closed else now)
                 self._beat()
                 self._wait = self._pause(now)
-                if self._meter.loop.is_closed():
+                if closed:
                     self._closed(self._meter)  # it never runs again
                     return
-                self._lateness.back(self._meter.clock())
+                self._back = self._meter.clock()
+                self._lateness.resume(self._back)
             except Exception:  # a probe must never be what breaks a program, nor go blind
                 _log.exception("loopclinic: the watchdog met an error and goes on")
 
+    def _skip(self, now: float) -> bool:
+        """Return whether nothing is to be seen or done: the short way, for most looks at a loop that is well.
+
+        What a look takes is mostly that its code is no longer in the processor's caches.
+        """
+        late = now - self.looked - self._wait
+        if now > self._whole or late > self.interval or self._meter.age(now) > 0:
+            return False
+        if self._meter.unseen or self._ending or now < self._listen:
+            return False
+        self.looked = now
+        self._loop.ran_since(now, 0.0)
+        self._lateness.skip(now)
+        if self._witness is not None:
+            self._beat()
+        if self._meter.loop.is_closed():
+            return False
+        self._sleep(now)
+        return True
+
+    def _rests_on(self, now: float) -> bool | None:
+        """Return whether a loop whose timer has stopped has rested since the last look, None of any other."""
+        meter = self._meter
+        if not isinstance(meter, HeartbeatMeter) or self._loop.known is None:
+            return None
+        ran = self._loop.ran()
+        if ran is None:
+            return None
+        at, done, _ = self._loop.known
+        calm = meter.is_calm(ran - done, now - at)
+        if not meter.resting:
+            return None
+        if now - self.looked - self._wait > self._threshold / 2 or not meter.loop.is_running():
+            return False
+        # A thread that has not run waits for what it waited for.
+        if ran != done and not (calm and self._loop.waits()):
+            return False
+        meter.expect(now, self._awake_wait)
+        return True
+
+    def _sleep(self, now: float) -> None:
+        """Look no more until the loop ends its rest, if it does so seldom and no other thread could keep it."""
+        meter = self._meter
+        rests = meter.exact and meter.iterations == self._seen_at and meter.began == inf
+        self._seen_at = meter.iterations
+        if not rests or not _alone():
+            self._wait = self._awake_wait
+            return
+        pace = min((sink.pace for sink in meter.sinks), default=inf)
+        if pace <= self._awake_wait:
+            return
+        if self._witness is not None:
+            self._witness.beat(Beat(0.0, 0, 0))  # nobody is to look for it
+        # A little longer, so that whoever is to be called then is due.
+        self._wait, self._whole = min(_ASLEEP, pace + self.interval), now
+        meter.asleep = True
+        if meter.began < inf:  # it ended its rest in between, and has not seen that
+            meter.asleep, self._wait = False, self._awake_wait
+
+    def wake(self, now: float) -> None:
+        """Wake the thread, on the loop's, which begins an iteration now."""
+        self._woken = now
+        if self._witness is not None:
+            self._witness.beat(Beat(now, self._loop.native, self._me))
+        with contextlib.suppress(RuntimeError):  # it is awake
+            self._ended.release()
+
+    def _awake(self, now: float) -> bool:
+        """Look again from when the loop's rest ended on; return whether nothing is to be seen yet.
+
+        Else that iteration has kept this thread from the GIL.
+        """
+        since = self.looked = self._back = self._woken
+        self._lateness.skip(since)
+        self._wait = max(0.0, self._threshold / 2 - (now - since))
+        return self._wait > 0
+
     def _pause(self, now: float) -> float:
         """Return for how long nothing passes unseen: to look is to wrest the GIL from the loop."""
-        # A witness listens for a beat.
-        longest = self._witness.interval if self._witness is not None else _LONGEST
-        left = self._threshold / 2 - self._meter.age(now)
+        meter = self._meter
+        left, longest, short = self._threshold / 2 - meter.age(now), _LONGEST, _SHORT
+        if meter.resting and _alone():
+            left, short = _REST * self._threshold, _ASLEEP
+        elif self._witness is not None:
+            longest = self._witness.interval  # it listens for a beat
         pace = min((sink.pace for sink in self._meter.sinks), default=inf)
-        return max(self.interval, min(left, pace, longest))
+        wait = max(self.interval, min(left, pace, longest))
+        starting = self._witness is not None and not self._witness.ready
+        wanted = starting or self._meter.age(now) > 0
+        # Until something is to be done: what a subscriber asks for is done up to half an interval early.
+        self._whole = now if wanted else now + min(short, pace - self.interval / 2)
+        self._awake_wait = wait
+        return wait
 
-    def _staff(self) -> None:
+    def _start_witness(self) -> None:
         """Start a witness while a probe wants one, unless it was refused."""
         wanted = next((sink.witness for sink in self._meter.sinks if sink.witness), None)
         if wanted is None or self.witness_error is not None:
@@ -151,7 +273,7 @@ class Watchdog:
             self.witness_error = str(reason)
             _log.warning("loopclinic: goes on without a witness: %s", reason)
 
-    def settle(self) -> None:
+    def finish_look(self) -> None:
         """Wait for a look in progress, and hear what is still to be heard: a report is to be made."""
         if threading.current_thread() is self._thread:
             return
@@ -160,10 +282,10 @@ class Watchdog:
             return
         try:
             now = self._meter.clock()
-            asleep = self._asleep(now, self._late(now))
-            heard = self._hear(self._witness, now) if self._witness is not None else []
-            self._oversleep(asleep)
-            self._amend(heard)
+            asleep = self._blocked_select(now, self._late(now))
+            heard = self._collect(self._witness, now) if self._witness is not None else []
+            self._record_blocked_select(asleep)
+            self._complete(heard)
         finally:
             self._looking.release()
 
@@ -178,38 +300,84 @@ class Watchdog:
     def _look(self) -> None:
         meter = self._meter
         now = self._had = meter.clock()
-        self._follow()
+        self._loop.follow()
         self._beat()
         # Before any call that releases the GIL, such as reading a file, and so lets the iteration end.
-        case = self._catch(now)
+        case = self._catch(now, first=True)
         late = self._late(now)
+        self._end_rest(now)
         cases = [] if case is None else [case]
         if case is not None:
-            if self._lateness.over == now and late > (now - case.began) / 2:
-                self._lateness.blame(case)
-            case.work(now, self._work())
+            waited, work = self._loop.waited, self._loop.work()
+            lost = self._lateness.wanted[1] == now or self._lateness.surely_until(now)
+            if self._kept_by_loop(late, self._loop.waited - waited):
+                if late > (now - case.began) / 2:
+                    if self._lateness.over == now:
+                        self._lateness.mark(case)
+                    case.gil_likely = case.gil_likely or self._lateness.wanted[1] == now
+            else:
+                lost = False
+            if not lost:
+                case.not_held()
+            self._count(case, now)
+            case.work(now, work)
+        elif meter.exact and self._lateness.wanted[1] == now:
+            cases.append(self._missed(now, late))
         elif meter.age(now) < self._threshold / 2:
-            self._remember(now)
-        asleep = self._asleep(now, late)
+            self._loop.remember(now)
+        asleep = self._blocked_select(now, late)
         if self._witness is not None:
             if late > self.interval or not self._witness.ready:
                 self._listen = now + _LISTEN
             if now < self._listen:
-                cases += self._hear(self._witness, now, case)
-        self._oversleep(asleep)
+                cases += self._collect(self._witness, now, case)
+        self._record_blocked_select(asleep)
         caught, self._caught = self._caught, None
         if caught is not None and caught is not case:
-            caught.work(meter.clock(), self._work())
+            caught.work(meter.clock(), self._loop.work())
             cases.append(caught)
-        self._amend(cases)
-        self._turned = meter.iterations
+        self._complete(cases)
         self._beat()
+
+    def _kept_by_loop(self, late: float, waited: float) -> bool:
+        """Whether a call may have kept the GIL, and not only a thread without a processor.
+
+        Who runs gives the GIL away when asked for it. So the loop's thread has either worked on since
+        then, or it rests: in that call, or as long as another thread keeps the GIL.
+        """
+        return self._ran >= SURE or late - self._ran - waited > late / 2
+
+    def _missed(self, now: float, late: float) -> StallSamples:
+        """Return what is known of an iteration that ended while the GIL could not be had."""
+        case = StallSamples(now - late)
+        case.gil_held, case.last = True, now - late / 2
+        if SURE <= self._ran < inf:  # its own thread worked on with it
+            case.work(case.began, Times(0.0, 0.0))
+            case.work(now, Times(max(self._ran, late / 2), 0.0))
+            return case
+        self._loop.record_work_before(case, now)
+        case.work(now, self._loop.work())
+        return case
+
+    def _end_rest(self, now: float) -> None:
+        """End the iteration of a loop that rests now: only now, if it waited for the GIL until then."""
+        resting, self._resting = self._resting, None
+        if resting is None:
+            return
+        began, since = resting
+        if self._lateness.wanted[1] == now and self._meter.began == began:
+            case = self._meter.case = StallSamples(began)
+            case.gil_held, since = True, now
+        self._meter.end_iteration(began, since, now)
 
     def _beat(self) -> None:
         """Record that the GIL was available: after each call that releases it."""
         now = self._meter.clock()
         if self._witness is not None:
-            self._witness.beat(Beat(now if self._native else 0.0, self._native, self._me))
+            every = self._awake_wait if self._meter.resting else 0.0
+            self._witness.beat(
+                Beat(now if self._loop.native else 0.0, self._loop.native, self._me, every)
+            )
         lost, self._had = now - self._had, max(now, self._had)
         if lost > self._threshold / 2:  # its holder is about to go on, and to end what it did
             self._caught = self._catch(now) or self._caught
@@ -217,46 +385,63 @@ class Watchdog:
     def _late(self, now: float) -> float:
         late = self._lateness.look(now, self._wait, self.interval, why=bool(self._meter.unseen))
         looked, self.looked = self.looked, now
-        self._meter.confirm(now, looked, stood=self._lateness.stood)
+        if self._loop.known is None or self._loop.known[0] < now:
+            self._ran = self._loop.ran_since(now, late)
+        # Where the loop's thread worked on, it was not the machine that stood still.
+        stood = self._lateness.stood and not SURE <= self._ran < inf
+        wanted = self._lateness.wanted
+        self._meter.confirm(now, looked, stood=stood, wanted=wanted)
         return late
 
-    def _asleep(self, now: float, late: float) -> Case | None:
+    def _blocked_select(self, now: float, late: float) -> StallSamples | None:
         """Return the case of a loop that could not leave its `select`: another thread kept the GIL."""
         meter = self._meter
-        surely = self._lateness.surely and self._lateness.over == now
-        if not (surely and meter.exact and meter.halted == inf):
+        wanted = self._lateness.wanted[1] == now
+        if not ((wanted or self._lateness.surely_until(now)) and meter.exact):
             return None
-        began, ended = meter.asleep(now - late, now, meter.iterations - self._turned)
+        if meter.halted < inf:
+            return None
+        # The GIL was lost at some moment since the look before.
+        began, ended = meter.rest_span(now - late - min(self._wait, late) / 2, now)
         # Else it was no rest, but its own iterations that lasted so long.
         if ended - began < max(4 * self.interval, late / 2):
             return None
-        case = Case(began, self.interval)
+        case = StallSamples(began, self.interval)
         case.ended, case.gil_held = ended, True
         return case
 
-    def _oversleep(self, asleep: Case | None) -> None:
+    def _record_blocked_select(self, asleep: StallSamples | None) -> None:
         """Book it, if anybody has seen that it was the GIL."""
         if asleep is None:
             return
         for kept in self._kept:
             if asleep.began <= kept.until <= asleep.ended:
-                asleep.keep(kept)
-        if asleep.kept is not None or self._lateness.asked:
-            self._meter.oversleep(asleep)
+                asleep.add_hold(kept)
+        if (
+            asleep.kept is not None
+            or self._lateness.asked
+            or self._lateness.wanted[0] < asleep.ended
+        ):
+            self._meter.record_blocked_select(asleep)
 
-    def _amend(self, cases: list[Case]) -> None:
+    def _complete(self, cases: list[StallSamples]) -> None:
         """Tell what was learned of iterations that ended while we were busy with them."""
         # The loop's thread may be at telling its end just now, of which it reads the source lines.
         waiting, self._ending = self._ending, []
         for case in (*waiting, *cases):
             if case.began != self._meter.began:
+                if self._meter.adopt(case):
+                    continue
                 for sink in self._meter.sinks:
-                    sink.amend(case)
+                    sink.complete(case)
             elif case.ended < inf:
                 self._ending.append(case)
 
-    def _catch(self, now: float) -> Case | None:
-        """Return the case of the iteration in progress with one more sample, None if none is due."""
+    def _catch(self, now: float, *, first: bool = False) -> StallSamples | None:
+        """Return the samples of the iteration in progress with one more, None if none is due.
+
+        `first` says that it is what a look begins with, and why it was late is still to be seen.
+        """
         meter = self._meter
         if not meter.loop.is_running():
             # What passes until the loop is run again is nobody's stall.
@@ -271,77 +456,57 @@ class Watchdog:
         if age < self._threshold / 2:
             return None
         case = meter.case
+        due = max(self.looked, self._back) + self._wait
+        lost = max(0.0, now - (self._had if self._had < now else due))
+        self._ran = self._loop.ran_since(now, lost)
         if case is None or case.began != began:
-            case = Case(began, self.interval, self._calm(began))
+            case = StallSamples(began, self.interval, self._loop.calm(began))
         elif now < case.due:
             return None
-        frame = sys._current_frames().get(self._ident)  # noqa: SLF001 - the documented way
-        found = sample(frame, meter.loop)
+        frame = self._loop.frame()
+        held = lost > _RELEASE * sys.getswitchinterval() and self._ran >= SURE
+        found = sample(frame, meter.loop, held=held)
         if found is None or meter.began != began:
             return None  # the iteration ended meanwhile: what was read may belong to the next
-        if meter.bare(frame) and (since := self._rests(now)) is not None:
-            meter.rested(began, since, now)
+        bare = meter.between_callbacks(frame)
+        if (
+            bare
+            and (since := self._loop.rests_since(now, kept=lost > self._threshold / 2)) is not None
+        ):
+            if lost > self._threshold / 2 and first:
+                self._resting = (
+                    began,
+                    since,
+                )  # whether it waited for the GIL until now is to be seen
+            else:
+                meter.end_iteration(began, since, now)
             return None
-        case.add(found, now, bare=meter.bare(frame))
+        case.add(found, now, bare=bare, held=lost)
         meter.case = case
         return case
 
-    def _rests(self, now: float) -> float | None:
-        """Return since when the loop's thread, in no callback, waits for events or its processor.
+    def _count(self, case: StallSamples, now: float) -> None:
+        """See which tasks wait, each time that the stall has become twice as long."""
+        age = now - case.began
+        if age >= max(self._threshold, 2 * case.counted):
+            case.counted = age
+            case.waiting = waiting_on(self._meter.loop) or case.waiting
 
-        A virtual machine's host that has no time for that processor shows as neither work nor wait.
-        """
-        since, done = self._still
-        work = self._work()
-        still = work is not None and work == done
-        if not still:
-            self._still = (now, work)
-        if polls(self._native):
-            return since if still else (min(since, now) + now) / 2
-        return since if still and now - since > _TICK and ready(self._native) else None
-
-    def _remember(self, now: float) -> None:
-        """Keep the work of the loop's thread so far, unless to read it would hold up a busy loop."""
-        meter = self._meter
-        if meter.exact and meter.began < inf and self._before and now < self._before[0] + REFRESH:
-            return
-        work = self._work()
-        self._before = (now, work, meter.idle_at(now)) if work is not None else None
-
-    def _calm(self, began: float) -> tuple[Times, float] | None:
-        """Return the work of the loop's thread shortly before `began`, and how much may have come since."""
-        if self._before is None:
-            return None
-        at, work, idle = self._before
-        # What was busy since may have been work or not.
-        return work, max(0.0, began - at - (self._meter.idle_at(began) - idle))
-
-    def _follow(self) -> None:
-        """Learn which thread runs the loop now."""
-        ident = getattr(self._meter.loop, "_thread_id", None) or self._meter.thread_id
-        if ident != self._ident:
-            self._ident, self._native, self._before = ident, native_id(ident), None
-
-    def _work(self) -> Times | None:
-        """Return what the kernel says of the loop's thread, None if it does not."""
-        with contextlib.suppress(OSError):  # the thread is gone
-            self._loops.follow(self._native)
-            times = self._loops.read()
-            self._beat()
-            return times if self._loops.known else None
-        return None
-
-    def _hear(self, witness: GilWitness, now: float, caught: Case | None = None) -> list[Case]:
+    def _collect(
+        self, witness: GilWitness, now: float, caught: StallSamples | None = None
+    ) -> list[StallSamples]:
         """Return what was seen while this thread could not look.
 
         `caught` is what it has seen itself just now, of an iteration that may be over since.
         """
         meter = self._meter
-        heard: list[Case] = []
+        heard: list[StallSamples] = []
         reports = witness.collect()
         self._beat()
         for at, silent, thread, frames in reports:
-            kept = Kept(of_frames(frames), thread_name(thread), at - silent, at) if thread else None
+            kept = (
+                GilHold(of_frames(frames), thread_name(thread), at - silent, at) if thread else None
+            )
             if kept is not None:
                 self._kept.append(kept)
             case, began = meter.case, meter.began
@@ -349,26 +514,29 @@ class Watchdog:
                 if caught is not None and caught.began <= at <= caught.ended:
                     case = caught
                 elif began <= at:
-                    case = meter.case = Case(began, self.interval, self._calm(began))
-                elif kept is not None and heard and heard[-1].keeps(kept):
+                    case = meter.case = StallSamples(began, self.interval, self._loop.calm(began))
+                elif kept is not None and heard and heard[-1].continues(kept):
                     case = heard[-1]
                 else:  # nobody within has seen it, and it is over
-                    case = Case(at)
-                    if self._before is not None:
-                        # Without the idle time since, which has no part in it.
-                        before, done, idle = self._before
-                        case.work(before + meter.idle_at(now) - idle, done)
+                    case = StallSamples(at)
+                    self._loop.record_work_before(case, now)
             case.gil_likely = True
             if self._lateness.begun <= at <= self._lateness.over:
-                self._lateness.blame(case)
+                self._lateness.mark(case)
             if kept is not None:
-                case.keep(kept)
+                case.add_hold(kept)
             else:
-                case.add(of_frames(frames), at)
+                held = max(0.0, silent - witness.interval)
+                case.add(of_frames(frames), at, held=held, exact=True)
             if case not in heard:
                 heard.append(case)
         if heard:
-            work = self._work()
+            work = self._loop.work()
             for case in heard:
                 case.work(now, work)
         return heard
+
+
+def _alone() -> bool:
+    """Return whether no thread but the loop's and this one can keep the GIL."""
+    return len(sys._current_frames()) <= _ALONE  # noqa: SLF001 - counted without a lock

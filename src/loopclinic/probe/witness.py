@@ -1,4 +1,4 @@
-"""The program's side of a witness: another process reads which call keeps the GIL, and tells it here."""
+"""The program's side of a witness: starts that process, sends it beats, receives which call keeps the GIL."""
 
 import atexit
 import contextlib
@@ -16,8 +16,6 @@ from typing import Any, Protocol
 from loopclinic.probe import launch, layout
 from loopclinic.probe.sidecar import BEAT, INTERVAL, Beat, Seen
 from loopclinic.probe.stack import LIBRARY, PACKAGE
-
-__all__ = ["GilWitness", "Witness", "native_id", "seen_of", "thread_name"]
 
 _YAMA = Path("/proc/sys/kernel/yama/ptrace_scope")
 _PR_SET_PTRACER = 0x59616D61  # prctl(2)
@@ -44,13 +42,13 @@ class GilWitness(Protocol):
         """Where a browser can hear of a held GIL (server-sent events), None where it can't."""
 
     def beat(self, beat: Beat) -> None:
-        """Say that the GIL was to be had."""
+        """Signal that this thread could have the GIL."""
 
     def collect(self) -> list[Seen]:
         """Return what was seen since the last call."""
 
     def close(self) -> None:
-        """End it."""
+        """Stop the witness."""
 
 
 class Witness:
@@ -76,7 +74,7 @@ class Witness:
     interval = INTERVAL
 
     def __init__(self) -> None:
-        import fcntl  # noqa: PLC0415 - not on Windows, where there is no witness
+        import fcntl  # not on Windows, where there is no witness
 
         self.refused: str | None = None
         self._token = secrets.token_urlsafe(16)
@@ -136,11 +134,6 @@ class Witness:
         return layout.refusal()
 
     @staticmethod
-    def available() -> bool:
-        """Whether this machine and this interpreter are such as a witness knows."""
-        return Witness.unsuitable() is None
-
-    @staticmethod
     def refusal() -> str | None:
         """Return why there can be no witness here, None if there can: tried, not guessed."""
         reason = Witness.unsuitable()
@@ -179,7 +172,7 @@ class Witness:
         return f"http://127.0.0.1:{self._port}/{self._token}" if self._port else None
 
     def beat(self, beat: Beat) -> None:
-        """Say that the GIL was to be had."""
+        """Signal that this thread could have the GIL."""
         BEAT.pack_into(self._memory, 0, *beat)
 
     def collect(self) -> list[Seen]:
@@ -236,7 +229,7 @@ def _allow_tracing_by(process: "subprocess.Popen[bytes]") -> None:
             raise RuntimeError(
                 "ptrace_scope lets one process read this one, and another loop has it"
             )
-        import ctypes  # noqa: PLC0415 - nothing else here needs it
+        import ctypes  # nothing else here needs it
 
         ctypes.CDLL(None).prctl(_PR_SET_PTRACER, ctypes.c_ulong(process.pid), 0, 0, 0)
         _tracer = process

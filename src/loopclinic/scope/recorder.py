@@ -1,21 +1,24 @@
-"""The last minute of one probe, tick by tick, as JSON values: what every view of a scope draws."""
+"""Records the last minute of a probe as JSON values, for every view of a scope."""
 
+import os
 from collections import deque
-from collections.abc import Mapping
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from loopclinic.places import KitNotFoundError, kit_root
-from loopclinic.probe import Frame, Probe, Snapshot, Stall, user_code
+from loopclinic.conflicts import TREATMENTS
+from loopclinic.paths import KitNotFoundError, kit_root
+from loopclinic.probe import Frame, Probe, Share, Snapshot, Stall, user_code
 from loopclinic.probe.stack import cell_label
 
-__all__ = ["WINDOW", "Recorder"]
+if TYPE_CHECKING:
+    from loopclinic.attached.sampler import ProcessProbe
 
 WINDOW = 60.0
 """Seconds that a scope looks back."""
 _TICKS = 900
 _STALLS = 50
+_LINES = 8  # of one stall
 _FRAMES = 12  # of a stack: more is scrolled past
 _SLOW = 0.5  # seconds between two looks back over the minute
 _BIRTH = 0.5  # seconds: what making a scope may cost before it is worth a line in its list
@@ -30,10 +33,9 @@ class Recorder:
     history is asked for by pages and pictures.
     """
 
-    def __init__(self, probe: Probe, lessons: Mapping[str, tuple[str, str]]) -> None:
+    def __init__(self, probe: "Probe | ProcessProbe") -> None:
         self._lock = Lock()
         self.probe = probe
-        self.lessons = lessons
         self.stopped = False
         self.now: dict[str, Any] | None = None
         self.ticks: deque[tuple[float, float | None]] = deque(maxlen=_TICKS)
@@ -139,13 +141,15 @@ class Recorder:
             "stopped": self.stopped,
             "settings": {
                 "threshold": self.probe.threshold,
-                "lessons": {name: list(treated) for name, treated in self.lessons.items()},
+                "lessons": {name: list(treated) for name, treated in TREATMENTS.items()},
                 "notebooks": notebooks,
+                # As JupyterLab tells a kernel whose notebook it runs: no link to the lesson one is in.
+                "lesson": Path(os.environ.get("JPY_SESSION_NAME", "")).stem or None,
             },
         }
 
     def _is_birth(self, stall: Stall) -> bool:
-        """Whether this is the iteration that made the scope, with nothing else of note in it."""
+        """Return whether this is the iteration that made the scope, with nothing else of note in it."""
         return stall.started <= self._born <= stall.started + stall.seconds and (
             stall.synchronous_cell or stall.seconds < _BIRTH
         )
@@ -184,11 +188,23 @@ def _stall(stall: Stall) -> dict[str, Any]:
         "diagnosis": stall.diagnosis,
         "task": stall.task,
         "burst": stall.burst,
-        "garbage": stall.file is None and stall.garbage > 0,
+        "garbage": stall.garbage > stall.seconds / 2,
         **_source(stall),
         "cell": stall.synchronous_cell,
         "stack": [_frame(frame) for frame in stall.stack[inner:][-_FRAMES:]],
+        "others": stall.others,
+        "lines": [_share(one) for one in stall.lines[:_LINES]] if stall.others else [],
+        "handlers": [one.to_dict() for one in stall.handlers[:_LINES]]
+        if len(stall.handlers) > 1
+        else [],
+        "waited": str(stall.waiting or ""),
+        "waiters": [one.to_dict() for one in stall.waiting.groups] if stall.waiting else [],
     }
+
+
+def _share(share: Share) -> dict[str, Any]:
+    parts = ("where", "code", "function", "seconds", "share")
+    return {name: getattr(share, name) for name in parts}
 
 
 def _source(stall: Stall) -> dict[str, str | None]:

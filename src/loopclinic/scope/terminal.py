@@ -1,4 +1,4 @@
-"""The scope in a terminal: a few seconds of lag as bars, and one line of words."""
+"""Scope in a terminal: a few seconds of lag as bars, and one line of words."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,11 +9,9 @@ from rich.live import Live
 from rich.panel import Panel
 from rich.text import Text
 
-from loopclinic.bars import FREE, STUCK, bar
+from loopclinic.lag_bars import FREE, STUCK, bar
 from loopclinic.probe import Probe, Stall
-from loopclinic.units import duration
-
-__all__ = ["live"]
+from loopclinic.units import count, duration
 
 _TICK = 0.1  # seconds
 _SPAN = 5.5  # seconds of bars at most
@@ -53,14 +51,14 @@ class _Pulse:
         self._over = False
 
     def tick(self) -> None:
-        """Take the worst lag since the last tick; called on the probe's thread."""
+        """Record the worst lag since the last tick; called on the probe's thread."""
         now = self._probe.snapshot()
         self._lags.append(now.since(self._last).lag.max)
         self._last = now
         self._stuck = self._probe.current()
 
     def end(self) -> None:
-        """Show the whole act from here on, and not the moment."""
+        """Show the whole run from now on instead of the moment."""
         self._stuck = None
         self._over = True
 
@@ -84,7 +82,7 @@ class _Pulse:
             stuck = sum(stall.seconds for stall in self._probe.stalls)
             if not stuck:
                 return Text(f"never stuck; late by {duration(worst)} at most", style=FREE)
-            times = f"stuck {len(self._probe.stalls)} times, {duration(stuck)} in all"
+            times = f"stuck {count(len(self._probe.stalls), 'time')}, {duration(stuck)} in all"
             return Text(times, style=STUCK)
         if self._stuck is None:
             return Text("the loop turns", style=FREE)

@@ -1,8 +1,9 @@
-"""The live widget: a page that goes on drawing while the loop is stuck."""
+"""Scope as a Jupyter widget: goes on drawing while the loop is stuck."""
 
 import asyncio
 import base64
 import io
+import json
 import threading
 import weakref
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import anywidget
 import traitlets
 
+from loopclinic.drawing import scripted, styled
 from loopclinic.probe import Probe
 from loopclinic.scope.recorder import Recorder
 
@@ -19,17 +21,27 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-__all__ = ["Scope"]
+    from loopclinic.attached.sampler import ProcessProbe
 
 _EVERY = 0.1  # seconds between ticks
 _UNSEEN = 150.0  # seconds without a sign of life from any page until a scope stops to measure
 _STATIC = Path(__file__).parent / "static"
-_PARTS = ("words", "track", "elements", "strip", "exports", "rows", "chip", "view", "scope")
+_PARTS = (
+    "words",
+    "track",
+    "elements",
+    "strip",
+    "exports",
+    "rows",
+    "chip",
+    "view",
+    "scope",
+)
 
 
 def page_source() -> str:
-    """Return the page's code as the one module that anywidget takes: the files one after another."""
-    return "\n".join((_STATIC / f"{name}.js").read_text("utf-8") for name in _PARTS)
+    """Return the page's code as the one module that anywidget takes."""
+    return scripted(*(_STATIC / f"{name}.js" for name in _PARTS))
 
 
 class Scope(anywidget.AnyWidget):
@@ -49,33 +61,35 @@ class Scope(anywidget.AnyWidget):
     """
 
     _esm = page_source()
-    _css = _STATIC / "scope.css"
+    _css = styled(_STATIC / "scope.css")
     # Asked for afresh whenever a page is (re)loaded; never pushed.
     history = traitlets.Any(None).tag(sync=True, to_json=lambda _, scope: scope.recorder.history())
 
-    lessons: ClassVar[dict[str, tuple[str, str]]] = {}
-    """Conflict name -> (lesson name, title) of the lesson that treats it."""
     _of_cell: ClassVar[dict[str, tuple[str, "weakref.WeakSet[Scope]"]]] = {}
     """Cell id -> the request that ran it last, and the scopes that it made."""
 
     def __init__(
         self,
-        probe: Probe | None = None,
+        probe: "Probe | ProcessProbe | None" = None,
         *,
         loop: asyncio.AbstractEventLoop | None = None,
         threshold: float = 0.05,
     ) -> None:
         self._own = probe is None or not probe.running
-        self.probe = probe or Probe(loop=loop, threshold=threshold, witness=True)
+        self.probe: Probe | ProcessProbe = probe or Probe(
+            loop=loop, threshold=threshold, witness=True
+        )
         if not self.probe.running:
             self.probe.start()
-        self.recorder = Recorder(self.probe, self.lessons)
+        self.recorder = Recorder(self.probe)
+        self.earlier: dict[str, Any] | None = None
+        """What the scope that an earlier run of this cell made had seen, if it saw a stall."""
         self._cell, self._run = _running_cell()
         self._lock = threading.Lock()
         self._unsubscribe: Callable[[], None] = lambda: None
         self._asked = 0.0
         super().__init__()
-        self.on_msg(self._hear)
+        self.on_msg(self._on_message)
         self._replace_older()
         self._subscribe()
 
@@ -96,13 +110,17 @@ class Scope(anywidget.AnyWidget):
             self.stop()
         super().close()
 
-    def picture(self, *, dark: bool = False) -> "Figure":
-        """Return a still picture of the last minute, for where there is no widget."""
+    def newest_history(self) -> dict[str, Any]:
+        """Return what is known up to this moment, in the form of `Recorder.history`."""
         if self.probe.running:
             self._tick()  # through the page too: a stall is told of once
-        history = self.recorder.history()
+        return self.recorder.history()
+
+    def picture(self, *, dark: bool = False) -> "Figure":
+        """Return a still picture of the last minute, for where there is no widget."""
+        history = self.newest_history()
         # Only now: loading matplotlib is itself a stall, and not the one to be drawn.
-        from loopclinic.scope.picture import picture  # noqa: PLC0415
+        from loopclinic.scope.still_picture import picture
 
         return picture(history, dark=dark)
 
@@ -130,8 +148,8 @@ class Scope(anywidget.AnyWidget):
             return
         self.send(tick)
 
-    def _hear(self, _: object, content: dict[str, Any], __: object) -> None:
-        """Take a page's sign of life; JupyterLab may deliver it on any thread."""
+    def _on_message(self, _: object, content: dict[str, Any], __: object) -> None:
+        """Record that a page is still there; JupyterLab may deliver its message on any thread."""
         if content.get("kind") == "alive" and self.probe.running:
             self._asked = self.probe.snapshot().at
 
@@ -142,6 +160,8 @@ class Scope(anywidget.AnyWidget):
         run, scopes = self._of_cell.get(self._cell, (self._run, weakref.WeakSet[Scope]()))
         if run != self._run:
             for older in tuple(scopes):
+                known = older.recorder.history()
+                self.earlier = known if known["stalls"] else older.earlier
                 older.close()  # its output is gone: nothing would ever free it
             scopes = weakref.WeakSet()
         scopes.add(self)
@@ -153,14 +173,25 @@ class Scope(anywidget.AnyWidget):
         data = {**data, "text/plain": str(self)}
         if self._cell is None:
             # Run by nbconvert or the like, which keeps what it is given: a page draws for itself.
-            data["image/png"] = _png(self.picture())
+            _still.add(self)
+            data["image/png"] = png(self.picture())
         return data, metadata
 
     def __str__(self) -> str:
         return str(self.probe.report())
 
 
-def _png(figure: "Figure") -> str:
+_still: weakref.WeakSet[Scope] = weakref.WeakSet()
+"""The scopes of which a still picture was given away."""
+
+
+def newest_histories() -> str:
+    """Return what each scope that was shown as a picture knows now, by its model's id, as JSON."""
+    return json.dumps({str(scope.model_id): scope.newest_history() for scope in tuple(_still)})
+
+
+def png(figure: "Figure") -> str:
+    """Return a figure as PNG in base64, as a notebook keeps it."""
     out = io.BytesIO()
     figure.savefig(out, format="png", dpi=110)
     return base64.b64encode(out.getvalue()).decode()
@@ -169,7 +200,7 @@ def _png(figure: "Figure") -> str:
 def _running_cell() -> tuple[str | None, str]:
     """Return the id of the cell that is running in a page such as JupyterLab's, or None, and of the run."""
     try:
-        from IPython import get_ipython  # noqa: PLC0415 - there may be no IPython
+        from IPython import get_ipython  # there may be no IPython
 
         parent = get_ipython().kernel.get_parent()
         return str(parent["metadata"]["cellId"]), str(parent["header"]["msg_id"])

@@ -8,7 +8,7 @@ class Chip {
     this.rest = make("span");
     this.code = make("code");
     // A shortcut for the eye; whoever reads by keyboard or ear has the scope's own live region.
-    this.root = make("div", { class: "lc-chip", "aria-hidden": "true" }, this.icon, make("p", {}, this.word, this.rest, this.code));
+    this.root = make("div", { class: "lc lc-chip", "aria-hidden": "true" }, this.icon, make("p", {}, this.word, this.rest, this.code));
     this.root.addEventListener("click", () => scope.scrollIntoView({ block: "nearest" }));
     this.observer = new IntersectionObserver(([entry]) => { this.seen = entry.isIntersecting; });
     this.observer.observe(scope.querySelector(".lc-status"));

@@ -55,6 +55,7 @@ function figure(key, now) {
   if (now === null) return ["–", ""];
   if (key === "utilization") return now.utilization === null ? ["–", ""] : [(now.utilization * 100).toFixed(now.utilization < 0.0995 ? 1 : 0), "%"];
   if (key === "tasks") return [now.tasks === null ? "–" : String(now.tasks), ""];
-  if (key === "threads") return [String(now.threads), `of ${now.workers}`];
+  // Of another process, its executor is not known.
+  if (key === "threads") return now.workers ? [String(now.threads), `of ${now.workers}`] : ["–", ""];
   return duration(now[key]);
 }

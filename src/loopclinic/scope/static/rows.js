@@ -18,6 +18,11 @@ function opens(path, name, label, line) {
   return make("a", { class: name, href: "#", "data-commandlinker-command": command, "data-commandlinker-args": args }, label);
 }
 
+/** What makes two stalls the same row: the line, and what it was. */
+const key = (stall) => JSON.stringify([stall.burst ? "" : stall.where, stall.code, stall.conflict, stall.cell, stall.gil, stall.burst]);
+
+const TALL = 216; // pixels that the list may take
+
 class Rows {
   constructor(track) {
     this.track = track;
@@ -25,16 +30,49 @@ class Rows {
     this.empty = make("p", { class: "lc-empty" });
     this.count = make("span", { class: "lc-count" });
     this.root = make("div", { class: "lc-scroll", tabindex: "0", role: "region", "aria-label": "Stalls, newest first" }, this.empty, this.list);
+    this.list.addEventListener("toggle", () => this.fit(), true);
   }
 
   draw() {
     const { stalls } = this.track;
     const newest = stalls.at(-1)?.id ?? null;
     if (newest === this.listed) return;
-    const known = new Map([...this.list.children].map((row) => [row.dataset.id, row]));
-    this.list.replaceChildren(...[...stalls].reverse().map((stall) => known.get(String(stall.id)) ?? this.row(stall)));
+    const known = new Map([...this.list.children].map((row) => [row.dataset.line, row]));
+    this.focus = null; // what has it, if its row is made anew
+    this.list.replaceChildren(...this.lines().map((same) => this.kept(known, same) ?? this.row(same)));
+    this.focus?.focus();
     this.listed = newest;
     this.ages();
+    this.fit();
+  }
+
+  /** The stalls of each line together, the line that stalled last first. */
+  lines() {
+    const lines = new Map();
+    for (const stall of [...this.track.stalls].reverse()) {
+      const line = key(stall);
+      lines.set(line, [...(lines.get(line) ?? []), stall]);
+    }
+    return [...lines.values()];
+  }
+
+  /** A row that is up to date, or one that another takes the place of, opened as it was. */
+  kept(known, same) {
+    const row = known.get(key(same[0]));
+    if (!row || row.dataset.times === String(same.length)) return row;
+    const next = this.row(same);
+    const [before, after] = [row, next].map((one) => one.querySelector("details"));
+    if (before?.open && after) after.open = true;
+    if (row.contains(document.activeElement)) this.focus = after?.querySelector("summary");
+    return next;
+  }
+
+  /** Let the list end with a whole row: what is beyond is scrolled to. */
+  fit() {
+    const top = this.list.offsetTop;
+    const ends = [...this.list.children].map((row) => row.offsetTop + row.offsetHeight - top);
+    const last = ends.findLast((end) => end <= TALL) ?? ends[0];
+    this.root.style.maxHeight = last > 0 ? `${last}px` : "";
   }
 
   ages() {
@@ -46,20 +84,37 @@ class Rows {
     write(this.empty, stalls.length ? "" : this.track.stuck() ? "This one is listed here when it ends." : "Nothing has stalled yet. Run the next cell.");
   }
 
-  row(stall) {
-    const row = make("li", { "data-id": stall.id, "data-end": stall.started + stall.seconds, class: stall.cell ? "lc-row lc-row-cell" : "lc-row" });
+  row(same) {
+    const stall = same.reduce((longest, one) => (one.seconds > longest.seconds ? one : longest));
+    const end = same[0].started + same[0].seconds;
+    const times = same.length > 1 ? [make("span", { class: "lc-times", title: `${same.length} stalls, the longest is shown` }, `\u00d7\u00a0${same.length}`)] : [];
+    const row = make("li", { "data-line": key(stall), "data-times": same.length, "data-end": end, class: stall.cell ? "lc-row lc-row-cell" : "lc-row" });
     const [number, unit] = duration(stall.seconds);
     const treatment = make("span", { class: "lc-treatment" }, ...this.treatment(stall));
     const middle = make("div", { class: "lc-place" });
     const line = make("code", {}, stall.code || "");
-    const said = [stall.diagnosis, stall.task && `Task ${stall.task}.`].filter(Boolean).join(" ");
+    const said = [stall.diagnosis, stall.others && `Of it, ${stall.others}.`, stall.waited, stall.task && `Task ${stall.task}.`].filter(Boolean).join(" ");
     if (stall.stack.length > 1 || said) {
       const frames = stall.stack.map((frame) => make("li", {}, make("span", {}, `${frame.where} in ${frame.function}`), make("code", {}, frame.code)));
       const summary = make("summary", { title: "Show the calls that led there" }, make("span", { class: "lc-line" }, this.where(stall), line));
-      middle.append(make("details", {}, summary, ...(said ? [make("p", { class: "lc-said" }, said)] : []), make("ol", { class: "lc-stack" }, ...frames)));
+      middle.append(make("details", {}, summary, ...(said ? [make("p", { class: "lc-said" }, said)] : []), ...this.shares(stall), make("ol", { class: "lc-stack" }, ...frames)));
     } else middle.append(this.where(stall), line);
-    row.append(make("span", { class: "lc-length" }, glyph(stall.cell ? "cell" : "stalled"), make("b", {}, number), make("i", {}, unit)), middle, treatment, make("time"));
+    row.append(make("span", { class: "lc-length" }, glyph(stall.cell ? "cell" : "stalled"), make("b", {}, number), make("i", {}, unit), ...times), middle, treatment, make("time"));
     return row;
+  }
+
+  /** What each line and each callback took of it, and which tasks waited. */
+  shares(stall) {
+    const line = (one, words, code) => {
+      const bar = make("i", { style: `width: ${Math.round(100 * one.share)}%`, "aria-hidden": "true" });
+      return make("li", {}, bar, make("span", {}, `${spoken(one.seconds)}, ${Math.round(100 * one.share)} %, ${words}`), ...(code ? [make("code", {}, code)] : []));
+    };
+    const lists = [
+      ["lc-shares", "Where its time went", (stall.lines ?? []).map((one) => line(one, `at ${one.where} in ${one.function}`, one.code))],
+      ["lc-shares", "Which callback took it", (stall.handlers ?? []).map((one) => line(one, [one.name, one.task].filter(Boolean).join(", ")))],
+      ["lc-waiters", "Which tasks waited", (stall.waiters ?? []).map((one) => make("li", {}, `${one.count} ${one.ready ? "ready" : "suspended"}: ${one.chain.join(" > ")}`))],
+    ];
+    return lists.filter(([, , rows]) => rows.length).map(([name, label, rows]) => make("ul", { class: name, "aria-label": label }, ...rows));
   }
 
   /** The place: a link to the source where JupyterLab can open it, or to the cell above. */
@@ -88,6 +143,7 @@ class Rows {
     const treated = this.track.settings.lessons[stall.conflict];
     if (!treated) return [words];
     const [name, title] = treated;
+    if (name === this.track.settings.lesson) return [words]; // the reader is in it
     const folder = this.track.settings.notebooks;
     const path = labPath(...[folder?.absolute, folder?.fromHome].map((one) => one && `${one}/${name}.ipynb`));
     const label = `lesson ${name.split("_")[0]}: ${title}`;

@@ -5,7 +5,8 @@ const ROOM = 50; // pixels that a written length needs
 class Strip {
   constructor() {
     this.id = `lc-${Math.random().toString(36).slice(2)}`;
-    this.svg = draw("svg", { class: "lc-strip", role: "img", tabindex: "0", "aria-label": "Lag over the last 60 seconds" });
+    this.svg = draw("svg", { class: "lc-chart lc-strip", role: "img", tabindex: "0", "aria-label": "Lag over the last seconds" });
+    this.seconds = WINDOW;
     this.size(640);
     this.pointed = null; // seconds back from now that the pointer or the keys are at
     this.svg.addEventListener("pointermove", (event) => this.point(event.offsetX));
@@ -15,14 +16,14 @@ class Strip {
       const step = { ArrowLeft: 1, ArrowRight: -1 }[event.key];
       if (!step) return;
       event.preventDefault();
-      this.pointed = Math.max(0, Math.min(WINDOW, (this.pointed ?? (step > 0 ? -1 : 1)) + step));
+      this.pointed = Math.max(0, Math.min(this.seconds, (this.pointed ?? (step > 0 ? -1 : 1)) + step));
       this.read();
     });
   }
 
   point(x) {
     const { left, right } = this.plot;
-    this.pointed = x === null || x < left || x > right ? null : ((right - x) / (right - left)) * WINDOW;
+    this.pointed = x === null || x < left || x > right ? null : ((right - x) / (right - left)) * this.seconds;
     this.read();
   }
 
@@ -40,14 +41,16 @@ class Strip {
     const anchor = x > (left + right) / 2 ? "end" : "start";
     this.value.append(
       draw("path", { class: "lc-pointer", d: `M${x.toFixed(1)} ${top}V${bottom}` }),
-      draw("text", { class: "lc-value-there", x: x + (anchor === "end" ? -6 : 6), y: top + 4, "text-anchor": anchor }, `${words}, ${this.pointed < 1 ? "now" : `${Math.round(this.pointed)} s ago`}`),
+      draw("text", { class: "lc-strong lc-value-there", x: x + (anchor === "end" ? -6 : 6), y: top + 4, "text-anchor": anchor }, `${words}, ${this.pointed < 1 ? "now" : `${Math.round(this.pointed)} s ago`}`),
     );
-    this.svg.setAttribute("aria-label", `Lag over the last 60 seconds. ${words}, ${Math.round(this.pointed)} seconds ago`);
+    this.svg.setAttribute("aria-label", `Lag over the last ${this.seconds} seconds. ${words}, ${Math.round(this.pointed)} seconds ago`);
   }
 
-  size(width) {
-    if (Math.abs(width - (this.width ?? 0)) < 1) return;
+  size(width, span = this.seconds) {
+    if (Math.abs(width - (this.width ?? 0)) < 1 && span === this.seconds) return;
     this.width = width;
+    this.seconds = span;
+    this.svg.setAttribute("aria-label", `Lag over the last ${span} seconds`);
     this.height = width < 480 ? 138 : 158;
     this.plot = { left: 58, right: width - 13, top: 18, bottom: this.height - 22 };
     const { left, right, top, bottom } = this.plot;
@@ -65,11 +68,12 @@ class Strip {
       frame.append(draw("path", { class: value === FLOOR ? "lc-base" : "lc-grid", d: `M${left} ${y}H${right}` }));
       frame.append(draw("text", { x: left - 7, y: y + 3.5, "text-anchor": "end" }, label));
     }
-    for (const back of width < 480 ? [60, 30, 0] : [60, 45, 30, 15, 0]) {
+    for (const share of width < 480 ? [1, 0.5, 0] : [1, 0.75, 0.5, 0.25, 0]) {
+      const back = share * span;
       const x = this.x(-back, 0);
-      const anchor = back === 0 ? "end" : back === 60 ? "start" : "middle";
+      const anchor = back === 0 ? "end" : back === span ? "start" : "middle";
       frame.append(draw("path", { class: "lc-base", d: `M${Math.round(x) + 0.5} ${bottom}v4` }));
-      frame.append(draw("text", { x, y: bottom + 16, "text-anchor": anchor }, back === 0 ? "now" : back === 60 ? "60 s ago" : `${back} s`));
+      frame.append(draw("text", { x, y: bottom + 16, "text-anchor": anchor }, back === 0 ? "now" : `${back} s${back === span ? " ago" : ""}`));
     }
     this.area = draw("path", { class: "lc-area" });
     this.line = draw("path", { class: "lc-lag" });
@@ -84,7 +88,7 @@ class Strip {
 
   x(at, now) {
     const { left, right } = this.plot;
-    return right - ((now - at) / WINDOW) * (right - left);
+    return right - ((now - at) / this.seconds) * (right - left);
   }
 
   y(seconds) {
@@ -96,6 +100,7 @@ class Strip {
   draw(track) {
     this.track = track;
     const now = track.kernelNow();
+    this.size(this.width, track.span());
     const { bottom } = this.plot;
     let line = "", area = "", from = null, previous = null;
     const close = (x) => { if (from !== null) area += `V${bottom}H${from.toFixed(1)}Z`; from = null; };
@@ -103,7 +108,7 @@ class Strip {
       const x = this.x(at, now);
       const start = previous === null || x - previous > this.x(1, 0) - this.x(0, 0) ? x - 1 : previous;
       previous = x;
-      if (at < now - WINDOW - 1) continue;
+      if (at < now - this.seconds - 1) continue;
       if (lag === null || (from !== null && start === x - 1)) close();
       if (lag === null) continue;
       const y = Math.min(this.y(lag), bottom - 1).toFixed(1);
@@ -125,7 +130,7 @@ class Strip {
     const edge = this.x(track.now?.at ?? 0, now);
     this.quiet.setAttribute("x", edge);
     this.quiet.setAttribute("width", silent ? Math.max(0, this.plot.right - edge) : 0);
-    const shown = track.stalls.filter((stall) => stall.started + stall.seconds > now - WINDOW - 1);
+    const shown = track.stalls.filter((stall) => stall.started + stall.seconds > now - this.seconds - 1);
     const stuck = track.stuck();
     if (stuck) shown.push({ ...stuck, until: silent || track.stopped ? undefined : now });
     this.place(shown, now);
@@ -179,7 +184,7 @@ class Strip {
     block.append(draw("title", {}, `${spoken(stall.seconds)} at ${stall.where}`));
     mark.append(block, draw("path", { class: `${kind}-edge`, d: `M0 ${top}H${width}` }));
     if (!stall.cell) mark.append(draw("path", { class: "lc-stall-mark", d: diamond(width / 2, top, 4.5) }));
-    if (label) mark.append(draw("text", { class: `${kind}-label`, x: label === "end" ? width : width / 2, y: top - 8, "text-anchor": label }, spoken(stall.seconds)));
+    if (label) mark.append(draw("text", { class: stall.cell ? "" : "lc-strong", x: label === "end" ? width : width / 2, y: top - 8, "text-anchor": label }, spoken(stall.seconds)));
     return mark;
   }
 }

@@ -1,7 +1,8 @@
 // What is known of one probe, once per widget model: the last minute, tick by tick.
 // The browser keeps its own clock, so that silence is shown too.
 
-const WINDOW = 60; // seconds on the strip
+const WINDOW = 60; // seconds that are kept
+const SPANS = [10, 20, 30, WINDOW]; // seconds on the strip: the shortest that holds all there is
 const FLOOR = 0.001, CEILING = 10; // seconds, the strip's log scale
 const KEPT_TICKS = 900, KEPT_STALLS = 50;
 const SILENCE = 1; // seconds without a word from the kernel before the scope says so
@@ -16,10 +17,11 @@ class Track {
     this.heard = -Infinity; // when it came, on the browser's clock
     this.lead = null; // browser clock minus kernel clock
     this.stopped = false;
+    this.over = null; // why nothing comes any more, if not because the scope was stopped
     this.witness = null; // hears from the process beside the kernel while a call keeps the GIL
     this.held = null; // what it said last, and when
     this.views = new Set();
-    this.settings = { threshold: 0.05, lessons: {}, notebooks: null };
+    this.settings = { threshold: 0.05, lessons: {}, notebooks: null, lesson: null };
   }
 
   clock() {
@@ -31,6 +33,12 @@ class Track {
     if (this.now === null) return 0;
     if (this.heldAt !== undefined) return this.heldAt;
     return this.stopped ? this.now.at : Math.max(this.now.at, this.clock() - this.lead);
+  }
+
+  /** Seconds that the strip shows. */
+  span() {
+    const first = this.ticks[0]?.at ?? 0;
+    return SPANS.find((span) => this.kernelNow() - first <= span) ?? WINDOW;
   }
 
   silence() {
@@ -75,8 +83,32 @@ class Track {
     this.witness = null;
   }
 
+  /** What JupyterLab saves with the notebook, in the form of the kernel's own history. */
+  kept() {
+    const { settings, stalls, now } = this;
+    const ticks = this.ticks.map(({ at, lag }) => [at, lag]);
+    return { settings, ticks, stalls: [...stalls], now: { ...now, stall: null, ended: [], witness: null }, stopped: true, saved: Date.now() };
+  }
+
+  /** The kernel was restarted or has ended: keep what is known, and raise no alarm about its silence. */
+  end() {
+    if (this.stopped) return;
+    this.stopped = true;
+    this.over ??= ": the kernel was restarted, or has ended";
+    this.deafen();
+    for (const view of this.views) view.draw();
+  }
+
+  /** A word from the kernel after all: only the connection was lost, for a while. */
+  revive() {
+    this.stopped = false;
+    this.over = null;
+    this.url = null; // so that the process beside the kernel is heard again
+  }
+
   restore(history) {
     if (!history) return;
+    if (history.saved) this.over = `: as it was on ${new Date(history.saved).toLocaleString()}, saved with the notebook`;
     this.settings = { ...this.settings, ...history.settings };
     if (!history.now) return;
     this.ticks = history.ticks.map(([at, lag]) => ({ at, lag }));
@@ -102,20 +134,36 @@ class Track {
   }
 
   handle(message) {
-    if (message.kind === "tick") this.receive(message);
-    else if (message.kind === "stopped") this.stopped = true;
-    else return;
+    if (message.kind === "tick") {
+      if (this.over !== null) this.revive();
+      this.receive(message);
+    } else if (message.kind === "stopped") {
+      this.stopped = true;
+      this.over = null;
+    } else return;
     for (const view of this.views) view.draw();
+  }
+
+  /** The longest stall of the last minute and how many there were; if none was in it, the last one before. */
+  worst() {
+    // A short plain cell is worth a line in the list, not the headline.
+    const told = this.stalls.filter((stall) => !stall.cell || stall.seconds >= 1);
+    const since = this.kernelNow() - WINDOW;
+    let recent = told.filter((stall) => stall.started + stall.seconds > since);
+    if (recent.length === 0) recent = told.slice(-1);
+    const stalls = recent.filter((stall) => !stall.cell);
+    if (stalls.length) recent = stalls;
+    const worst = recent.reduce((most, one) => (one.seconds > (most?.seconds ?? 0) ? one : most), null);
+    return worst && { ...worst, many: recent.length };
   }
 
   /** The one state of the loop: its name, a sentence, and the detail under it. */
   state() {
     const { now } = this;
     if (now === null) return { name: "waiting", word: "Waiting", rest: " for the first figures from the kernel", detail: "They arrive as soon as the kernel answers." };
-    // A short plain cell is worth a line in the list, not the headline.
-    const last = this.stalls.findLast((stall) => !stall.cell || stall.seconds >= 1);
-    if (this.stopped) return { name: "stopped", word: "Stopped", rest: ": this scope no longer measures", detail: "Run the cell again to measure on." };
-    if (this.heldAt !== undefined) return { name: "paused", word: "Paused", rest: ": this view holds still; the scope goes on measuring", detail: last ? `The last stall took ${spoken(last.seconds)} at ${last.where}.` : "Nothing had stalled." };
+    const worst = this.worst();
+    if (this.stopped) return { name: "stopped", word: "Stopped", rest: this.over ?? ": this scope no longer measures", detail: "Run the cell again to go on measuring." };
+    if (this.heldAt !== undefined) return { name: "paused", word: "Paused", rest: ": this view holds still; the scope goes on measuring", detail: worst ? `The longest stall took ${spoken(worst.seconds)} at ${worst.where}.` : "Nothing had stalled." };
     const silence = this.silence();
     const held = this.witnessed();
     if (held) return { name: "stalled", word: "Stalled", rest: ` now for ${spoken(held.seconds)} at ${held.where}${held.other ? ", where another thread keeps the GIL" : held.seconds > STARVED ? ", which keeps the GIL" : ""}`, code: held.code, detail: held.code ? "" : "Seen by the process beside the kernel: nothing in the kernel can run." };
@@ -129,8 +177,9 @@ class Track {
         : { name: "stalled", word: "Stalled", rest: stuck.burst ? ` now for ${spoken(stuck.seconds)}: too much work in one iteration` : ` now for ${spoken(stuck.seconds)} at ${stuck.where}`, code: stuck.code, detail: stuck.code ? "" : stuck.diagnosis ?? "The line is not known yet." };
     }
     if (now.crowded) return { name: "busy", word: "Busy", rest: ": too much work, no single line", detail: `The loop had callbacks to run for ${Math.round(now.crowded * 100)}\u00a0% of the last second.` };
-    if (last) {
-      return { name: "calm", word: "Calm", rest: ` again; the last ${last.cell ? "cell held the loop for" : "stall took"} ${spoken(last.seconds)}, ${ago(this.kernelNow() - last.started - last.seconds)}`, detail: last.where, code: last.code };
+    if (worst) {
+      const what = worst.cell ? "a cell held the loop for" : `the ${worst.many > 1 ? `longest of ${worst.many} stalls` : "last stall"} took`;
+      return { name: "calm", word: "Calm", rest: ` again; ${what} ${spoken(worst.seconds)}, ${ago(this.kernelNow() - worst.started - worst.seconds)}`, detail: worst.where, code: worst.code };
     }
     return { name: "calm", word: "Calm", rest: ": the loop is free to answer", detail: `No event of the last minute waited longer than ${spoken(now.worst)}.` };
   }

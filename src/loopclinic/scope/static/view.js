@@ -15,6 +15,7 @@ class View {
     this.code = make("code");
     this.live = make("p", { class: "lc-spoken", role: "status", "aria-live": "polite" });
     this.legend = make("span");
+    this.title = make("h4");
     this.pause = this.button("Pause", "Hold what is shown; the scope goes on measuring", () => this.hold());
     this.pause.setAttribute("aria-pressed", "false");
     const tools = make(
@@ -30,15 +31,16 @@ class View {
     });
     this.root = make(
       "section",
-      { class: "lc-scope", "aria-label": "Scope: lag of the event loop" },
+      { class: "lc lc-panel lc-scope", "aria-label": "Scope: lag of the event loop" },
       make("div", { class: "lc-status" }, this.icon, make("div", {}, make("p", { class: "lc-sentence" }, this.word, this.rest), make("p", { class: "lc-detail" }, this.detail, this.code))),
       make("div", { class: "lc-numbers", role: "group", "aria-label": "Figures" }, ...numbers),
-      make("div", { class: "lc-heading" }, make("h4", {}, "Lag, last 60 s"), make("p", { class: "lc-legend", "aria-hidden": "true" }, make("span", { class: "lc-key-lag" }), "lag", glyph("stalled"), this.legend, glyph("cell"), "synchronous cell"), tools),
+      make("div", { class: "lc-heading" }, this.title, make("p", { class: "lc-legend", "aria-hidden": "true" }, make("span", { class: "lc-key-lag" }), "lag", glyph("stalled"), this.legend, glyph("cell"), "synchronous cell"), tools),
       this.strip.svg,
       make("div", { class: "lc-heading" }, make("h4", {}, "Stalls"), this.rows.count),
       this.rows.root,
       this.live,
     );
+    keepsNotebookStill(this.root);
     root.append(this.root);
     this.chip = new Chip(this.root);
     this.resized = new ResizeObserver(() => { this.resize(); this.draw(); });
@@ -79,6 +81,7 @@ class View {
   resize() {
     const width = this.root.clientWidth;
     if (width > 0) this.strip.size(width - 2);
+    this.rows.fit();
   }
 
   draw() {
@@ -103,6 +106,7 @@ class View {
     const second = Math.floor(track.clock());
     if (!this.still.matches || second !== this.drawn || state.name !== this.shown) this.strip.draw(track);
     this.shown = state.name;
+    write(this.title, `Lag, last ${track.span()} s`);
     this.rows.draw();
     if (second !== this.drawn) this.rows.ages();
     this.drawn = second;

@@ -1,0 +1,1 @@
+"""Compares designs under the same load: figures, stalls, scanner findings, and one page."""

@@ -1,1 +1,0 @@
-"""What the Python of a watched program finds on its path before anything else."""

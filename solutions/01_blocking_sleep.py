@@ -60,7 +60,7 @@ async def post(session: aiohttp.ClientSession, clip: bytes) -> str:
     async with session.post("/v1/transcribe", data=clip) as response:
         if response.status in (429, 503):
             raise UnavailableError(f"status {response.status}")
-        if response.status >= 400:  # noqa: PLR2004 - where errors begin in HTTP
+        if response.status >= 400:
             raise TranscriptionError(f"status {response.status}")
         answer = await response.json()
         return str(answer["text"])

@@ -26,7 +26,7 @@ COUNTED = """
 
 
 class Audits:
-    """Runs audits, with `size` connections to the database at `dsn` at most."""
+    """Runs audits, with at most `size` connections to the database at `dsn`."""
 
     def __init__(self, dsn: str, *, size: int = 4) -> None:
         self.pool = asyncpg.create_pool(dsn, min_size=1, max_size=size)

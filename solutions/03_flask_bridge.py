@@ -94,7 +94,7 @@ class Bridge:
 
 
 class Receiver:
-    """Takes webhooks signed with `secret`, with `size` connections to the database at `dsn` at most."""
+    """Receives webhooks signed with `secret`, with at most `size` connections to the database at `dsn`."""
 
     def __init__(self, dsn: str, secret: bytes, *, size: int = 4, timeout: float = 2.0) -> None:
         self.secret = secret
@@ -115,5 +115,5 @@ class Receiver:
         return "", 204
 
     def close(self) -> None:
-        """Called at SIGTERM."""
+        """Close the receiver; the server calls this at SIGTERM."""
         self.bridge.close()

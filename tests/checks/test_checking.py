@@ -1,4 +1,4 @@
-"""A check from end to end: seeds, progress, the one notice, and who is to blame."""
+"""A check from end to end: seeds, progress, the notice about rights, faults of the kit and the machine."""
 
 import os
 import sys
@@ -6,13 +6,15 @@ import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
+from tiny_lesson import check as tiny_check
+from tiny_lesson.check import CHECK, Doubling
 
 from loopclinic import servers
-from loopclinic.checks import check, check_lesson, checking, progress
-from loopclinic.checks.limits import Limits
-from loopclinic.checks.shortage import Shortage
+from loopclinic.checks import check, check_lesson, checking, lab_files, progress
+from loopclinic.checks.trial_processes import Limits, Shortage
 from loopclinic.verdict import Verdict
 from tests.checks.conftest import SOLVED
 
@@ -26,10 +28,7 @@ def solved(tmp_path):
 
 def test_the_seed_replays_and_is_told(tiny, solved):
     first = check_lesson(tiny, file=solved)
-    assert (
-        check_lesson(tiny, file=solved, seed=first.seed).headline.split(" in ")[0]
-        == (first.headline.split(" in ")[0])
-    )
+    assert check_lesson(tiny, file=solved, seed=first.seed).headline == first.headline
 
 
 def test_a_verdict_survives_json(tiny, lab):
@@ -99,8 +98,8 @@ def test_facts_name_the_learners_file_and_not_its_copy(tiny, solved):
 
 
 def in_package(lesson, name):
-    """The same lesson, of another package."""
-    other = type("Other", (type(lesson),), {"package": name})
+    """The same lesson with its lab, of another package."""
+    other = type("Other", (type(lesson),), {"package": name, "shipped": lesson.shipped})
     return other(**{one: getattr(lesson, one) for one in lesson.__dataclass_fields__})
 
 
@@ -132,14 +131,12 @@ class TestTheKitOrTheMachine:
         verdict = check_lesson(replace(tiny, services=("broken",)), file=solved)
         self.failed(verdict, "no port is free")
 
-    def test_a_rehearsal_that_can_not_be_imported(self, solved, tiny):
+    def test_a_check_that_can_not_be_imported(self, solved, tiny):
         lost = in_package(tiny, "there_is_no_such_lesson")
         self.failed(check_lesson(lost, file=solved), "loopclinic itself failed")
 
-    def test_a_judgement_that_fails(self, solved, tiny, monkeypatch):
-        from tiny_lesson import judgement
-
-        monkeypatch.setattr(judgement, "praise", lambda trial: 1 / 0)
+    def test_a_judge_that_fails(self, solved, tiny, monkeypatch):
+        monkeypatch.setattr(tiny_check, "CHECK", replace(CHECK, praise=lambda judged: 1 / 0))
         self.failed(check_lesson(tiny, file=solved), "could not judge")
 
     def test_a_machine_too_slow_to_begin(self, tiny, solved, tmp_path, monkeypatch):
@@ -154,21 +151,23 @@ class TestTheKitOrTheMachine:
 
 class TestAMachineTooBusy:
     @pytest.fixture(autouse=True)
-    def busy(self, monkeypatch):
+    def busy(self, tiny, monkeypatch):
         monkeypatch.setattr(Shortage, "share", 0.62)
 
     def test_what_was_seen_is_told_but_blames_nobody(self, tiny, lab):
         verdict = check_lesson(tiny, file=lab)
-        assert verdict.status == "could-not-run"
-        machine, *seen = verdict.reasons
+        assert verdict.status == "too-busy"
+        (machine,) = verdict.reasons
         assert (machine.measured, machine.conflict) == ("62% of the time", None)
-        assert [reason.conflict for reason in seen] == ["blocking-sleep"]
+        assert [sign.conflict for sign in verdict.signs] == ["blocking-sleep"]
+        assert verdict.conflicts == ()
+        assert "broken" not in {promise.state for promise in verdict.promises}
 
     def test_so_it_is_where_two_seconds_were_missing(self, tiny, lab, monkeypatch):
         monkeypatch.setattr(Shortage, "share", 0.1)
         monkeypatch.setattr(Shortage, "worst", 0.84)
         verdict = check_lesson(tiny, file=lab)
-        assert verdict.status == "could-not-run"
+        assert verdict.status == "too-busy"
         assert verdict.reasons[0].measured == "84% of 2 s"
 
     def test_what_rests_on_no_time_is_the_files(self, tiny, solved):
@@ -177,11 +176,45 @@ class TestAMachineTooBusy:
         assert verdict.status == "not-yet"
         assert "gave" in verdict.reasons[0].sentence
 
-    def test_what_rests_on_no_time_comes_first(self, tiny, lab):
+    def test_of_what_rests_on_no_time_and_what_does_the_latter_are_signs(self, tiny, lab):
         lab.write_text(lab.read_text().replace("return 2 * number", "return 3 * number"))
         verdict = check_lesson(tiny, file=lab)
         assert verdict.status == "not-yet"
-        assert [reason.timed for reason in verdict.reasons] == [False, True]
+        (reason,), (sign,) = verdict.reasons, verdict.signs
+        assert (reason.timed, sign.timed) == (False, True)
+        assert verdict.headline.startswith("1 problem found; the machine was too busy")
+
+    def test_in_virtual_time_no_machine_is_too_busy(self, tiny, lab, monkeypatch):
+        virtual = replace(CHECK, virtual=True)
+        monkeypatch.setattr(checking, "check_of", lambda _: virtual)
+        verdict = check_lesson(tiny, file=lab)
+        assert [reason.timed for reason in verdict.reasons] == [True]
+        assert verdict.status == "not-yet"
+
+    @pytest.fixture
+    def virtual(self, tiny, tmp_path, monkeypatch):
+        """The tiny lesson, in virtual time."""
+        package = tmp_path / "virtual_lesson"
+        package.mkdir()
+        (package / "check.py").write_text(
+            "from dataclasses import replace\nfrom tiny_lesson.check import CHECK as OTHER\n"
+            "CHECK = replace(OTHER, virtual=True)\n"
+        )
+        monkeypatch.syspath_prepend(str(tmp_path))  # here it judges, and in the child it runs
+        monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ['PYTHONPATH']}")
+        return in_package(tiny, "virtual_lesson")
+
+    @pytest.mark.parametrize(
+        ("taken", "status"), [(0.0, "not-yet"), (0.4, "not-yet"), (0.9, "too-busy")]
+    )
+    def test_in_virtual_time_what_others_took_is_no_part_of_the_limit(
+        self, virtual, solved, monkeypatch, taken, status
+    ):
+        monkeypatch.setattr(Shortage, "share", taken)
+        solved.write_text(SOLVED.replace("await asyncio.sleep(0.01)", "while True: pass"))
+        verdict = check_lesson(virtual, file=solved, limits=Limits(seconds=0.8, longest=1.6))
+        assert verdict.status == status
+        assert (verdict.headline == checking.TOO_BUSY) == (status == "too-busy")
 
     def test_a_pass_is_a_pass(self, tiny, solved):
         assert check_lesson(tiny, file=solved).passed
@@ -201,36 +234,32 @@ class TestAMachineTooBusy:
     def test_a_hang_may_be_the_machines(self, tiny, solved):
         solved.write_text(SOLVED.replace("asyncio.sleep(0.01)", "asyncio.sleep(60)"))
         verdict = check_lesson(tiny, file=solved, limits=Limits(seconds=1.5))
-        assert verdict.status == "could-not-run"
-        assert "waited in vain" in verdict.reasons[1].sentence
+        assert verdict.status == "too-busy"
+        assert "got no further" in verdict.signs[0].sentence
 
     def test_what_no_machine_can_do_is_the_files(self, tiny, solved):
         solved.write_text("async def double(:")
         assert check_lesson(tiny, file=solved).status == "not-yet"
 
 
-def test_services_reach_the_rehearsal(tiny, solved, monkeypatch):
-    from tiny_lesson import judgement
-
+def test_services_reach_the_scenes(tiny, solved, monkeypatch):
     @contextmanager
     def service():
         yield "http://127.0.0.1:9"
 
-    seen = []
     monkeypatch.setitem(servers.SERVICES, "echo", service)
-    monkeypatch.setattr(judgement, "praise", lambda trial: seen.append(trial.facts) or "")
-    assert check_lesson(replace(tiny, services=("echo",)), file=solved).passed
-    assert seen[0]["services"] == {"echo": "http://127.0.0.1:9"}
+    praise = replace(CHECK, praise=lambda judged: str(judged.expect(Doubling).services))
+    monkeypatch.setattr(tiny_check, "CHECK", praise)
+    verdict = check_lesson(replace(tiny, services=("echo",)), file=solved)
+    assert verdict.headline.startswith("{'echo': 'http://127.0.0.1:9'}")
 
 
 def test_leftovers_that_a_lesson_judges_itself_are_left_to_it(tiny, solved, monkeypatch):
-    from tiny_lesson import judgement
-
     solved.write_text(
         SOLVED.replace("    return 2", "    asyncio.create_task(asyncio.sleep(60))\n    return 2")
     )
     assert check_lesson(tiny, file=solved).conflicts == ("dropped-task",)
-    monkeypatch.setattr(judgement, "LEFTOVERS_JUDGED", ("tasks",), raising=False)
+    monkeypatch.setattr(tiny_check, "CHECK", replace(CHECK, leftovers_judged=("tasks",)))
     assert check_lesson(tiny, file=solved).passed
 
 
@@ -238,19 +267,16 @@ async def test_a_check_works_under_a_running_loop(tiny, solved):
     assert check_lesson(tiny, file=solved).passed
 
 
-def test_a_save_in_progress_is_waited_for(tiny, solved):
-    import threading
-
+def test_a_save_in_progress_is_waited_for(tiny, solved, monkeypatch):
     whole = solved.read_text()
-    solved.write_text(whole[:60])
+    parts = [whole[: share * len(whole) // 4] for share in (1, 2, 3, 4)]
+    solved.write_text(parts.pop(0))
 
-    def save():
-        for end in range(120, len(whole) + 60, 60):
-            time.sleep(0.05)
-            solved.write_text(whole[:end])
+    def sleep(seconds):  # the editor writes on while the check waits
+        if parts:
+            solved.write_text(parts.pop(0))
+        time.sleep(seconds)
 
-    thread = threading.Thread(target=save)
-    thread.start()
-    verdict = check_lesson(tiny, file=solved)
-    thread.join()
-    assert verdict.passed
+    monkeypatch.setattr(lab_files, "time", SimpleNamespace(**{**vars(time), "sleep": sleep}))
+    assert check_lesson(tiny, file=solved).passed
+    assert not parts

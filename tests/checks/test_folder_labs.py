@@ -1,4 +1,4 @@
-"""A lab that is a folder: what is imported of it, whose lines are named, how it is put back and watched."""
+"""Labs that are folders: import, lines named in verdicts, reset, watch."""
 
 import shutil
 import time
@@ -6,8 +6,8 @@ import time
 import pytest
 from shelf_lesson import LESSON
 
-from loopclinic.checks import check_lesson, labs
-from loopclinic.checks.limits import Limits
+from loopclinic.checks import check_lesson, lab_files
+from loopclinic.checks.trial_processes import Limits
 from loopclinic.checks.watching import Watching
 from loopclinic.verdict import Promise, Verdict
 
@@ -55,7 +55,7 @@ def test_promises_that_a_hang_keeps_from_being_judged_are_not_reached(change):
     file = change("import asyncio\n\nasync def count(*things):\n    await asyncio.Event().wait()\n")
     verdict = check_lesson(LESSON, file=file, limits=Limits(seconds=2))
     (reason,) = verdict.reasons
-    assert "waited in vain" in reason.sentence
+    assert "got no further" in reason.sentence
     assert {one.state for one in verdict.promises} == {"not-reached"}
 
 
@@ -80,7 +80,7 @@ def test_what_is_left_behind_breaks_the_promise_that_says_so(change):
         (b"x = 1\0\n", 1, "null byte"),
         (
             "import os\n\nasync def count(*things):\n    os._exit(3)\n",
-            None,
+            4,
             "ended the whole process",
         ),
         (
@@ -91,14 +91,14 @@ def test_what_is_left_behind_breaks_the_promise_that_says_so(change):
     ],
 )
 def test_what_breaks_in_a_module_is_told_with_that_file(change, text, line, said):
-    from loopclinic.checks.limits import Limits
+    from loopclinic.checks.trial_processes import Limits
 
     folder = change(text)
     verdict = check_lesson(LESSON, file=folder, limits=Limits(seconds=3.0))
     (reason,) = verdict.reasons
     assert said in reason.sentence, str(verdict)
     assert reason.line == line, str(verdict)
-    assert reason.file == str(folder / STOCK if line else folder), str(verdict)
+    assert reason.file == str(folder / STOCK), str(verdict)
 
 
 def test_what_is_missing_is_named(folder):
@@ -115,7 +115,7 @@ def test_a_file_in_its_place_is_told(tmp_path):
     file = tmp_path / "mine.py"
     file.write_text("x = 1\n")
     (reason,) = check_lesson(LESSON, file=file).reasons
-    assert "mine.py is no folder" in reason.sentence
+    assert "mine.py is a file, but this lab is a folder" in reason.sentence
     assert "labs/78_shelf" in reason.next_step
 
 
@@ -130,7 +130,7 @@ def test_reset_puts_all_of_it_back_and_keeps_all_of_theirs(folder):
     (folder / STOCK).write_text("mine")
     (folder / "notes.txt").write_text("mine, too")
     (folder / "more.py").write_text("x = 1")
-    done = labs.reset(LESSON)
+    done = lab_files.reset(LESSON)
     assert (folder / STOCK).read_bytes() == (LESSON.shipped / STOCK).read_bytes()
     assert (folder / "notes.txt").read_text() == "Read me.\n"
     assert not (folder / "more.py").exists()
@@ -143,14 +143,14 @@ def test_reset_puts_all_of_it_back_and_keeps_all_of_theirs(folder):
 def test_reset_does_nothing_to_one_that_only_has_caches_more(folder):
     (folder / "shelf" / "__pycache__").mkdir()
     (folder / ".pytest_cache").mkdir()
-    assert not labs.reset(LESSON).changed
+    assert not lab_files.reset(LESSON).changed
     (folder / "notes.txt").unlink()
-    assert labs.reset(LESSON).changed
+    assert lab_files.reset(LESSON).changed
     assert (folder / "notes.txt").exists()
 
 
 def test_reset_of_a_missing_one(kit):
-    done = labs.reset(LESSON)
+    done = lab_files.reset(LESSON)
     assert (done.backup, done.changed) == (None, True)
     assert (kit / "labs" / "78_shelf" / STOCK).is_file()
 

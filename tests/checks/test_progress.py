@@ -1,4 +1,4 @@
-"""Progress: atomic, locked, versioned, and never lost to a damaged file."""
+"""The progress file: atomic writes, locks, versions, damaged files."""
 
 import json
 import threading

@@ -1,4 +1,4 @@
-"""The watch: a verdict on every save, the newest save wins, one watch a lab."""
+"""Watching a lab: a verdict on every save, the newest save wins, one watch for each lab."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""Differences between verdicts on the same submission: an earlier one's and a later one's."""
+"""Compares an earlier and a later verdict on the same submission."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping

@@ -1,43 +1,45 @@
 """Recorded trials: for each submission and seed what a trial found, how it ended, and its verdict.
 
 They lie in `records/NN/<submission>.json` and are made by `make record`. A record is judged again in
-milliseconds, without running anything. It is stale when the submission, the lab as shipped or a module
-that drives the lab has changed since. A module that only judges makes no record stale: `test_records.py`
-judges every record by it.
+milliseconds, without running anything. It is stale when the submission, the lab as shipped or a definition
+that drives the lab has changed since. What only judges makes no record stale: `test_records.py` judges
+every record by it.
 """
 
-import ast
 import base64
 import hashlib
 import json
 import re
+import shutil
 import sysconfig
 import tempfile
-import tokenize
 import zlib
-from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cache
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from loopclinic.checks.checking import conclude, lab_text, limits_of, run_trial
-from loopclinic.checks.hearing import Outcome
-from loopclinic.checks.kit_faults import doubt
-from loopclinic.lessons import Lesson
-from loopclinic.lessons.rehearsed import check_module
+from loopclinic.checks.child_reports import Outcome
+from loopclinic.checks.trial_reasons import too_busy
+from loopclinic.lessons import Lesson, lessons
+from loopclinic.lessons.core.scene import check_of
 from loopclinic.verdict import Verdict
-from tests.labs.conftest import ROOT, Case, cases, laid_out
+from tests.labs import driving
 
+ROOT = Path(__file__).parents[2]
+FIXES = Path(__file__).parent / "fixes"
 RECORDS = Path(__file__).parent / "records"
 SEEDS = (1, 2, 3)
+COUNTED = {"07"}
+"""Numbers of lessons whose check counts and uses no clock: none of its figures depends on the machine."""
 LAB = Path("lab")
 """Stands in a record for the path of the submission."""
 
-_DRIVES = ("loopclinic.checks.child", "loopclinic.checks.supervisor")
-_JUDGES = "loopclinic.lessons.core.verdicts"
-_OF_ENDING = ("cause", "end", "ready", "step", "stuck", "waits", "stack", "exit_status", "used")
+DRIVES = ("loopclinic.checks.child", "loopclinic.checks.supervisor")
+_OF_ENDING = (
+    *("cause", "end", "ready", "step", "stuck", "waits", "stack", "leaves", "exit_status", "used"),
+)
 _OF_MACHINE = tuple(
     (re.compile(pattern), word)
     for pattern, word in (
@@ -75,11 +77,30 @@ class Submission:
         """What records it anew."""
         return f'make record ARGS="-k {self.name}"'
 
+    @property
+    def promise(self) -> str | None:
+        """The number of the promise that it breaks, where its name says so."""
+        named = re.match(r"half_p(\d+)_", self.stem)
+        return named[1] if named else None
+
     def laid_out(self, room: Path) -> Path:
-        """Return the file or folder to check; what has to be put together is, in `room`."""
+        """Return the file or folder to check; what has to be put together is, in `room`.
+
+        Of a lab that is a folder, a fix holds what differs from the solution, or from the right answer
+        that its `base.txt` names.
+        """
         if self.file.is_file() or self.file == self.lesson.shipped:
             return self.file
-        return laid_out(self.file, self.lesson, room)
+        assert self.lesson.shipped is not None
+        solution, whole = ROOT / "solutions" / self.lesson.shipped.name, room / self.file.name
+        layers = [solution] if self.file == solution else [solution, self.file]
+        base = self.file / "base.txt"
+        if base.exists():
+            layers.insert(1, FIXES / self.lesson.number / base.read_text().strip())
+        left_out = shutil.ignore_patterns("__pycache__", "base.txt")
+        for layer in layers:
+            shutil.copytree(layer, whole, dirs_exist_ok=True, ignore=left_out)
+        return whole
 
     def text(self) -> str:
         """Return the text by which its trials are judged."""
@@ -87,37 +108,55 @@ class Submission:
             return lab_text(self.lesson, self.laid_out(Path(room)))
 
     def agrees(self, verdict: Trial) -> bool:
-        """Whether a recorded verdict is the one that the submission's name says."""
+        """Whether a verdict is the one that the submission's name says."""
         kind, _, rest = self.stem.partition("_")
         if kind in {"right", "solution"}:
             return verdict["status"] == "passed"
-        if verdict["status"] != "not-yet":
+        promises, named = verdict["promises"], rest.partition("__")[2]
+        if verdict["status"] != "not-yet" or (
+            self.promise and promises.get(self.promise) != "broken"
+        ):
             return False
-        named = rest.partition("__")[2]
+        # What can't be imported breaks nothing: a slip of its author's.
+        if named == "none" and set(promises.values()) == {"not-reached"}:
+            return False
         return kind == "shipped" or verdict.get("conflict", "none") == named
 
 
 def submissions() -> list[Submission]:
-    """Return all of them; those of one lesson follow each other."""
+    """Return all of them; those of one lesson follow each other.
+
+    Raises:
+        ValueError: a fix is named neither right_* nor half_*__<conflict>.
+    """
     found = []
-    for case in cases(more=True):
-        if case.file == ROOT / "solutions" / case.file.name:
-            assert case.lesson.shipped is not None
-            found.append(Submission(case.lesson, "shipped", case.lesson.shipped))
-        found.append(Submission(case.lesson, _stem(case), case.file))
+    for one in lessons():
+        if one.shipped is None:
+            continue
+        found.append(Submission(one, "shipped", one.shipped))
+        found.append(Submission(one, "solution", ROOT / "solutions" / one.shipped.name))
+        folder = FIXES / one.number
+        pattern = "[!_]*_*" if one.shipped.is_dir() else "*.py"
+        for path in sorted(
+            path for room in (folder, folder / "more") for path in room.glob(pattern)
+        ):
+            if not re.fullmatch(r"right_.+|half_.+__.+", path.stem):
+                raise ValueError(f"{path}: name it right_* or half_*__<conflict>")
+            found.append(Submission(one, path.stem, path))
     assert len({one.record for one in found}) == len(found), "two fixes have one name"
     return found
 
 
-def _stem(case: Case) -> str:
-    return "solution" if case.file.parent == ROOT / "solutions" else case.file.stem
+SUBMISSIONS = {one.name: one for one in submissions()}
 
 
 # Recording.
 
 
 def recorded(submission: Submission, seed: int) -> tuple[Trial | None, str]:
-    """Run a trial and return what is kept of it; None if it tells nothing, and why.
+    """Run a trial and return what is kept of it, and the traceback of what ended it, if any.
+
+    Of a trial that tells nothing, return None and why.
 
     Raises:
         ValueError: the verdict can't be had again from what is kept.
@@ -128,9 +167,12 @@ def recorded(submission: Submission, seed: int) -> tuple[Trial | None, str]:
         text, limits = lab_text(one, file), limits_of(one)
         outcome = run_trial(one, file, seed, limits)
         verdict = conclude(one, outcome, file, text, seed=seed, limits=limits)
-    doubted = doubt(outcome, limits)
-    if doubted is not None or verdict.status == "could-not-run":
-        return None, f"{(doubted or verdict.reasons[0]).sentence} {outcome.shortage:.0%} withheld"
+    # In virtual time a figure is the same however little of the processor the lab got.
+    exact = one.number in COUNTED or check_of(one.package).virtual
+    exact = exact and outcome.cause != "deadline"
+    busy = None if exact else too_busy(outcome, limits)
+    if busy is not None or verdict.status == "could-not-run":
+        return None, f"{(busy or verdict.reasons[0]).sentence} {outcome.shortage:.0%} withheld"
     paths = _paths(file)
     trial: Trial = neutral({"ending": _ending(outcome, file), "facts": outcome.facts}, paths)
     live, again = neutral(to_dict(verdict), paths), judged(submission, trial, seed, text)
@@ -138,13 +180,18 @@ def recorded(submission: Submission, seed: int) -> tuple[Trial | None, str]:
         raise ValueError(
             f"{submission.name}, seed {seed}: the verdict was\n{live}\nand is, from what is kept,\n{again}"
         )
-    return {**trial, "verdict": again}, ""
+    return {**trial, "verdict": again}, outcome.end.get("trace", "")
 
 
 def judged(submission: Submission, trial: Trial, seed: int, text: str) -> Trial:
+    """Return what is kept of the verdict on a recorded trial."""
+    return to_dict(concluded(submission, trial, seed, text))
+
+
+def concluded(submission: Submission, trial: Trial, seed: int, text: str) -> Verdict:
     """Return the verdict on a recorded trial, as the judges of today see it."""
     one, outcome = submission.lesson, Outcome(**trial["ending"], facts=trial["facts"])
-    return to_dict(conclude(one, outcome, LAB, text, seed=seed, limits=limits_of(one)))
+    return conclude(one, outcome, LAB, text, seed=seed, limits=limits_of(one))
 
 
 def to_dict(verdict: Verdict) -> Trial:
@@ -168,7 +215,9 @@ def _ending(outcome: Outcome, file: Path) -> Trial:
     """Return what is known of how a trial ended, as far as its verdict may rest on it."""
     heard, blank = asdict(outcome), asdict(Outcome())
     if outcome.cause == "ended":
-        heard |= {name: blank[name] for name in ("stuck", "waits", "stack", "exit_status")}
+        heard |= {
+            name: blank[name] for name in ("stuck", "waits", "stack", "leaves", "exit_status")
+        }
     if "trace" in outcome.end:  # read of a fault of the kit's own only, and full of paths
         heard["end"] = {**outcome.end, "trace": ""}
     heard["stack"] = [frame for frame in outcome.stack if frame[0].startswith(str(file))]
@@ -294,65 +343,5 @@ def _hash(contents: dict[str, bytes]) -> str:
 
 @cache
 def _driving_hash(package: str) -> str:
-    found = driving([check_module(package), *_DRIVES])
-    return _hash({name: code_of(path.read_text("utf-8")).encode() for name, path in found.items()})
-
-
-def code_of(source: str) -> str:
-    """Return a module's source without comments, docstrings, blank lines, and what scenes judge."""
-    lines = source.splitlines()
-    for token in tokenize.generate_tokens(StringIO(source).readline):
-        if token.type == tokenize.COMMENT:
-            row, column = token.start
-            lines[row - 1] = lines[row - 1][:column]
-    for node in ast.walk(ast.parse(source)):
-        match node:
-            case (
-                ast.Expr(ast.Constant(str()), lineno=first, end_lineno=int(last))
-                | ast.FunctionDef(name="judge", lineno=first, end_lineno=int(last))
-            ):
-                lines[first - 1 : last] = [""] * (last - first + 1)
-    return "\n".join(line.rstrip() for line in lines if line.strip())
-
-
-def driving(roots: Iterable[str]) -> dict[str, Path]:
-    """Return the modules of lessons/ and checks/ that these import, and these, by name.
-
-    Raises:
-        LookupError: there is no such module.
-    """
-    queue, found = list(roots), dict[str, Path]()
-    for name in queue:
-        if _path_of(name) is None:
-            raise LookupError(f"{name} is gone: say in {__name__} what drives a lab instead")
-    while queue:
-        name = queue.pop()
-        if name in found or name == _JUDGES or not name.startswith(("loopclinic.lessons.", "loopclinic.checks.")):
-            continue
-        path = _path_of(name)
-        if path is not None:
-            found[name] = path
-            queue += _imported(path)
-    return dict(sorted(found.items()))
-
-
-def _path_of(module: str) -> Path | None:
-    place = ROOT.joinpath("src", *module.split("."))
-    found = (path for path in (place.with_suffix(".py"), place / "__init__.py") if path.is_file())
-    return next(found, None)
-
-
-def _imported(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_bytes())):
-        match node:
-            case ast.Import(names=names):
-                yield from (alias.name for alias in names)
-            case ast.ImportFrom(module=str(module), names=names):
-                yield module
-                yield from (f"{module}.{alias.name}" for alias in names)
-            case ast.Constant(str(text)) if _PROGRAM.fullmatch(text):
-                yield text.partition(":")[0]
-
-
-_PROGRAM = re.compile(r"loopclinic(\.\w+)+(:\w+)?")
-"""What is run as a process of its own."""
+    found = driving.source_of(DRIVES, f"{package}.check:CHECK")
+    return _hash({name: text.encode() for name, text in found.items()})

@@ -1,46 +1,48 @@
-"""Every verdict many times, on an idle machine and with another core busy: `make prove`.
+"""Every verdict live, on an idle machine and with a core kept busy: `make prove`.
 
-Twenty times each, and the rarer half-fixes of `fixes/NN/more/` five times; `LOOPCLINIC_PROVE=4`
-takes four and one. One lesson: `make prove ARGS="-k 01-"`. Two at a time, which is harder on the
-verdicts and takes half as long: `ARGS="-n 2"`.
+Each submission once on each; the solutions and the labs as shipped five times, each with another seed.
+One lesson: `make prove ARGS="-k 01-"`.
 """
 
-import os
+import contextlib
 import subprocess
 import sys
-from contextlib import contextmanager
 
 import pytest
 
-from tests.labs.conftest import holds, verdict_of
+from tests.labs.recorded import SUBMISSIONS, to_dict
 
-REPEATS = int(os.environ.get("LOOPCLINIC_PROVE", "20"))
-RARER = max(1, REPEATS // 4)
-_BURN = "while True: pass"
+REPEATED = {"shipped": 5, "solution": 5}
 
 
-@contextmanager
-def busy_core():
-    burner = subprocess.Popen([sys.executable, "-c", _BURN])
+def pytest_generate_tests(metafunc):
+    cases = [
+        pytest.param(one, machine, seed, id=f"{name}-{machine}-{seed}")
+        for name, one in SUBMISSIONS.items()
+        for machine in ("idle", "busy")
+        for seed in range(1, 1 + REPEATED.get(one.stem, 1))
+    ]
+    if "submission" in metafunc.fixturenames:
+        metafunc.parametrize(("submission", "machine", "seed"), cases)
+
+
+@contextlib.contextmanager
+def kept_busy(processes):
+    burners = [
+        subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(processes)
+    ]
     try:
         yield
     finally:
-        burner.kill()
-        burner.wait()
-
-
-@contextmanager
-def idle_core():
-    yield
+        for burner in burners:
+            burner.kill()
+            burner.wait()
 
 
 @pytest.mark.prove
-@pytest.mark.timeout(40 * REPEATS)
-@pytest.mark.parametrize("machine", [idle_core, busy_core], ids=["idle", "busy"])
-def test_every_verdict_holds(case, machine, tmp_path):
-    repeats = RARER if case.file.parent.name == "more" else REPEATS
-    file = case.laid_out(tmp_path)
-    with machine():
-        verdicts = [verdict_of(case.lesson, file, seed=repeat) for repeat in range(repeats)]
-    wrong = [one for one in verdicts if not holds(case, one)]
-    assert not wrong, f"{len(wrong)} of {repeats}:\n" + "\n".join(map(str, wrong))
+def test_live_verdict(submission, machine, seed, live):
+    with kept_busy(1 if machine == "busy" else 0):
+        verdict = live(submission, machine, seed)
+    assert submission.agrees(to_dict(verdict)), str(verdict)
+    assert verdict.seconds < 30, str(verdict)
+    assert all(reason.next_step for reason in verdict.reasons), str(verdict)

@@ -6,10 +6,10 @@ import pytest
 import record
 
 from tests.labs import recorded
-from tests.labs.recorded import SEEDS, load, submissions
+from tests.labs.recorded import SEEDS, SUBMISSIONS, load
 
-NAME = "04-half_batches__sequential-awaits"
-(ONE,) = (one for one in submissions() if one.name == NAME)
+NAME = "04-half_p2_batches__sequential-awaits"
+ONE = SUBMISSIONS[NAME]
 
 
 @pytest.fixture
@@ -38,6 +38,18 @@ def test_what_is_recorded_and_fresh_is_not_run_again(ran):
     assert list(load(ONE.record)["trials"]) == [str(seed) for seed in SEEDS]
     assert record.main(["-k", NAME, "--again"]) == 0
     assert ran == [2, 1, 3, 1, 2, 3]
+
+
+def test_a_verdict_that_is_not_as_named_is_told_with_what_ended_the_trial(
+    trial, ran, monkeypatch, capsys
+):
+    trial["verdict"] |= {"conflict": "missing-deadline", "headline": "It waits."}
+    monkeypatch.setattr(recorded, "recorded", lambda one, seed: (trial, "Traceback: in drive"))
+    record.main(["-k", NAME, "--seeds", "1"])
+    said = capsys.readouterr().out
+    assert "NOT AS NAMED" in said
+    assert said.index("It waits.") < said.index(trial["verdict"]["reasons"][0]["sentence"])
+    assert "Traceback: in drive" in said
 
 
 def test_what_an_interrupt_meets_is_kept(ran, monkeypatch):

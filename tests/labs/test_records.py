@@ -8,12 +8,11 @@ import pytest
 
 from tests.labs import recorded
 from tests.labs.changes import changes, changes_of_meaning, masked
-from tests.labs.recorded import RECORDS, ROOT, load, stale, submissions
+from tests.labs.recorded import RECORDS, ROOT, SUBMISSIONS, load, stale
 
 _OF_ONE_MACHINE = re.compile(
     r"(?<![\w.])/(?:tmp|home|root|usr|opt|var|work|Users)/|127\.0\.0\.1:\d|port=\d|0x[0-9a-f]{6}"
 )
-SUBMISSIONS = {one.name: one for one in submissions()}
 
 
 @pytest.fixture(params=SUBMISSIONS)
@@ -45,9 +44,13 @@ def test_record_is_fresh_and_judged_as_it_was(submission, kept):
         assert new == trial["verdict"]
 
 
-def test_verdict_is_the_one_that_the_name_says(submission, kept):
+def test_recorded_verdict_is_the_one_that_the_name_says_in_whole_sentences(submission, kept):
     for seed, trial in kept["trials"].items():
         assert submission.agrees(trial["verdict"]), f"seed {seed}: {trial['verdict']}"
+        for reason in trial["verdict"]["reasons"]:  # as they are judged now, says the test above
+            for said in (reason["sentence"], reason.get("next_step", ".")):
+                assert said.endswith((".", "!", "?", ")")), said
+                assert ".." not in said.replace("...", ""), said
 
 
 def test_no_record_is_of_a_submission_that_is_gone():
@@ -67,7 +70,7 @@ def test_records_hold_nothing_of_one_machine():
 
 @pytest.fixture
 def one():
-    return SUBMISSIONS["01-half_select__blocking-retry"]
+    return SUBMISSIONS["01-half_p7_select__blocking-retry"]
 
 
 @pytest.fixture
@@ -144,28 +147,6 @@ def test_what_is_stale_says_what_has_changed(one, record):
     assert stale(one, {"trials": {}}) == "no seed has been recorded"
     record["hashes"] = recorded.hashes(one) | {"what drives the lab": "another"}
     assert stale(one, record) == "changed since then: what drives the lab"
-
-
-def test_comments_and_docstrings_make_no_record_stale():
-    old = 'import os\n\n\ndef f():\n    """Return one."""\n    return "# 1"  # yes\n'
-    new = 'import os\ndef f():\n    """Give one,\n    always."""\n\n    # no\n    return "# 1"\n'
-    assert recorded.code_of(old) == recorded.code_of(new)
-    assert recorded.code_of(old) != recorded.code_of(old.replace("# 1", "# 2"))
-
-
-def test_what_a_scene_judges_makes_no_record_stale():
-    old = "class Scene:\n    def drive(self):\n        return 1\n\n    def judge(self):\n        yield 1\n"
-    assert recorded.code_of(old) == recorded.code_of(old.replace("yield 1", "yield 2"))
-    assert recorded.code_of(old) != recorded.code_of(old.replace("return 1", "return 2"))
-
-
-def test_programs_that_a_check_starts_belong_to_what_drives():
-    found = recorded.driving(["loopclinic.lessons.flask_bridge.check"])
-    assert "loopclinic.lessons.flask_bridge.hosted" in found
-    assert "loopclinic.lessons.core.verdicts" not in found
-    assert "loopclinic.lessons.flask_bridge.race" not in found
-    with pytest.raises(LookupError, match="rehearsal is gone"):
-        recorded.driving(["loopclinic.lessons.flask_bridge.rehearsal"])
 
 
 def test_ports_paths_and_process_ids_are_made_neutral():

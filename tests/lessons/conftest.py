@@ -1,4 +1,4 @@
-"""State folders with a PostgreSQL each, which a test may harm."""
+"""Fixtures: state folders with a private PostgreSQL that a test may damage."""
 
 import os
 import subprocess

@@ -1,25 +1,19 @@
-"""The check of lab 01, on findings made up: each leads to its own reason, and to its promise."""
+"""Judging in lab 01's check on synthetic findings: each leads to its own reason, and to its promise."""
 
 from dataclasses import replace
 
 import pytest
 
 from loopclinic.lessons import lesson
-from loopclinic.lessons.blocking_sleep.check import (
-    CHECK,
-    Arrived,
-    Crowd,
-    Ended,
-    Few,
-    Refusals,
-    Refused,
-)
+from loopclinic.lessons.blocking_sleep.check import CHECK, Arrived, Beside, Crowd
+from loopclinic.lessons.blocking_sleep.check_calls import Ended, Few, Refusals, Refused
 from loopclinic.lessons.core import Ending, Loop, Place, Stall
 from tests.lessons.core.findings import changed, judge
 
 CONTRACT = lesson("01").promises
 LINE = Place("lab.py", 7, "time.sleep(wait)")
 STALL = Stall(LINE, 0.4, "blocking-sleep")
+LOCK = Place("lab.py", 8, "async with lock:")
 RETURNED = Ending("returned", 0.3, LINE, value="'words'")
 LATE = replace(RETURNED, how="broken-off", seconds=1.0, value="")
 CANCELLED = Ending("cancelled", 0.001, LINE)
@@ -67,8 +61,8 @@ YOURS = Arrived(
 )
 SHIPPED = replace(YOURS, healthy_p90=0.4, loop=replace(QUIET, lag=0.12, lag_p99=0.3))
 RIGHT = {
-    "Plain": Few([RETURNED] * 2, [True] * 2, [1] * 2, [], replace(QUIET, alone=0.2)),
-    "Retried": Few([RETURNED] * 4, [True] * 4, [3] * 4, [0.1, 0.2], QUIET),
+    "Plain": Few([RETURNED] * 2, ["words"] * 2, [1] * 2, [], replace(QUIET, alone=0.2)),
+    "Retried": Few([RETURNED] * 4, ["words"] * 4, [4] * 4, [0.1, 0.2], QUIET),
     "Refusals": Refusals.Found(
         {404: Refused(GAVE_UP, 1, LINE), 502: Refused(GAVE_UP, 1, LINE)},
         Refused(GAVE_UP, 3, LINE),
@@ -78,6 +72,7 @@ RIGHT = {
     "Hanging": ENDED,
     "Endless": replace(ENDED, deadline=0.4),
     "Crowd": Crowd.Found(YOURS, SHIPPED),
+    "Beside": Beside.Found(RETURNED, LINE),
 }
 
 
@@ -165,6 +160,8 @@ def test_a_loop_inside_the_loop_is_all_there_is_to_say():
         ({"Hanging__cancelled": GAVE_UP}, "swallowed-cancellation", 6),
         ({"Hanging__still_open": 3}, "dropped-task", 6),
         ({"Endless__requests_after": 2}, "dropped-task", 6),
+        ({"Beside__ending": GAVE_UP}, None, 7),
+        ({"Beside__ending__how": "running"}, "sequential-awaits", 7),
         ({"Crowd__yours__loop__threads": 6}, "executor-saturation", 7),
         (
             {"Crowd__yours__loop__threads": 6, "Crowd__yours__flaky_p90": 9.0},
@@ -176,12 +173,18 @@ def test_a_loop_inside_the_loop_is_all_there_is_to_say():
             "executor-saturation",
             7,
         ),
-        ({"Crowd__yours__flaky_p90": 9.0}, "sequential-awaits", 7),
+        (
+            {"Crowd__yours__flaky_p90": 9.0, "Crowd__yours__loop__waited": LOCK},
+            "sequential-awaits",
+            7,
+        ),
+        ({"Crowd__yours__flaky_p90": 9.0}, None, 4),
         (
             {
                 "Crowd__yours__healthy_p90": 3.0,
                 "Crowd__yours__request": 2.0,
                 "Crowd__yours__flaky_p90": 3.0,
+                "Crowd__yours__loop__waited": LOCK,
             },
             "sequential-awaits",
             7,
@@ -202,7 +205,9 @@ def test_a_loop_inside_the_loop_is_all_there_is_to_say():
         ),
         ({"Crowd__yours__wrong": raised("KeyError", message="x")}, None, 1),
         ({"Crowd__yours__wrong": RETURNED}, None, 1),
-        ({"Plain__right": [True, False]}, None, 1),
+        ({"Plain__texts": ["words", "others"]}, None, 1),
+        ({"Crowd__yours__healthy_p90": 0.9}, "sequential-awaits", 7),
+        ({"Refusals__for_good": {404: Refused(replace(GAVE_UP, seconds=0.9), 1, LINE)}}, None, 3),
         ({"Retried__requests": [6, 3, 3, 3]}, None, 1),
         ({"Plain__endings": [replace(RETURNED, seconds=1.9), RETURNED]}, None, 1),
     ],
@@ -258,7 +263,7 @@ def test_waits_that_are_too_long_are_so_alone_and_in_a_crowd():
     (reason,) = judged(Retried__waits=[0.21, 0.41], **crowd).reasons
     assert (reason.conflict, reason.promise) == (None, 4)
     assert "260 ms, 500 ms, 980 ms" in reason.sentence
-    assert reason.measured == "2.07 x among four callers, 2.00 x in the crowd"
+    assert reason.measured == "2.07 x backoff * 2**n among four callers"
 
 
 def test_the_root_comes_first():

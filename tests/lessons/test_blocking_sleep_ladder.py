@@ -1,4 +1,4 @@
-"""The rungs, on the real upstream: what each promises, by what the upstream counted."""
+"""The versions of lesson 01's retry on the real upstream, verified by what the upstream counted."""
 
 import asyncio
 import inspect
@@ -8,7 +8,6 @@ from statistics import median
 import pytest
 
 from loopclinic.lessons.blocking_sleep import ladder
-from loopclinic.load import Request
 from loopclinic.servers import FaultyUpstream, transcript_of
 
 
@@ -17,11 +16,13 @@ async def service(**dials):
     """A running upstream and a session to it."""
     async with AsyncExitStack() as stack:
         upstream = await stack.enter_async_context(FaultyUpstream(**dials))
-        session = await stack.enter_async_context(ladder.upstream_session(upstream.url)())
+        session = await stack.enter_async_context(
+            ladder.served(ladder.blocking, upstream.url).setup()
+        )
         yield upstream, session
 
 
-RUNGS = [ladder.blocking, ladder.awaited, ladder.jittered, ladder.bounded]
+RUNGS = ladder.RUNGS
 
 
 @pytest.mark.parametrize("rung", RUNGS, ids=lambda rung: rung.__name__)
@@ -29,7 +30,7 @@ async def test_healthy_once_and_flaky_three_times(rung):
     async with service(**ladder.DIALS) as (upstream, session):
         for group, requests in (("healthy", 1), ("flaky", 3)):
             before = (await upstream.counts()).requests
-            text = await rung(Request(0, {"group": group}, session))
+            text = await rung(session, ladder.clip_for(group))
             counts = await upstream.counts()
             assert counts.requests - before == requests
             assert len(text.split()) == len(transcript_of(b"").split())
@@ -39,7 +40,7 @@ async def test_only_the_blocking_rung_holds_the_loop():
     turns = {}
     async with service(**ladder.DIALS) as (_, session):
         for rung in (ladder.blocking, ladder.awaited) * 3:
-            task = asyncio.create_task(rung(Request(0, {"group": "flaky"}, session)))
+            task = asyncio.create_task(rung(session, ladder.clip_for("flaky")))
             taken = turns.setdefault(rung.__name__, [])
             taken.append(0)
             while not task.done():
@@ -54,15 +55,13 @@ async def test_bounded_ends_by_its_deadline(monkeypatch):
     monkeypatch.setattr(ladder, "DEADLINE", 0.05)
     async with service(hang=1.0) as (_, session):
         with pytest.raises(TimeoutError):
-            await ladder.bounded(Request(0, {"group": "healthy"}, session))
+            await ladder.bounded(session, ladder.clip_for("healthy"))
 
 
 def test_rungs_differ_by_a_few_lines_only():
     # They are shown side by side: one idea a rung.
     lines = [len(inspect.getsource(rung).splitlines()) for rung in RUNGS]
     assert max(lines) <= 10
-    variants = ladder.rungs("http://127.0.0.1:1")
-    assert [one.name for one in variants] == [rung.__name__ for rung in RUNGS]
 
 
 def test_the_bound_is_a_callers_own_time():

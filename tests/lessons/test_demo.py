@@ -18,7 +18,7 @@ def milliseconds(text):
     return float(value) * (1000 if unit == "s" else 1)
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 async def test_before_and_after_of_lesson_01():
     console = Console(file=io.StringIO(), width=100, force_terminal=True, color_system=None)
     began = time.monotonic()
@@ -37,7 +37,7 @@ async def test_before_and_after_of_lesson_01():
 
 def test_a_lesson_without_a_demo_names_those_with_one(capsys):
     assert main(["demo", "00"]) == 2
-    assert "these have: 01" in capsys.readouterr().err
+    assert "Lessons with a demo: 01" in capsys.readouterr().err
 
 
 def test_which_lessons_have_a_demo():

@@ -1,4 +1,4 @@
-"""The check of lab 02, on findings made up: one that keeps every promise, and ones that break one."""
+"""Judging in lab 02's check on synthetic findings: a lab that keeps each promise, and ones that break one."""
 
 from dataclasses import replace
 
@@ -6,21 +6,18 @@ import pytest
 
 from loopclinic.lessons import lesson
 from loopclinic.lessons.core import Ending, Loop, Place, Stall
-from loopclinic.lessons.core.connections import Served, Stuck
-from loopclinic.lessons.sync_database.audits import Stored
+from loopclinic.lessons.database.postgres_verdicts import Cancel, Gathered, Served, Stuck
+from loopclinic.lessons.database.sessions import Session
 from loopclinic.lessons.sync_database.check import (
     CHECK,
-    Cancel,
     Cancelled,
     Crowd,
     Failing,
     Family,
-    Gathered,
     Line,
-    Opening,
+    Stored,
     Work,
 )
-from loopclinic.servers.postgres_sessions import Session
 from loopclinic.verdict import Reason
 from tests.lessons.core.findings import changed, judge
 
@@ -32,7 +29,6 @@ WORK = Work([ENDED], [True], asked_each=True, stored=Stored([1], [1], [], []))
 CANCELLED = Cancel([Ending("cancelled", 0.01, HERE)], [], 0.0, HERE)
 QUIET = Loop(0.6, 0.0, 0.02, 0.5, 0.0, 0.0, 0, None, HERE, nested=False)
 RIGHT = {
-    "Opening": Opening.Found(None),
     "Line": Line.Found(CLOSED, WORK, QUIET, []),
     "Crowd": Crowd.Found(
         CLOSED,
@@ -46,7 +42,7 @@ RIGHT = {
         most_active=6,
     ),
     "Family": Family.Found(CLOSED, Gathered(2, [], None, in_pool=False), WORK),
-    "Cancelled": Cancelled.Found(CLOSED, CANCELLED, CANCELLED, [ENDED]),
+    "Cancelled": Cancelled.Found(CLOSED, CANCELLED, CANCELLED, [], [ENDED]),
     "Failing": Failing.Found(
         CLOSED, Ending("raised", 0.1, HERE, message="ModelError"), True, [], touched=False
     ),
@@ -62,7 +58,7 @@ def stall(seconds, conflict="blocking-db"):
 
 
 def session(state="idle in transaction", wait="Client", blocked_by=()):
-    return Session("1", 1, state, wait, "", 0.0, "select", list(blocked_by))
+    return Session("1", 1, state, wait, 0.0, "select", list(blocked_by))
 
 
 def test_a_trial_that_keeps_every_promise_passes():
@@ -96,17 +92,19 @@ RAISED = Ending("raised", 0.1, HERE, message="E: no")
         ({"Line__loop__nested": True}, "nested-loop", 5, "inside the running one"),
         ({"Crowd__thread": 0.26}, "executor-saturation", 5, "260 ms"),
         ({"Failing__models": False}, None, 6, "run raised ModelError instead"),
-        ({"Failing__touched": True}, None, 6, "rows of that audit"),
+        ({"Failing__touched": True}, None, 6, "something of that audit"),
         ({"Failing__open": [session()]}, "transaction-left-open", 6, "stayed open"),
         ({"Cancelled__asking__open": [session()], "Cancelled__asking__seconds": 0.52}, "transaction-left-open", 7, "its transaction did not"),
         ({"Cancelled__storing__open": [session()]}, "transaction-left-open", 7, "stored its responses"),
-        ({"Cancelled__storing__committed": [1]}, "dropped-task", 7, "committed later"),
+        ({"Cancelled__storing__stored": 1}, "dropped-task", 7, "committed later"),
         ({"Cancelled__storing__endings": [ENDED]}, "swallowed-cancellation", 7, "returned 1 instead"),
         ({"Cancelled__asking__endings": [Ending("cancelled", 0.6, HERE)]}, "swallowed-cancellation", 7, "600 ms"),
         ({"Cancelled__after": [Ending("broken-off", 1.2)]}, "unclosed-resource", 7, "no connection"),
         ({"Cancelled__after": [RAISED]}, None, 7, "failed: one raised E: no"),
         ({"Crowd__served__left": 1}, "unclosed-resource", 8, "1 connection stayed"),
         ({"Failing__served__closing": RAISED}, "unclosed-resource", 8, "it raised E: no"),
+        ({"Cancelled__miscounted": [3]}, None, 2, "counted all the same"),
+        ({"Failing__served__tasks": 1}, "dropped-task", 8, "1 task kept running"),
     ],
 )  # fmt: skip
 def test_a_broken_promise_is_named(changes, conflict, promise, words):
@@ -136,11 +134,20 @@ def test_a_budget_just_kept_is_kept(changes):
 
 
 def test_a_service_that_does_not_open_is_one_reason():
-    left_out = dict.fromkeys(RIGHT) | {"Opening": Opening.Found(RAISED)}
+    closed = Line.Found(Served(opening=RAISED), None, None, None)
+    found = judge(CHECK, dict.fromkeys(RIGHT) | {"Line": closed}, CONTRACT)
+    (reason,) = found.reasons
+    assert reason.sentence == "`async with Audits(...)` gave no service: it raised E: no."
+    assert {one.state for one in found.promises} == {"not-judged"}
+
+
+def test_a_service_that_does_not_open_in_a_later_scene_is_told_there():
+    closed = Crowd.Found(Served(opening=RAISED), *[None] * 8)
+    left_out = dict.fromkeys(RIGHT) | {"Line": RIGHT["Line"], "Crowd": closed}
     found = judge(CHECK, left_out, CONTRACT)
     (reason,) = found.reasons
-    assert reason.sentence == "Opening Audits(dsn, size=...) raised E: no."
-    assert {one.state for one in found.promises} == {"not-judged"}
+    assert "gave no service" in reason.sentence
+    assert "kept" not in {one.state for one in found.promises}
 
 
 def test_hangs_come_first_and_say_what_postgresql_saw():
@@ -157,7 +164,7 @@ def test_hangs_come_first_and_say_what_postgresql_saw():
         "pool-starvation",
     )
     assert "1 idle in transaction, 1 waiting for a lock" in row.sentence
-    assert "On a line that takes" in line.sentence
+    assert "With a round trip of" in line.sentence
     assert "6 idle in transaction" in pool.sentence
 
 
@@ -195,7 +202,7 @@ def test_a_dry_pool_that_raises_is_told_once():
 def test_a_shield_at_the_line_that_waited_is_named_as_the_cause():
     shield = replace(HERE, code="await asyncio.shield(self.store(audit))")
     case = replace(CANCELLED, place=shield)
-    for broken in (replace(case, open=[session()]), replace(case, committed=[4])):
+    for broken in (replace(case, open=[session()]), replace(case, stored=1)):
         (reason,) = judged(Cancelled__storing=broken).reasons
         assert "`asyncio.shield` keeps its work from being cancelled" in reason.sentence
         assert "without asyncio.shield" in reason.next_step

@@ -1,4 +1,4 @@
-"""The check of lab 04, on findings made up: one that keeps every promise, and ones that break one."""
+"""Judging in lab 04's check on synthetic findings: a lab that keeps each promise, and ones that break one."""
 
 import asyncio
 from dataclasses import asdict
@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from loopclinic.checks.checking import conclude
-from loopclinic.checks.hearing import Outcome
-from loopclinic.checks.limits import Limits
+from loopclinic.checks.child_reports import Outcome
+from loopclinic.checks.trial_processes import Limits
 from loopclinic.lessons import lesson
 from loopclinic.lessons.core import Ending, Left, Place
 from loopclinic.lessons.core.stage import Stage
@@ -46,18 +46,35 @@ RIGHT = {
         mean=18.0,
         held=40,
         astray=0,
+        changed=0,
         shortest=None,
         published=390,
         failed=[str(n) for n in range(10)],
     ),
     "Broken": Batch(
-        ENDED, NOTHING, 20, 2, [1, 2], [], [], 0, 0, 2, 1.0, 2, 0, None, failed=["1", "2"]
+        ENDED, NOTHING, 20, 2, [1, 2], [], [], 0, 0, 2, 1.0, 2, 0, 0, None, failed=["1", "2"]
     ),
     "Refusing": Batch(
-        ENDED, NOTHING, 20, 40, [], [], [], 40, 20, 20, 2.0, 40, 0, 2.003, published=40, failed=[]
+        ENDED,
+        NOTHING,
+        20,
+        40,
+        [],
+        [],
+        [],
+        40,
+        20,
+        20,
+        2.0,
+        40,
+        0,
+        0,
+        2.003,
+        published=40,
+        failed=[],
     ),
     "LostSource": LostSource.Found(
-        Ending("raised", 0.1, HERE, related=("_SourceLostError",)), NOTHING, 0
+        Ending("raised", 0.1, HERE, related=("_SourceLostError",)), NOTHING, 0, 0
     ),
     "Crowd": CANCELLED,
     "Waiting": CANCELLED,
@@ -82,10 +99,12 @@ def test_a_trial_that_keeps_every_promise_passes():
         ({"Crowd__held": 201}, "unbounded-gather", 6, "201 posts were in memory"),
         ({"Refusing__held": 201}, "unbounded-gather", 6, "201 posts were in memory"),
         ({"Steady__peak": 21}, "unbounded-gather", 2, "21 requests in flight"),
-        ({"Steady__mean": 8.9}, "sequential-awaits", 2, "8.9 of 20 places"),
+        ({"Steady__mean": 14.9}, "sequential-awaits", 2, "14.9 of 20 places"),
         ({"Steady__failed": []}, "dropped-gather-results", 4, "10 of these are not"),
         ({"Broken__failed": ["1"]}, "dropped-gather-results", 4, "1 of these"),
         ({"Steady__astray": 300}, None, 1, "300 requests went elsewhere"),
+        ({"Steady__changed": 3}, None, 1, "3 requests came with a body that belongs to no post"),
+        ({"Refusing__changed": 3}, None, 1, "3 requests came with a body that belongs to no post"),
         ({"Steady__missing": [5]}, None, 1, "1 post never arrived"),
         ({"Steady__published": 391}, None, 5, "`published` is 391"),
         ({"Steady__failed": None}, None, 5, "no Summary"),
@@ -109,10 +128,11 @@ def test_a_trial_that_keeps_every_promise_passes():
             {"Waiting__ending__how": "running"},
             "swallowed-cancellation",
             8,
-            "while refused posts had to wait, and went on",
+            "while refused posts had to wait, and kept running",
         ),
         ({"LostSource__ending__how": "broken-off"}, None, 7, "still waiting"),
         ({"LostSource__ending__related": ()}, None, 7, "as if all were done"),
+        ({"LostSource__late": 9}, None, 7, "sent 9 more posts before it raised"),
         ({"LostSource__left": Left(4)}, "dropped-task", 7, "4 tasks"),
         ({"Crowd__early": True, "Crowd__ending": ENDED}, None, 1, "publish returned after"),
     ],
@@ -130,7 +150,7 @@ def test_a_broken_promise_is_named(changes, conflict, promise, words):
     "changes",
     [
         {"Crowd__tasks": 200, "Crowd__held": 200},
-        {"Steady__mean": 9.1},
+        {"Steady__mean": 15.1},
         {"Refusing__shortest": 1.91},
         {"Crowd__ending__seconds": 0.49},
         {"Crowd__ending__seconds": 0.9, "Crowd__stopped": True},
@@ -188,7 +208,7 @@ def test_what_was_found_before_a_hang_is_reported_after_it(tmp_path):
         ready=True,
         step="posts that are answered 429",
         facts=facts | {"Broken": asdict(RIGHT["Broken"])},
-        stuck={"seconds": 9.0, "place": None},
+        stuck={"seconds": 9.0, "stretches": 1, "place": None, "share": 1.0},
         stack=[(str(file), 2)],
         used=12.0,
     )

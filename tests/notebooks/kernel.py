@@ -37,7 +37,7 @@ class Kernel:
 
     @contextmanager
     def lent(self, notebook):
-        """Let nbclient run it: two clients of one manager share an identity, so ours leaves."""
+        """Hand the kernel to nbclient: two clients of one manager share an identity, so ours leaves."""
         self.client.stop_channels()
         other = NotebookClient(notebook, km=self.manager, timeout=120)
         try:

@@ -26,10 +26,6 @@ class Notebook:
     def cells(self, kind=None):
         return [cell for cell in self.read().cells if kind in (None, cell.cell_type)]
 
-    def readers_cells(self):
-        """Those the reader sees: a speaker's notes stay folded."""
-        return [cell for cell in self.cells() if cell.metadata.slideshow.slide_type != "notes"]
-
     def quick(self) -> nbformat.NotebookNode:
         """Return it with shorter loads, fewer rounds and posts, in the cells tagged `measures`."""
         notebook = self.read()

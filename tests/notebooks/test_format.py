@@ -1,9 +1,14 @@
 """What every notebook must look like in the repository, and what its prose must not do."""
 
 import ast
+import contextlib
+import importlib
 import json
 import re
+from types import ModuleType
 
+import format_notebooks
+import nbformat
 import pytest
 
 from .notebooks import NOTEBOOKS, ROOT
@@ -26,11 +31,13 @@ MEASURED = re.compile(
     re.IGNORECASE,
 )
 
+_TREE = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+
 every = pytest.mark.parametrize("notebook", NOTEBOOKS, ids=str)
 
 
 def prose(cell) -> str:
-    """The words of a Markdown cell: no code, no addresses."""
+    """Return the words of a Markdown cell: no code, no addresses."""
     text = re.sub(r"```.*?```", "", cell.source, flags=re.DOTALL)
     text = re.sub(r"`[^`]*`", "", text)
     return re.sub(r"\]\([^)]*\)", "]", text)
@@ -44,7 +51,9 @@ def test_there_are_notebooks():
 def test_file_is_kept_as_written_by_hand(notebook):
     text = notebook.path.read_text(encoding="utf-8")
     data = json.loads(text)
-    assert text == json.dumps(data, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+    assert text == json.dumps(data, indent=1, ensure_ascii=False, sort_keys=True) + "\n", (
+        "make format writes it as it is kept"
+    )
     assert (data["nbformat"], data["nbformat_minor"]) == (4, 5)
     kernel = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
     assert data["metadata"]["kernelspec"] == kernel
@@ -59,7 +68,7 @@ def test_no_outputs_and_no_counts(notebook):
 
 @every
 def test_cells_are_few_and_short(notebook):
-    assert 12 <= len(notebook.readers_cells()) <= 20
+    assert 12 <= len(notebook.cells()) <= 20
     for cell in notebook.cells():
         if cell.cell_type == "markdown":
             words = prose(cell).split()
@@ -76,11 +85,10 @@ def test_cell_metadata(notebook):
     for cell in notebook.cells():
         assert re.fullmatch(r"[a-z][a-z0-9-]{2,40}", cell.id), cell.id
         kind = cell.metadata.slideshow.slide_type
-        assert kind in {"slide", "subslide", "fragment", "notes", "skip"}, cell.id
-        if kind == "notes":
-            # Folded in JupyterLab to its first line, shown by the slides' speaker view.
-            assert cell.metadata.jupyter.source_hidden, cell.id
-            assert re.match(r"Teaching this: \d+ minutes?\.\n\S", cell.source), cell.id
+        assert kind in {"slide", "subslide", "fragment", "skip"}, cell.id
+        if (spoken := cell.metadata.get("speaker")) is not None:
+            assert spoken.keys() == {"minutes", "notes"}, cell.id
+            assert spoken.notes.strip(), cell.id
 
 
 @every
@@ -93,12 +101,16 @@ def test_first_cell_agrees_with_the_lesson(notebook):
 
 @every
 def test_speaker_minutes_add_up(notebook):
-    minutes = [
-        int(cell.source.split()[2])
-        for cell in notebook.cells("markdown")
-        if cell.metadata.slideshow.slide_type == "notes"
-    ]
-    assert sum(minutes) == notebook.lesson.minutes
+    spoken = [cell.metadata.speaker for cell in notebook.cells() if "speaker" in cell.metadata]
+    assert sum(one.minutes for one in spoken) == notebook.lesson.minutes
+
+
+def test_the_page_of_speakers_notes_is_the_notebooks_own():
+    page = (ROOT / format_notebooks.NOTES).read_text(encoding="utf-8")
+    assert page == format_notebooks.speaker_notes(ROOT / "notebooks"), "make format writes it"
+    for notebook in NOTEBOOKS:
+        for cell in notebook.cells():
+            assert cell.metadata.get("speaker", {}).get("notes", "") in page
 
 
 @every
@@ -114,8 +126,6 @@ def test_lessons_with_a_lab_follow_the_arc(notebook):
 def test_prose_types_no_measurement(notebook):
     """Numbers that depend on the machine are printed by cells; prose that types them goes stale."""
     for cell in notebook.cells("markdown"):
-        if cell.metadata.slideshow.slide_type == "notes":
-            continue
         found = MEASURED.findall(prose(cell).replace(f"**{notebook.lesson.minutes} minutes.**", ""))
         assert not found, f"{cell.id}: {found}"
 
@@ -135,8 +145,38 @@ def test_code_is_python_without_the_forbidden(notebook):
     for cell in notebook.cells("code"):
         flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
         compile(cell.source, cell.id, "exec", flags)
+        # Lesson 12 is about this call, which threads of a worker make there.
+        source = (
+            cell.source.replace("asyncio.run(", "")
+            if notebook.lesson.number == "12"
+            else cell.source
+        )
         for word in ("pyplot", "nest_asyncio", "asyncio.run(", "get_event_loop", "%%", "!pip"):
-            assert word not in cell.source, f"{cell.id}: {word}"
+            assert word not in source, f"{cell.id}: {word}"
+
+
+@every
+def test_what_is_used_of_the_kit_is_there(notebook):
+    modules, used = {}, []
+    for cell in notebook.cells("code"):
+        for node in ast.walk(compile(cell.source, cell.id, "exec", _TREE)):
+            match node:
+                case ast.ImportFrom(module=str(module)) if module.startswith("loopclinic"):
+                    for name in node.names:
+                        found = _of(module, name.name)
+                        assert found is not None, f"{cell.id}: no {name.name} in {module}"
+                        modules[name.asname or name.name] = found
+                case ast.Attribute(value=ast.Name(id=owner)):
+                    used.append((cell.id, owner, node.attr))
+    for where, owner, name in used:
+        if isinstance(modules.get(owner), ModuleType):
+            assert hasattr(modules[owner], name), f"{where}: no {name} in {owner}"
+
+
+def _of(module: str, name: str):
+    with contextlib.suppress(ModuleNotFoundError):
+        return importlib.import_module(f"{module}.{name}")
+    return getattr(importlib.import_module(module), name, None)
 
 
 @every
@@ -158,3 +198,18 @@ def test_tone(notebook):
     for cell in notebook.cells("markdown"):
         assert "!" not in prose(cell), cell.id
         assert re.search(r"[\U0001F300-\U0001FAFF\u2600-\u27BF]", cell.source) is None, cell.id
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "data" / "executed").glob("*.json")), ids=str)
+def test_what_slides_bring_along_belongs_to_cells_as_they_are(file):
+    kept = {one.source for one in nbformat.read(file, as_version=4).cells}
+    now = {one.source for one in nbformat.read(ROOT / "notebooks" / f"{file.stem}.ipynb", 4).cells}
+    assert kept <= now, f"make executed ARGS={file.name[:2]}"
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "data" / "executed").glob("*.json")), ids=str)
+def test_what_slides_bring_along_does_not_name_the_folder_it_was_made_in(file):
+    found = re.findall(
+        r"(?<![\w.~/:-])/[\w./-]*/(?:labs|notebooks|solutions)\b", file.read_text("utf-8")
+    )
+    assert found == []

@@ -1,27 +1,32 @@
 """Every notebook in a real kernel: in order, all at once, twice, interrupted, restarted.
 
-What is tagged `measures` is made shorter; `make prove ARGS="-k full_length"` leaves it as long as
-it is, and holds a notebook to its seconds.
+`make test` runs the first notebook, all at once; the rest is for `make prove`. What is tagged `measures`
+is made shorter; `make prove ARGS="-k full_length"` leaves it as long as it is, and holds a notebook to its
+seconds.
 """
 
-import os
 import time
 
 import pytest
 
-from loopclinic.servers.postgres import LINGER
-
 from .kernel import Kernel, kernel
 from .notebooks import NOTEBOOKS, Notebook
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.timeout(240)
 
 LONGEST = 150.0
 """Seconds that a notebook may take in all."""
 INTERRUPTED = {"KeyboardInterrupt", "CancelledError"}
 
 
-@pytest.fixture(scope="module", params=NOTEBOOKS, ids=str)
+def tiers(notebook):
+    return pytest.mark.alone if notebook == NOTEBOOKS[0] else pytest.mark.prove
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(one, id=str(one), marks=tiers(one)) for one in NOTEBOOKS],
+)
 def notebook(request) -> Notebook:
     return request.param
 
@@ -36,11 +41,6 @@ def session(notebook, tmp_path_factory, session_postgres):
     with kernel(notebook.path.parent) as one:
         yield one
     patch.undo()
-
-
-def idle_enough() -> bool:
-    """Whether the machine's other work leaves a wall clock's figure any meaning."""
-    return not hasattr(os, "getloadavg") or os.getloadavg()[0] < 2 * (os.cpu_count() or 1)
 
 
 def code(notebook):
@@ -74,8 +74,7 @@ def test_in_order_at_full_length(notebook, session):
         seconds = time.monotonic() - began
     print(f"{notebook}: {seconds:.1f} s")
     assert complaints(notebook_run) == []
-    if idle_enough():
-        assert seconds < LONGEST
+    assert seconds < LONGEST
 
 
 def up_to_the_block(cells):
@@ -94,6 +93,7 @@ def test_all_at_once(notebook, session):
     assert failures(replies, cells) == []
 
 
+@pytest.mark.prove
 def test_again_and_interrupted_while_it_blocks(notebook, session, capfd):
     """In the same kernel, which holds what the first run made."""
     *before, blocks = up_to_the_block(code(notebook.quick()))
@@ -128,13 +128,13 @@ def test_restarted(notebook, session):
 def test_nothing_is_left_behind(notebook, session):
     assert session.family(), "the mark does not work"
     session.shut_down()
-    # A PostgreSQL that it was the first to need stays on for a while, for whoever is next.
-    end = time.monotonic() + LINGER + 5
+    end = time.monotonic() + 5
     while session.family() and time.monotonic() < end:
         time.sleep(0.1)
     assert session.family() == []
 
 
+@pytest.mark.prove
 def test_a_dropped_cell_would_be_seen(tmp_path):
     """The test of the test: nested loops drop cells that Run All has queued."""
     with kernel(tmp_path) as one:

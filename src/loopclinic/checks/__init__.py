@@ -1,4 +1,4 @@
-"""Runs a learner's lab in a process of its own, hands the trial to its lesson, remembers progress."""
+"""Checks a learner's lab: runs it in a child process, has its lesson judge the trial, keeps progress."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ __all__ = ["check", "check_lesson", "watch"]
 
 def __getattr__(name: str) -> Any:
     if name == "watch":  # needs ipywidgets, which a check in a terminal does not
-        from loopclinic.checks.watch_widget import watch  # noqa: PLC0415 - see above
+        from loopclinic.checks.watch_widget import watch  # see above
 
         return watch
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,50 +1,44 @@
-"""A check from end to end: the learner's file, a trial in a child, the lesson's judgement, a verdict."""
+"""Checks a lab from end to end: reads the file, runs a trial in a child, judges it, returns a verdict."""
 
 import os
 import secrets
 import shutil
 import time
+import traceback
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from loopclinic.checks import kit_faults, labs, notebook, progress
-from loopclinic.checks.ends import reason_of_end
-from loopclinic.checks.hearing import Outcome
-from loopclinic.checks.limits import MARK, Limits
-from loopclinic.checks.residue import reasons_for_residue
-from loopclinic.checks.source import LEFT_OUT, Unreadable, python_files, read_settled
+from loopclinic.checks import lab_files, notebook, progress, trial_reasons
+from loopclinic.checks.child_reports import Outcome
+from loopclinic.checks.lab_files import LEFT_OUT, Unreadable, python_files, read_settled
 from loopclinic.checks.supervisor import Supervisor
-from loopclinic.lessons import Lesson, Trial, lesson
-from loopclinic.lessons.core.scene import Judgement
-from loopclinic.lessons.rehearsed import check_of
-from loopclinic.places import KitNotFoundError
+from loopclinic.checks.trial_processes import MARK, Limits
+from loopclinic.checks.trial_reasons import (
+    UNAWAITED,
+    reason_of_end,
+    reasons_for_leftovers,
+    reasons_for_never_awaited,
+)
+from loopclinic.lessons import Lesson, lesson
+from loopclinic.lessons.core.scene import Judgement, check_of
+from loopclinic.paths import KitNotFoundError
 from loopclinic.units import count
 from loopclinic.verdict import Reason, Status, Verdict
-
-__all__ = [
-    "RIGHTS",
-    "TOO_BUSY",
-    "check",
-    "check_lesson",
-    "conclude",
-    "lab_text",
-    "limits_of",
-    "run_trial",
-]
 
 LONGEST = 30.0
 """Seconds that a verdict may take."""
 _AROUND = 3.0
 """Of these, what starting, ending and judging a trial may take; a busy machine may start it later."""
 
-TOO_BUSY = "The machine was too busy to tell."
+TOO_BUSY = "The machine was too busy to judge this; these are signs, not findings."
+OF_KIT = "This says nothing about your file."
 
 RIGHTS = (
     "Checks run your lab file as an ordinary process of yours on this machine, with all the rights "
-    "that you have. Check only files that you would run yourself. (Said once.)"
+    "that you have. Check only files that you would run yourself. (Shown once.)"
 )
 
 
@@ -73,25 +67,21 @@ def check(
     if os.environ.get(MARK):
         raise RuntimeError(
             "A lab that is being checked can't check itself: put loopclinic.check(…) under "
-            "if __name__ == '__main__':."
+            "`if __name__ == '__main__'`."
         )
     one = lesson(number)
-    labs.shipped_path(one)
+    lab_files.shipped_path(one)
     say = say or notebook.say
     own = file is None and not solution
     try:
         if file is not None:
             path = Path(file).expanduser()
         else:
-            path = labs.solution_path(one) if solution else labs.lab_path(one)
+            path = lab_files.solution_path(one) if solution else lab_files.lab_path(one)
     except KitNotFoundError as error:
-        return Verdict(
-            one.name,
-            "could-not-run",
-            (Reason(str(error)),),
-            headline="The kit's folder was not found.",
-        )
-    _keep(say, _tell_rights(say))
+        why, headline = (Reason(str(error)),), "The kit's folder was not found."
+        return Verdict(one.name, "could-not-run", why, headline=headline)
+    _keep(say, lambda kept: _tell_rights(say, kept))
     with notebook.step_line(on_step) as heard:
         verdict = check_lesson(one, file=path, seed=seed, on_step=heard, stop=stop)
     if own:
@@ -99,13 +89,10 @@ def check(
     return verdict
 
 
-def _tell_rights(say: Callable[[str], None]) -> Callable[[progress.Progress], None]:
-    def tell(kept: progress.Progress) -> None:
-        if not kept.told_about_rights:
-            say(RIGHTS)
-            kept.told_about_rights = True
-
-    return tell
+def _tell_rights(say: Callable[[str], None], kept: progress.Progress) -> None:
+    if not kept.told_about_rights:
+        say(RIGHTS)
+        kept.told_about_rights = True
 
 
 def _keep(say: Callable[[str], None], edit: Callable[[progress.Progress], None]) -> None:
@@ -127,7 +114,7 @@ def check_lesson(
     on_step: Callable[[str], None] | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> Verdict:
-    """Judge `file` by the contract of this lesson; keeps nothing, says nothing."""
+    """Check `file` by the contract of this lesson, without recording progress or printing."""
     started = time.monotonic()
     seed = secrets.randbelow(1_000_000) if seed is None else seed
     limits = limits or limits_of(one)
@@ -146,10 +133,9 @@ def check_lesson(
     try:
         outcome = run_trial(one, file, seed, limits, on_step=on_step, stop=stop)
     except Exception as error:
-        reason = Reason(
-            f"The check could not be set up: {error}", next_step="Run loopclinic doctor."
-        )
-        return no_trial("could-not-run", reason, "This says nothing about your file.")
+        said = f"The check could not be set up: {error}"
+        reason = Reason(said, next_step="Run loopclinic doctor.")
+        return no_trial("could-not-run", reason, OF_KIT)
     verdict = conclude(one, outcome, file, text, seed=seed, limits=limits)
     return replace(verdict, seconds=time.monotonic() - started)
 
@@ -170,9 +156,36 @@ def run_trial(
 ) -> Outcome:
     """Run a copy of `file` in a child and return what was heard; its places are those in `file`."""
     with ExitStack() as stack:
-        supervisor = _begin(one, file, seed, limits, stack)
+        supervisor = Supervisor(limits)
+        stack.callback(supervisor.close)
+        copy = supervisor.folder / "lab" / (one.name if file.is_dir() else f"{one.name}.py")
+        copy.parent.mkdir()
+        if file.is_dir():
+            shutil.copytree(file, copy, ignore=LEFT_OUT)
+        else:
+            copy.write_bytes(read_settled(file))
+        supervisor.start(one.package)
+        services = {}
+        if one.services:
+            from loopclinic.servers import SERVICES  # heavy, and most checks of files need none
+
+            services = {name: stack.enter_context(SERVICES[name]()) for name in one.services}
+        shipped, entry = lab_files.shipped_path(one), _entry(one, file)
+        supervisor.send(
+            {
+                "package": one.package,
+                "name": Path(entry).parent.name or one.name,
+                "entry": entry,
+                "shipped_entry": _entry(one, shipped),
+                "copy": str(copy),
+                "shown": str(file),
+                "shipped": str(shipped),
+                "public": list(one.public),
+                "seed": seed,
+                "services": services,
+            }
+        )
         outcome = supervisor.wait(on_step=on_step, stop=stop)
-        copy = _copy_in(supervisor.folder, one, file)
         outcome.facts = _renamed(outcome.facts, str(copy), str(file))
     return outcome
 
@@ -180,49 +193,59 @@ def run_trial(
 def conclude(
     one: Lesson, outcome: Outcome, file: Path, text: str, *, seed: int, limits: Limits
 ) -> Verdict:
-    """Return the verdict on a trial of `file`, whose text is `text`, from what was heard of it."""
+    """Return the verdict on a trial of `file`, whose text is `text`, from what its process reported."""
 
     def verdict(status: Status, *reasons: Reason, headline: str, **about: Any) -> Verdict:
         return Verdict(one.name, status, reasons, seed=seed, headline=headline, **about)
 
-    failed = kit_faults.could_not_run(outcome, limits)
+    failed = trial_reasons.could_not_run(outcome, limits)
     if failed is not None:
-        return verdict("could-not-run", failed, headline="This says nothing about your file.")
+        return verdict("could-not-run", failed, headline=OF_KIT)
     end = reason_of_end(outcome, file, text, limits)
-    doubt = kit_faults.doubt(outcome, limits)
-    trial = Trial(
-        lesson=one.name,
-        seed=seed,
-        facts=outcome.facts,
-        lab=file,
-        seconds=outcome.seconds,
-        output=outcome.output,
-    )
+    busy = trial_reasons.too_busy(outcome, limits)
     try:
-        found = _judge(one, trial, text, ended=end is None)
+        found = _judge(one, outcome.facts, file, text, ended=end is None)
     except Exception as error:
-        reason = Reason(
-            f"loopclinic could not judge what it measured: {type(error).__name__}: {error}",
-            next_step="Report this with the seed above.",
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        said = f"loopclinic could not judge what it measured: {type(error).__name__}: {error}"
+        said += f" ({Path(last.filename).name}:{last.lineno})"
+        reason = Reason(said, next_step="Report this with the seed above.")
+        return verdict("could-not-run", reason, headline=OF_KIT)
+    reasons, vitals = list(found.reasons), outcome.facts.get("vitals") or {}
+    about: dict[str, Any] = {"vitals": vitals, "promises": found.promises}
+
+    def uncertain(busy: Reason, *signs: Reason) -> Verdict:
+        # What needed no time is sure on any machine.
+        sure = [one for one in signs if not one.timed and one is not end]
+        known = {one.promise for one in sure}
+        promises = tuple(
+            replace(one, state="not-judged")
+            if one.state == "broken" and one.number not in known
+            else one
+            for one in found.promises
         )
-        return verdict("could-not-run", reason, headline="This says nothing about your file.")
-    reasons = list(found.reasons)
-    about: dict[str, Any] = {
-        "vitals": outcome.facts.get("vitals") or {},
-        "promises": found.promises,
-    }
+        signs = tuple(one for one in signs if one not in sure)
+        only = {"vitals": vitals, "promises": promises, "signs": signs}
+        if sure:
+            headline = (
+                f"{count(len(sure), 'problem')} found; the machine was too busy to judge the rest."
+            )
+            return verdict("not-yet", *sure, headline=headline, **only)
+        return verdict("too-busy", busy, headline=TOO_BUSY, **only)
+
     if end is not None:
         reasons = [one for one in reasons if not one.conflict or one.conflict != end.conflict]
-        if doubt is not None and outcome.cause == "deadline":
-            return verdict("could-not-run", doubt, end, *reasons, headline=TOO_BUSY, **about)
+        if busy is not None and outcome.cause == "deadline":
+            return uncertain(busy, end, *reasons)
         headline = "The check did not get to its end."
-        return verdict("not-yet", end, *reasons, headline=headline, **about)
-    if doubt is not None and reasons:
-        reasons = sorted(reasons, key=lambda reason: reason.timed)  # the first is what is acted on
-        if reasons[0].timed:
-            return verdict("could-not-run", doubt, *reasons, headline=TOO_BUSY, **about)
+        # What never ran is why others wait for it.
+        reasons = sorted([end, *reasons], key=lambda one: one.conflict != UNAWAITED)
+        return verdict("not-yet", *reasons, headline=headline, **about)
+    timed = any(reason.timed for reason in reasons)
+    if busy is not None and timed and not check_of(one.package).virtual:
+        return uncertain(busy, *reasons)
     if reasons:
-        headline = f"{count(len(reasons), 'thing')} to mend."
+        headline = f"{count(len(reasons), 'problem')} found."
         return verdict("not-yet", *reasons, headline=headline, **about)
     return verdict("passed", headline=f"{found.praise} Next: loopclinic next.", **about)
 
@@ -230,15 +253,12 @@ def conclude(
 def lab_text(one: Lesson, file: Path) -> str:
     """Return a file's text; of a folder none, for a line in it could be any file's."""
     if not file.is_dir():
-        if file.exists() and labs.shipped_path(one).is_dir():
-            raise Unreadable(
-                f"{file.name} is no folder, and this lab is one.",
-                None,
-                f"Name a folder laid out like labs/{one.name}.",
-            )
+        if file.exists() and lab_files.shipped_path(one).is_dir():
+            said = f"{file.name} is a file, but this lab is a folder."
+            raise Unreadable(said, None, f"Pass a folder with the same layout as labs/{one.name}.")
         return read_settled(file).decode("utf-8", "replace")
     entry = file / _entry(one, file)
-    if not entry.exists() and not labs.shipped_path(one).is_dir():
+    if not entry.exists() and not lab_files.shipped_path(one).is_dir():
         entry = file  # where a file is meant, a folder without `__init__.py` is no package
     for path in (entry, *python_files(file)):
         try:
@@ -250,51 +270,10 @@ def lab_text(one: Lesson, file: Path) -> str:
 
 def _entry(one: Lesson, file: Path) -> str:
     """Return what is imported of a folder, relative to it; of a file, nothing."""
-    shipped = labs.shipped_path(one)
+    shipped = lab_files.shipped_path(one)
     if shipped.is_dir() and one.contract is not None:
         return one.contract.relative_to(shipped).as_posix()
     return "__init__.py" if file.is_dir() else ""
-
-
-def _copy_in(folder: Path, one: Lesson, file: Path) -> Path:
-    return folder / "lab" / (one.name if file.is_dir() else f"{one.name}.py")
-
-
-def _begin(one: Lesson, file: Path, seed: int, limits: Limits, stack: ExitStack) -> Supervisor:
-    """Start a trial of a copy of `file`; the stack ends it and its services."""
-    supervisor = Supervisor(limits)
-    stack.callback(supervisor.close)
-    copy = _copy_in(supervisor.folder, one, file)
-    copy.parent.mkdir()
-    if file.is_dir():
-        shutil.copytree(file, copy, ignore=LEFT_OUT)
-    else:
-        copy.write_bytes(read_settled(file))
-    supervisor.start(one.package)
-    shipped, entry = labs.shipped_path(one), _entry(one, file)
-    supervisor.send(
-        {
-            "package": one.package,
-            "name": Path(entry).parent.name or one.name,
-            "entry": entry,
-            "shipped_entry": _entry(one, shipped),
-            "copy": str(copy),
-            "shown": str(file),
-            "shipped": str(shipped),
-            "public": list(one.public),
-            "seed": seed,
-            "services": _start_services(one, stack),
-        }
-    )
-    return supervisor
-
-
-def _start_services(one: Lesson, stack: ExitStack) -> dict[str, str]:
-    if not one.services:
-        return {}
-    from loopclinic.servers import SERVICES  # noqa: PLC0415 - heavy, and most checks of files need none
-
-    return {name: stack.enter_context(SERVICES[name]()) for name in one.services}
 
 
 def _renamed(value: Any, copy: str, shown: str) -> Any:
@@ -308,17 +287,13 @@ def _renamed(value: Any, copy: str, shown: str) -> Any:
     return value
 
 
-def _judge(one: Lesson, trial: Trial, text: str, *, ended: bool) -> Judgement:
-    """Judge a trial, or as much as was reached of one that was `ended` early."""
-    check = check_of(one.package)
-    left = (
-        reasons_for_residue(trial, text, check.leftovers_judged, promise=check.leaves_nothing)
-        if ended
-        else None
-    )
-    found = check.judge(trial, one.promises, left)
-    reasons = (
-        reason if reason.file is not None else replace(reason, file=str(trial.lab))
-        for reason in found.reasons
-    )
+def _judge(one: Lesson, facts: dict[str, Any], lab: Path, text: str, *, ended: bool) -> Judgement:
+    """Judge what a trial reported: all of it, or what was reached before it was `ended` early."""
+    check, left = check_of(one.package), None
+    if ended:
+        judged, promise = check.leftovers_judged, check.leaves_nothing
+        left = reasons_for_leftovers(facts, lab, text, judged, promise=promise)
+    found = check.judge(facts, one.promises, left)
+    reasons = [*reasons_for_never_awaited(facts, lab, found.reasons), *found.reasons]
+    reasons = [replace(reason, file=reason.file or str(lab)) for reason in reasons]
     return replace(found, reasons=tuple(reasons))

@@ -1,4 +1,4 @@
-"""The lab as a module: a copy is imported, and every place in it is named by the learner's own file."""
+"""Imports a copy of the lab, compares it with the contract, and maps its lines to the learner's file."""
 
 import ast
 import builtins
@@ -20,11 +20,9 @@ from pathlib import Path
 from types import CodeType, FrameType, ModuleType
 from typing import Any
 
-from loopclinic.lessons.whereabouts import related
+from loopclinic.lessons.core.stacks import related
 
 import asyncio  # isort: skip - beside its submodules above
-
-__all__ = ["Broken", "LabSource", "Originals", "broken_contract"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +34,6 @@ class Broken:
     line: int | None = None
     wanted: str = ""
     found: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return JSON values."""
-        return {field: getattr(self, field) for field in self.__dataclass_fields__}
 
 
 class LabSource:
@@ -64,11 +58,10 @@ class LabSource:
             sys.meta_path.insert(0, _Finder(name, self))
         entry = str(self._entry)
         self.text = importlib.util.decode_source(self._entry.read_bytes())
+        loader = _Loader(name, entry, self.shown_name(entry))
+        inside = [str(self._entry.parent)] if self._whole else None
         spec = importlib.util.spec_from_file_location(
-            name,
-            entry,
-            loader=_Loader(name, entry, self.shown_name(entry)),
-            submodule_search_locations=[str(self._entry.parent)] if self._whole else None,
+            name, entry, loader=loader, submodule_search_locations=inside
         )
         if spec is None or spec.loader is None:
             raise ImportError(f"{self._entry} can't be imported.")
@@ -86,45 +79,32 @@ class LabSource:
         return filename
 
     def owns(self, filename: str) -> bool:
-        """Whether code with this filename is the learner's."""
-        if filename in (str(self.shown), str(self.copy)):
-            return True
-        return self._whole and filename.startswith(
-            (f"{self.copy}{os.sep}", f"{self.shown}{os.sep}")
-        )
+        """Return whether code with this filename is the learner's."""
+        inside = (f"{self.copy}{os.sep}", f"{self.shown}{os.sep}")
+        named = filename in (str(self.shown), str(self.copy))
+        return named or (self._whole and filename.startswith(inside))
 
     def place(self, frames: Iterator[tuple[FrameType, int]]) -> dict[str, Any] | None:
         """Return file, line, code and function of the last of `frames` that is the learner's."""
-        found = None
-        for frame, line in frames:
-            if self.owns(frame.f_code.co_filename):
-                found = (frame, line)
-        if found is None:
+        inside = [one for one in frames if self.owns(one[0].f_code.co_filename)]
+        if not inside:
             return None
-        frame, line = found
+        frame, line = inside[-1]
         file = self.shown_name(frame.f_code.co_filename)
-        return {
-            "file": file,
-            "line": line,
-            "code": linecache.getline(file, line).strip(),
-            "function": frame.f_code.co_name,
-        }
+        code = linecache.getline(file, line).strip()
+        return {"file": file, "line": line, "code": code, "function": frame.f_code.co_name}
 
     def place_of_frame(self, frame: FrameType | None) -> dict[str, Any] | None:
         """Return the innermost place of the learner's in a running stack, or None."""
-        while frame is not None:
-            if self.owns(frame.f_code.co_filename):
-                return self.place(iter([(frame, frame.f_lineno or 0)]))
+        while frame is not None and not self.owns(frame.f_code.co_filename):
             frame = frame.f_back
-        return None
+        return self.place(iter([(frame, frame.f_lineno or 0)])) if frame else None
 
     def place_of_error(self, error: BaseException) -> dict[str, Any] | None:
         """Return the innermost place of the learner's in a traceback, looking into groups and causes."""
-        for one in related(error, contexts=True):
-            place = self.place(traceback.walk_tb(one.__traceback__))
-            if place is not None:
-                return place
-        return None
+        tracebacks = (one.__traceback__ for one in related(error, contexts=True))
+        places = (self.place(traceback.walk_tb(one)) for one in tracebacks)
+        return next(filter(None, places), None)
 
 
 class _Loader(SourceFileLoader):
@@ -258,20 +238,28 @@ _WATCHED: dict[str, Any] = {
 
 
 def line_that_replaces(text: str, name: str) -> int | None:
-    """Return the first line of `text` that assigns to an attribute called like `name`, or None."""
-    last = name.rpartition(".")[2]
-    try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError):
-        return None
-    lines = [
-        node.lineno
-        for node in ast.walk(tree)
-        if (
-            isinstance(node, ast.Attribute)
-            and node.attr == last
-            and isinstance(node.ctx, ast.Store)
-        )
-        or (isinstance(node, ast.Constant) and node.value == last)
-    ]
-    return min(lines, default=None)
+    """Return the line of `text` that replaces `name`, such as `time.sleep`; None if there is none.
+
+    That is the first one that assigns to an attribute called so, else the first call of something in the
+    module that the replacement is from, such as `nest_asyncio.apply()`.
+    """
+    owner, _, last = name.rpartition(".")
+    module = getattr(vars(_WATCHED[owner]).get(last), "__module__", None)
+    known, assigned, called = set(), [], []
+    # It was imported, so it can be parsed.
+    for node in ast.walk(ast.parse(text)):
+        match node:
+            case ast.Attribute(attr=attr, ctx=ast.Store(), lineno=line) if attr == last:
+                assigned.append(line)
+            case ast.Constant(value=value, lineno=line) if value == last:
+                assigned.append(line)
+            case ast.Import(names=names):
+                known |= {one.asname or one.name for one in names if one.name == module}
+            case ast.ImportFrom(module=source, names=names) if source == module:
+                known |= {one.asname or one.name for one in names}
+            case ast.Call(
+                func=ast.Name(id=used) | ast.Attribute(value=ast.Name(id=used)), lineno=line
+            ):
+                called.append((line, used))
+    of_module = [line for line, used in called if used in known]
+    return min(assigned or of_module, default=None)

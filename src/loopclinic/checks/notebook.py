@@ -1,4 +1,4 @@
-"""What a check says while it runs in a notebook: a sentence, and one line that names the step."""
+"""Progress of a check in a notebook: notices, and one line that shows the current step."""
 
 import html
 import sys
@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["in_kernel", "say", "step_line"]
+from loopclinic.drawing.tables import Drawing
 
 
 def in_kernel() -> bool:
-    """Whether this code runs in a notebook's kernel."""
+    """Return whether this code runs in a notebook's kernel."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     return shell is not None and getattr(shell, "kernel", None) is not None
@@ -21,7 +21,7 @@ def say(sentence: str) -> None:
     if not in_kernel():
         print(sentence, file=sys.stderr)
         return
-    _display(f"<div role='note' style='opacity:.8;max-width:60em'>{html.escape(sentence)}</div>")
+    _display(Drawing.note(sentence))
 
 
 @contextmanager
@@ -31,27 +31,18 @@ def step_line(on_step: Callable[[str], None] | None) -> Iterator[Callable[[str],
         yield on_step
         return
     line = _display(_line("setting up"), display_id=True)
-
-    def show(step: str) -> None:
-        _update(line, _line(step))
-
     try:
-        yield show
+        yield lambda step: line.update(_line(step))
     finally:
-        _update(line, "")
+        line.update(Drawing("", ""))
 
 
-def _line(step: str) -> str:
-    return f"<div role='status' style='opacity:.8'>Checking: {html.escape(step)} …</div>"
+def _line(step: str) -> Drawing:
+    words = f"Checking: {step} …"
+    return Drawing(f"<p role='status' class='lc-muted'>{html.escape(words)}</p>", words)
 
 
-def _display(text: str, **options: Any) -> Any:
-    from IPython.display import HTML, display  # noqa: PLC0415 - only in a kernel
+def _display(drawing: Drawing, **options: Any) -> Any:
+    from IPython.display import display  # only in a kernel
 
-    return display(HTML(text), **options)  # type: ignore[no-untyped-call]
-
-
-def _update(line: Any, text: str) -> None:
-    from IPython.display import HTML  # noqa: PLC0415 - only in a kernel
-
-    line.update(HTML(text))  # type: ignore[no-untyped-call]
+    return display(drawing, **options)  # type: ignore[no-untyped-call]

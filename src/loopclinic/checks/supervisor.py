@@ -1,4 +1,4 @@
-"""Runs one trial in a child process: starts it, holds it to its limits, ends all of it."""
+"""Runs one trial in a child process: starts it, enforces its limits, ends it with all that it started."""
 
 import contextlib
 import json
@@ -14,11 +14,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from loopclinic.checks.hearing import Hearing, Outcome
-from loopclinic.checks.limits import MARK, Limits, Tree
-from loopclinic.checks.shortage import Shortage
-
-__all__ = ["Supervisor"]
+from loopclinic.checks.child_reports import ChildReports, Outcome
+from loopclinic.checks.trial_processes import MARK, Limits, Shortage, Tree
 
 _PERIOD = 0.05
 
@@ -33,7 +30,7 @@ class Supervisor:
         self.limits = limits
         self.folder = Path(tempfile.mkdtemp(prefix="loopclinic-")).resolve()
         self._mark = secrets.token_hex(8)
-        self._hearing = Hearing(self._mark, limits, on_ready=self._begin)
+        self._reports = ChildReports(self._mark, limits, on_ready=self._begin)
         self._started = self._began = time.monotonic()
 
     def start(self, package: str) -> None:
@@ -45,17 +42,13 @@ class Supervisor:
         reading, writing = os.pipe()
         env = {k: v for k, v in os.environ.items() if k not in _DROPPED}
         env |= {MARK: self._mark, **_SET}
-        options: dict[str, Any] = {}
+        options: dict[str, Any] = {"pass_fds": (writing,), "start_new_session": True}
         number = writing
         if sys.platform == "win32":
-            import msvcrt  # noqa: PLC0415 - only there
+            import msvcrt  # only there
 
-            number = msvcrt.get_osfhandle(writing)
+            number, options = msvcrt.get_osfhandle(writing), {"close_fds": False}
             os.set_handle_inheritable(number, True)
-            options["close_fds"] = False
-        else:
-            options["pass_fds"] = (writing,)
-            options["start_new_session"] = True
         work = self.folder / "work"
         work.mkdir()
         try:
@@ -77,21 +70,15 @@ class Supervisor:
         self._tree = Tree(self._process.pid, self._mark)
         self._shortage = Shortage(self._process.pid)
         assert self._process.stdout is not None
-        self._hearing.listen(os.fdopen(reading, "rb"), self._process.stdout)
+        self._reports.listen(os.fdopen(reading, "rb"), self._process.stdout)
 
     def send(self, spec: Mapping[str, Any]) -> None:
         """Send the spec, with the limits that the child keeps itself."""
-        line = json.dumps(
-            {
-                **spec,
-                "mark": self._mark,
-                "seconds": self.limits.seconds,
-                "open_files": self.limits.open_files,
-                "file_size": self.limits.file_size,
-                # A last resort for a child whose supervisor is gone and which holds the GIL.
-                "cpu_seconds": int(self.limits.seconds * 8) + 10,
-            }
-        )
+        names, limits = ("seconds", "open_files", "file_size"), self.limits
+        kept: dict[str, Any] = {name: getattr(limits, name) for name in names}
+        # A last resort for a child whose supervisor is gone and which holds the GIL.
+        kept["cpu_seconds"] = int(limits.seconds * 8) + 10
+        line = json.dumps({**spec, **kept, "mark": self._mark})
         with contextlib.suppress(OSError):  # a child that is gone already is noticed by wait()
             assert self._process.stdin is not None
             self._process.stdin.write(line.encode() + b"\n")
@@ -103,7 +90,7 @@ class Supervisor:
         stop: Callable[[], bool] | None = None,
     ) -> Outcome:
         """Wait for the end of the trial, or for a limit, and return what was heard."""
-        hearing, outcome = self._hearing, self._hearing.outcome
+        reports, outcome = self._reports, self._reports.outcome
         shown = ""
 
         def show() -> None:
@@ -114,34 +101,36 @@ class Supervisor:
 
         while True:
             due = time.monotonic() + _PERIOD
-            if not hearing.news.wait(_PERIOD):
+            if not reports.news.wait(_PERIOD):
                 self._shortage.late(time.monotonic() - due)
-            hearing.news.clear()
+            reports.news.clear()
             self._shortage.look(self._tree.processes)
             show()
-            if outcome.end:
-                outcome.cause = "ended"
+            if over := self._over(stop):
+                outcome.cause, outcome.used = over
                 break
-            if self._tree.root_ended():
-                outcome.cause = "died"
-                break
-            broken = self._broken_limit(stop)
-            if broken:
-                outcome.cause, outcome.used = broken
-                self._ask_where()
-                break
+        if outcome.cause not in ("ended", "died"):
+            self._ask_where()
         self._finish()
         show()  # the last step and the end may be heard together
         return outcome
 
-    def _broken_limit(self, stop: Callable[[], bool] | None) -> tuple[str, float] | None:
+    def _over(self, stop: Callable[[], bool] | None) -> tuple[str, float] | None:
+        """Return how the trial has ended, or which limit it passed and by what; None if it goes on."""
+        if self._reports.outcome.end:
+            return "ended", 0
+        if self._tree.root_ended():
+            return "died", 0
         if stop is not None and stop():
             return "stopped", 0
-        seconds = time.monotonic() - self._began
-        if seconds > (self.limits.seconds if self._hearing.outcome.ready else self.limits.start):
-            return "deadline", seconds
-        if self._hearing.output_bytes > self.limits.output:
-            return "output", self._hearing.output_bytes
+        seconds = own = time.monotonic() - self._began
+        if self._reports.outcome.virtual:
+            own *= 1 - self._shortage.share
+        limit = self.limits.seconds if self._reports.outcome.ready else self.limits.start
+        if own > limit or seconds > max(limit, self.limits.longest):
+            return "deadline", own
+        if self._reports.output_bytes > self.limits.output:
+            return "output", self._reports.output_bytes
         memory, processes = self._tree.usage()
         if memory > self.limits.memory:
             return "memory", memory
@@ -150,16 +139,16 @@ class Supervisor:
         return None
 
     def _ask_where(self) -> None:
-        if not hasattr(signal, "SIGUSR1") or not self._hearing.outcome.ready:
+        if not hasattr(signal, "SIGUSR1") or not self._reports.outcome.ready:
             return
         with contextlib.suppress(ProcessLookupError):
             os.kill(self._process.pid, signal.SIGUSR1)
         ends = time.monotonic() + 0.2
-        while not self._hearing.stack_of_main() and time.monotonic() < ends:
+        while not self._reports.stack_of_main() and time.monotonic() < ends:
             time.sleep(0.005)
 
     def _finish(self) -> None:
-        hearing, outcome = self._hearing, self._hearing.outcome
+        reports, outcome = self._reports, self._reports.outcome
         outcome.shortage, outcome.wanted = self._shortage.share, self._shortage.wanted
         outcome.worst_shortage = self._shortage.worst
         if outcome.cause in ("ended", "died"):
@@ -167,15 +156,15 @@ class Supervisor:
             ends = time.monotonic() + 0.5
             while not self._tree.root_ended() and time.monotonic() < ends:
                 time.sleep(0.002)
-            hearing.join(0.3)
+            reports.join(0.3)
         if outcome.end:
             outcome.cause = "ended"
         self._tree.kill()
         with contextlib.suppress(subprocess.TimeoutExpired):
             outcome.exit_status = self._process.wait(2)
-        hearing.join(0.5)
+        reports.join(0.5)
         outcome.seconds = time.monotonic() - self._started
-        hearing.close()
+        reports.close()
 
     def _begin(self) -> None:
         self._began = time.monotonic()

@@ -1,14 +1,12 @@
-"""Checks a lab again on every save, from a thread of its own."""
+"""Checks a lab again on every save, on a thread of its own."""
 
 import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from loopclinic.checks.source import Unreadable, python_files
+from loopclinic.checks.lab_files import Unreadable, python_files
 from loopclinic.verdict import Verdict
-
-__all__ = ["Watching"]
 
 _PERIOD = 0.2
 _Stamp = tuple[tuple[int, int, int], ...] | None
@@ -33,12 +31,9 @@ class Watching:
         self.path = path
         self._check = check
         self._on_start, self._on_step, self._on_verdict = on_start, on_step, on_verdict
-        self._stopping = threading.Event()
-        self._wanted = threading.Event()
-        self._seen = _stamp(path)
-        self._thread = threading.Thread(
-            target=self._run, name=f"loopclinic-watch-{path.stem}", daemon=True
-        )
+        self._stopping, self._wanted = threading.Event(), threading.Event()
+        self._seen, name = _stamp(path), f"loopclinic-watch-{path.stem}"
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     @property
     def running(self) -> bool:
@@ -46,7 +41,7 @@ class Watching:
         return self._thread.is_alive()
 
     def start(self, *, check_now: bool = False) -> None:
-        """Begin; the first check comes with the first save, or at once."""
+        """Start watching; the first check comes with the first save, or at once."""
         if check_now:
             self._wanted.set()
         self._thread.start()

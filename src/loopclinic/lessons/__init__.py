@@ -1,15 +1,5 @@
 """The lessons: one package each, and the ordered catalogue of them."""
 
-from loopclinic.lessons.catalogue import UnknownLessonError, lesson, lessons, treatments
-from loopclinic.lessons.lesson import Budget, Lesson, Stage, Trial
+from loopclinic.lessons.catalogue import Lesson, UnknownLessonError, lesson, lessons
 
-__all__ = [
-    "Budget",
-    "Lesson",
-    "Stage",
-    "Trial",
-    "UnknownLessonError",
-    "lesson",
-    "lessons",
-    "treatments",
-]
+__all__ = ["Lesson", "UnknownLessonError", "lesson", "lessons"]

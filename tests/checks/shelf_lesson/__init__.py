@@ -1,7 +1,5 @@
 """A lesson whose lab is a folder: a package of two modules, and a file that is no Python."""
 
-from pathlib import Path
-
 from loopclinic.lessons import Lesson
 
 
@@ -9,10 +7,6 @@ class ShelfLesson(Lesson):
     @property
     def package(self) -> str:
         return "shelf_lesson"
-
-    @property
-    def shipped(self) -> Path:
-        return Path(__file__).parent / "shipped" / self.name
 
 
 LESSON = ShelfLesson(

@@ -3,8 +3,7 @@
 import sys
 from dataclasses import dataclass
 
-from loopclinic.lessons import Budget
-from loopclinic.lessons.core import Check, Kept, Place, Scene
+from loopclinic.lessons.core import Budget, Check, Kept, Place, Scene
 from loopclinic.probe import Probe
 from loopclinic.verdict import Reason
 

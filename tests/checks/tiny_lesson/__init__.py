@@ -1,18 +1,12 @@
 """A lesson small enough to test checks with: a lab that must answer a number twice over."""
 
-from pathlib import Path
-
-from loopclinic.lessons import Budget, Lesson
+from loopclinic.lessons import Lesson
 
 
 class TinyLesson(Lesson):
     @property
     def package(self) -> str:
         return "tiny_lesson"
-
-    @property
-    def shipped(self) -> Path:
-        return Path(__file__).parent / "shipped" / f"{self.name}.py"
 
 
 LESSON = TinyLesson(
@@ -25,5 +19,4 @@ LESSON = TinyLesson(
     requires=("01",),
     public=("double", "Counter"),
     hints=("Look at double.", "Replace the sleep.", "await asyncio.sleep(0.01)"),
-    budgets={"answer": Budget(1.0, "wrong answers", "every answer counts")},
 )

@@ -1,4 +1,4 @@
-"""A judge of bad labs, who sees to it that nothing else is harmed."""
+"""Fixtures that check a harmful lab and verify that nothing outside its process was affected."""
 
 import os
 import tempfile
@@ -10,8 +10,8 @@ import psutil
 import pytest
 
 from loopclinic.checks import check_lesson
-from loopclinic.checks.limits import Limits
-from loopclinic.checks.shortage import Shortage
+from loopclinic.checks.trial_processes import Limits
+from loopclinic.checks.trial_processes import Shortage
 from tests.checks.conftest import LESSON, REST, SOLVED, kit  # noqa: F401 - a fixture
 
 HEAD = "import asyncio, builtins, ctypes, os, signal, subprocess, sys, threading, time\n"
@@ -65,7 +65,7 @@ def _marked(mark: str) -> list[str]:
 
 
 def lab(body: str, before: str = "") -> str:
-    """A tiny lab whose `double` has this body (line 4 is its first) after the line `before`."""
+    """Return a tiny lab whose `double` has this body (line 4 is its first) after the line `before`."""
     lines = "\n".join(f"    {line}" for line in body.splitlines())
     return f"{HEAD}{before}\nasync def double(number):\n{lines}\n{REST}"
 

@@ -22,12 +22,22 @@ def test_leftover_thread(judge, daemon):
     assert only_reason(judge(lab(f"{start}\nreturn 2 * number")), "1 thread").line == 4
 
 
-def test_busy_thread_of_the_default_executor(judge):
+def test_call_in_the_default_executor(judge):
     body = (
         "asyncio.get_running_loop().run_in_executor(None, time.sleep, 60)\n"
         "await asyncio.sleep(0)\nreturn 2 * number"
     )
-    assert only_reason(judge(lab(body)), "1 thread").line == 4
+    assert only_reason(judge(lab(body)), "1 call in threads was").line == 4
+
+
+def test_a_call_that_no_thread_has_begun(judge):
+    before = "from concurrent.futures import ThreadPoolExecutor as Pool; own = Pool(1)\n"
+    body = (
+        "for _ in range(2):\n"
+        "    own.submit(time.sleep, 60)\n"  # one thread can have begun one of them at most
+        "return 2 * number"
+    )
+    assert only_reason(judge(lab(body, before)), "2 calls in threads were").line == 6
 
 
 def test_idle_threads_of_executors_are_fine(judge):
@@ -39,17 +49,39 @@ def test_idle_threads_of_executors_are_fine(judge):
     assert judge(lab(body, before)).passed
 
 
-@pytest.mark.skipif(sys.version_info < (3, 14), reason="InterpreterPoolExecutor came with 3.14")
-@pytest.mark.parametrize(("works", "left"), [("int", 0), ("time.sleep, 60", 1)])
-def test_only_interpreters_at_work_are_left_behind(judge, works, left):
-    before = "from concurrent.futures import InterpreterPoolExecutor as Pool; own = Pool(1)\n"
+def test_idle_threads_of_other_pools_are_fine(judge):
+    body = "await anyio.to_thread.run_sync(int)\nreturn 2 * number"
+    assert judge(lab(body, "import anyio.to_thread\n")).passed
+
+
+@pytest.mark.parametrize(
+    "work", ["time.sleep, 60", "__import__('queue').Queue().get"], ids=["sleeps", "waits"]
+)
+def test_a_thread_of_another_pool_that_works_is_left_behind(judge, work):
     body = (
-        "await asyncio.get_running_loop().run_in_executor(own, int)\n"
-        f"own.submit({works})\nreturn 2 * number"
+        f"work = functools.partial({work})\n"
+        "with anyio.move_on_after(0.05):\n"
+        "    await anyio.to_thread.run_sync(work, abandon_on_cancel=True)\n"
+        "return 2 * number"
     )
+    verdict = judge(lab(body, "import functools, anyio.to_thread\n"))
+    assert only_reason(verdict, "1 thread").line == 7
+
+
+def test_a_thread_of_the_labs_own_that_waits_for_a_job_is_left_behind(judge):
+    body = "threading.Thread(target=__import__('queue').Queue().get, daemon=True).start()"
+    assert only_reason(judge(lab(f"{body}\nreturn 2 * number")), "1 thread").line == 4
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="InterpreterPoolExecutor came with 3.14")
+@pytest.mark.parametrize("works", [False, True])
+def test_only_interpreters_at_work_are_left_behind(judge, works):
+    before = "from concurrent.futures import InterpreterPoolExecutor as Pool; own = Pool(1)\n"
+    body = "await asyncio.get_running_loop().run_in_executor(own, int)\n"
+    body += "own.submit(time.sleep, 60)\n" * works + "return 2 * number"
     verdict = judge(lab(body, before))
-    if left:
-        assert only_reason(verdict, "1 thread").line == 5
+    if works:
+        assert only_reason(verdict, "1 call in threads was").line == 6
     else:
         assert verdict.passed
 
@@ -86,7 +118,7 @@ def test_detached_grandchild_without_the_mark(judge):
         "    if os.fork() == 0:\n"
         f"        os.execve('/bin/sleep', ['sleep', '{name}'], {{}})\n"
         "    os._exit(0)\n"
-        "await asyncio.sleep(0.1)\n"
+        "os.wait()\n"
         "return 2 * number"
     )
     assert "1 child process" in only_reason(judge(lab(body))).sentence
@@ -118,7 +150,7 @@ def test_sessions_that_are_thrown_away_open(judge):
     text = lab(
         "import aiohttp\nfor _ in range(3):\n    aiohttp.ClientSession()\nreturn 2 * number", ""
     )
-    reason = only_reason(judge(text), "3 of them", "Unclosed client session")
+    reason = only_reason(judge(text), "3 unclosed objects", "Unclosed client session")
     assert (reason.conflict, reason.line) == ("unclosed-resource", 6)
 
 
@@ -127,5 +159,5 @@ def test_an_error_of_a_task_that_nobody_awaited(judge):
         "async def fails():\n    raise KeyError('gone')\n"
         "asyncio.create_task(fails())\nawait asyncio.sleep(0.01)\nreturn 2 * number"
     )
-    reason = only_reason(judge(text), "1 of them", "KeyError: 'gone'")
+    reason = only_reason(judge(text), "1 unseen error", "KeyError: 'gone'")
     assert (reason.conflict, reason.line) == ("dropped-task", 5)

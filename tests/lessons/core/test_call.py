@@ -7,7 +7,7 @@ import gc
 import pytest
 
 from loopclinic.lessons.core import Call, Calls
-from loopclinic.lessons.core.call import defined_at
+from loopclinic.lessons.core.stacks import defined_at
 
 
 async def waits():

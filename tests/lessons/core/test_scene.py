@@ -1,15 +1,13 @@
-"""Scenes: typed findings there and back, and what becomes of each promise."""
+"""Scenes: findings to JSON and back, and the state of each promise."""
 
 import json
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import asdict, dataclass, field, replace
 from random import Random
 from types import SimpleNamespace
 
 import pytest
 
-from loopclinic.lessons import Trial
-from loopclinic.lessons.core import Check, Ending, Kept, Place, Scene
+from loopclinic.lessons.core import Broken, Check, Ending, Kept, Place, Scene
 from loopclinic.lessons.core.scene import from_json
 from loopclinic.verdict import Reason
 
@@ -65,8 +63,7 @@ def judged(adds, hurries, left_behind=()):
     for name, answer in (("Adds", adds), ("Hurries", hurries)):
         if answer is not ...:
             facts[name] = answer and json.loads(json.dumps(asdict(Found(answer))))
-    trial = Trial("x", 1, facts, Path("lab.py"))
-    return CHECK.judge(trial, CONTRACT, left_behind)
+    return CHECK.judge(facts, CONTRACT, left_behind)
 
 
 @pytest.mark.parametrize(
@@ -126,3 +123,24 @@ def test_a_finding_comes_back_from_json_as_it_was():
     assert from_json(Found, data) == found
     with pytest.raises(KeyError):
         from_json(Found, {"answer": 3})
+
+
+class BreaksTwo(Adds):
+    title, promises = "adding wrongly and slowly", (1, 2)
+
+    def judge(self, found, judged):
+        if found.answer == 5:
+            yield Reason("It waits for another answer.", promise=1)
+        yield Broken(2)
+
+
+def test_a_reason_may_break_further_promises():
+    check = replace(CHECK, scenes=(BreaksTwo(),))
+
+    def states(answer):
+        found = check.judge({"BreaksTwo": asdict(Found(answer))}, CONTRACT, ())
+        return [one.state for one in found.promises]
+
+    assert states(5) == ["broken", "broken", "kept", "not-judged"]
+    with pytest.raises(AssertionError, match="BreaksTwo gave no reason why promise 2 is broken"):
+        states(3)

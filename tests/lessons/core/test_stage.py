@@ -45,6 +45,13 @@ async def test_a_loop_that_is_blocked():
     assert loop.lag > 0.03
 
 
+async def test_a_stall_right_at_the_beginning_is_seen():
+    with Probe(threshold=0.02) as probe:
+        async with Watch(probe, threading.active_count(), 0.2) as watch:
+            time.sleep(0.1)
+    assert watch.found.stall.conflict == "blocking-sleep"
+
+
 async def test_threads_are_counted_beyond_those_there_were():
     async def threads():
         await asyncio.gather(*(asyncio.to_thread(time.sleep, 0.1) for _ in range(3)))

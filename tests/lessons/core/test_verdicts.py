@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from loopclinic.lessons import Budget
-from loopclinic.lessons.core import Ending, Kept, Left, Loop, Place, Stall
+from loopclinic.lessons.core import Budget, Ending, Kept, Left, Loop, Place, Stall
 from loopclinic.lessons.core.verdicts import (
     blocked,
     cancelled_cleanly,
     deadline_kept,
     nested_loop,
+    reported,
 )
 
 HERE = Place("lab.py", 7, "time.sleep(1)")
@@ -68,8 +68,8 @@ def test_a_line_that_was_reported_is_not_reported_again_and_keeps_nothing():
             replace(CANCELLED, how="running", seconds=0.5),
             {},
             "swallowed-cancellation",
-            "and went on instead",
-            "more than 500 ms",
+            "and kept running instead",
+            "still running after 500 ms",
         ),
         (
             CANCELLED,
@@ -106,7 +106,7 @@ def test_a_deadline_is_kept_by_its_own_error_in_time():
     (late,) = judge_deadline(replace(TIMEOUT, seconds=1.1))
     assert late.measured == "2.2 x the deadline"
     (stuck,) = judge_deadline(replace(TIMEOUT, how="running", seconds=1.0))
-    assert stuck.measured == "more than 2.0 x the deadline"
+    assert stuck.measured == "still running after 2.0 x the deadline"
     other = replace(TIMEOUT, error=("KeyError",), message="KeyError: 'x'")
     (wrong,) = judge_deadline(other)
     assert "raised KeyError: 'x' instead of raising TimeoutError" in wrong.sentence
@@ -121,3 +121,16 @@ def test_a_nested_loop_is_known_by_its_error_and_by_its_frames():
     (reason,) = nested_loop([TIMEOUT], replace(LOOP, nested=True))
     assert reason.line == 7
     assert list(nested_loop([TIMEOUT], LOOP)) == []
+
+
+def test_what_asyncio_reported_is_one_reason_with_the_first_line():
+    error = "Task exception was never retrieved: KeyError: 'id'"
+    (reason,) = reported([(error, HERE), (error, None)], promise=1, least="at least ")
+    assert (
+        reason.sentence == f"asyncio reported at least 2 unseen errors, at `{HERE.code}`: {error}."
+    )
+    assert (reason.conflict, reason.promise, reason.line) == ("dropped-task", 1, HERE.line)
+    assert (reason.measured, reason.budget) == ("at least 2 unseen errors", "0 unseen errors")
+    (reason,) = reported([("Unclosed client session", None)])
+    assert (reason.conflict, reason.measured) == ("unclosed-resource", "1 unclosed object")
+    assert list(reported([])) == []

@@ -1,18 +1,18 @@
-"""A rig under load, shared by a module's tests, and what it tells over some seconds."""
+"""Fixtures: the playground's processes under load, shared by a module's tests."""
 
 import time
 from dataclasses import dataclass
 
 import pytest
 
-from loopclinic.lessons.playground.rig import Rig
+from loopclinic.lessons.playground.live_figures import RecentCalls
+from loopclinic.lessons.playground.processes import Processes
 from loopclinic.lessons.playground.settings import Settings
-from loopclinic.lessons.playground.window import Window
 
 
 @dataclass
 class Shown:
-    """What a rig showed while it was watched."""
+    """What a processes showed while it was watched."""
 
     moment: object
     first: dict
@@ -32,26 +32,26 @@ class Shown:
 
 
 class Watched:
-    """A rig, turned and read by tests."""
+    """A processes, turned and read by tests."""
 
-    def __init__(self, rig):
-        self.rig = rig
+    def __init__(self, processes):
+        self.processes = processes
         self._turned = 0
 
     def turn(self, settings, seconds=20):
         """Turn it, and wait until the service has followed."""
         before = self.look(0.2).last["turned"]
-        self.rig.turn(settings)
+        self.processes.turn(settings)
         end = time.monotonic() + seconds
         while self.look(0.2).last["turned"] == before:
             assert time.monotonic() < end, "the settings did not come into force"
         self.look(0.5)  # who came before is served by the settings of then
 
     def look(self, seconds):
-        window, first, last, ticks = Window(1e6), None, None, []
+        window, first, last, ticks = RecentCalls(1e6), None, None, []
         end = time.monotonic() + seconds
         while time.monotonic() < end or last is None:
-            news = self.rig.poll()
+            news = self.processes.poll()
             if news.stream is not None:
                 window.add(news.stream)
             if news.tick is not None:
@@ -70,7 +70,7 @@ class Watched:
 
 @pytest.fixture(scope="module")
 def watched():
-    with Rig(Settings(rate=30)) as rig:
-        one = Watched(rig)
+    with Processes(Settings(rate=30)) as processes:
+        one = Watched(processes)
         one.until(lambda seen: seen.moment and seen.moment.count)
         yield one

@@ -1,21 +1,21 @@
-"""When callers come: counts in windows, by their index of dispersion."""
+"""Arrivals (even, random, in bursts) have the index of dispersion that they should."""
 
 from random import Random
 from statistics import fmean, pvariance
 
 import pytest
 
-from loopclinic.lessons.playground.arrivals import Arrivals
+from loopclinic.lessons.playground.endless_load import next_arrivals
 
 
 def counts(bursts, windows=4000, rate=10.0):
-    """How many come in each second."""
-    arrivals = Arrivals(rate, bursts, Random(5))
+    """Count the arrivals in each second."""
+    rng = Random(5)
     found = [0] * windows
-    now, size = arrivals.next()
+    now, size = next_arrivals(rate, bursts, rng)
     while now < windows:
         found[int(now)] += size
-        gap, size = arrivals.next()
+        gap, size = next_arrivals(rate, bursts, rng)
         now += gap
     return found
 

@@ -1,10 +1,9 @@
-"""A kept minute: named, written, read again, drawn."""
+"""Recordings: naming, saving, loading, drawing."""
 
 import json
 
 import pytest
 
-from loopclinic.lessons.playground.picture import picture, png
 from loopclinic.lessons.playground.recording import (
     Change,
     Point,
@@ -13,6 +12,7 @@ from loopclinic.lessons.playground.recording import (
     folder,
     recordings,
 )
+from loopclinic.lessons.playground.recording_picture import picture, png
 from loopclinic.lessons.playground.settings import Settings
 
 POINTS = [

@@ -25,9 +25,10 @@ def positions():
                 yield pytest.param(step.settings, id=f"{story.key}-{number}")
 
 
-def test_virtual_time_agrees_with_erlang(monkeypatch):
+@pytest.mark.prove
+def test_virtual_time_agrees_with_erlang():
     settings = Settings(rate=50, service=0.08, spread=1.0, pool=5, capacity=64, timeout=60)
-    seen = play(monkeypatch, settings, 240)
+    seen = play(settings, 240)
     line = Line(5, rate=50, service=0.08)
     assert seen.of("pool", "waited") / seen.of("pool", "came") == pytest.approx(
         erlang_c(5, 4.0), abs=0.02
@@ -36,11 +37,10 @@ def test_virtual_time_agrees_with_erlang(monkeypatch):
     assert seen.moment.mean == pytest.approx(line.wait + line.service, rel=0.1)
 
 
-@pytest.mark.slow
 @pytest.mark.prove
 @pytest.mark.parametrize("settings", list(positions()))
-def test_theory_and_a_story_agree_in_virtual_time(monkeypatch, settings):
-    seen = play(monkeypatch, settings, 90)
+def test_theory_and_a_story_agree_in_virtual_time(settings):
+    seen = play(settings, 90)
     expected = forecast(settings, handling=0.0)
     busy = seen.of("pool", "busy_seconds") / seen.seconds
     if not expected.loop:  # callers share the loop here, and are late where it is blocked
@@ -68,11 +68,10 @@ def test_theory_and_a_story_agree_in_virtual_time(monkeypatch, settings):
         assert waited == pytest.approx(line.waits, abs=0.05)
 
 
-@pytest.mark.slow
 @pytest.mark.prove
-def test_the_limit_makes_everything_faster(monkeypatch):
+def test_the_limit_makes_everything_faster():
     limited, crowd, *_ = (step.settings for step in STORIES["limit"].steps)
-    with_it, without = (play(monkeypatch, one, 120).moment for one in (limited, crowd))
+    with_it, without = (play(one, 120).moment for one in (limited, crowd))
     assert without.p50 > 4 * with_it.p50
     assert without.mean > 4 * with_it.mean
     assert without.p99 > with_it.p99  # cut off by the callers' patience
@@ -81,7 +80,7 @@ def test_the_limit_makes_everything_faster(monkeypatch):
 
 @pytest.fixture
 def calm(watched):
-    """The rig once what the position before has left is worked off."""
+    """The processes once what the position before has left is worked off."""
     watched.turn(CALM)
     watched.until(
         lambda seen: (
@@ -98,7 +97,6 @@ def calm(watched):
     return watched
 
 
-@pytest.mark.slow
 @pytest.mark.prove
 @pytest.mark.parametrize("settings", list(positions()))
 def test_a_position_of_a_story_is_what_its_formulas_say(calm, settings):

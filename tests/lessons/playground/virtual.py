@@ -1,37 +1,23 @@
 """The playground in virtual time: its own callers, service and upstream on one loop that never waits.
 
-Time, connections and threads are stood in for, and nothing else. What it shows depends on no machine:
-it is the same in every run, and as exact as the time is long. Callers share the loop, so they come
+Time and connections are stood in for, and nothing else. What it shows depends on no machine, and is as
+exact as the time is long. Callers share the loop, so they come
 late where it is blocked; their latency counts from when they were due.
 """
 
 import asyncio
-import selectors
 from dataclasses import asdict, dataclass
 from types import SimpleNamespace
 
-from loopclinic.lessons.playground import blocks
-from loopclinic.lessons.playground.forecast import default_threads
-from loopclinic.lessons.playground.rig import dials
+from loopclinic.lessons.playground.endless_load import EndlessLoad
+from loopclinic.lessons.playground.live_figures import RecentCalls
+from loopclinic.lessons.playground.processes import dials
 from loopclinic.lessons.playground.service import Service
-from loopclinic.lessons.playground.stream import Stream
-from loopclinic.lessons.playground.window import Window
-from loopclinic.load.station import Station
+from loopclinic.lessons.schedules import virtual_time
+from loopclinic.lessons.schedules.virtual_time import virtual_clocks
+from loopclinic.load.serve import LocalServer
 from loopclinic.load.variant import Variant
 from loopclinic.servers import upstream_server
-
-
-class _Clock(selectors.SelectSelector):
-    """Where a loop would wait until a timer is due, it is."""
-
-    def __init__(self):
-        super().__init__()
-        self.now = 0.0
-
-    def select(self, timeout=None):
-        assert timeout is not None, "no timer is left: nothing would ever happen again"
-        self.now += timeout
-        return []
 
 
 class _End(asyncio.Transport):
@@ -62,42 +48,17 @@ class _End(asyncio.Transport):
     abort = close
 
     def pause_reading(self):
-        """Nothing here is long enough for it."""
+        """Do nothing: no message is long enough for it."""
 
     resume_reading = pause_reading
 
 
-class VirtualLoop(asyncio.SelectorEventLoop):
-    """A call that blocks takes the loop's time, or that of one of its workers."""
+class VirtualLoop(virtual_time.VirtualLoop):
+    """Serves and connects in memory. A call that blocks takes the loop's time, or that of a thread."""
 
     def __init__(self):
-        self._clock = _Clock()
         self._listening = {}
-        self._workers = {}
-        self._slept = None
-        super().__init__(self._clock)
-
-    def time(self):
-        return self._clock.now
-
-    def block(self, seconds):
-        """Stand in for `time.sleep`."""
-        if self._slept is None:
-            self._clock.now += seconds
-        else:
-            self._slept += seconds
-
-    async def run_in_executor(self, executor, func, *args):
-        count = default_threads() if executor is None else executor._max_workers
-        async with self._workers.setdefault(executor, asyncio.Semaphore(count)):
-            self._slept = 0.0
-            try:
-                result = func(*args)
-                slept = self._slept
-            finally:
-                self._slept = None
-            await asyncio.sleep(slept)
-            return result
+        super().__init__()
 
     async def create_server(self, protocol_factory, host=None, port=None, **_):
         port = port or len(self._listening) + 1
@@ -122,7 +83,7 @@ class _Link:
         self.ready = self.address.set_result
 
     def listen(self):
-        """Nobody calls."""
+        """Do nothing: nobody connects."""
 
 
 @dataclass
@@ -138,10 +99,10 @@ class Played:
         return self.last[name][figure] - self.first[name][figure]
 
 
-def play(monkeypatch, settings, seconds, *, before=5.0):
+def play(settings, seconds, *, before=5.0):
     """Play a position of the controls for so many seconds, once `before` are over."""
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        monkeypatch.setattr(blocks, "sleep", runner.get_loop().block)
+    loop = VirtualLoop()
+    with virtual_clocks(loop), asyncio.Runner(loop_factory=lambda: loop) as runner:
         return runner.run(_play(settings, seconds, before))
 
 
@@ -150,13 +111,13 @@ async def _play(settings, seconds, before):
     upstream = asyncio.create_task(upstream_server.main(link))
     service = Service(await link.address, settings)
     await service.turn(settings)
-    async with Station(Variant(service.handle)) as station:
-        stream = Stream(station.port, settings)
+    async with LocalServer(Variant(service.handle)) as server:
+        stream = EndlessLoad(server.port, settings)
         await asyncio.sleep(before)
         stream.take()
         first = service.figures()
         await asyncio.sleep(seconds)
-        window = Window(seconds)
+        window = RecentCalls(seconds)
         window.add(stream.take())
         last = service.figures()
         stream.close()

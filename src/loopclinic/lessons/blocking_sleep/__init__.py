@@ -1,6 +1,10 @@
-"""Lesson 01: a retry that sleeps on the loop, and everybody waits."""
+"""Lesson 01: a retry that calls `time.sleep` on the event loop and makes every caller wait.
 
-from loopclinic.lessons.lesson import Lesson
+Limit: 1,110 lines, because seven scenes judge it: its deadline and its waits are measured
+alone, among 130 callers, and by what the service counts.
+"""
+
+from loopclinic.lessons.catalogue import Lesson
 
 __all__ = ["LESSON"]
 
@@ -8,7 +12,7 @@ LESSON = Lesson(
     number="01",
     stem="blocking_sleep",
     title="One retry, everybody waits",
-    summary="A retry that sleeps on the event loop: who pays for it, how to find it, how to mend it.",
+    summary="A retry that sleeps on the event loop: who pays for it, how to find it and how to fix it.",
     minutes=25,
     conflicts=(
         "blocking-retry",
@@ -23,13 +27,13 @@ LESSON = Lesson(
     public=("transcribe", "TranscriptionError"),
     hints=(
         (
-            "Freeze it and look: which line is the loop in while a caller waits to try again? "
-            "It is not in an async function, which is why no linter points at it."
+            "Make a caller retry and look: at which line is the loop stuck meanwhile? "
+            "It is not in an async function, so no linter flags it."
         ),
         (
-            "A wait that others can use has to be awaited, so the function that waits must be async, "
-            "and whoever calls it must await it. Then the deadline: it belongs around the whole loop "
-            "of attempts, not into each request."
+            "Others can run only while your code awaits, so the function that waits must be async, "
+            "and its callers must await it. Then the deadline: it belongs around the whole loop "
+            "of attempts, not on each request."
         ),
         (
             "Make wait_before_retry `async def`, call `await asyncio.sleep(...)` in it and await it in "

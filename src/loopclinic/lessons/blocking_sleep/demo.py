@@ -1,25 +1,21 @@
-"""Before and after, live in the terminal: about fifteen seconds."""
+"""Terminal demo of lesson 01: the blocking retry against the fixed one, in about fifteen seconds."""
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from loopclinic.lessons.blocking_sleep import LESSON, ladder
-from loopclinic.lessons.terminal import begin, end, table
-from loopclinic.load import Load, Variant, Vitals, drive
-from loopclinic.load.variant import Target
+from loopclinic.lessons.story.demo_output import begin, end, table
+from loopclinic.load import Load, Vitals, drive
 from loopclinic.probe import Probe
 from loopclinic.scope.terminal import live
 from loopclinic.servers import FaultyUpstream
 from loopclinic.units import duration
 
-__all__ = ["demo"]
-
 LOAD = Load(rate=30, seconds=4, payloads=ladder.PAYLOADS, seed=1)
 
 
 async def demo(console: Console) -> None:
-    """Drive the blocking retry and the mended one on this process's own loop, and show both."""
+    """Drive the blocking retry and the fixed one on this process's own loop, and show both."""
     begin(
         console,
         LESSON,
@@ -27,18 +23,21 @@ async def demo(console: Console) -> None:
         "One in ten has to try again, twice;\nthe other nine should never notice.",
     )
     async with FaultyUpstream(**ladder.DIALS) as upstream:
-        setup = ladder.upstream_session(upstream.url)
-        before = await _act(
-            console, "Before", "time.sleep(backoff * 2**attempt)", ladder.blocking, setup
-        )
-        after = await _act(
-            console,
-            "After",
-            "await asyncio.sleep(...), jitter, one deadline",
-            ladder.bounded,
-            setup,
-        )
-    console.print(_table(before, after))
+        before = await _act(console, "Before: time.sleep(...)", ladder.blocking, upstream.url)
+        title = "After: await asyncio.sleep(...), jitter, one deadline"
+        after = await _act(console, title, ladder.bounded, upstream.url)
+    rows = table("", "before", "after", "alone")
+    for group, name in (
+        ("healthy", "callers who never had to try again"),
+        ("flaky", "callers who tried three times"),
+    ):
+        alone = duration(ladder.own_time(group))
+        both = [vitals.groups[group] for vitals in (before, after)]
+        rows.add_row(f"{name}, half of them", *(duration(one.p50) for one in both), alone)
+        rows.add_row(f"{name}, slowest", *(duration(one.max) for one in both), alone)
+    late = (duration(vitals.lag.p99) for vitals in (before, after))
+    rows.add_row("how late the loop was (p99)", *late, "")
+    console.print(rows)
     worst = before.worst
     if worst is not None and worst.line is not None:
         console.print(f"The line that everybody waited for: {worst.where}", highlight=False)
@@ -46,28 +45,6 @@ async def demo(console: Console) -> None:
     end(console, LESSON)
 
 
-async def _act(
-    console: Console, title: str, code: str, target: Target, setup: ladder.Setup
-) -> Vitals:
-    with Probe() as probe, live(probe, console, f"{title}: {code}"):
-        return await drive(Variant(target, setup=setup), LOAD)
-
-
-def _table(before: Vitals, after: Vitals) -> Table:
-    rows = table("", "before", "after", "alone")
-    for group, name in (
-        ("healthy", "callers who never had to try again"),
-        ("flaky", "callers who tried three times"),
-    ):
-        alone = duration(ladder.own_time(group))
-        rows.add_row(f"{name}, half of them", *_both(before, after, group, "p50"), alone)
-        rows.add_row(f"{name}, slowest", *_both(before, after, group, "max"), alone)
-    rows.add_row(
-        "how late the loop was (p99)", duration(before.lag.p99), duration(after.lag.p99), ""
-    )
-    return rows
-
-
-def _both(before: Vitals, after: Vitals, group: str, figure: str) -> tuple[str, str]:
-    first, second = (duration(getattr(one.groups[group], figure)) for one in (before, after))
-    return first, second
+async def _act(console: Console, title: str, rung: ladder.Transcribe, url: str) -> Vitals:
+    with Probe() as probe, live(probe, console, title):
+        return await drive(ladder.served(rung, url), LOAD)

@@ -1,13 +1,26 @@
-"""What lessons are checked with: scenes with typed findings, calls, shared verdicts.
+"""Framework of lesson checks: scenes that drive a lab, typed findings, tracked calls, shared verdicts.
 
-The stage that a scene is given is in `stage`, which only the child imports.
+Read in this order: `scene` (a check, its scenes and what they say), `shared_findings` (what they find),
+`call` (calls of a lab), `stage` (what a scene drives with; only the child imports it), `verdicts` (reasons
+that recur). The others are instruments of these.
 """
 
 from loopclinic.lessons.core.call import Call, Calls
-from loopclinic.lessons.core.findings import Ending, Left, Loop, Place, Stall
-from loopclinic.lessons.core.scene import Check, Judged, Judgement, Kept, Scene
+from loopclinic.lessons.core.scene import (
+    Broken,
+    Budget,
+    Check,
+    Judged,
+    Judgement,
+    Kept,
+    Said,
+    Scene,
+)
+from loopclinic.lessons.core.shared_findings import Ending, Left, Loop, Place, Stall
 
 __all__ = [
+    "Broken",
+    "Budget",
     "Call",
     "Calls",
     "Check",
@@ -18,6 +31,7 @@ __all__ = [
     "Left",
     "Loop",
     "Place",
+    "Said",
     "Scene",
     "Stall",
 ]

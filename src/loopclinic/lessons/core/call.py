@@ -1,26 +1,26 @@
 """Calls of a lab's own code, as tasks: where each stands, and how it ended."""
 
 import asyncio
-import contextlib
 import inspect
-import linecache
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
-from time import perf_counter
 from typing import Any, TypeVar
 
-from loopclinic.lessons.core.findings import Ending, Place
-from loopclinic.lessons.whereabouts import learners, line_at, raised_at, related, waits_at
-
-__all__ = ["BrokenOff", "Call", "Calls", "awaited", "defined_at", "place_of"]
+from loopclinic.lessons.core.shared_findings import Ending, Place
+from loopclinic.lessons.core.stacks import raised_at, related, waits_at
 
 # Kept from before a lab is imported, which may replace them.
-_wait, _perf_counter = asyncio.wait, perf_counter
+_wait, _running_loop = asyncio.wait, asyncio.get_running_loop
 
 _FORCED = 0.3
 """Seconds in which a call that is broken off has to end: a right answer takes milliseconds."""
 
 K = TypeVar("K", bound=Hashable)
+
+
+def now() -> float:
+    """Return the running loop's time, in seconds: virtual where the loop's is."""
+    return _running_loop().time()
 
 
 class BrokenOff(BaseException):
@@ -44,7 +44,7 @@ class Call:
     """A task that awaits what `begin()` returns; `what` is what errors call it."""
 
     def __init__(self, begin: Callable[[], Any], what: str = "it") -> None:
-        self.began = _perf_counter()
+        self.began = now()
         self.ended: float | None = None
         self.unfinished = 0
         self.count: Callable[[], int] = int
@@ -55,11 +55,11 @@ class Call:
         self.task.add_done_callback(lambda task: task.cancelled() or task.exception())
 
     async def _run(self, begin: Callable[[], Any], what: str) -> Any:
-        self.began = _perf_counter()
+        self.began = now()
         try:
             return await awaited(begin, what)
         finally:
-            self.ended = _perf_counter()
+            self.ended = now()
             self.unfinished = self.count()
 
     @property
@@ -75,17 +75,17 @@ class Call:
         return task.result() if over else None
 
     def look(self) -> Place | None:
-        """Return the learner's innermost line that it waits at now, and remember it."""
-        place = None if self.done else place_of(waits_at(self.task))
+        """Return the learner's innermost line at which the call waits now, and remember it."""
+        place = None if self.done else waits_at(self.task)
         self._seen = place or self._seen
         return place
 
     def seconds(self, since: float | None = None) -> float:
         """Return how long it took, or has taken so far, from its start or from `since`."""
-        return (self.ended or _perf_counter()) - (self.began if since is None else since)
+        return (self.ended or now()) - (self.began if since is None else since)
 
     def ending(self, *, since: float | None = None) -> Ending:
-        """Return how it ended; `seconds` count from its start, or from `since` on `perf_counter`."""
+        """Return how it ended; `seconds` count from its start, or from `since` on the loop's clock."""
         self.look()
         task, seconds, seen = self.task, self.seconds(since), self._seen
         if not task.done():
@@ -98,11 +98,11 @@ class Call:
             return Ending("returned", seconds, seen, value=value, unfinished=self.unfinished)
         errors = tuple(related(error))
         if isinstance(error, BrokenOff):
-            return Ending("broken-off", seconds, place_of(raised_at(error)) or seen)
+            return Ending("broken-off", seconds, raised_at(error) or seen)
         return Ending(
             "raised",
             seconds,
-            place_of(raised_at(*errors)) or seen,
+            raised_at(*errors) or seen,
             message=_in_words(errors),
             error=_names(error),
             related=_names(*errors),
@@ -112,19 +112,22 @@ class Call:
 
     def shown(self, value: Any) -> str:
         """Return what is said of a value that it returned."""
-        return _shown(value)
+        try:
+            return repr(value)[:200]
+        except Exception:
+            return f"a {type(value).__name__} whose repr() raises"
 
     async def within(self, seconds: float) -> Ending:
-        """Wait so long at most and return how it ended; it goes on where it is not over."""
+        """Wait for `seconds` at most and return how it ended; a call that is not over goes on."""
         await _wait([self.task], timeout=seconds)
         return self.ending()
 
     async def settled(self, cap: float) -> Ending:
-        """Wait so long at most, break it off where it is not over, and return how it ended."""
+        """Wait for `cap` seconds at most, cancel it if it is not over, and return how it ended."""
         return (await Calls({None: self}).settled(cap))[0]
 
     async def cancelled(self, patience: float) -> Ending:
-        """Cancel it, wait so long at most, and return how it ended; `seconds` count from here."""
+        """Cancel it, wait `patience` seconds at most, return how it ended; `seconds` count from here."""
         return (await Calls({None: self}).cancelled(patience))[0]
 
 
@@ -136,7 +139,7 @@ class Calls(dict[K, Call]):
         return next((place for call in self.values() if (place := call.look())), None)
 
     async def settled(self, cap: float) -> list[Ending]:
-        """Wait so long at most for all of them, break off the rest, and return how each ended."""
+        """Wait for all of them, `cap` seconds at most, cancel the rest, and return how each ended."""
         await _wait([call.task for call in self.values()], timeout=cap)
         late = {key: call.ending() for key, call in self.items() if not call.done}
         await self.cancelled(_FORCED)
@@ -148,8 +151,8 @@ class Calls(dict[K, Call]):
         ]
 
     async def cancelled(self, patience: float) -> list[Ending]:
-        """Cancel what still runs, wait so long at most, and return how each ended."""
-        since = _perf_counter()
+        """Cancel what still runs, wait for `patience` seconds at most, and return how each ended."""
+        since = now()
         running = [call for call in self.values() if not call.done]
         for call in running:
             call.look()
@@ -157,25 +160,6 @@ class Calls(dict[K, Call]):
         if running:
             await _wait([call.task for call in running], timeout=patience)
         return [call.ending(since=since) for call in self.values()]
-
-
-def place_of(found: dict[str, Any] | None) -> Place | None:
-    """Return a place as a finding holds it."""
-    return Place(found["file"], found["line"], found["code"]) if found else None
-
-
-def defined_at(function: Any) -> Place | None:
-    """Return the line of a function's `def`, decorators left out; None if it is not the learner's."""
-    with contextlib.suppress(Exception):
-        function = inspect.unwrap(function)
-    code = getattr(function, "__code__", None)
-    if not inspect.iscode(code) or not learners(code.co_filename):
-        return None
-    file, first = code.co_filename, code.co_firstlineno
-    lines = ((line, linecache.getline(file, line).lstrip()) for line in range(first, first + 20))
-    starts = ("def ", "async def ")
-    line = next((line for line, text in lines if text.startswith(starts)), first)
-    return place_of(line_at(file, line))
 
 
 def _names(*errors: BaseException) -> tuple[str, ...]:
@@ -190,10 +174,3 @@ def _in_words(errors: Sequence[BaseException]) -> str:
     except Exception:
         first = "(its message can't be read)"
     return f"{type(error).__name__}: {first}"[:300] if first else type(error).__name__
-
-
-def _shown(value: Any) -> str:
-    try:
-        return repr(value)[:200]
-    except Exception:
-        return f"a {type(value).__name__} whose repr() raises"

@@ -1,4 +1,4 @@
-"""What a scene drives a lab with: the service, its session, time, and what is measured meanwhile."""
+"""`Stage`: what a scene drives a lab with: its service, an HTTP session, a clock, the loop measured."""
 
 import asyncio
 import sys
@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 import aiohttp
 
-from loopclinic.lessons.core.call import Call, Calls, place_of
-from loopclinic.lessons.core.findings import Ending, Left, Loop, Place, Stall
-from loopclinic.lessons.offload import Offload, small_machine
-from loopclinic.lessons.whereabouts import innermost, learners
+from loopclinic.lessons.core.call import Call, Calls, now
+from loopclinic.lessons.core.check_threads import Offload, small_machine
+from loopclinic.lessons.core.shared_findings import Ending, Left, Loop, Place, Stall
+from loopclinic.lessons.core.stacks import innermost, learners
+from loopclinic.lessons.schedules.virtual_time import VirtualLoop
 from loopclinic.probe import Probe, Snapshot
-from loopclinic.probe import Stall as ProbeStall
 from loopclinic.servers import Upstream
 
 if TYPE_CHECKING:
@@ -27,15 +27,9 @@ if TYPE_CHECKING:
 
     from loopclinic.lessons.core.scene import Scene
 
-__all__ = ["Census", "Line", "Stage", "Watch", "opened"]
-
 # Kept from before a lab is imported, which may replace them.
 _sleep, _wait, _all_tasks = asyncio.sleep, asyncio.wait, asyncio.all_tasks
-_perf_counter, _thread_time, _threads = (
-    time.perf_counter,
-    time.thread_time,
-    threading.active_count,
-)
+_thread_time, _threads = time.thread_time, threading.active_count
 
 _POLL = 0.02
 """Seconds between looks at what waits where."""
@@ -79,13 +73,16 @@ class Watch:
         self.calls: list[Call] = []
         self.found: Loop
         self._probe, self._threads, self._alone = probe, threads, alone
-        self._most = 0
-        self._nested = False
+        self._most, self._nested = 0, False
         self._places: Counter[Place] = Counter()
 
     async def __aenter__(self) -> Self:
         self._mark, self._cpu = self._probe.snapshot(), _thread_time()
+        self._virtual, self._began = _virtual(), now()
+        if self._virtual is not None:
+            self._slept, self._waited = len(self._virtual.stalls), self._virtual.waited()
         self._task = asyncio.create_task(self._look())
+        await _sleep(0)  # a stall belongs to the watch that was open when its iteration began
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -94,16 +91,24 @@ class Watch:
         end, cpu = self._probe.snapshot(), _thread_time() - self._cpu
         await _sleep(0)  # a stall is on record once its iteration is over
         mark, since = self._mark, end.since(self._mark)
-        spent = (since.utilization or 0.0) * since.seconds
+        seconds, sleeps = since.seconds, list[Stall]()
+        spent = (since.utilization or 0.0) * seconds
+        if self._virtual is not None:
+            # A probe sees what really takes time: waits for a processor, too, but no sleep and no rest.
+            seconds, sleeps = now() - self._began, self._virtual.stalls[self._slept :]
+            spent = max(0.0, spent - (self._virtual.waited() - self._waited))
+            spent += sum(one.seconds for one in sleeps)
+            # What takes no virtual time may be all that there is.
+            seconds = max(seconds, spent, 1e-6)
         self.found = Loop(
-            seconds=since.seconds,
+            seconds=seconds,
             alone=self._alone,
-            busy=spent / max(since.seconds, self._alone),
+            busy=spent / max(seconds, self._alone),
             computing=cpu / max(spent, 1e-6),
-            lag=_mean_lag(mark, end),
+            lag=(_squares(mark, end) + sum(one.seconds**2 for one in sleeps)) / (2 * seconds),
             lag_p99=since.lag.p99,
             threads=self._most - self._threads,
-            stall=_longest(stall for stall in self._probe.stalls if stall.started >= mark.at),
+            stall=_longest([*_stalls(self._probe, mark.at), *sleeps]),
             waited=self._places.most_common(1)[0][0] if self._places else None,
             nested=self._nested,
         )
@@ -122,9 +127,7 @@ class Census:
     """Counts the tasks of a call's making: the most, those at its end, and those it leaves."""
 
     def __init__(self, call: Call) -> None:
-        self.peak = 0
-        self.left = Left()
-        self._call = call
+        self.peak, self.left, self._call = 0, Left(), call
         self._others = _all_tasks() - {call.task}
         call.count = self.count
 
@@ -143,13 +146,12 @@ class Census:
         """Give tasks a moment to end, count the rest, and cancel them."""
         self._watch.cancel()
         await _wait([self._watch])
-        ends = _perf_counter() + _GRACE
-        while (left := _all_tasks() - self._others) and _perf_counter() < ends:
+        ends = now() + _GRACE
+        while (left := _all_tasks() - self._others) and now() < ends:
             await _sleep(_POLL)
         place = None
         for task in left:
-            frames = [(frame, frame.f_lineno or 0) for frame in task.get_stack()]
-            place = place or place_of(innermost(frames))
+            place = place or innermost((one, one.f_lineno or 0) for one in task.get_stack())
             task.cancel()
         if left:
             await _wait(left, timeout=_FORCED)
@@ -169,7 +171,7 @@ class Stage(Offload):
     has a thread of its own: see `outside`.
     """
 
-    clock = staticmethod(_perf_counter)
+    clock = staticmethod(now)
     sleep = staticmethod(_sleep)
     wait = staticmethod(_wait)
 
@@ -185,9 +187,10 @@ class Stage(Offload):
         self.step, self.services = line.step, line.services
         self.threads = _threads()
         self._line, self.probe = line, probe
-        self._findings: dict[type[Any], Any] = {}
+        self.findings: dict[type[Any], Any] = {}
+        """What earlier scenes found."""
         self._vitals: dict[str, float] = {}
-        self._began = _perf_counter()
+        self._began = now()
         self._number: int | None = None
         self._shared: dict[Any, Any] = {}
         self.stack = AsyncExitStack()
@@ -209,13 +212,9 @@ class Stage(Offload):
         found: T = self._shared[make]
         return found
 
-    def keep(self, scene: type["Scene[F]"], found: F | None) -> None:
-        """Keep what a scene found, for scenes that follow."""
-        self._findings[scene] = found
-
     def found(self, scene: type["Scene[F]"]) -> F | None:
         """Return what an earlier scene found."""
-        found: F | None = self._findings.get(scene)
+        found: F | None = self.findings.get(scene)
         return found
 
     def vital(self, **figures: float) -> None:
@@ -224,7 +223,7 @@ class Stage(Offload):
         self._line.fact("vitals", self._vitals)
 
     def numbers(self, many: int) -> int:
-        """Return the first of so many consecutive numbers that were never given before."""
+        """Reserve `many` consecutive numbers that were never used before, and return the first."""
         first = self.rng.randrange(1000, 5000) if self._number is None else self._number
         self._number = first + many
         return first
@@ -232,16 +231,16 @@ class Stage(Offload):
     async def until(
         self, look: "Callable[[], Awaitable[T]]", enough: Callable[[T], bool], within: float
     ) -> T:
-        """Look again and again until it is enough, for `within` seconds at most; return the last look."""
-        ends = _perf_counter() + within
-        while not enough(seen := await look()) and _perf_counter() < ends:
+        """Call `look` until its result is `enough`, for `within` seconds at most; return the last result."""
+        ends = now() + within
+        while not enough(seen := await look()) and now() < ends:
             await _sleep(_POLL)
         return seen
 
     @property
     def in_time(self) -> bool:
         """Whether there is time left for more than the least."""
-        return _perf_counter() - self._began < _IN_TIME
+        return now() - self._began < _IN_TIME
 
     # The service.
 
@@ -282,24 +281,6 @@ class Stage(Offload):
         """Count the tasks that a call makes; `left` is there when the context is left."""
         return Census(call)
 
-    async def arriving(
-        self, keys: Sequence[K], begin: Callable[[K], Call], watch: Watch, *, within: float
-    ) -> tuple[Calls[K], dict[K, float]]:
-        """Begin a call for each key, evenly spread over `within` seconds.
-
-        Returns the calls and when each was due: a stuck loop also begins calls late.
-        """
-        began, pause = _perf_counter(), within / len(keys)
-        calls: Calls[K] = Calls()
-        due: dict[K, float] = {}
-        for number, key in enumerate(keys):
-            due[key] = began + number * pause
-            if (early := due[key] - _perf_counter()) > 0:
-                await _sleep(early)
-            calls[key] = begin(key)
-            watch.calls.append(calls[key])
-        return calls, due
-
 
 @asynccontextmanager
 async def opened(line: Line, *, connections: int) -> AsyncIterator[Stage]:
@@ -323,32 +304,37 @@ async def opened(line: Line, *, connections: int) -> AsyncIterator[Stage]:
             yield stage
 
 
-def _mean_lag(earlier: Snapshot, later: Snapshot) -> float:
-    """Return how long an event that comes at a random moment waits, in seconds.
+def _squares(earlier: Snapshot, later: Snapshot) -> float:
+    """Return the squared seconds of each iteration in between, added up.
 
-    The mean and not a percentile: in two seconds one stumble of the machine is the p99 already.
+    By these an event that comes at a random moment waits, on average. The mean and not a percentile: in
+    two seconds one stumble of the machine is the p99 already.
     """
     pairs = zip(earlier.counts, later.counts, earlier.sums, later.sums, strict=True)
-    squares = sum((s1 - s0) ** 2 / (c1 - c0) for c0, c1, s0, s1 in pairs if c1 > c0)
-    return squares / (2 * (later.at - earlier.at))
+    return sum((s1 - s0) ** 2 / (c1 - c0) for c0, c1, s0, s1 in pairs if c1 > c0)
 
 
-def _longest(stalls: Iterable[ProbeStall]) -> Stall | None:
-    """Return the learner's line with the most stalled seconds, with its longest stall."""
-    seconds: dict[tuple[str, int], float] = {}
-    longest: dict[tuple[str, int], ProbeStall] = {}
-    for stall in stalls:
-        if stall.file is None or stall.line is None or not learners(stall.file):
-            continue
-        key = (stall.file, stall.line)
-        seconds[key] = seconds.get(key, 0.0) + stall.seconds
-        if key not in longest or longest[key].seconds < stall.seconds:
-            longest[key] = stall
-    if not seconds:
-        return None
-    key = max(seconds, key=seconds.__getitem__)
-    worst = longest[key]
-    return Stall(Place(*key, worst.code or ""), worst.seconds, worst.conflict)
+def _virtual() -> VirtualLoop | None:
+    """Return the running loop if it is in virtual time."""
+    loop = asyncio.get_running_loop()
+    return loop if isinstance(loop, VirtualLoop) else None
+
+
+def _stalls(probe: Probe, since: float) -> Iterable[Stall]:
+    """Yield the stalls of the learner's lines that a probe saw since then."""
+    for one in probe.stalls:
+        if one.started >= since and one.file and one.line and learners(one.file):
+            yield Stall(Place(one.file, one.line, one.code or ""), one.seconds, one.conflict)
+
+
+def _longest(stalls: Sequence[Stall]) -> Stall | None:
+    """Return the longest stall at the line with the most stalled seconds."""
+    seconds: dict[Place, float] = {}
+    for one in stalls:
+        seconds[one.place] = seconds.get(one.place, 0.0) + one.seconds
+    worst = max(seconds, key=seconds.__getitem__, default=None)
+    there = (one for one in stalls if one.place == worst)
+    return max(there, key=lambda one: one.seconds, default=None)
 
 
 def _nested(frame: FrameType | None) -> bool:

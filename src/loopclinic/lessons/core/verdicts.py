@@ -3,25 +3,13 @@
 Each yields reasons, at most one unless it says so, or `Kept` where the finding shows the promise kept.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from loopclinic.lessons.core.findings import Ending, Left, Loop, Place
-from loopclinic.lessons.core.scene import Kept
-from loopclinic.lessons.lesson import Budget
-from loopclinic.lessons.wording import span
-from loopclinic.units import count
+from loopclinic.lessons.core.scene import Budget, Kept
+from loopclinic.lessons.core.shared_findings import Ending, Left, Loop, Place, Stall
+from loopclinic.units import count, span
 from loopclinic.verdict import Reason
-
-__all__ = [
-    "AT_WORK",
-    "at",
-    "blocked",
-    "cancelled_cleanly",
-    "deadline_kept",
-    "left_at_work",
-    "nested_loop",
-]
 
 AT_WORK = 2
 """Tasks that may just be ending when a call returns."""
@@ -32,12 +20,31 @@ _NESTED = (
     "while another loop is running",
     "event loop is already running",
 )
-_AWAIT_ALL = "Await every task that you start, or cancel it and await that."
+STILL_RUNNING = "still running after "
+"""How a measurement begins of what did not end while it was watched."""
+AWAIT_ALL = "Await every task that you start, or cancel it and await that."
 
 
 def at(place: Place | None) -> dict[str, Any]:
     """Return the fields `file` and `line` of a reason; none if the place is unknown."""
     return {} if place is None else {"file": place.file, "line": place.line}
+
+
+def broke(
+    promise: int | None, said: str, step: str, place: Place | None = None, **more: Any
+) -> Reason:
+    """Return a reason why this promise is broken; `step` is what to do."""
+    return Reason(said, promise=promise, next_step=step, **at(place), **more)
+
+
+def counted(number: int, due: int, what: str, whats: str | None = None) -> dict[str, Any]:
+    """Return the fields `measured` and `budget` of a reason for things that are counted."""
+    return {"measured": count(number, what, whats), "budget": count(due, what, whats)}
+
+
+def none_of(number: int, what: str, whats: str | None = None) -> dict[str, Any]:
+    """Return the fields `measured` and `budget` of a reason for things of which there may be none."""
+    return counted(number, 0, what, whats)
 
 
 def nested_loop(
@@ -46,23 +53,17 @@ def nested_loop(
     """Judge whether a loop was run inside the running one: which raised, or was made possible."""
     for ending in endings:
         if any(text in ending.message for text in _NESTED):
-            yield Reason(
-                f"The call runs an event loop inside the running one, which raises {ending.message}",
-                conflict="nested-loop",
-                **at(ending.place),
-                promise=promise,
-                next_step="Await the coroutine: the loop that runs your function runs it, too.",
+            said = (
+                f"The call runs an event loop inside the running one, which raises {ending.message}"
             )
+            step = "Await the coroutine: the loop that runs your function runs it, too."
+            yield broke(promise, said, step, ending.place, conflict="nested-loop")
             return
     if loop is not None and loop.nested:
-        yield Reason(
-            "An event loop is run inside the running one: callers can only return in the reverse "
-            "order in which they came.",
-            conflict="nested-loop",
-            **at(loop.place),
-            promise=promise,
-            next_step="Await the coroutine, and do without run_until_complete in async code.",
-        )
+        said = "An event loop is run inside the running one: callers can only return in the "
+        said += "reverse order in which they came."
+        step = "Await the coroutine, and do without run_until_complete in async code."
+        yield broke(promise, said, step, loop.place, conflict="nested-loop")
 
 
 def blocked(
@@ -88,33 +89,29 @@ def blocked(
         return
     if stall is not None and stall.place == reported:
         return
-    code = f"`{place.code}`" if place and place.code else "Something"
-    common: dict[str, Any] = {
-        "measured": f"{loop.busy:.0%} busy",
-        "budget": f"{budget.limit:.0%} of the time",
-        "promise": promise,
-        **at(place),
-    }
+    code = place.quoted if place else "something"
+    figures = {"measured": f"{loop.busy:.0%} busy", "budget": f"{budget.limit:.0%} of the time"}
     opening = f"While {while_}, the loop was busy {loop.busy:.0%} of the time: {code}"
     # Where others have the processor, a spin gets little of it: the probe counts what it wants.
     if (stall is not None and stall.conflict == "cpu-bound") or loop.computing > _COMPUTING:
-        how = f"kept it for up to {span(stall.seconds)}" if stall else "asked again and again"
-        yield Reason(
-            f"{opening} {how} and computed meanwhile.",
-            conflict="cpu-bound",
-            timed=True,
-            next_step="Let a timer wake you: asyncio.sleep(seconds), once, for the whole wait.",
-            **common,
-        )
+        how = f"kept it for up to {span(stall.seconds)}" if stall else "ran again and again"
+        said = f"{opening} {how} and computed meanwhile."
+        step = "Let a timer wake you: asyncio.sleep(seconds), once, for the whole wait."
+        yield broke(promise, said, step, place, conflict="cpu-bound", timed=True, **figures)
         return
     longest = f" for up to {span(stall.seconds)}" if stall else ""
-    yield Reason(
-        f"{opening} stopped it{longest}.{also}",
-        conflict=conflict or (stall.conflict if stall else None) or otherwise,
-        timed=not place,
-        next_step=next_step,
-        **common,
-    )
+    conflict = conflict or (stall.conflict if stall else None) or otherwise
+    said = f"{opening} stopped it{longest}.{also}"
+    yield broke(promise, said, next_step, place, conflict=conflict, timed=not place, **figures)
+
+
+def slept(stall: Stall | None, whom: str, step: str, *, promise: int) -> Iterator[Reason]:
+    """Judge a sleep that stopped the loop, and `whom` with it."""
+    if stall is not None:
+        held = span(stall.seconds)
+        said = f"{stall.place.quoted} stops the loop for {held}, and {whom} with it."
+        more = {"measured": held, "budget": "0 ms", "conflict": "blocking-sleep"}
+        yield broke(promise, said, step, stall.place, **more)
 
 
 def cancelled_cleanly(
@@ -137,39 +134,35 @@ def cancelled_cleanly(
     `next_step` is for a call that went on, `owned` for work that did.
     """
     if ending.how != "cancelled" or (late and ending.seconds > budget.limit):
-        running = ending.how == "running"
-        how = f"took {span(ending.seconds)}" if ending.how == "cancelled" else str(ending)
-        yield Reason(
-            f"{who}, and {'went on' if running else how} instead of ending at once by CancelledError.",
-            conflict="swallowed-cancellation",
-            measured=f"{'more than ' * running}{span(ending.seconds)}",
-            budget=span(budget.limit),
-            **at(ending.place),
-            promise=promise,
-            timed=True,
-            next_step=next_step,
-        )
+        yield swallowed(ending, budget, who, ending.place, promise=promise, next_step=next_step)
     elif sent or still_open > 0:
         what = f"sent {count(sent, 'more request')}" if sent else "kept its request open"
-        yield Reason(
-            f"{who}; it ended, but its work went on and {what}.",
-            conflict="dropped-task",
-            measured=f"{count(sent or still_open, 'request')} after the end",
-            budget="0 requests",
-            **at(left.place or ending.place),
-            promise=promise,
-            next_step=owned,
-        )
-    elif left.tasks:
-        yield left_at_work(
-            f"{who}; it ended, but left {count(left.tasks, 'task')} at work.",
-            left.tasks,
+        said, place = (
+            f"{who}; it ended, but its work continued and {what}.",
             left.place or ending.place,
-            promise=promise,
-            next_step=owned,
         )
+        more = none_of(sent or still_open, "request")
+        more["measured"] += " after the end"
+        yield broke(promise, said, owned, place, conflict="dropped-task", **more)
+    elif left.tasks:
+        said = f"{who}; it ended, but left {count(left.tasks, 'task')} at work."
+        place = left.place or ending.place
+        yield left_at_work(said, left.tasks, place, promise=promise, next_step=owned)
     else:
         yield Kept(promise)
+
+
+def swallowed(
+    ending: Ending, budget: Budget, who: str, place: Place | None, *, promise: int, next_step: str
+) -> Reason:
+    """Return the reason for a call that did not end at once by CancelledError."""
+    running = ending.how == "running"
+    ended, seconds = ending.how == "cancelled", span(ending.seconds)
+    how = "kept running" if running else f"took {seconds}" if ended else str(ending)
+    said = f"{who}, and {how} instead of ending at once with CancelledError."
+    more = {"measured": f"{STILL_RUNNING * running}{seconds}", "budget": span(budget.limit)}
+    more["conflict"] = "swallowed-cancellation"
+    return broke(promise, said, next_step, place, timed=ending.overdue or ended, **more)
 
 
 def deadline_kept(
@@ -190,27 +183,23 @@ def deadline_kept(
     if not late and ending.is_error("TimeoutError"):
         yield Kept(promise)
     elif late or otherwise is None or not ending.is_error(otherwise):
-        how = (
-            f"was not over after {span(ending.seconds)}"
-            if late
-            else f"{ending} instead of raising TimeoutError"
-        )
         # Raised while a TimeoutError was handled: the deadline is there, and only its error is not let out.
         hidden = not late and "TimeoutError" in ending.during
-        yield Reason(
-            f"A call with a deadline of {span(deadline)} {how}, while {while_}.",
-            conflict="missing-deadline",
-            measured=f"{'more than ' * ending.overdue}{ending.seconds / deadline:.1f} x the deadline"
-            if late
-            else None,
-            budget=str(budget) if late else None,
-            **at(place),
-            promise=promise,
-            timed=late,
-            next_step="Let TimeoutError out: callers must be able to tell that the deadline passed."
-            if hidden
-            else "Put one deadline around all attempts and waits: async with asyncio.timeout(deadline).",
+        step = (
+            "Put one deadline around all attempts and waits: async with asyncio.timeout(deadline)."
         )
+        if hidden:
+            step = "Let TimeoutError out: callers must be able to tell that the deadline passed."
+        how, figures = f"{ending} instead of raising TimeoutError", dict[str, Any]()
+        if late:
+            how = f"was not done after {span(ending.seconds)}"
+            times = f"{ending.seconds / deadline:.1f} x the deadline"
+            more = STILL_RUNNING * ending.overdue
+            # When both pass at once, aiohttp makes a TimeoutError of its own of the deadline's cancellation.
+            step += " A timeout for each request beside it can swallow that deadline: take it off."
+            figures = {"measured": f"{more}{times}", "budget": str(budget), "timed": True}
+        said = f"A call with a deadline of {span(deadline)} {how}, while {while_}."
+        yield broke(promise, said, step, place, conflict="missing-deadline", **figures)
 
 
 def left_at_work(
@@ -219,15 +208,28 @@ def left_at_work(
     place: Place | None,
     *,
     promise: int | None,
-    next_step: str = _AWAIT_ALL,
+    next_step: str = AWAIT_ALL,
 ) -> Reason:
     """Return the reason for tasks that a call left at work."""
-    return Reason(
-        sentence,
-        conflict="dropped-task",
-        measured=count(tasks, "task"),
-        budget="0 tasks",
-        **at(place),
-        promise=promise,
-        next_step=next_step,
-    )
+    figures = none_of(tasks, "task")
+    return broke(promise, sentence, next_step, place, conflict="dropped-task", **figures)
+
+
+def reported(
+    told: Sequence[tuple[str, Place | None]], *, promise: int | None = None, least: str = ""
+) -> Iterator[Reason]:
+    """Judge what asyncio's exception handler was told of one kind: messages, each with a line.
+
+    At most one reason; `least` is "at least " where there may have been more.
+    """
+    for message, place in told[:1]:
+        what, conflict = "unseen error", "dropped-task"
+        step = "Await every task that you start, and handle what it raises."
+        if message.startswith("Unclosed"):
+            what, conflict = "unclosed object", "unclosed-resource"
+            step = "Close what you opened, on its loop, and wait for that: by `async with`, or at the end."
+        at_line = f", at {place.quoted}" if place else ""
+        said = f"asyncio reported {least}{count(len(told), what)}{at_line}: {message}."
+        figures = none_of(len(told), what)
+        figures["measured"] = f"{least}{figures['measured']}"
+        yield broke(promise, said, step, place, conflict=conflict, **figures)

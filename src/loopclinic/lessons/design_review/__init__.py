@@ -1,14 +1,14 @@
-"""Notebook 91: three doors for your own code, and one page to attach to a review."""
+"""Notebook 91: scan, run, attach to and compare your own code, and write one page for a review."""
 
-from loopclinic.lessons.lesson import Lesson
+from loopclinic.lessons.catalogue import Lesson
 
 __all__ = ["LESSON"]
 
 LESSON = Lesson(
     number="91",
     stem="design_review",
-    title="Your own code, three doors",
-    summary="Scan it, run it under the probe, compare two designs, and attach one page to the review.",
+    title="Your own code: scan, run, attach, compare",
+    summary="Scan it, run it under the probe, attach to a running process, and compare two designs on one page.",
     minutes=15,
     requires=("00",),
 )

@@ -1,18 +1,14 @@
-"""Before and after, live in the terminal: about twenty seconds."""
+"""Terminal demo of lesson 03: a loop per thread or request against one drained bridge, in twenty seconds."""
 
 import asyncio
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from loopclinic.lessons.flask_bridge import LESSON, ladder
-from loopclinic.lessons.flask_bridge.deploy import RATE, Deploy, deploy
-from loopclinic.lessons.flask_bridge.race import Race, race
-from loopclinic.lessons.flask_bridge.scenes import deliveries
-from loopclinic.lessons.terminal import BAD, GOOD, begin, end, table
-
-__all__ = ["demo"]
+from loopclinic.lessons.flask_bridge.story import RATE, deliveries, deploy, race
+from loopclinic.lessons.story.demo_output import BAD, GOOD, begin, end, race_table
+from loopclinic.units import count
 
 
 async def demo(console: Console) -> None:
@@ -29,33 +25,15 @@ async def demo(console: Console) -> None:
         (ladder.DrainedBridge, "One loop on a thread, a bridge to it, drained"),
     ):
         console.print(f"{what} ...")
-        _show(console, await deploy(way, dsn, seconds=1.0))
+        run = await deploy(way, dsn, seconds=1.0)
+        said = f"    {run.promised} answered 204, {run.lost} of them lost"
+        console.print(Text(said, style=BAD if run.lost else GOOD))
+        console.print(
+            f"    up to {count(run.threads, 'thread')} and {count(run.connections, 'connection')}\n",
+            highlight=False,
+        )
     ways = (ladder.LoopPerRequest, ladder.DrainedBridge)
-    found = await asyncio.to_thread(race, dsn, *ways, rounds=2, seconds=0.6)
-    console.print(_table(found))
+    found = await asyncio.to_thread(race, *ways, dsn=dsn, rounds=2, seconds=0.6)
+    console.print(race_table(found, "eight threads"))
     console.print(found.sentence, highlight=False)
     end(console, LESSON)
-
-
-def _show(console: Console, run: Deploy) -> None:
-    console.print(
-        Text(
-            f"    {run.promised} answered 204, {run.lost} of them lost",
-            style=BAD if run.lost else GOOD,
-        )
-    )
-    console.print(
-        f"    up to {run.threads} threads and {run.connections} connections\n", highlight=False
-    )
-
-
-def _table(found: Race) -> Table:
-    rows = table("eight threads", "webhooks/s", "p99", "connections")
-    for one in found.runners:
-        rows.add_row(
-            one.name,
-            f"{one.typical('rate'):.0f}",
-            f"{one.typical('p99') * 1000:.0f} ms",
-            f"{one.spread('connections')[1]:.0f}",
-        )
-    return rows

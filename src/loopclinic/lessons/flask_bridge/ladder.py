@@ -1,4 +1,4 @@
-"""The ways to store an update from Flask, as the notebook shows them; each says what it costs.
+"""Six ways to call async code from a web server, as notebook 03 shows them, and what each costs.
 
 A way is made once per process, `way(dsn)`, and asked by the threads of the server, `store(update)`.
 """
@@ -12,18 +12,6 @@ import asyncpg
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
-
-__all__ = [
-    "COSTS",
-    "SIZE",
-    "AsyncView",
-    "Bridge",
-    "DaemonThreads",
-    "DrainedBridge",
-    "LoopPerRequest",
-    "Native",
-    "record",
-]
 
 SIZE = 4
 """Connections of a pool."""
@@ -147,11 +135,12 @@ class Native:
 
 
 COSTS = {
-    "DaemonThreads": "updates, and nobody hears",
+    "DaemonThreads": "loses updates, and nobody notices",
     "LoopPerRequest": "a loop and a pool for each request",
     "AsyncView": "a loop for each request, made by Flask",
-    "Bridge": "no answer while the database stands",
+    "Bridge": "no answer while the database hangs",
     "DrainedBridge": "a thread that waits, for each request",
     "Native": "the move away from Flask",
+    "record_alone": "the bound: without any web",
 }
 """What each asks in return."""

@@ -1,6 +1,10 @@
-"""Playground 90: turn a dial of a running service, and watch what its callers wait."""
+"""Notebook 90: change the settings of a service under load and watch how long its callers wait.
 
-from loopclinic.lessons.lesson import Lesson
+Limit: 3,003 lines, because it is an instrument and no lab: a service with its upstream, callers on a
+schedule, a forecast by queueing theory, and a recording of what was seen.
+"""
+
+from loopclinic.lessons.catalogue import Lesson
 
 __all__ = ["LESSON"]
 
@@ -8,6 +12,6 @@ LESSON = Lesson(
     number="90",
     stem="playground",
     title="The playground",
-    summary="Turn the dials of a live service under load, beside what queueing theory expects of it.",
+    summary="Change a live service under load, and compare it with what queueing theory predicts.",
     minutes=15,
 )

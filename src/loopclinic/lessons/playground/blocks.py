@@ -1,14 +1,13 @@
-"""Four ways to block a loop, as a review would let them pass; any process may run them."""
+"""Four ways to block a loop, each looking like code from a review."""
 
 import itertools
 import queue
 import time
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import psycopg
-
-__all__ = ["Pace", "close_connections", "compute", "hold", "query", "sleep"]
 
 _connections: "queue.SimpleQueue[psycopg.Connection[Any]]" = queue.SimpleQueue()
 _ROUNDS = 40_000
@@ -21,7 +20,7 @@ def sleep(seconds: float) -> None:
 
 def query(seconds: float, dsn: str) -> None:
     """Ask PostgreSQL something that takes it so long, by the synchronous driver."""
-    import psycopg  # noqa: PLC0415 - only this kind needs it
+    import psycopg  # only this kind needs it
 
     try:
         connection = _connections.get_nowait()
@@ -53,18 +52,11 @@ def close_connections() -> None:
             return
 
 
-class Pace:
-    """How much of `compute` and `hold` this machine does in a second, measured once."""
-
-    def __init__(self) -> None:
-        self.compute = _pace(compute, _ROUNDS)
-        self.hold = _pace(hold, 4 * _ROUNDS)
-
-
-def _pace(work: Any, rounds: int) -> float:
+def pace(work: Any, rounds: int = _ROUNDS) -> float:
+    """Return how many rounds of `compute` or `hold` this machine does in a second."""
     best = float("inf")
     for _ in itertools.repeat(None, 5):
-        began = time.perf_counter()
+        began = perf_counter()
         work(rounds)
-        best = min(best, time.perf_counter() - began)
+        best = min(best, perf_counter() - began)
     return rounds / best

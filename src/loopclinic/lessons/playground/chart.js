@@ -4,7 +4,7 @@
 const SPAN = 60; // seconds on the chart
 const LOW = 0.001, HIGH = 10; // seconds, the log scale
 const KEPT = 260;
-const LONGEST = 30; // letters of a change; the rest is in its tooltip
+const LONGEST = 60; // letters of a change; the rest is in its tooltip
 const LETTER = 5.6; // pixels
 const ALIVE = 15; // seconds between two signs of life to the kernel
 // Points come as rows; see Point in recording.py.
@@ -27,7 +27,7 @@ class Chart {
     this.title = make("strong");
     this.says = make("span");
     this.caption = make("p", { class: "lc-caption", role: "status", "aria-live": "polite" }, this.title, this.says);
-    this.svg = draw("svg", { class: "lc-plot", role: "img" });
+    this.svg = draw("svg", { class: "lc-chart lc-plot", role: "img" });
     this.key = make("p", { class: "lc-key", "aria-hidden": "true" });
     this.body = make("tbody");
     this.broken = make("ul", { class: "lc-broken" });
@@ -35,13 +35,15 @@ class Chart {
     const table = make("table", {}, make("thead", {}, head), this.body);
     this.root = make(
       "section",
-      { class: "lc-play", "aria-label": "What callers wait" },
+      { class: "lc lc-panel lc-play", "aria-label": "What callers wait" },
       this.caption,
       make("div", { class: "lc-top" }, make("h4", {}, "What callers wait, last 60 s"), this.key),
       this.svg,
       make("div", { class: "lc-beside" }, table, make("div", {}, make("h4", {}, "Where theory breaks here"), this.broken)),
     );
     root.append(this.root);
+    // The dials stand in the same output, as widgets of their own.
+    requestAnimationFrame(() => keepsNotebookStill(root.closest(".jp-OutputArea-output") ?? root));
     this.resized = new ResizeObserver(() => this.size());
     this.resized.observe(this.root);
     this.size();
@@ -93,7 +95,7 @@ class Chart {
       const line = this.body.rows[index] ?? this.body.appendChild(make("tr", {}, make("th", { scope: "row" }), make("td"), make("td"), make("td")));
       row.forEach((words, column) => write(line.cells[column], words));
     });
-    const said = message.broken.length ? message.broken : ["Nowhere that can be told: all it assumes holds well enough."];
+    const said = message.broken.length ? message.broken : ["Nowhere that we can tell: its assumptions hold well enough."];
     while (this.broken.children.length > said.length) this.broken.lastElementChild.remove();
     said.forEach((words, index) => write(this.broken.children[index] ?? this.broken.appendChild(make("li")), words));
     this.broken.toggleAttribute("data-fine", message.broken.length === 0);
@@ -173,7 +175,9 @@ class Chart {
       const [row, other] = rows.map((one) => one.at(-1)?.end ?? -Infinity);
       const own = rows[x >= row || row <= other ? 0 : 1];
       if (own.length) own.at(-1).end = Math.min(own.at(-1).end, x - LETTER);
-      own.push({ x, words, end: Math.min(x + wide, edge) });
+      // At the right edge words begin left of their line, as far as those before leave room.
+      const start = Math.max(Math.min(x, edge - wide), own.at(-1)?.end ?? this.left);
+      own.push({ x: start, words, end: Math.min(start + wide, edge) });
       this.turns.append(draw("path", { class: "lc-turn", d: `M${(x - 4).toFixed(1)} ${this.top - 4}V${this.bottom}` }));
     }
     rows.forEach((row, index) => {

@@ -1,4 +1,4 @@
-"""What callers wait, live on the page, and the service's own scope."""
+"""Widgets of the playground: a live chart of how long callers wait, and the scope of the service's loop."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -8,10 +8,9 @@ import anywidget
 import traitlets
 
 from loopclinic import scope
+from loopclinic.drawing import scripted, styled
 from loopclinic.lessons.playground.recording import Recording
 from loopclinic.scope.widget import page_source
-
-__all__ = ["Chart", "FarScope"]
 
 _HERE = Path(__file__).parent
 _SCOPE = Path(scope.__file__).parent / "static"
@@ -19,13 +18,10 @@ _TICKS, _STALLS = 900, 50
 
 
 class Chart(anywidget.AnyWidget):
-    """Draws what `Pulse` tells. Whoever hears a page's signs of life is `on_page(kind)`."""
+    """Draws what `UpdateThread` sends, and calls `on_page(kind)` when a page says that it is alive or left."""
 
-    _esm = "\n".join(
-        file.read_text("utf-8")
-        for file in (_SCOPE / "words.js", _SCOPE / "elements.js", _HERE / "chart.js")
-    )
-    _css = _HERE / "playground.css"
+    _esm = scripted(_SCOPE / "words.js", _SCOPE / "elements.js", _HERE / "chart.js")
+    _css = styled(_HERE / "playground.css")
     # Asked for afresh whenever a page is (re)loaded; never pushed.
     past = traitlets.Any(None).tag(sync=True, to_json=lambda _, chart: chart.all_known())
 
@@ -45,7 +41,7 @@ class Chart(anywidget.AnyWidget):
             self._over = {"name": recording.name, "points": points}
         self.send({"kind": "over", "over": self._over})
 
-    def hand_out(self, name: str, kind: str, data: bytes) -> None:
+    def download(self, name: str, kind: str, data: bytes) -> None:
         """Have the page save a file; `kind` is its media type."""
         self.send({"kind": "file", "name": name, "type": kind}, [data])
 
@@ -54,11 +50,11 @@ class Chart(anywidget.AnyWidget):
         return {**self._known(), "over": self._over}
 
 
-class FarScope(anywidget.AnyWidget):
+class RemoteScope(anywidget.AnyWidget):
     """The scope's page, fed by ticks that come from another process."""
 
     _esm = page_source()
-    _css = _SCOPE / "scope.css"
+    _css = styled(_SCOPE / "scope.css")
     history = traitlets.Any(None).tag(sync=True, to_json=lambda _, far: far.known())
 
     def __init__(self) -> None:
@@ -67,15 +63,15 @@ class FarScope(anywidget.AnyWidget):
         super().__init__()
 
     def begin(self, history: Mapping[str, Any]) -> None:
-        """Forget what was: another service is heard from now on."""
+        """Forget all ticks: those of another service follow."""
         self._settings |= history.get("settings", {})
         self._now: Mapping[str, Any] | None = None
         self._ticks: list[list[Any]] = []
         self._stalls: list[Any] = []
         self._stopped = False
 
-    def hear(self, tick: Mapping[str, Any]) -> None:
-        """Take a tick of a `Recorder` and show it."""
+    def add(self, tick: Mapping[str, Any]) -> None:
+        """Show a tick of a `Recorder`, and keep it for pages that load later."""
         self._now = tick
         self._ticks = [*self._ticks[1 - _TICKS :], [tick["at"], tick["strip"]]]
         if tick["ended"]:
@@ -83,7 +79,7 @@ class FarScope(anywidget.AnyWidget):
         self.send(tick)
 
     def stop(self) -> None:
-        """Say that nothing is heard any more."""
+        """Show that no more ticks will come."""
         self._stopped = True
         self.send({"kind": "stopped"})
 

@@ -1,22 +1,19 @@
-"""What queueing theory expects of the settings, what it assumes for that, and where it breaks."""
+"""Forecast for given settings by queueing theory: results, assumptions and where they break."""
 
 import math
 import os
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from loopclinic.lessons.playground.queueing import Line, little, loop_waits, waits_on_return
-from loopclinic.lessons.playground.settings import Settings
+from loopclinic.lessons.playground.settings import Settings, default_threads
 from loopclinic.units import duration
-
-__all__ = ["ASSUMPTIONS", "Forecast", "default_threads", "forecast"]
 
 ASSUMPTIONS = (
     "Arrivals are independent of one another and of what happens to them.",
     "Each place serves one request at a time, in order of arrival.",
-    "Service times are drawn independently; nobody leaves a line.",
+    "Service times are drawn independently; nobody leaves the line.",
     "The lines are independent of one another, so their waits add up.",
     "Nothing has changed for a long time: the steady state.",
 )
@@ -52,19 +49,6 @@ class Forecast:
     def stable(self) -> bool:
         """Whether there is a steady state."""
         return math.isfinite(self.mean)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return JSON values; null for what is infinite."""
-        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return {
-            name: None if isinstance(value, float) and math.isinf(value) else value
-            for name, value in values.items()
-        }
-
-
-def default_threads() -> int:
-    """Return how many threads asyncio's default executor has at most."""
-    return min(32, (os.cpu_count() or 1) + 4)
 
 
 def forecast(settings: Settings, *, handling: float = 0.001) -> Forecast:
@@ -179,21 +163,21 @@ def _broken(s: Settings, lines: dict[str, Line], loop: float, p99: float, most: 
             "theory takes them as given."
         )
     if s.share and s.remedy == "none":
-        found.append(
-            "While the loop is blocked all lines stand still at once: they are not independent."
-        )
+        found.append("While the loop is blocked all lines stop at once: they are not independent.")
     if s.share and s.how in ("cpu", "gil") and s.remedy in ("thread", "sized"):
         found.append("The threads share one GIL, and the loop takes its turn among them.")
     if s.share and s.how in ("cpu", "gil") and s.remedy == "native":
         found.append("There is no native form of computing: it is cut into slices on the loop.")
     busiest = max(line.utilization for line in lines.values())
     if s.pool > 2 * s.capacity and busiest > _CROWDED:
-        found.append(f"The upstream refuses whoever comes when {2 * s.capacity} are there already.")
+        found.append(f"The upstream refuses new requests when {2 * s.capacity} are there already.")
     if s.fastest_at and s.limit == s.places and s.share:
-        found.append("Not all who hold a place are at the upstream, so it is faster than reckoned.")
+        found.append(
+            "Not everybody who holds a place is at the upstream, so it is faster than assumed."
+        )
     if s.bursts > 1:
         found.append(
-            "Who comes in a burst waits for the rest of it; formulas know only how uneven arrivals are."
+            "Arrivals in a burst wait for each other; the formulas know only how uneven arrivals are."
         )
     if (s.bursts != 1 or s.spread != 1) and busiest > _TELLING:
         found.append("Not M/M/c: waits are stretched by Allen and Cunneen's approximation.")

@@ -1,4 +1,4 @@
-"""The playground itself: controls, what callers wait, the service's scope, stories and recordings."""
+"""The `Playground` widget: joins controls, chart, scope, stories and recordings."""
 
 import asyncio
 import base64
@@ -11,24 +11,23 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import ipywidgets as w
 
-from loopclinic.lessons.drawing import Drawing
-from loopclinic.lessons.playground.chart import Chart, FarScope
+from loopclinic.drawing.tables import Drawing
+from loopclinic.lessons.playground.chart import Chart, RemoteScope
 from loopclinic.lessons.playground.controls import Controls
-from loopclinic.lessons.playground.findings import table
-from loopclinic.lessons.playground.pulse import Pulse, Seen, Step
+from loopclinic.lessons.playground.figure_tables import results
 from loopclinic.lessons.playground.recording import Recording
+from loopclinic.lessons.playground.saved_runs import SavedRuns
 from loopclinic.lessons.playground.settings import Settings, in_words
-from loopclinic.lessons.playground.shelf import Shelf
 from loopclinic.lessons.playground.stories import STORIES
+from loopclinic.lessons.playground.update_thread import Seen, Step, UpdateThread
+from loopclinic.units import duration
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-__all__ = ["Playground"]
-
 _UNSEEN = 90.0  # seconds without a sign of life from any page until everything is ended
 _FIRST = 4.0  # seconds to wait for first figures, where a still picture has to do
-_PICTURES = "loopclinic.lessons.playground.picture"
+_PICTURES = "loopclinic.lessons.playground.recording_picture"
 _START = "Drag “blocking requests” to the right: watch the p99."
 
 
@@ -42,27 +41,27 @@ class Playground(w.VBox):  # type: ignore[misc]  # ipywidgets has no types
     _live: ClassVar["weakref.ref[Playground] | None"] = None
 
     def __init__(self, settings: Settings | None = None) -> None:
-        older = Playground._live() if Playground._live is not None else None
-        if older is not None:
+        if Playground._live is not None and (older := Playground._live()) is not None:
             older.close()
         Playground._live = weakref.ref(self)
         first = settings or Settings()
         self._lock = threading.RLock()
-        self._pulse: Pulse | None = None
+        self._updates = UpdateThread(first, self._receive)
         self._seen_at = time.monotonic()
         self._beside: dict[str, Any] = {}
         self._caption: dict[str, Any] = {}
+        self._set = first
         self._story = ""
         self.controls = Controls(first, self._turned)
         self.chart = Chart(self._page, self._known)
-        self.shelf = Shelf(self._recording, self.chart)
+        self.saved_runs = SavedRuns(self._recording, self.chart)
         self._scope = w.VBox([])
         self._run = w.ToggleButton(value=True, description="Running", icon="pause")
         self._run.observe(self._switch, names="value")
         self._closed = False
-        super().__init__(
-            [self.controls, self._stories(), self.chart, self.shelf.row, self._scope],
-        )
+        rows = [self._stories(), self.controls, self.chart, self.saved_runs.row, self._scope]
+        super().__init__(rows)
+        self.add_class("lc")
         self.add_class("lc-playground")
         self.start()
 
@@ -76,8 +75,7 @@ class Playground(w.VBox):  # type: ignore[misc]  # ipywidgets has no types
     @property
     def running(self) -> bool:
         """Whether the service runs."""
-        pulse = self._pulse
-        return pulse is not None and pulse.running
+        return self._updates.running
 
     def start(self) -> None:
         """Start the service and its load, if they don't run."""
@@ -86,34 +84,35 @@ class Playground(w.VBox):  # type: ignore[misc]  # ipywidgets has no types
                 return
             self._seen_at = time.monotonic()
             self.chart.send({"kind": "clear"})
-            self._pulse = Pulse(self.controls.settings, self._hear)
-            self._far = FarScope()
-            self._scope.children = [self._far]
-            self._pulse.start()
+            said = "Starting a service and its callers, in processes of their own."
+            self._say("", said, "starting")
+            self._updates = UpdateThread(self.controls.settings, self._receive)
+            self._remote = RemoteScope()
+            self._scope.children = [self._remote]
+            self._updates.start()
         self._run.value = True
 
     def stop(self) -> None:
         """End the service and its load; the page keeps what it shows."""
         with self._lock:
-            pulse = self._pulse
-        if pulse is not None:
-            pulse.stop()
+            updates = self._updates
+        updates.stop()
 
     def close(self) -> None:
         """End everything and take it off the page."""
-        if (
-            "_closed" not in self.__dict__ or self._closed
-        ):  # ipywidgets closes what was never made, too
+        # ipywidgets closes what was never made, too
+        if "_closed" not in self.__dict__ or self._closed:
             super().close()
             return
         self._closed = True
         self.stop()
-        for part in (self.controls, self.chart, self.shelf.row, self._scope, *self._scope.children):
+        shown = (self.controls, self.chart, self.saved_runs.row, self._scope)
+        for part in (*shown, *self._scope.children):
             part.close()
         super().close()
 
     def turn(self, **changes: Any) -> None:
-        """Turn controls, by the names of `Settings`.
+        """Set controls, by the names of `Settings`.
 
         Raises:
             ValueError: there is no such control, or it has no such value.
@@ -135,7 +134,7 @@ class Playground(w.VBox):  # type: ignore[misc]  # ipywidgets has no types
             if self.running:
                 self.turn(**before.to_dict())
         self._say("", "Measured: the controls are back where they were.")
-        return table(seen)
+        return results(seen)
 
     async def tell(self, key: str, *, seconds: float | None = None) -> Drawing:
         """Tell a story, in its own time or in so many seconds; return what it showed.
@@ -148,15 +147,15 @@ class Playground(w.VBox):  # type: ignore[misc]  # ipywidgets has no types
         seen = await self._played(story.within(seconds))
         verdict = story.verdict(seen)
         self._say(f"{story.title}.", verdict)
-        return table(seen, verdict)
+        return results(seen, verdict)
 
     def keep(self, name: str) -> Recording:
-        """Keep the last minute under a name; kept recordings outlive the kernel.
+        """Save the last minute under a name; recordings outlive the kernel.
 
         Raises:
             RecordingError: nothing was measured yet, or the name is empty.
         """
-        return self.shelf.keep(name)
+        return self.saved_runs.keep(name)
 
     # For the page.
 
@@ -169,15 +168,13 @@ class Playground(w.VBox):  # type: ignore[misc]  # ipywidgets has no types
                 raise RuntimeError(
                     "The controls were turned by somebody else, or the service has ended: run the cell again."
                 ) from None
-            if self._pulse is not None:
-                self._pulse.leave()
+            self._updates.leave()
             raise
 
     def _play(self, steps: Sequence[Step]) -> "Future[list[Seen]]":
         self.start()
         self._seen_at = time.monotonic() + sum(step.seconds for step in steps)
-        assert self._pulse is not None
-        return self._pulse.play(steps)
+        return self._updates.play(steps)
 
     def _stories(self) -> Any:
         buttons = [self._run]
@@ -200,13 +197,17 @@ class Playground(w.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self._play(story.steps).add_done_callback(end)
 
     def _turned(self, settings: Settings) -> None:
-        pulse = self._pulse
-        if pulse is None:
-            return
-        if pulse.playing:
-            pulse.leave()
-            self._say("", "The story has ended: you have turned a control.")
-        pulse.turn(settings)
+        updates = self._updates
+        changed, self._set = in_words(self._set.changes(settings)), settings
+        ended = "The story has ended: you have turned a control. " if updates.playing else ""
+        if updates.playing:
+            updates.leave()
+        if changed:
+            known = [point.p99 for point in updates.points if point.p99 is not None]
+            before = f"The p99 was {duration(known[-1])}; " if known else ""
+            said = f"{ended}{before}the dashed line is where theory expects it now."
+            self._say(f"{changed[0].upper()}{changed[1:]}.", said)
+        updates.turn(settings)
 
     def _switch(self, change: Mapping[str, Any]) -> None:
         self._run.description = "Running" if change["new"] else "Stopped"
@@ -223,20 +224,19 @@ class Playground(w.VBox):  # type: ignore[misc]  # ipywidgets has no types
             # A page that is only loaded again says so within seconds.
             self._seen_at = min(self._seen_at, time.monotonic() - _UNSEEN + 20)
 
-    # On the pulse's thread.
+    # On the update thread.
 
-    def _hear(self, message: dict[str, Any]) -> None:
+    def _receive(self, message: dict[str, Any]) -> None:
         match message["kind"]:
             case "tick":
-                self._far.hear(message)
-                if time.monotonic() - self._seen_at > _UNSEEN and self._pulse is not None:
-                    self._pulse.stop()
+                self._remote.add(message)
+                if time.monotonic() - self._seen_at > _UNSEEN:
+                    self._updates.stop()
             case "history":
-                self._far.begin(message["history"])
+                self._remote.begin(message["history"])
                 # The first plot would wait for this; here nobody does.
-                threading.Thread(
-                    target=importlib.import_module, args=(_PICTURES,), daemon=True
-                ).start()
+                load = importlib.import_module
+                threading.Thread(target=load, args=(_PICTURES,), daemon=True).start()
             case "beside":
                 self._beside = message
                 self.chart.send(message)
@@ -251,6 +251,7 @@ class Playground(w.VBox):  # type: ignore[misc]  # ipywidgets has no types
         if message["last"]:
             return
         self.controls.show(message["settings"])
+        self._set = message["settings"]
         if message["sentence"]:
             self._say(f"{self._story}.", message["sentence"])
 
@@ -259,8 +260,9 @@ class Playground(w.VBox):  # type: ignore[misc]  # ipywidgets has no types
         if state == "refused":
             self.controls.without("query")
             self.controls.show(self.controls.settings.but(share=0.0))
+            self._set = self.controls.settings
         elif state == "stopped":
-            self._far.stop()
+            self._remote.stop()
             self._run.value = False
             sentence = sentence or "Stopped: nothing runs. “Stopped” above starts it again."
         elif state == "running" and self._caption.get("state") != "running":
@@ -273,9 +275,7 @@ class Playground(w.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self.chart.send(self._caption)
 
     def _known(self) -> dict[str, Any]:
-        pulse = self._pulse
-        points = list(pulse.points) if pulse is not None else []
-        changes = list(pulse.changes) if pulse is not None else []
+        points, changes = list(self._updates.points), list(self._updates.changes)
         return {
             "points": [point.to_list() for point in points],
             "marks": [{"at": one.at, "words": in_words(one.changed)} for one in changes],
@@ -284,29 +284,24 @@ class Playground(w.VBox):  # type: ignore[misc]  # ipywidgets has no types
         }
 
     def _recording(self, name: str) -> Recording:
-        pulse = self._pulse
-        points = list(pulse.points) if pulse is not None else []
-        changes = list(pulse.changes) if pulse is not None else []
-        first = pulse.first if pulse is not None else self.settings
-        return Recording.of(name, first, points, changes)
+        updates = self._updates
+        return Recording.of(name, updates.first, list(updates.points), list(updates.changes))
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        from loopclinic.scope.widget import _running_cell  # noqa: PLC0415 - the same question
+        from loopclinic.scope.widget import _running_cell  # the same question
 
         found = super()._repr_mimebundle_(**kwargs)
         data, metadata = found if isinstance(found, tuple) else (found or {}, {})
-        data = {
-            **data,
-            "text/plain": f"{type(self).__name__}: {in_words(Settings().changes(self.settings)) or 'as it begins'}",
-        }
+        words = in_words(Settings().changes(self.settings)) or "as it begins"
+        data = {**data, "text/plain": f"{type(self).__name__}: {words}"}
         if _running_cell()[0] is None:
             # Run by nbconvert or the like, which keeps what it is given: a page draws for itself.
-            from loopclinic.lessons.playground.picture import picture, png  # noqa: PLC0415 - slow
+            from loopclinic.lessons.playground.recording_picture import picture, png  # slow
 
             end = time.monotonic() + _FIRST
             while self.running and time.monotonic() < end:
                 time.sleep(0.1)
-            if self._pulse is not None and self._pulse.points:
+            if self._updates.points:
                 still = picture(self._recording("The playground"))
                 data["image/png"] = base64.b64encode(png(still)).decode()
         return data, metadata

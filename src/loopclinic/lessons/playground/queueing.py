@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 
 from loopclinic.servers.upstream import slowdown
 
-__all__ = ["Line", "erlang_b", "erlang_c", "little", "loop_waits", "waits_on_return"]
-
 Samples = NDArray[np.float64]
 _MIXED = 12  # blocks after which nobody can tell who was there before them
 

@@ -1,4 +1,4 @@
-"""What was seen, kept under a name: written, read again, drawn beside another."""
+"""A recording of a run: named, saved, loaded, compared with another."""
 
 import json
 import math
@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from loopclinic.lessons.playground.settings import Settings
-from loopclinic.places import state_dir
-
-__all__ = ["Change", "Point", "Recording", "RecordingError", "folder", "recordings"]
+from loopclinic.paths import state_dir
 
 _SCHEMA = 1
 _FIGURES = ("p50", "p99", "answered", "failed", "attempts", "in_flight", "lag", "busy", "expected")
@@ -71,7 +69,7 @@ class Recording:
     def of(
         cls, name: str, settings: Settings, points: Iterable[Point], changes: Iterable[Change]
     ) -> Self:
-        """Keep points under a name, counted from the first of them.
+        """Make a recording of these points under a name, counted from the first of them.
 
         Raises:
             RecordingError: there are none yet, or the name is empty.
@@ -89,9 +87,9 @@ class Recording:
                 settings = settings.but(**change.changed)
             else:
                 later.append(Change(round(change.at - first, 3), change.changed))
-        moved = tuple(_moved(point, first) for point in known)
+        moved = (Point(round(one.at - first, 3), *one.to_list()[1:]) for one in known)
         now = datetime.now().astimezone().isoformat(timespec="seconds")
-        return cls(title, settings, moved, tuple(later), now)
+        return cls(title, settings, tuple(moved), tuple(later), now)
 
     @property
     def seconds(self) -> float:
@@ -184,11 +182,6 @@ def recordings() -> dict[str, Recording]:
 
 def _slug(name: str) -> str:
     return re.sub(r"[^\w]+", "-", name.lower()).strip("-_")
-
-
-def _moved(point: Point, first: float) -> Point:
-    values = {name: _short(getattr(point, name)) for name in _FIGURES}
-    return Point(at=round(point.at - first, 3), **values)
 
 
 def _short(value: float | None) -> float | None:

@@ -1,4 +1,4 @@
-"""What may be done about a call that blocks: nothing, threads, processes, or an awaitable twin."""
+"""Ways to run a blocking call: directly, in threads, in processes, or as an awaitable."""
 
 import asyncio
 import contextlib
@@ -6,16 +6,13 @@ import functools
 import importlib
 import multiprocessing
 import os
-import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from typing import Any
 
 from loopclinic.lessons.playground import blocks
-from loopclinic.lessons.playground.settings import Settings
-from loopclinic.servers.twin import in_thread
-
-__all__ = ["Remedies"]
+from loopclinic.lessons.playground.settings import Settings, default_threads
+from loopclinic.servers.sync_async import in_thread
 
 _SLICE = 0.002  # seconds of computing between two turns of the loop
 _CONNECTIONS = 32  # of the asynchronous driver at most: PostgreSQL admits a hundred of everybody
@@ -28,14 +25,13 @@ class Remedies:
     """
 
     def __init__(self) -> None:
-        self.pace = blocks.Pace()
+        self._pace = {"cpu": blocks.pace(blocks.compute), "gil": blocks.pace(blocks.hold)}
         self.dsn = ""
         self.on_loop = 0.0
         """Seconds for which blocks have held the loop."""
         self._pool: Executor | None = None
         self._pool_of: tuple[str, int] | None = None
-        self._lock = threading.Lock()
-        self._busy = 0
+        self._workers = default_threads()
         self._begun = 0
         self._idle: list[Any] = []  # connections of the asynchronous driver
         self._admitted = asyncio.Semaphore(_CONNECTIONS)
@@ -43,9 +39,7 @@ class Remedies:
     @property
     def busy(self) -> int:
         """Blocks that go on in threads or processes now."""
-        if isinstance(self._pool, ProcessPoolExecutor) and self._pool_of is not None:
-            return min(self._begun, self._pool_of[1])
-        return self._busy
+        return min(self._begun, self._workers)
 
     @property
     def queued(self) -> int:
@@ -63,9 +57,11 @@ class Remedies:
             return
         old, self._pool = self._pool, None
         self._pool_of = key
+        self._workers = default_threads()
         if old is not None:
             old.shutdown(wait=False)
         if wanted == "threads":
+            self._workers = settings.threads
             self._pool = ThreadPoolExecutor(settings.threads, "sized")
         elif wanted == "processes":
             count = min(settings.threads, 4 * (os.cpu_count() or 1))
@@ -75,10 +71,10 @@ class Remedies:
             await asyncio.gather(
                 *(loop.run_in_executor(pool, blocks.sleep, 0.05) for _ in range(count))
             )
-            self._pool = pool
+            self._pool, self._workers = pool, count
 
     async def run(self, settings: Settings) -> None:
-        """Block once, or not, as the settings say."""
+        """Run the blocking call in the way that the settings choose, if any."""
         match settings.remedy:
             case "none":
                 began = asyncio.get_running_loop().time()
@@ -104,29 +100,18 @@ class Remedies:
                 return functools.partial(blocks.sleep, seconds)
             case "query":
                 return functools.partial(blocks.query, seconds, self.dsn)
-            case "cpu":
-                return functools.partial(blocks.compute, int(seconds * self.pace.compute))
-        return functools.partial(blocks.hold, int(seconds * self.pace.hold))
+        return self._computing(settings.how, seconds)
+
+    def _computing(self, how: str, seconds: float) -> Callable[[], Any]:
+        work = blocks.compute if how == "cpu" else blocks.hold
+        return functools.partial(work, int(seconds * self._pace[how]))
 
     async def _elsewhere(self, call: Callable[[], Any]) -> None:
         self._begun += 1
         try:
-            work = call if isinstance(self._pool, ProcessPoolExecutor) else self._counted(call)
-            await asyncio.get_running_loop().run_in_executor(self._pool, work)
+            await asyncio.get_running_loop().run_in_executor(self._pool, call)
         finally:
             self._begun -= 1
-
-    def _counted(self, call: Callable[[], Any]) -> Callable[[], Any]:
-        def work() -> None:
-            with self._lock:
-                self._busy += 1
-            try:
-                call()
-            finally:
-                with self._lock:
-                    self._busy -= 1
-
-        return work
 
     async def _native(self, settings: Settings) -> None:
         match settings.how:
@@ -135,15 +120,13 @@ class Remedies:
             case "query":
                 await self._query(settings.block)
             case _:
-                paced, work = self.pace.compute, blocks.compute
-                if settings.how == "gil":
-                    paced, work = self.pace.hold, blocks.hold
+                work = self._computing(settings.how, _SLICE)
                 for _ in range(max(1, round(settings.block / _SLICE))):
-                    work(int(_SLICE * paced))
+                    work()
                     await asyncio.sleep(0)
 
     async def _query(self, seconds: float) -> None:
-        import psycopg  # noqa: PLC0415 - only this kind needs it
+        import psycopg  # only this kind needs it
 
         async with self._admitted:
             if self._idle:

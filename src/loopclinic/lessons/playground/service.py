@@ -1,17 +1,24 @@
-"""The service under load: a limit, a block, a pool, an upstream. All of it turned while it runs."""
+"""Process of the service under load: a limit, a blocking call, a pool and an upstream, changed while it runs."""
 
 import asyncio
+import contextlib
+import gc
 from random import Random
 from typing import Any
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from loopclinic.lessons.playground.places import Places
+from loopclinic.lessons.playground.connection_pool import ConnectionPool
 from loopclinic.lessons.playground.remedies import Remedies
 from loopclinic.lessons.playground.settings import Settings
-from loopclinic.lessons.playground.upstream_line import UpstreamLine
-
-__all__ = ["Service"]
+from loopclinic.load.serve import LocalServer
+from loopclinic.load.variant import Variant
+from loopclinic.probe import Probe
+from loopclinic.scope.recorder import Recorder
+from loopclinic.servers.lifeline import ParentLink
+from loopclinic.servers.resizable_limit import ResizableLimit
+from loopclinic.servers.upstream import SECONDS
 
 _BUSY, _BAD_GATEWAY = 503, 502
 _MOST = 2000  # requests in hand: beyond them nobody is let in, so that memory stays bounded
@@ -27,21 +34,23 @@ class Service:
     def __init__(self, upstream: str, settings: Settings) -> None:
         self.settings = settings
         clock = asyncio.get_running_loop().time
-        self.limit = Places(settings.limit, clock)
-        self.pool = Places(settings.pool, clock)
+        self.limit = ResizableLimit(settings.limit, clock)
+        self.pool = ResizableLimit(settings.pool, clock)
         self.remedies = Remedies()
         self.turned = 0
         """How many settings have come into force."""
         self.failed = ""
         """Why the last settings have not, or nothing."""
         self.handled = 0
-        self._upstream = UpstreamLine(upstream)
+        address = urlsplit(upstream)
+        self._upstream = ConnectionPool(address.hostname or "", address.port or 80)
+        self._head = f"GET /work HTTP/1.1\r\nHost: {address.netloc}\r\n{SECONDS}: "
         self._rng = Random(0)  # noqa: S311 - who blocks and for how long, not secrets
         self._working: set[asyncio.Task[Any]] = set()
         self._turning = asyncio.Lock()
 
     async def turn(self, settings: Settings, dsn: str = "") -> None:
-        """Bring settings into force, for the requests that come from now on."""
+        """Apply the settings to the requests that come from now on."""
         async with self._turning:
             if dsn:
                 self.remedies.dsn = dsn
@@ -76,12 +85,13 @@ class Service:
                     await self.remedies.run(s)
                 async with self.pool:
                     patience.reschedule(None)  # from here on it is worked on
-                    status = await self._upstream.ask(seconds)
+                    request = f"{self._head}{seconds:.6f}\r\n\r\n"
+                    status, _ = await self._upstream.ask(request.encode())
         except TimeoutError:
             return web.Response(status=_BUSY)
         except OSError:
             return web.Response(status=_BAD_GATEWAY)
-        return None if status < 400 else web.Response(status=_BUSY)  # noqa: PLR2004 - HTTP's own border
+        return None if status < 400 else web.Response(status=_BUSY)  # HTTP's own border
 
     def figures(self) -> dict[str, Any]:
         """Return running totals as JSON values."""
@@ -103,3 +113,47 @@ class Service:
         await asyncio.gather(*self._working, return_exceptions=True)
         self._upstream.close()
         await self.remedies.close()
+
+
+_BACKLOG = 512  # callers of the longest block at the highest rate: 1 s, 500 a second
+
+
+async def main(link: ParentLink) -> None:
+    """Serve until the parent is gone."""
+    loop = asyncio.get_running_loop()
+    gone = asyncio.Event()
+    turning: set[asyncio.Task[None]] = set()
+    service = Service(link.spec["upstream"], Settings.of(link.spec["settings"]))
+    recorder: Recorder | None = None
+
+    def turn(wanted: dict[str, Any]) -> None:
+        task = loop.create_task(service.turn(Settings.of(wanted["settings"]), wanted["dsn"]))
+        turning.add(task)
+        task.add_done_callback(turning.discard)
+
+    def answer(call: dict[str, Any]) -> dict[str, Any] | None:
+        # On the lifeline's thread: it answers also while the loop is stuck.
+        if "turn" in call:
+            loop.call_soon_threadsafe(turn, call["turn"])
+            return None
+        assert recorder is not None
+        if "history" in call:
+            return recorder.history()
+        snapshot = probe.snapshot()
+        totals = {"at": snapshot.at, "idle": snapshot.idle if snapshot.exact else None}
+        return {"tick": recorder.tick(), "service": service.figures() | totals}
+
+    def leave() -> None:
+        loop.call_soon_threadsafe(gone.set)
+
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(service.close)
+        server = await stack.enter_async_context(
+            LocalServer(Variant(service.handle), backlog=_BACKLOG)
+        )
+        probe = stack.enter_context(Probe(witness=True))
+        recorder = Recorder(probe)
+        gc.freeze()  # what the imports made: looking through it takes the loop 20 ms and more
+        link.listen(answer, on_end=leave)
+        link.ready({"port": server.port})
+        await gone.wait()

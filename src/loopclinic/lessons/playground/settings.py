@@ -1,12 +1,11 @@
-"""What the playground's controls say: the load, the work, the remedy and the limits."""
+"""Settings of the playground, with validation: load, work per request, remedy for blocking, limits."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
 from loopclinic.units import duration
-
-__all__ = ["KINDS", "REMEDIES", "Settings", "in_words"]
 
 KINDS: dict[str, str] = {
     "sleep": "sleep",
@@ -62,23 +61,19 @@ class Settings:
     """Further attempts of a request that failed, each made at once."""
 
     def __post_init__(self) -> None:
-        for name in ("rate", "service", "block", "timeout", "threads", "pool", "capacity"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"Settings({name}={getattr(self, name)!r}): must be above zero.")
-        for name in ("bursts", "spread", "retries"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"Settings({name}={getattr(self, name)!r}): 0 or more.")
-        if not 0 <= self.share <= 1:
-            raise ValueError(f"Settings(share={self.share!r}): a share lies between 0 and 1.")
-        if self.limit is not None and self.limit < 1:
-            raise ValueError(f"Settings(limit={self.limit!r}): one or more, or None for no limit.")
-        if self.fastest_at is not None and self.fastest_at < 1:
-            raise ValueError(f"Settings(fastest_at={self.fastest_at!r}): one or more, or None.")
-        for name, known in (("how", KINDS), ("remedy", REMEDIES)):
-            if getattr(self, name) not in known:
-                raise ValueError(
-                    f"Settings({name}={getattr(self, name)!r}): one of {', '.join(known)}."
-                )
+        above = ("rate", "service", "block", "timeout", "threads", "pool", "capacity")
+        for names, right, said in (
+            (above, lambda it: it > 0, "must be above zero"),
+            (("bursts", "spread", "retries"), lambda it: it >= 0, "0 or more"),
+            (("share",), lambda it: 0 <= it <= 1, "a share lies between 0 and 1"),
+            (("limit",), lambda it: it is None or it >= 1, "one or more, or None for no limit"),
+            (("fastest_at",), lambda it: it is None or it >= 1, "one or more, or None"),
+            (("how",), KINDS.__contains__, f"one of {', '.join(KINDS)}"),
+            (("remedy",), REMEDIES.__contains__, f"one of {', '.join(REMEDIES)}"),
+        ):
+            for name in names:
+                if not right(value := getattr(self, name)):
+                    raise ValueError(f"Settings({name}={value!r}): {said}.")
 
     @property
     def places(self) -> int:
@@ -117,12 +112,17 @@ class Settings:
             raise ValueError(f"not the values of controls: {error}.") from None
 
 
+def default_threads() -> int:
+    """Return how many threads asyncio's default executor has at most."""
+    return min(32, (os.cpu_count() or 1) + 4)
+
+
 def in_words(changes: Mapping[str, Any]) -> str:
     """Return changed settings in words, short enough to stand in a plot."""
-    return ", ".join(_said(name, value) for name, value in changes.items())
+    return ", ".join(_status(name, value) for name, value in changes.items())
 
 
-def _said(name: str, value: Any) -> str:
+def _status(name: str, value: Any) -> str:
     match name:
         case "rate":
             return f"{value:g}/s"

@@ -1,14 +1,12 @@
-"""Stories that the playground tells by turning its own controls, each in under a minute."""
+"""Stories: sequences of settings that the playground plays by itself, each in under a minute."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from math import isnan
+from math import isnan, nan
 
-from loopclinic.lessons.drawing import span
-from loopclinic.lessons.playground.pulse import Seen, Step
+from loopclinic.drawing.tables import span
 from loopclinic.lessons.playground.settings import Settings
-
-__all__ = ["STORIES", "Story"]
+from loopclinic.lessons.playground.update_thread import Seen, Step
 
 
 @dataclass(frozen=True)
@@ -29,30 +27,23 @@ class Story:
 
 
 def _p99(seen: Seen) -> str:
-    return _time(seen.moment.p99 if seen.moment else None)
+    return _waits(seen, "p99")
 
 
-def _p50(seen: Seen) -> str:
-    return _time(seen.moment.p50 if seen.moment else None)
-
-
-def _waits(seen: Seen) -> str:
-    """Return p50, mean and p99."""
-    mean = _time(seen.moment.mean if seen.moment else None)
-    return f"{_p50(seen)}, {mean}, {_p99(seen)}"
-
-
-def _time(seconds: float | None) -> str:
-    return "nothing yet" if seconds is None or isnan(seconds) else span(seconds)
+def _waits(seen: Seen, *figures: str) -> str:
+    """Return these figures of a step's moment."""
+    found = (getattr(seen.moment, figure, nan) for figure in figures)
+    return ", ".join("nothing yet" if isnan(one) else span(one) for one in found)
 
 
 def _share(seen: Seen) -> str:
     """Return which share of the requests that ended was answered."""
-    if seen.moment is None or not seen.moment.answered + seen.moment.failed:
-        return "none"
-    return f"{seen.moment.answered / (seen.moment.answered + seen.moment.failed):.0%}"
+    moment = seen.moment
+    ended = moment.answered + moment.failed if moment else 0.0
+    return f"{moment.answered / ended:.0%}" if moment and ended else "none"
 
 
+_ALL = ("p50", "mean", "p99")
 _QUIET = Settings(rate=100, service=0.02, spread=0.5)
 
 _TWO = Story(
@@ -63,7 +54,7 @@ _TWO = Story(
         Step(
             _QUIET.but(share=0.02, block=0.15),
             14,
-            "Two requests in a hundred now sleep 150 ms on the loop. Everybody who comes meanwhile waits.",
+            "Two requests in a hundred now sleep 150 ms on the loop. Everybody who arrives meanwhile waits.",
         ),
         Step(
             _QUIET.but(share=0.02, block=0.15, remedy="thread"),
@@ -87,7 +78,7 @@ _ONE_SHORT = Story(
         Step(_NARROW.but(pool=9), 12, "Nine: a line forms now and then."),
         Step(_NARROW.but(pool=8), 12, "Eight, which is still more than are in use on average."),
         Step(_NARROW.but(pool=7), 14, "Seven, one too few: the line grows until callers give up."),
-        Step(_NARROW, 8, "Eleven again: the line is gone as soon as it is worked off."),
+        Step(_NARROW, 8, "Eleven again: the line goes once the backlog is served."),
     ),
     lambda seen: (
         f"p99 {_p99(seen[0])} with eleven connections, {_p99(seen[1])} with nine, {_p99(seen[2])} with "
@@ -114,7 +105,7 @@ _STORM = Story(
         Step(
             _STORMY,
             14,
-            "The upstream is well again. The load is not: every failure comes back as more.",
+            "The upstream has recovered. The load is not: every failure comes back as more.",
         ),
         Step(_STORMY.but(retries=0), 12, "Callers stop retrying, and it is over at once."),
     ),
@@ -164,7 +155,7 @@ _LIMIT = Story(
             _CROWD,
             12,
             "Callers come twenty at a time. The upstream is fastest with eight at once, and eight is the "
-            "limit: who waits does so outside, in nobody's way.",
+            "limit: whoever waits does so outside, in nobody's way.",
         ),
         Step(
             _CROWD.but(limit=None),
@@ -172,11 +163,11 @@ _LIMIT = Story(
             "The limit is gone. With more at once each slows the others, so more pile up, and that slows "
             "them further.",
         ),
-        Step(_CROWD, 14, "The limit is back. Once the crowd is worked off, all is as before."),
+        Step(_CROWD, 14, "The limit is back. Once the backlog is served, everything is as before."),
     ),
     lambda seen: (
-        f"p50, mean and p99 with a limit of eight: {_waits(seen[0])}, {_share(seen[0])} answered. "
-        f"Without: {_waits(seen[1])}, {_share(seen[1])}. The callers and the upstream were the same."
+        f"p50, mean and p99 with a limit of eight: {_waits(seen[0], *_ALL)}, {_share(seen[0])} answered. "
+        f"Without: {_waits(seen[1], *_ALL)}, {_share(seen[1])}. The callers and the upstream were the same."
     ),
 )
 

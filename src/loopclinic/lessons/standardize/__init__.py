@@ -1,6 +1,11 @@
-"""Lesson 13: a code base half sync, half async, made one of a kind, a package at a time."""
+"""Lesson 13: migrating a code base that is half sync, half async to async, a package at a time.
 
-from loopclinic.lessons.lesson import Lesson
+Limit: 1,968 lines, because its lab is a package of five methods with ten promises: it is judged
+at PostgreSQL in six scenes (`check`, `check_billing`), by its own tests, which run on mutants in a process
+of their own, and by what the scanner says of it, which is held against what was measured (`static_check`).
+"""
+
+from loopclinic.lessons.catalogue import Lesson
 
 __all__ = ["LESSON"]
 
@@ -8,7 +13,7 @@ LESSON = Lesson(
     number="13",
     stem="standardize",
     title="Half sync, half async, and all checks pass",
-    summary="A code base of two minds: what four searches find in it, and one package migrated whole.",
+    summary="A half-migrated code base: what four searches find in it, and one package migrated completely.",
     minutes=40,
     conflicts=(
         "unawaited-coroutine",
@@ -39,15 +44,15 @@ LESSON = Lesson(
     ),
     hints=(
         (
-            "Who decides where a transaction begins and ends: the repository, which knows one "
-            "statement, or the service, which knows what belongs together? Give the service one "
+            "What should decide where a transaction begins and ends: the repository, which sees single "
+            "statements, or the service, which knows what belongs together? Give the service one "
             "context manager, and the repository a connection instead of a pool."
         ),
         (
             "`async with transaction() as invoices:` takes a connection, commits at the end, rolls "
             "back on every exception, CancelledError among them, and turns the driver's errors into "
-            "yours. `charge` needs it twice, with the gateway in between. In the tests, hand in a "
-            "fake of the same shape, its methods by create_autospec, and await them."
+            "yours. `charge` needs it twice, with the gateway in between. In the tests, pass in a "
+            "fake whose methods create_autospec makes, and await them."
         ),
         (
             "`async with pool.connection() as connection: yield InvoiceRepository(connection)` in an "

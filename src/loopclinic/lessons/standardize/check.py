@@ -1,49 +1,36 @@
-"""The check of lab 13: billing on a slow line, many calls at once, cancels, refusals; then tests and a scan."""
+"""Check of lab 13: billing over a slow connection, concurrent, cancelled, refused; its tests and a scan."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date
-from types import ModuleType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
-from loopclinic.lessons.core import Call, Calls, Check, Ending, Judged, Kept, Loop, Place, Stall
-from loopclinic.lessons.core.call import defined_at
-from loopclinic.lessons.core.connections import blocked_on_line, saturated
-from loopclinic.lessons.core.database import Database, in_pool, stall_of
-from loopclinic.lessons.core.verdicts import at, nested_loop
-from loopclinic.lessons.lesson import Budget
-from loopclinic.lessons.standardize.billing_session import (
+from loopclinic.lessons.core import Budget, Calls, Check, Ending, Judged, Kept, Place
+from loopclinic.lessons.core.figures import Figure
+from loopclinic.lessons.core.verdicts import broke, none_of
+from loopclinic.lessons.database.postgres_verdicts import (
+    Cancel,
+    Gathered,
+    after_cancels,
+    few_at_work,
+    forgotten_when_cancelled,
+    saturated,
+    starved,
+    too_many,
+)
+from loopclinic.lessons.standardize.check_billing import (
     BillingScene,
     CardDeclinedError,
-    Issued,
+    IssuingScene,
+    Line,
     Numbers,
     Opened,
-    opened_everywhere,
 )
-from loopclinic.lessons.standardize.books import lay_out
 from loopclinic.lessons.standardize.static_check import Static
-from loopclinic.lessons.wording import span
-from loopclinic.units import count
+from loopclinic.units import count, span
 from loopclinic.verdict import Reason
 
-if TYPE_CHECKING:
-    from loopclinic.lessons.core.stage import Stage
-
-__all__ = ["CANCEL", "CHECK", "CONNECTIONS", "STALL", "THREAD"]
-
-STALL = Budget(
-    0.5,
-    "x the line there and back",
-    "A right answer never stops the loop for the database; one that waits there does so for a whole "
-    "round trip at every statement.",
-)
-THREAD = Budget(
-    0.25,
-    "s",
-    "A right answer leaves the default executor alone, where a thread is there in a millisecond; one "
-    "that fills it makes others wait for as long as the database takes.",
-)
-CONNECTIONS = Budget(1.0, "x size", "A count, at PostgreSQL: sessions at one moment.")
 CANCEL = Budget(
     0.5,
     "s",
@@ -51,215 +38,38 @@ CANCEL = Budget(
     "statement takes until the statement is done.",
 )
 
-_LINE = 0.08
-"""Seconds there and back."""
 _HELD = 0.4
 """Seconds for which the database holds up all who want to book."""
-_ASK = 1.2
+ASK, BOTH_ASK = 1.2, 0.8
 """Seconds that charges get until all ask; a right answer needs some milliseconds."""
-_TWO = 2
 _NOWHERE = 987_654_321
 """The id of no invoice."""
-_REFUSALS = {"AlreadyPaid", "Overpaid"}
+_TOO_LARGE = 2**31
+"""The smallest quantity that its column, an integer, can't hold."""
 _DRIVERS = {"Error", "PostgresError", "InterfaceError", "OSError"}
 """Base classes of what psycopg and asyncpg raise."""
 
 
-class Line(BillingScene):
-    """Each method, one after another, on a line where every wait for the database is long enough to see."""
-
-    size = 2
-    title, promises = "each method on a slow line to the database", (1, 2, 3)
-
-    @dataclass(frozen=True, slots=True)
-    class Found(Opened):
-        """How the methods did, and every time that the lab stopped the loop meanwhile."""
-
-        endings: dict[str, Ending] = field(default_factory=dict)
-        wrong: dict[str, Place | None] = field(default_factory=dict)
-        """Sentences that are not true of the lab, and where the method stands."""
-        loop: Loop | None = None
-        stalls: tuple[Stall, ...] = ()
-
-    async def drive(self, lab: ModuleType, stage: "Stage") -> "Line.Found":
-        await stage.outside(lay_out, stage.services["postgres"])
-        database = await stage.shared(Database, stage)
-        self._began = stage.probe.snapshot().at  # how it opens counts, too
-        async with database.slow_line(_LINE) as dsn:
-            found: Line.Found = await self.serve(lab, stage, dsn=dsn, patience=5.0)
-        return found
-
-    async def meet(self, found: Any) -> None:
-        stage, found.endings = self.stage, {}
-        async with stage.watch_loop() as watch:
-
-            async def ended(method: str, *args: Any, **options: Any) -> Any:
-                call = self.call(method, *args, **options)
-                watch.calls.append(call)
-                found.endings[method] = await call.settled(3.0)
-                return call.value
-
-            wrong = await self._each(ended)
-        methods = {one: getattr(type(self.service), one.split()[0], None) for one in wrong}
-        found.wrong = {what: defined_at(method) for what, method in methods.items()}
-        loop = found.loop = watch.found
-        stage.vital(seconds_on_a_slow_line=round(loop.seconds, 3), loop_busy=round(loop.busy, 3))
-        stalls = (stall_of(one) for one in stage.probe.stalls if one.started >= self._began)
-        found.stalls = [one for one in stalls if one is not None]
-
-    async def _each(self, ended: Any) -> list[str]:
-        """Call each method and return what is not true of them."""
-        customer = self.stage.rng.randrange(1000, 9000)
-        lines, payment = self.lines((3, 1900), (1, 450)), self.lab.Payment(450, "transfer", "T-1")
-        issued = await ended("issue", 7, customer, lines, on=date(2031, 3, 1))
-        key = getattr(issued, "id", None)
-        if key is None:
-            return ["issue gives an invoice with its id"]
-        got = await ended("get", key)
-        paid = await ended("record_payment", key, payment)
-        said = await ended("statement", customer)
-        done = await ended("charge", key, "card")
-        open_ = {"customer": customer, "balance_cents": 5700, "invoices": [issued.number]}
-        booked = [one.reference for one in getattr(paid, "payments", [])]
-        sums = getattr(done, "total_cents", None), getattr(done, "paid_cents", None)
-        status = getattr(getattr(done, "status", None), "value", None)
-        return [
-            what
-            for what, true in (
-                ("issue numbers by year and counts from 1", issued.number == "2031-00001"),
-                ("get gives the lines in order", getattr(got, "lines", None) == lines),
-                ("record_payment gives the invoice with the payment", booked == ["T-1"]),
-                ("statement gives customer, balance_cents and invoices", said == open_),
-                (
-                    "charge pays what is open and gives the invoice",
-                    (status, *sums) == ("paid", 6150, 6150),
-                ),
-                ("charge_now is gone", not hasattr(self.service, "charge_now")),
-            )
-            if not true
-        ]
-
-    def reasons(self, found: "Line.Found", judged: Judged) -> Iterator[Reason | Kept]:
-        nested = list(nested_loop(found.endings.values(), found.loop, promise=2))
-        yield from nested
-        if nested:
-            return
-        yield from blocked(found)
-        bad = next((item for item in found.endings.items() if not item[1].returned), None)
-        static = judged.found(Static)
-        told = static is not None and any(one.name == "loop-per-call" for one in static.findings)
-        wrong = [one for one in found.wrong if not (told and "charge_now" in one)]
-        if bad is not None:
-            name, ending = bad
-            yield Reason(
-                f"`{name}` {ending}.",
-                **at(ending.place),
-                promise=2,
-                timed=ending.overdue,
-                next_step=f"Let `{name}` be async, and give what it gave before.",
-            )
-        elif wrong:
-            yield Reason(
-                f"Not so: {wrong[0]}.",
-                **at(found.wrong[wrong[0]]),
-                promise=2,
-                next_step="Keep what the methods promise; the contract names it.",
-            )
-        elif not found.wrong:
-            yield Kept(2)
-
-
-def blocked(found: Line.Found) -> Iterator[Reason | Kept]:
-    """Judge whether the loop waited for the slow line."""
-    if found.loop is not None:
-        yield from blocked_on_line(
-            found.stalls,
-            _LINE,
-            STALL,
-            found.loop.busy,
-            "five calls, one after another,",
-            promise=3,
-            next_step="Use a driver that awaits (psycopg's AsyncConnectionPool, asyncpg), all the way up.",
-        )
-
-
-class _Issuing(BillingScene):
-    """A scene that issues invoices first; one that holds locks is left out where the loop is not free."""
-
-    holds_locks: ClassVar[bool] = True
-
-    async def drive(self, lab: ModuleType, stage: "Stage") -> Any:
-        line = stage.found(Line)
-        before = [one for scene in CHECK.scenes if (one := stage.found(type(scene))) is not None]
-        if line is None or not opened_everywhere(before):
-            return None
-        late = any(one.overdue for one in line.endings.values())
-        stopped = any(isinstance(one, Reason) for one in blocked(line))
-        return None if self.holds_locks and (late or stopped) else await self.serve(lab, stage)
-
-    def reasons(self, found: Any, judged: Judged) -> Iterator[Reason | Kept]:
-        late = [one for one in found.issued if not one.returned]
-        if late and not judged.breaks(2, 3, 4):
-            yield Reason(
-                f"Of {count(len(found.issued), 'issue')} at once, {len(late)} did not return: one {late[0]}.",
-                **at(late[0].place),
-                promise=4,
-                timed=late[0].overdue,
-                next_step="Let the next one wait for its number until the one before has committed.",
-            )
-        yield from self.judged(found, judged)
-
-    def judged(self, found: Any, judged: Judged) -> Iterator[Reason | Kept]:
-        """Judge the rest of what `meet` found."""
-        raise NotImplementedError
-
-    def miscounted(
-        self, found: Numbers | None, place: Place | None, judged: Judged
-    ) -> Iterator[Reason | Kept]:
-        """Judge the numbers of a year's invoices; at most one reason in all scenes."""
-        # A counter that stands at 0 is not used: the numbers come from elsewhere.
-        if found is None or judged.breaks(3, 4):
-            return
-        many = len(found.numbers)
-        if found.right and found.counted in (0, many):
-            yield Kept(4)
-            return
-        yield Reason(
-            f"The counter came to {found.counted}, for {count(many, 'invoice')} "
-            f"({', '.join(found.numbers[:4]) or 'none'}).",
-            measured=f"{found.counted - many} numbers lost",
-            budget="0 numbers",
-            **at(place),
-            promise=4,
-            next_step="Count and store in one transaction: what fails gives its number back.",
-        )
-
-
-class Crowd(_Issuing):
+class Crowd(IssuingScene):
     """More charges than connections: all get to ask the gateway, then all want to book at once."""
 
     charges, year = 10, 2032
-    title, promises = (
-        f"{charges} charges at once, with {BillingScene.size} connections",
-        (1, 3, 4, 6),
-    )
+    title = f"{charges} charges at once, with {BillingScene.size} connections"
+    promises = (1, 3, 4, 6)
 
     @dataclass(frozen=True, slots=True)
-    class Found(Issued):
+    class Found(Opened):
         """What became of the charges, and what PostgreSQL saw of them."""
 
         numbers: Numbers | None = None
-        asking: int = 0
-        holding: int = 0
-        """Sessions that had a transaction open meanwhile."""
-        in_pool: bool = False
-        """Whether a charge that did not ask waited in a pool for a connection."""
-        asks_at: Place | None = None
+        gathered: Gathered | None = None
         thread: float | None = None
         """Seconds that asyncio.to_thread took at worst while the database held all up."""
         books_at: Place | None = None
         endings: tuple[Ending, ...] = ()
         unpaid: int = 0
+        booked_early: int = 0
+        """Cents that were booked while the gateway was asked."""
         peak: int = 0
         """The most sessions at one moment."""
         most_active: int = 0
@@ -267,266 +77,168 @@ class Crowd(_Issuing):
 
     async def meet(self, found: Any) -> None:
         async with self.database.watch(self.name) as seen:
-            invoices, found.issued = await self.issued(self.charges)
+            invoices = await self.issued(found, self.charges)
             found.numbers = await self.numbers()
             gate = self.gateway.gate
             gate.clear()
+            loading, reads_at = await self._reading(invoices) if invoices else (0.0, None)
             calls = Calls((one.id, self.call("charge", one.id, "card")) for one in invoices)
-            found.asking = await self.gateway.all_ask(self.stage, len(calls), _ASK)
-            sessions = await self.database.sessions(self.name)
-            found.holding = sum(one.in_transaction for one in sessions)
-            found.asks_at = calls.look()
-            found.in_pool = any(in_pool(call) for call in calls.values())
-            if found.asking >= len(calls):
+            asking = await self.gateway.all_ask(self.stage, len(calls), ASK)
+            found.gathered = await self.gathered(asking, calls)
+            found.booked_early = sum([await self.paid(one) for one in invoices])
+            if asking >= len(calls):
                 async with self.held("payment"):
                     gate.set()
-                    found.thread = await self.database.slowest_thread(_HELD)
-                    found.books_at = calls.look()
+                    booking = await self.database.slowest_thread(_HELD)
+                    found.thread = max(loading, booking)
+                    found.books_at = reads_at if loading > booking else calls.look()
             gate.set()
             found.endings = await calls.settled(2.0)
-        stored = [await self.stored(one) for one in invoices]
-        found.unpaid = sum(
-            one is None or one.status != "paid" or one.paid != one.total for one in stored
-        )
+        found.unpaid = len(invoices) - await self.paid_in_full(invoices)
         found.peak, found.most_active = seen.peak, seen.most_active
 
+    async def _reading(self, invoices: Sequence[Any]) -> tuple[float, Place | None]:
+        """Return how long asyncio.to_thread took at worst while no invoice could be read, and where."""
+        async with self.database.holding("lock table invoice in access exclusive mode"):
+            methods = ("get", invoices[0].id), ("statement", 11)
+            calls = Calls((one, self.call(*methods[one % 2])) for one in range(2 * self.charges))
+            waited, place = await self.database.slowest_thread(_HELD), calls.look()
+        await calls.settled(2.0)
+        return waited, place
+
     def judged(self, found: "Crowd.Found", judged: Judged) -> Iterator[Reason | Kept]:
-        yield from self._starved(found)
-        yield from self._threads(found)
-        if found.peak > CONNECTIONS.limit * self.size:
-            yield Reason(
-                f"PostgreSQL saw {found.peak} connections at one moment; size was {self.size}.",
-                conflict="too-many-connections",
-                measured=count(found.peak, "connection"),
-                budget=count(self.size, "connection"),
-                **at(found.books_at or found.asks_at or found.opener),
-                promise=1,
-                next_step="Open one pool in open_billing, and take every connection from it.",
-            )
+        who, asks = f"Of {self.charges} charges with {self.size} connections", found.gathered
+        if asks is not None and len(found.endings) == self.charges:  # all were issued
+            step = "Read and give the connection back, ask, then take one again and book."
+            if found.booked_early:
+                said = f"While {self.charges} charges asked the gateway, "
+                said += f"{found.booked_early:,} cents were booked already: a "
+                said += "charge that fails or is cancelled would leave them there."
+                step = "Ask the gateway first, then book what it took."
+                yield broke(6, said, step, asks.place, **none_of(found.booked_early, "cent"))
+                return
+            asked = "got to ask the gateway"
+            yield from starved(asks, self.charges, who, promise=6, asked=asked, next_step=step)
+        place = found.books_at or (asks.place if asks else None) or found.served.place
+        if found.thread is not None:
+            while_ = "charges waited for the database"
+            yield from saturated(found.thread, while_, place, promise=3)
+            if not judged.has("executor-saturation"):
+                calls = f"{self.charges} charges"
+                yield from few_at_work(found.most_active, self.size, calls, place, promise=1)
+        step = "Open one pool in open_billing, and take every connection from it."
+        yield from too_many(found.peak, self.size, place, promise=1, next_step=step)
         issue = found.issued[0].place if found.issued else None
         yield from self.miscounted(found.numbers, issue, judged)
-        slow = judged.has("executor-saturation", "sequential-awaits", "pool-starvation")
         wrong = [one for one in found.endings if not one.returned]
         charges = count(len(found.endings), "charge")
-        if wrong and not slow:
-            yield Reason(
-                f"Of {charges} at once, {len(wrong)} did not return: one {wrong[0]}.",
-                **at(wrong[0].place),
-                promise=2,
-                timed=wrong[0].overdue,
-                next_step="Let calls wait for a connection, and share none between two at once.",
-            )
-        elif found.unpaid and not slow:
-            yield Reason(
-                f"Of {charges} that returned, {found.unpaid} are not stored as paid in full.",
-                **at(found.endings[0].place),
-                promise=4,
-                next_step="Book the payment and set the status in one transaction, and commit it.",
-            )
-
-    def _starved(self, found: "Crowd.Found") -> Iterator[Reason | Kept]:
-        """Judge charges that hold what others need while they ask."""
-        if len(found.endings) < self.charges:
-            return  # there is a reason why not all were issued
-        if found.asking >= self.charges and not found.holding:  # it may ask again
-            yield Kept(6)
+        if judged.has("executor-saturation", "sequential-awaits", "pool-starvation"):
             return
-        if found.asking < self.charges:
-            seen = (
-                f"Only {found.asking} of {self.charges} charges got to ask the gateway, with "
-                f"{count(self.size, 'connection')}"
-            )
-        else:
-            seen = f"While {count(self.charges, 'charge')} asked the gateway"
-        starved = found.holding or found.in_pool
-        yield Reason(
-            f"{seen}: PostgreSQL saw {count(found.holding, 'transaction')} open.",
-            conflict="pool-starvation" if starved else "sequential-awaits",
-            measured=count(found.holding, "open transaction"),
-            budget="0 while the gateway is asked",
-            **at(found.asks_at),
-            promise=6,
-            next_step="Read and give the connection back, ask, then take one again and book.",
-        )
-
-    def _threads(self, found: "Crowd.Found") -> Iterator[Reason | Kept]:
-        if found.thread is None:
-            return
-        verdict = next(
-            saturated(
-                found.thread, THREAD, "charges waited for the database", found.books_at, promise=3
-            )
-        )
-        yield verdict
-        if isinstance(verdict, Kept) and found.most_active < _TWO:
-            yield Reason(
-                f"Of {count(self.charges, 'charge')} that had work for the database, one at a time "
-                "was at it.",
-                conflict="sequential-awaits",
-                measured="1 connection at work",
-                budget=f"up to {self.size}",
-                **at(found.books_at),
-                promise=1,
-                next_step="Let each call take a connection of its own; no lock around them all.",
-            )
+        if wrong:
+            said = f"Of {charges} at once, {len(wrong)} did not return: one {wrong[0]}."
+            step = "Let calls wait for a connection, and share none between two at once."
+            yield broke(2, said, step, wrong[0].place, timed=wrong[0].overdue)
+        elif found.unpaid:
+            said = f"Of {charges} that returned, {found.unpaid} are not stored as paid in full."
+            step = "Book the payment and set the status in one transaction, and commit it."
+            yield broke(4, said, step, found.endings[0].place)
 
 
-@dataclass(frozen=True, slots=True)
-class Cancel:
-    """Some calls that were cancelled, and what PostgreSQL had of them when they had ended."""
-
-    endings: tuple[Ending, ...]
-    open: int
-    """Sessions that still had a transaction after `seconds`."""
-    seconds: float
-    place: Place | None
-    """Where one waited when it was cancelled."""
-    early: int = 0
-    """Rows, or cents, that others could see before it was cancelled."""
-    stored: int = 0
-    """Invoices, or cents, that were stored all the same."""
-
-
-class Cancelled(_Issuing):
+class Cancelled(IssuingScene):
     """Cancelled while it stores, while it pays and while the gateway is asked; then the next ones' turn."""
 
     size, year = 2, 2034
     title, promises = "calls that are cancelled while they store or ask", (1, 4, 7)
 
     @dataclass(frozen=True, slots=True)
-    class Found(Issued):
+    class Found(Opened):
         """What became of those cancelled, and of those that followed."""
 
         issue: Cancel | None = None
+        issue_early: int = 0
+        """Rows that others could see before it was cancelled."""
         payment: Cancel | None = None
+        payment_early: int = 0
+        """Cents, likewise."""
         charge: Cancel | None = None
         after: tuple[Ending, ...] = ()
         numbers: Numbers | None = None
 
     async def meet(self, found: Any) -> None:
-        stage = self.stage
+        sleep = self.stage.sleep
         async with self.held("invoice_line"):
             calls = self.issuing(2)
             await self.until_waiting(2)
             early = await self.numbers()
-            found.issue = await self._cancel(calls, early=len(early.numbers) + early.counted)
+            found.issue_early = len(early.numbers) + early.counted
+            found.issue = await self.cancel(calls, CANCEL.limit)
         if found.issue.open:
             return  # what these left open would be in the way of the next
-        await stage.sleep(0.15)  # what went on comes to its end
+        await sleep(0.15)  # what went on comes to its end
         found.issue = replace(found.issue, stored=len((await self.numbers()).numbers))
-        invoices, found.issued = await self.issued(2)
-        if len(invoices) < _TWO:
+        invoices = await self.issued(found, 2)
+        if len(invoices) < 2:
             return
         first, second = invoices
         async with self.held("invoice"):
-            paying = Calls({0: self.paying(first, first.total_cents)})
+            calls = Calls({0: self.paying(first, first.total_cents)})
             await self.until_waiting(1)
-            found.payment = await self._cancel(paying, early=await self.paid(first))
+            found.payment_early = await self.paid(first)
+            found.payment = await self.cancel(calls, CANCEL.limit)
         if found.payment.open:
             return
-        await stage.sleep(0.1)
+        await sleep(0.1)
         found.payment = replace(found.payment, stored=await self.paid(first))
         self.gateway.gate.clear()
         calls = Calls({0: self.call("charge", second.id, "card")})
-        await self.gateway.all_ask(stage, 1, 1.0)
-        found.charge = await self._cancel(calls)
+        await self.gateway.all_ask(self.stage, 1, 1.0)
+        found.charge = await self.cancel(calls, CANCEL.limit)
         self.gateway.gate.set()
-        await stage.sleep(0.1)
+        await sleep(0.1)
         found.charge = replace(found.charge, stored=await self.paid(second))
         found.after = await self.issuing(3).settled(1.2)
         found.numbers = await self.numbers()
 
-    async def _cancel(self, calls: Calls[int], *, early: int = 0) -> Cancel:
-        """Cancel these, and ask PostgreSQL what is left."""
-        place = calls.look()
-        endings = tuple(await calls.cancelled(CANCEL.limit))
-        seconds, left = await self.database.forgotten(self.name, CANCEL.limit)
-        return Cancel(endings, len(left), seconds, place, early)
-
     def judged(self, found: "Cancelled.Found", judged: Judged) -> Iterator[Reason | Kept]:
         issue, payment, charge = found.issue, found.payment, found.charge
-        for case, what, of in ((issue, "an invoice", "row"), (payment, "a payment", "cent")):
-            if case is not None and case.early and not judged.breaks(4):
-                yield Reason(
-                    f"While {what} was being stored, others could already see a part of it.",
-                    measured=count(case.early, of),
-                    budget=f"0 {of}s before its commit",
-                    **at(case.place),
-                    promise=4,
-                    next_step="Number, invoice and lines in one transaction, committed once at the end."
-                    if case is issue
-                    else "Payment and status in one transaction, committed once at the end.",
-                )
+        for case, early, what, of, whole in (
+            (issue, found.issue_early, "an invoice", "row", "Number, invoice and lines"),
+            (payment, found.payment_early, "a payment", "cent", "Payment and status"),
+        ):
+            if case is not None and early and not judged.breaks(4):
+                said = f"While {what} was being stored, others could already see a part of it."
+                step = f"{whole} in one transaction, committed once at the end."
+                more = {"measured": count(early, of), "budget": f"0 {of}s before its commit"}
+                yield broke(4, said, step, case.place, **more)
         yield from self.miscounted(found.numbers, issue.place if issue else None, judged)
-        for case, doing, unit in (
-            (issue, "an issue that stored", "invoice"),
-            (payment, "a payment that stored", "cent"),
-            (charge, "a charge that asked", "cent"),
+        for case, early, who, unit in (
+            (issue, found.issue_early, "An issue was cancelled while it stored", "invoice"),
+            (payment, found.payment_early, "A payment was cancelled while it stored", "cent"),
+            (charge, 0, "A charge was cancelled while it asked", "cent"),
         ):
             if case is not None and not judged.breaks(7):
-                yield from self._case(case, doing, unit)
-        stuck = next((one for one in found.after if not one.returned), None)
-        if stuck is not None and not (issue and issue.stored):
-            yield Reason(
-                f"After cancelled calls, the next one {stuck}.",
-                # One that waits has no connection to work with; one that raised says itself what it lacks.
-                conflict="unclosed-resource" if stuck.overdue else None,
-                **at(stuck.place),
-                promise=7,
-                timed=stuck.overdue,
-                next_step="Give the connection back in `finally`, whatever happened.",
-            )
-        elif found.after:
+                # What was there before its commit was stored before the cancel, too: the reason is given.
+                seen = replace(case, stored=0) if early else case
+                yield from forgotten_when_cancelled(seen, CANCEL, who, unit, promise=7)
+        after = list(after_cancels(found.after, "calls", promise=7))
+        if not (after and issue and issue.stored):
+            yield from after
+        if found.after and not after:
             yield Kept(7)
 
-    def _case(self, case: Cancel, doing: str, unit: str) -> Iterator[Reason]:
-        """Judge what cancelled calls did, and what they left; at most one reason."""
-        bad = next((one for one in case.endings if one.how != "cancelled"), None)
-        common: dict[str, Any] = {**at(case.place), "promise": 7}
-        if bad is not None:
-            yield Reason(
-                f"Cancelled, {doing} {bad}.",
-                conflict="swallowed-cancellation",
-                measured=f"over {span(bad.seconds)}" if bad.overdue else None,
-                budget=span(CANCEL.limit) if bad.overdue else None,
-                timed=bad.overdue,
-                next_step="End the statement at PostgreSQL, then let CancelledError through."
-                if bad.overdue
-                else "Let CancelledError through: no bare except, no BaseException.",
-                **common,
-            )
-        elif case.open:
-            yield Reason(
-                f"Cancelled, {doing} left {count(case.open, 'transaction')} open at PostgreSQL, "
-                f"{span(case.seconds)} later.",
-                conflict="transaction-left-open",
-                measured=count(case.open, "open transaction"),
-                budget="0 open transactions",
-                next_step="Roll back in `finally` or by the driver's own `async with`: "
-                "`except Exception` does not see a cancel.",
-                **common,
-            )
-        # What was there before its commit was stored before the cancel, too: the reason is given.
-        elif case.stored and not case.early:
-            yield Reason(
-                f"Cancelled, {doing} went on, and was stored all the same.",
-                conflict="dropped-task",
-                measured=count(case.stored, unit),
-                budget=f"0 {unit}s",
-                next_step="Cancel the work itself and wait for its end: a thread goes on when its task is "
-                "cancelled.",
-                **common,
-            )
 
+class Race(IssuingScene):
+    """Two payments of all that is open at the same moment, and two charges of one invoice.
 
-class Race(_Issuing):
-    """Two payments of all that is open at the same moment, and two charges of one invoice."""
+    The payments come by two services, as of two processes.
+    """
 
-    year = 2033
+    year, block = 2033, "open_billing(...), open_billing(...)"
     title, promises = "two payments of one invoice at once", (1, 5, 6)
+    other: Any
 
     @dataclass(frozen=True, slots=True)
-    class Found(Issued):
+    class Found(Opened):
         """How the payments ended and what is stored; how many of the charges got to ask."""
 
         endings: tuple[Ending, ...] = ()
@@ -537,84 +249,99 @@ class Race(_Issuing):
         waits_at: Place | None = None
         """Where a charge waited that did not ask."""
         charges: tuple[Ending, ...] = ()
+        late: Ending | None = None
+        """How a charge ended whose invoice was paid while it asked the gateway."""
+        late_paid: int = 0
+
+    @asynccontextmanager
+    async def open(self, dsn: str) -> AsyncIterator[Any]:
+        """Open billing twice, side by side; give the first service."""
+        async with super().open(dsn) as service, self._open(dsn) as self.other:
+            yield service
 
     async def meet(self, found: Any) -> None:
-        invoices, found.issued = await self.issued(2)
-        if len(invoices) < _TWO:
+        invoices = await self.issued(found, 3)
+        if len(invoices) < 3:
             return
-        first, second = invoices
+        first, second, third = invoices
         async with self.held("payment"):
-            calls = Calls({one: self.paying(first, first.total_cents) for one in range(2)})
+            services = (self.service, self.other)
+            calls = Calls(
+                (one, self.paying(first, first.total_cents, service=services[one]))
+                for one in range(2)
+            )
             await self.until_waiting(2, 0.5)
             found.books_at = calls.look()
         found.endings = await calls.settled(2.0)
         found.total, found.paid = first.total_cents, await self.paid(first)
         self.gateway.gate.clear()
         charges = Calls({one: self.call("charge", second.id, "card") for one in range(2)})
-        found.asking = await self.gateway.all_ask(self.stage, len(charges), 0.8)
+        found.asking = await self.gateway.all_ask(self.stage, len(charges), BOTH_ASK)
         places = [call.look() for call in charges.values()]
         found.waits_at = next((one for one in places if one != self.gateway.asked_at), None)
         self.gateway.gate.set()
         found.charges = await charges.settled(1.0)
+        self.gateway.gate.clear()
+        charge = self.call("charge", third.id, "card")
+        await self.gateway.all_ask(self.stage, 3, BOTH_ASK)
+        await self.paying(third, third.total_cents).settled(1.0)
+        self.gateway.gate.set()
+        found.late, found.late_paid = await charge.settled(1.0), await self.paid(third)
 
     def judged(self, found: "Race.Found", judged: Judged) -> Iterator[Reason | Kept]:
         if not found.endings:
             return
         first, second = sorted(found.endings, key=lambda one: not one.returned)
-        if found.paid > found.total:
-            yield Reason(
-                "Two payments of all that was open came at once, and both were booked: "
-                f"{found.paid} of {found.total} cents.",
-                measured=f"{found.paid / found.total:.1f} x the total",
-                budget="1 x the total",
-                **at(found.books_at or first.place),
-                promise=5,
-                next_step="Read the invoice `for update`, in the transaction that books.",
-            )
-        elif found.paid < found.total or not (first.returned and _REFUSALS & set(second.error)):
-            none = "none was booked: " if found.paid < found.total else ""
-            yield Reason(
-                f"Of two payments of all that was open at once, {none}one {first}, the other {second}.",
-                measured=str(second),
-                budget="one is booked, the other raises AlreadyPaid or Overpaid",
-                **at(second.place),
-                promise=5,
-                timed=first.overdue or second.overdue,
-                next_step="Let the second wait for the first, see what is still open, and be refused.",
-            )
+        refused, total = {"AlreadyPaid", "Overpaid"} & set(second.error), found.total
+        if found.paid > total:
+            both = "Two payments of all that was open came at once, by two services"
+            step = "Read the invoice `for update`, in the transaction that books."
+            yield _booked_twice(both, step, found.books_at or first.place, found.paid, total)
+        elif found.paid < total or not (first.returned and refused):
+            none = "none was booked: " if found.paid < total else ""
+            said = f"Of two payments of all that was open at once, {none}one {first}, the other {second}."
+            step = "Let the second wait for the first, see what is still open, and be refused."
+            more = {"measured": str(second), "timed": first.overdue or second.overdue}
+            budget = "one is booked, the other raises AlreadyPaid or Overpaid"
+            yield broke(5, said, step, second.place, budget=budget, **more)
+        elif found.late_paid > total:
+            both = "An invoice was paid by a transfer while its charge asked the gateway"
+            step = "Look again at what is open, in the transaction that books the charge."
+            place = found.late.place if found.late else None
+            yield _booked_twice(both, step, place, found.late_paid, total)
         else:
             yield Kept(5)
         if found.asking >= len(found.charges):
             yield Kept(6)
         elif not judged.breaks(6) and not judged.has("sequential-awaits"):
-            yield Reason(
-                f"Of two charges of one invoice, {found.asking} got to ask the gateway: what one holds "
-                "while it asks, the other waits for.",
-                conflict="sequential-awaits",
-                measured=f"{found.asking} of 2 asked",
-                budget="both",
-                **at(found.waits_at),
-                promise=6,
-                timed=True,
-                next_step="Hold no lock while you ask: the transaction that books sees what is open.",
-            )
+            said = f"Of two charges of one invoice, {found.asking} got to ask the gateway: what one holds "
+            said += "while it asks, the other waits for."
+            step = "Hold no lock while you ask: the transaction that books sees what is open."
+            more = {"conflict": "sequential-awaits", "measured": f"{found.asking} of 2 asked"}
+            yield broke(6, said, step, found.waits_at, budget="both", timed=True, **more)
 
 
-class Gone(_Issuing):
+def _booked_twice(both: str, step: str, place: Place | None, paid: int, total: int) -> Reason:
+    said = f"{both}, and both were booked: {paid} of {total} cents."
+    more = {"measured": f"{paid / total:.1f} x the total", "budget": "1 x the total"}
+    return broke(5, said, step, place, **more)
+
+
+class Gone(IssuingScene):
     """PostgreSQL ends the session in the middle of a payment."""
 
     size, year = 2, 2035
     title, promises = "a payment whose database connection is ended by PostgreSQL", (1, 8)
 
     @dataclass(frozen=True, slots=True)
-    class Found(Issued):
+    class Found(Opened):
         """How the payment ended, and calls after it until one got through."""
 
         ending: Ending | None = None
         after: tuple[Ending, ...] = ()
 
     async def meet(self, found: Any) -> None:
-        invoices, found.issued = await self.issued(1)
+        invoices = await self.issued(found, 1)
         if not invoices:
             return
         (invoice,) = invoices
@@ -635,20 +362,18 @@ class Gone(_Issuing):
         if ending is None or last is None:
             return
         if not last.returned:
-            yield Reason(
-                f"After PostgreSQL had ended the connections, no call got through: the last one {last}.",
-                **at(last.place),
-                promise=8,
-                timed=last.overdue,
-                next_step="Take connections from a pool that replaces those that are gone.",
-            )
+            said = f"After PostgreSQL had ended the connections, no call got through: the last one {last}."
+            step = "Take connections from a pool that replaces those that are gone."
+            yield broke(8, said, step, last.place, timed=last.overdue)
         elif ending.returned or has_cause(ending, surely=True):
             yield Kept(8)  # in whose words it came out is judged with those of other refusals
 
 
 _WANTED: dict[str, tuple[str | None, str, int]] = {
     "declined": (None, "what the gateway raises", 6),
+    "timed out": ("TimeoutError", "a TimeoutError of the gateway", 6),
     "invalid": ("InvalidInvoice", "an invoice with a line of quantity 0", 8),
+    "too large": ("BillingError", "an invoice with a line of quantity 2**31", 8),
     "duplicate": ("DuplicatePayment", "a reference that was booked before", 8),
     "overpaid": ("Overpaid", "a payment of more than is open", 5),
     "unknown get": ("InvoiceNotFound", "an invoice that is not there", 2),
@@ -657,25 +382,24 @@ _WANTED: dict[str, tuple[str | None, str, int]] = {
     "gone": ("BillingUnavailable", "a connection that PostgreSQL ended", 8),
 }
 """What each call must raise, for what, and by which promise."""
-
-
 _BY_DATABASE = {
     "gone": "a connection that is gone",
     "invalid": "a line that the tables refuse",
+    "too large": "a quantity that its column can't hold",
     "duplicate": "a reference twice",
 }
 """What the database refuses."""
 
 
-class Refused(_Issuing):
+class Refused(IssuingScene):
     """Calls that have to fail, and the tables after each."""
 
-    size, year = 3, 2036
+    size, year, by_error = 3, 2036, True
     holds_locks = False
     title, promises = "calls that billing must refuse", (1, 2, 4, 5, 6, 8)
 
     @dataclass(frozen=True, slots=True)
-    class Found(Issued):
+    class Found(Opened):
         """How each ended, and what it left."""
 
         endings: dict[str, Ending] = field(default_factory=dict)
@@ -686,28 +410,35 @@ class Refused(_Issuing):
         numbers: Numbers | None = None
 
     async def meet(self, found: Any) -> None:
-        invoices, found.issued = await self.issued(2)
-        if len(invoices) < _TWO:
+        invoices = await self.issued(found, 2)
+        if len(invoices) < 2:
             return
-        (first, second), endings = invoices, dict[str, Ending]()
-        found.endings, found.open = endings, []
+        first, second = invoices
+        found.endings, found.open = {}, []
 
-        async def ended(name: str, call: Call) -> None:
-            endings[name] = await call.settled(2.0)
+        async def ended(name: str, call: Any) -> None:
+            found.endings[name] = await call.settled(2.0)
             _, sessions = await self.database.forgotten(self.name, CANCEL.limit)
             if sessions:
                 found.open.append(name)
                 await self.end_sessions()  # what is left open would be in the way of the next
 
-        self.gateway.declines = True
-        await ended("declined", self.call("charge", first.id, "card"))
-        self.gateway.declines = False
-        if (where := self.gateway.asked_at) and endings["declined"].returned:
-            endings["declined"] = replace(endings["declined"], place=where)
+        for name, error in (
+            ("declined", CardDeclinedError("the card was declined")),
+            ("timed out", TimeoutError("the card processor did not answer")),
+        ):
+            self.gateway.fails = error
+            await ended(name, self.call("charge", first.id, "card"))
+            declined = found.endings[name]
+            if (where := self.gateway.asked_at) and declined.returned:
+                found.endings[name] = replace(declined, place=where)
+        self.gateway.fails = None
         found.declined_paid, year = await self.paid(first), self.year + 1
-        lines, day = self.lines((1, 500), (0, 100)), date(year, 5, 1)
-        await ended("invalid", self.call("issue", 7, 11, lines, on=day))
-        await self.call("issue", 7, 11, lines[:1], on=day).settled(2.0)
+        day, right = date(year, 5, 1), (1, 500)
+        for name, quantity in (("invalid", 0), ("too large", _TOO_LARGE)):
+            wrong = self.lines(right, (quantity, 100))
+            await ended(name, self.call("issue", 7, 11, wrong, on=day))
+        await self.call("issue", 7, 11, self.lines(right), on=day).settled(2.0)
         found.numbers = await self.numbers(year)
         await self.paying(first, 100, "R-1").settled(2.0)
         await ended("duplicate", self.paying(second, 100, "R-1"))
@@ -724,103 +455,72 @@ class Refused(_Issuing):
         yield from self.miscounted(found.numbers, endings["invalid"].place, judged)
         if gone is not None and gone.ending is not None and not gone.ending.returned:
             endings["gone"] = gone.ending
-        broken = [*self._left_open(found), *self._translated(endings), *self._booked(found)]
+        if found.open:
+            name = found.open[0]
+            said = f"A call that failed ({name}) left a transaction open at PostgreSQL."
+            step = "Roll back whatever is raised, the domain's own errors included."
+            place, more = found.endings[name].place, none_of(len(found.open), "open transaction")
+            yield broke(4, said, step, place, conflict="transaction-left-open", **more)
+        broken = [*_translated(endings), *self._booked(found)]
         yield from broken
         told = {reason.promise for reason in broken}
         yield from (Kept(number) for number in (2, 5, 6, 8) if number not in told)
 
-    def _left_open(self, found: "Refused.Found") -> Iterator[Reason]:
-        if found.open:
-            name = found.open[0]
-            yield Reason(
-                f"A call that failed ({name}) left a transaction open at PostgreSQL.",
-                conflict="transaction-left-open",
-                measured=count(len(found.open), "open transaction"),
-                budget="0 open transactions",
-                **at(found.endings[name].place),
-                promise=4,
-                next_step="Roll back whatever is raised, the domain's own errors included.",
-            )
-
-    def _translated(self, endings: Mapping[str, Ending]) -> Iterator[Reason]:
-        """Judge in whose words each refusal came out, and with which cause."""
-        raised = {name: one for name in _BY_DATABASE if (one := endings.get(name)) and one.raised}
-        leaks = [name for name, one in raised.items() if not one.is_error("BillingError")]
-        bare = [
-            name
-            for name, one in raised.items()
-            if name not in leaks and not has_cause(one, surely=name == "gone")
-        ]
-        if leaks:
-            yield self._of_database(
-                leaks,
-                raised[leaks[0]],
-                f"The driver's own error came out: {raised[leaks[0]].message}",
-                "leak",
-                "Translate in the transaction's context manager: `raise ... from error`.",
-            )
-        if bare:
-            yield self._of_database(
-                bare,
-                raised[bare[0]],
-                f"{raised[bare[0]].error[0]} came out without the driver's error as its `__cause__`",
-                "lost cause",
-                "Name the driver's error: `raise ... from error`, never `from None`.",
-            )
-        wrong = set[int]()
-        for name, (wanted, what, promise) in _WANTED.items():
-            one = endings.get(name)
-            if one is None or promise in wrong or name in leaks or is_right(one, wanted):
-                continue
-            wrong.add(promise)
-            yield Reason(
-                f"For {what}, the call {one}.",
-                measured=str(one),
-                budget=wanted or "the gateway's own error",
-                **at(one.place),
-                promise=promise,
-                timed=one.overdue,
-                next_step="Raise it, and let it through: an answer that hides it is wrong.",
-            )
-
-    @staticmethod
-    def _of_database(
-        names: Sequence[str], first: Ending, said: str, what: str, next_step: str
-    ) -> Reason:
-        return Reason(
-            f"{said} ({', '.join(_BY_DATABASE[name] for name in names)}).",
-            measured=count(len(names), what),
-            budget=f"0 {what}s",
-            **at(first.place),
-            promise=8,
-            next_step=next_step,
-        )
-
     def _booked(self, found: "Refused.Found") -> Iterator[Reason]:
-        for name, cents, promise, call in (
+        for what, cents, promise, call in (
             ("declined", found.declined_paid, 6, "declined"),
             ("refused", found.refused_paid, 5, "overpaid"),
         ):
             if cents:
-                yield Reason(
-                    f"A payment that was to be {name} was booked: {cents} cents.",
-                    measured=f"{cents} cents",
-                    budget="0 cents",
-                    **at(found.endings[call].place),
-                    promise=promise,
-                    next_step="Look first, then book, in one transaction.",
-                )
+                said = f"A payment that was to be {what} was booked: {cents} cents."
+                step = "Look first, then book, in one transaction."
+                place, more = found.endings[call].place, none_of(cents, "cent")
+                yield broke(promise, said, step, place, **more)
+
+
+def _translated(endings: dict[str, Ending]) -> Iterator[Reason]:
+    """Judge in whose words each refusal came out, and with which cause."""
+    raised = {name: one for name in _BY_DATABASE if (one := endings.get(name)) and one.raised}
+
+    def of_database(names: Sequence[str], said: str, what: str, step: str) -> Reason:
+        said = f"{said} ({', '.join(_BY_DATABASE[name] for name in names)})."
+        return broke(8, said, step, raised[names[0]].place, **none_of(len(names), what))
+
+    leaks = [name for name, one in raised.items() if not one.is_error("BillingError")]
+    ours = (name for name in raised if name not in leaks)
+    bare = [name for name in ours if not has_cause(raised[name], surely=name == "gone")]
+    if leaks:
+        said = f"The driver's own error came out: {raised[leaks[0]].message}"
+        step = "Translate in the transaction's context manager: `raise ... from error`."
+        yield of_database(leaks, said, "leak", step)
+    if bare:
+        said = f"{raised[bare[0]].error[0]} came out without the driver's error as its `__cause__`"
+        step = "Name the driver's error: `raise ... from error`, never `from None`."
+        yield of_database(bare, said, "lost cause", step)
+    wrong = set[int]()
+    for name, (wanted, what, promise) in _WANTED.items():
+        one = endings.get(name)
+        if one is None or promise in wrong or name in leaks or is_right(one, wanted):
+            continue
+        wrong.add(promise)
+        step = "Raise it, and let it through: an answer that hides it is wrong."
+        if wanted and one.raised:
+            step = f"Raise {wanted} for it, and no other error."
+        more = {"measured": str(one), "budget": wanted or "the gateway's own error"}
+        yield broke(
+            promise, f"For {what}, the call {one}.", step, one.place, timed=one.overdue, **more
+        )
 
 
 def is_right(ending: Ending, wanted: str | None) -> bool:
-    """Whether a call raised the error of this name; with None the gateway's, by itself or in a group."""
+    """Return whether a call raised the error of this name; None: the gateway's, by itself or in a group."""
     gateways = CardDeclinedError.__name__
     grouped = "BaseExceptionGroup" in ending.error and gateways in ending.related
     return ending.is_error(wanted or gateways) or (wanted is None and ending.raised and grouped)
 
 
 def has_cause(ending: Ending, *, surely: bool = False) -> bool:
-    """Whether the driver's error is among the causes of an error.
+    """Return whether the driver's error is among the causes of an error.
 
     Unless there was one `surely`, the lab may have refused before the database did: then none was handled.
     """
@@ -829,16 +529,13 @@ def has_cause(ending: Ending, *, surely: bool = False) -> bool:
 
 def praise(judged: Judged) -> str:
     """Return the sentence of a pass, with its best numbers."""
-    crowd, static, issue = (
-        judged.expect(Crowd),
-        judged.expect(Static),
-        judged.expect(Cancelled).issue,
-    )
+    crowd, runs = judged.expect(Crowd), judged.expect(Static).suite.runs
+    issue = judged.expect(Cancelled).issue
     slowest = max(one.seconds for one in issue.endings) if issue else 0.0
     return (
         f"{Crowd.charges} charges shared {crowd.peak} connections and all got to ask the gateway. "
         f"Cancelled while it stored, an invoice was gone within {span(slowest)}. Your "
-        f"{count(static.runs[''].tests, 'test')} caught {count(len(static.runs) - 1, 'broken service')}, "
+        f"{count(runs[''].tests, 'test')} caught {count(len(runs) - 1, 'broken service')}, "
         "and the scanner found nothing."
     )
 
@@ -848,5 +545,7 @@ CHECK = Check(
     praise=praise,
     leaves_nothing=1,
     # A pool that is not closed has tasks of its own.
-    explains_tasks=("unclosed-resource",),
+    explains_tasks=("unclosed-resource", "dropped-task"),
 )
+
+FIGURES = (Figure("seconds_on_a_slow_line", "The calls on a slow line take", "s", 3.69),)

@@ -1,16 +1,14 @@
-"""Before and after, live in the terminal: about twenty seconds."""
+"""Terminal demo of lesson 13: half-sync billing under load against the migrated one, in twenty seconds."""
 
 from rich.console import Console
 from rich.text import Text
 
 from loopclinic.lessons.standardize import LESSON
-from loopclinic.lessons.standardize.ladder import WAYS, HalfSync, Migrated
-from loopclinic.lessons.standardize.scenes import examined, harbor, opened, served, survey
-from loopclinic.lessons.terminal import BAD, GOOD, begin, end, table
+from loopclinic.lessons.standardize.ladder import WAYS, HalfSync, Migrated, served
+from loopclinic.lessons.standardize.story import harbor, outcomes, survey
+from loopclinic.lessons.story.demo_output import BAD, GOOD, begin, end, table
 from loopclinic.load import Load, drive
 from loopclinic.units import duration
-
-__all__ = ["demo"]
 
 _LOAD = Load(rate=60, seconds=2, arrivals="uniform")
 
@@ -20,9 +18,7 @@ async def demo(console: Console) -> None:
     begin(
         console, LESSON, "A code base of 69 files, half of it asynchronous; its linter is content."
     )
-    found = await survey()
-    for line in str(found).splitlines():
-        console.print(line, highlight=False)
+    console.print(str(await survey()), highlight=False)
     console.print("\nIts billing under load, as it is and migrated ...\n")
     dsn = await harbor()
     rows = table("60 payments a second", "loop busy", "lag p99", "slowest payment")
@@ -32,10 +28,10 @@ async def demo(console: Console) -> None:
         rows.add_row(
             way.__name__,
             f"{vitals.utilization or 0:.0%}",
-            Text(duration(lag), style=GOOD if lag < 0.1 else BAD),  # noqa: PLR2004 - what a caller notices
+            Text(duration(lag), style=GOOD if lag < 0.1 else BAD),  # what a caller notices
             duration(vitals.latency.max),
         )
     console.print(rows)
     console.print("Two payments of all that is open, at once:\n")
-    console.print((await examined(*WAYS, dsn=dsn, opened=opened)).text, highlight=False)
+    console.print((await outcomes(*WAYS, dsn=dsn)).text, highlight=False)
     end(console, LESSON)

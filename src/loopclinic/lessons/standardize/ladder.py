@@ -1,25 +1,20 @@
-"""Ways to book a payment, as the notebook shows them, and the two repositories they stand on."""
+"""The billing of lesson 13 in three versions (half sync, thread hops, migrated), with their repositories."""
 
 import asyncio
+import inspect
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
-__all__ = [
-    "WAYS",
-    "AsyncInvoices",
-    "BillingError",
-    "HalfSync",
-    "Hopping",
-    "Invoices",
-    "Migrated",
-    "Overpaid",
-    "transaction",
-]
+from loopclinic.load import Request, Variant
 
+INVOICES = 40
+"""Open invoices in the harbor's database, numbered from 1."""
+_CONNECTIONS = 10
 _AWAY = 0.01
 """Seconds that each statement takes, as if the database were that far away."""
 _OPEN = """
@@ -40,7 +35,7 @@ class Overpaid(Exception):  # noqa: N818 - the sample code base calls it so
 
 
 class BillingError(Exception):
-    """Billing's own word for what its database refuses."""
+    """Billing's own error for what its database refuses."""
 
 
 class Invoices:
@@ -107,16 +102,6 @@ class Hopping(HalfSync):
         await asyncio.to_thread(self.invoices.pay, invoice, cents, reference)
 
 
-@asynccontextmanager
-async def transaction(pool: AsyncConnectionPool) -> AsyncIterator[AsyncInvoices]:
-    """Give a repository on one connection; commit, or roll back, and speak billing's own words."""
-    try:
-        async with pool.connection() as connection:
-            yield AsyncInvoices(connection)
-    except psycopg.Error as error:
-        raise BillingError from error
-
-
 class Migrated:
     """One transaction, awaited: rung 2."""
 
@@ -125,11 +110,41 @@ class Migrated:
 
     async def record(self, invoice: int, cents: int, reference: str) -> None:
         """Book a payment that is not more than is open."""
-        async with transaction(self.pool) as invoices:
-            if cents > await invoices.open_cents(invoice, for_update=True):
-                raise Overpaid
-            await invoices.pay(invoice, cents, reference)
+        try:
+            async with self.pool.connection() as connection:
+                invoices = AsyncInvoices(connection)
+                if cents > await invoices.open_cents(invoice, for_update=True):
+                    raise Overpaid
+                await invoices.pay(invoice, cents, reference)
+        except psycopg.Error as error:
+            raise BillingError from error
 
 
 WAYS: tuple[type[Any], ...] = (HalfSync, Hopping, Migrated)
 """The rungs, as the notebook writes them."""
+
+
+@asynccontextmanager
+async def opened(way: Any, dsn: str) -> AsyncIterator[Any]:
+    """Open the pool that `way` asks for by its annotation, and give `way(pool)`."""
+    kind = next(iter(inspect.signature(way).parameters.values())).annotation
+    if kind in (AsyncConnectionPool, "AsyncConnectionPool"):
+        async with AsyncConnectionPool(dsn, min_size=2, max_size=_CONNECTIONS, open=False) as pool:
+            await pool.wait()
+            yield way(pool)
+    else:
+        blocking = ConnectionPool(dsn, min_size=2, max_size=_CONNECTIONS, open=False)
+        await asyncio.to_thread(blocking.open, wait=True)
+        try:
+            yield way(blocking)
+        finally:
+            await asyncio.to_thread(blocking.close)
+
+
+def served(way: Any, dsn: str) -> Variant:
+    """Return payments by `way(pool).record` as something to put under load."""
+
+    async def handle(request: Request) -> None:
+        await request.state.record(1 + request.number % INVOICES, 1, str(uuid4()))
+
+    return Variant(handle, name=way.__name__, setup=lambda: opened(way, dsn))

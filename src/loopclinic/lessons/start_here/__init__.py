@@ -1,6 +1,6 @@
-"""Lesson 00: the page is an event loop, and you are about to stop it."""
+"""Lesson 00: the notebook's own event loop, blocked on purpose and observed."""
 
-from loopclinic.lessons.lesson import Lesson
+from loopclinic.lessons.catalogue import Lesson
 
 __all__ = ["LESSON"]
 
@@ -8,6 +8,6 @@ LESSON = Lesson(
     number="00",
     stem="start_here",
     title="This page is an event loop",
-    summary="Freeze the loop you are sitting on, and read the scope that saw it happen.",
+    summary="Freeze this notebook's own event loop, and read what the scope saw.",
     minutes=10,
 )

@@ -1,6 +1,7 @@
-"""Five lines that say whether this page can do what the lessons ask of it."""
+"""Self-check of notebook 00: Python, kernel, widgets, servers and labs, one line each with its repair."""
 
 import asyncio
+import platform
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,11 +11,10 @@ from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple
 
-from loopclinic.lessons.drawing import Drawing
-from loopclinic.places import kit_root
+from loopclinic.drawing.tables import Drawing
+from loopclinic.paths import kit_root
 from loopclinic.servers import SERVICES
-
-__all__ = ["self_check"]
+from loopclinic.tried_pythons import untried
 
 _DOCTOR = "Run loopclinic doctor in a terminal: it says more."
 
@@ -26,10 +26,8 @@ class _Line(NamedTuple):
 
 
 def _python() -> _Line:
-    version = ".".join(str(part) for part in sys.version_info[:3])
-    if sys.version_info[:2] > (3, 13):
-        return _Line("Python", f"{version}, with which the kit was not tried")
-    return _Line("Python", version)
+    difference = untried()
+    return _Line("Python", platform.python_version() + (f"; {difference}" if difference else ""))
 
 
 def _loop() -> _Line:
@@ -50,7 +48,7 @@ def _widgets() -> _Line:
     missing = [name for name in wanted if not (folder / name / "package.json").exists()]
     if missing:
         return _Line("Widgets", f"JupyterLab lacks {' and '.join(missing)}", "make setup")
-    return _Line("Widgets", "both halves are installed")
+    return _Line("Widgets", "both parts are installed")
 
 
 def _servers() -> _Line:

@@ -19,6 +19,10 @@ function element(name, className, parent) {
   return node;
 }
 
+// Views of one page share its clock, so the kernel learns the offset of the two clocks once for all of them.
+const page = Math.random().toString(36).slice(2);
+let kernel; // whether one answers; unknown at first
+
 function render({ model, el }) {
   const view = Math.random().toString(36).slice(2);
   const clock = () => performance.now() / 1000;
@@ -26,7 +30,8 @@ function render({ model, el }) {
   let last = 0;
   let batch = null; // the moves heard lately: {count, worst, last}
 
-  const box = element("div", "lc-slider", el);
+  const box = element("div", "lc lc-panel lc-slider", el);
+  keepsNotebookStill(box);
   const yours = element("label", "lc-slider-row", box);
   element("span", "", yours).textContent = "you";
   const input = element("input", "", yours);
@@ -49,34 +54,33 @@ function render({ model, el }) {
   function tell() {
     const now = clock();
     const oldest = waiting.size ? now - waiting.values().next().value : 0;
-    const stuck = oldest > 0.25;
+    const stuck = kernel && oldest > 0.25;
     box.toggleAttribute("data-waiting", stuck);
-    if (stuck) {
+    if (kernel === false || (!kernel && oldest > 1)) {
+      said.textContent = "No kernel answers: run this cell again.";
+    } else if (stuck) {
       const verb = waiting.size === 1 ? "waits" : "wait";
       said.textContent = `${moves(waiting.size)} ${verb} for the loop, the first for ${words(oldest)}.`;
     } else if (batch === null) {
       said.textContent = "Drag it: the loop below follows.";
     } else if (batch.worst > 0.25) {
-      said.textContent = `${moves(batch.count)} came in one heap, up to ${words(batch.worst)} late.`;
+      said.textContent = `${moves(batch.count)} arrived all at once, up to ${words(batch.worst)} late.`;
     } else {
-      said.textContent = `The loop hears you within ${words(batch.worst)}.`;
+      said.textContent = `The loop's answer is back within ${words(batch.worst)}.`;
     }
   }
 
-  // JupyterLab gives the arrow keys to the notebook; Shift+Enter is still its own.
-  input.addEventListener("keydown", (event) => {
-    if (/^(Arrow|Page|Home|End)/.test(event.key)) event.stopPropagation();
-  });
   input.addEventListener("input", () => {
     here.textContent = input.value;
     last += 1;
     waiting.set(last, clock());
     if (waiting.size > KEPT) waiting.delete(waiting.keys().next().value);
-    model.send({ view, number: last, value: Number(input.value), sent: clock() });
+    model.send({ page, view, number: last, value: Number(input.value), sent: clock() });
   });
 
   function hear(message) {
-    if (message.kind !== "heard") return;
+    kernel = true;
+    if (message.kind !== "heard") return tell();
     place(message.value);
     if (message.view !== view) {
       input.value = message.value;
@@ -98,13 +102,16 @@ function render({ model, el }) {
 
   here.textContent = model.get("value");
   place(model.get("value"));
-  tell();
   model.on("msg:custom", hear);
-  model.send({ view, number: 0, value: Number(input.value), sent: clock() });
+  const ended = () => { kernel = false; tell(); };
+  model.on("comm_live_update", ended);
+  tell();
+  model.send({ page, view, number: 0, value: Number(input.value), sent: clock() });
   const timer = setInterval(() => waiting.size && tell(), 100);
   return () => {
     clearInterval(timer);
     model.off("msg:custom", hear);
+    model.off("comm_live_update", ended);
   };
 }
 

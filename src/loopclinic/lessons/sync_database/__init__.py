@@ -1,6 +1,11 @@
-"""Lesson 02: a database driver that waits on the loop, and a job that never ends."""
+"""Lesson 02: a database driver that blocks the loop, and a job that never ends.
 
-from loopclinic.lessons.lesson import Lesson
+Limit: 1,279 lines, because the lab is driven by audits on a real PostgreSQL, and the
+notebook shows a hang, a loss and a cancelled call on its connections, and draws who waits for
+whom while it hangs.
+"""
+
+from loopclinic.lessons.catalogue import Lesson
 
 __all__ = ["LESSON"]
 
@@ -8,7 +13,7 @@ LESSON = Lesson(
     number="02",
     stem="sync_database",
     title="The job that never ends and never fails",
-    summary="A database driver that waits on the event loop: stalls, then silent hangs, then the cures.",
+    summary="A database driver that blocks the event loop: first stalls, then silent hangs, then the fixes.",
     minutes=40,
     conflicts=(
         "blocking-db",
@@ -25,20 +30,20 @@ LESSON = Lesson(
     public=("Audits",),
     hints=(
         (
-            "Two lines can stop the loop for good: one waits for a connection, one for a row. Who has "
-            "what they wait for, and can that task ever run again? And what happens to a connection "
+            "Two lines can stop the loop for good: one waits for a connection, one for a row. Who holds "
+            "what they are waiting for, and can that task ever run again? And what happens to a connection "
             "when its task is cancelled?"
         ),
         (
-            "The driver has to await, or the whole unit of work, getconn included, belongs on a "
-            "thread. Then shorten the unit: read and give the connection back, ask, take one again "
-            "and store. A task that holds nothing while it waits for somebody else starves nobody."
+            "Use an async driver, or move the whole unit of work, getconn included, to a "
+            "thread. Then shorten the unit: read, return the connection, ask, take a connection again "
+            "and store. A task that holds nothing while it waits cannot starve the others."
         ),
         (
             "Open asyncpg.create_pool(dsn, min_size=1, max_size=size) in __aenter__. Read in `async "
             "with self.pool.acquire() as connection:`. Ask outside of it. Store in `async with "
             "self.pool.acquire() as connection, connection.transaction():`, and leave `for update` "
-            "out: `mentions = mentions + $1` needs no lock before it."
+            "out: `mentions = mentions + $1` needs no prior lock. asyncpg writes $1, $2 for %s."
         ),
     ),
 )

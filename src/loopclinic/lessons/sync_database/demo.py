@@ -1,19 +1,14 @@
-"""Before and after, live in the terminal: about twenty seconds."""
+"""Terminal demo of lesson 02: two hangs of a blocking driver, three ways to query, in twenty seconds."""
 
 import asyncio
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from loopclinic.lessons.story.demo_output import BAD, begin, end, race_table
 from loopclinic.lessons.sync_database import LESSON, ladder
-from loopclinic.lessons.sync_database.hangs import Hang, hang
-from loopclinic.lessons.sync_database.race import Race, race
-from loopclinic.lessons.sync_database.scenes import brand_audits, patient
-from loopclinic.lessons.terminal import BAD, GOOD, begin, end, table
+from loopclinic.lessons.sync_database.story import brand_audits, hang, patient, race
 from loopclinic.units import duration
-
-__all__ = ["demo"]
 
 
 async def demo(console: Console) -> None:
@@ -30,35 +25,12 @@ async def demo(console: Console) -> None:
         ("A locked row", [4, 4], "Two audits, one company"),
     ):
         console.print(f"{what} ...")
-        _show(console, await hang(patient, dsn, companies, connections=2, title=title))
+        found = await hang(patient, dsn, companies, connections=2, title=title)
+        if found.stall is not None:
+            console.print(Text(f"STUCK for {duration(found.stall.seconds)}", style=BAD))
+        console.print(f"{found}\n", highlight=False)
     ways = (ladder.blocking, ladder.on_threads, ladder.native)
-    found = await asyncio.to_thread(race, dsn, *ways, rounds=2, seconds=0.8)
-    console.print(_table(found))
-    console.print(found.sentence, highlight=False)
+    result = await asyncio.to_thread(race, *ways, dsn=dsn, rounds=2, seconds=0.8)
+    console.print(race_table(result, "ten connections, queries of 20 ms"))
+    console.print(result.sentence, highlight=False)
     end(console, LESSON)
-
-
-def _show(console: Console, found: Hang) -> None:
-    stall = found.stall
-    if stall is None:
-        console.print(str(found))
-        return
-    console.print(Text(f"{found.title}: STUCK for {duration(stall.seconds)}", style=BAD))
-    console.print(Text(f"    {stall.where}  {stall.code}", style="italic"))
-    for session in found.sessions:
-        console.print(f"    PostgreSQL session {session.pid}: {session.says}", highlight=False)
-    console.print(f"    ended by a deadline of ours: {found.end}\n", highlight=False)
-
-
-def _table(found: Race) -> Table:
-    rows = table("ten connections, queries of 20 ms", "queries/s", "of the bound", "lag p99")
-    for one in found.runners:
-        rate, lag = one.typical("rate"), one.typical("lag")
-        style = GOOD if lag < 0.1 else BAD  # noqa: PLR2004 - what a caller notices
-        rows.add_row(
-            one.name,
-            f"{rate:.0f}",
-            f"{rate / found.bound:.0%}",
-            Text(duration(lag), style=style),
-        )
-    return rows

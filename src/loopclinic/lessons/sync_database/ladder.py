@@ -1,17 +1,29 @@
-"""The rungs from the blocking driver to the native one, as the notebook shows them."""
+"""One query of lesson 02 in five versions ("rungs"), from a blocking driver to asyncpg, and their pools.
+
+`await rung(pool, query)` does one unit of work: get a connection, run the query, commit.
+"""
 
 import asyncio
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Any
 
 import asyncpg
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
-from loopclinic.lessons.sync_database.pools import threads
+Rung = Callable[[Any, str], Awaitable[Any]]
 
-__all__ = ["COSTS", "RUNGS", "blocking", "execute_hops", "native", "on_threads", "psycopg_async"]
+LATENCY = 0.02
+"""Seconds that PostgreSQL takes for the query of load and race."""
+CONNECTIONS = 10
+threads = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="database")
+"""As many threads as connections, started on first use: neither ever waits for the other."""
 
 
 async def blocking(pool: ConnectionPool, query: str) -> None:
-    """Do it all on the loop, as the lab does when it ships."""
+    """Run the whole unit of work on the loop, as the lab does when it ships."""
     with pool.connection() as conn:
         conn.execute(query.encode())
 
@@ -22,15 +34,14 @@ async def execute_hops(pool: ConnectionPool, query: str) -> None:
         await asyncio.to_thread(conn.execute, query.encode())
 
 
-def unit(pool: ConnectionPool, query: str) -> None:
-    """Do a whole unit of work, blocking."""
-    with pool.connection() as conn:
-        conn.execute(query.encode())
-
-
 async def on_threads(pool: ConnectionPool, query: str) -> None:
-    """Hop around the whole unit of work, with as many threads as connections: rung 2."""
-    await asyncio.get_running_loop().run_in_executor(threads, unit, pool, query)
+    """Run the whole unit of work on a thread, with as many threads as connections: rung 2."""
+
+    def unit() -> None:
+        with pool.connection() as conn:
+            conn.execute(query.encode())
+
+    await asyncio.get_running_loop().run_in_executor(threads, unit)
 
 
 async def psycopg_async(pool: AsyncConnectionPool, query: str) -> None:
@@ -56,3 +67,21 @@ COSTS = {
     "native": "await in every caller; another driver's SQL ($1 for %s) and its types",
 }
 """What each rung asks in return."""
+
+
+@asynccontextmanager
+async def opened(rung: Rung, dsn: str, size: int = CONNECTIONS) -> AsyncIterator[Any]:
+    """Open the pool that `rung` asks for by its first annotation; psycopg's own if it names none."""
+    kind = next(iter(inspect.signature(rung).parameters.values())).annotation
+    if kind in (asyncpg.Pool, "asyncpg.Pool"):
+        async with asyncpg.create_pool(dsn, min_size=size, max_size=size) as pool:
+            yield pool
+    elif kind in (AsyncConnectionPool, "AsyncConnectionPool"):
+        async with AsyncConnectionPool(dsn, min_size=size, max_size=size, open=False) as pool:
+            await pool.wait()
+            yield pool
+    else:
+        with ConnectionPool(dsn, min_size=size, max_size=size, open=True) as pool:
+            # Not a thread of the default executor, which may be what is measured.
+            await asyncio.get_running_loop().run_in_executor(threads, pool.wait)
+            yield pool

@@ -1,6 +1,11 @@
-"""Lesson 04: everything at once, and most of it refused."""
+"""Lesson 04: thousands of concurrent requests to a service that takes a few at a time.
 
-from loopclinic.lessons.lesson import Lesson
+Limit: 1,435 lines, because six scenes hold what the service counted against what was read and what
+the summary says, and the notebook draws the service's places while posts come, and measures a storm of
+retries, a sweep, a race, memory, and one failure among many.
+"""
+
+from loopclinic.lessons.catalogue import Lesson
 
 __all__ = ["LESSON"]
 
@@ -8,7 +13,7 @@ LESSON = Lesson(
     number="04",
     stem="unbounded_gather",
     title="Faster, faster, refused",
-    summary="Everything at once against a service that takes a few: find its limit and keep it.",
+    summary="Thousands of requests at once against a service that accepts twenty: find its limit and stay below it.",
     minutes=35,
     conflicts=(
         "unbounded-gather",
@@ -24,19 +29,19 @@ LESSON = Lesson(
     public=("publish", "Summary"),
     hints=(
         (
-            "Count two things: semaphores, and tasks. How many of each are there when 2,000 posts are "
-            "due? And who ever looks at what gather returned?"
+            "Count two things: semaphores and tasks. How many of each exist when 2,000 posts are "
+            "due? And who looks at what gather returned?"
         ),
         (
-            "A limit must be shared by those it limits, and it must make the source wait, too: a post "
-            "should be fetched when there is somebody to send it. What goes wrong with a post belongs "
-            "into the summary, at the place where it goes wrong."
+            "A limit must be shared by everything it limits, and it must also hold back the source: fetch a post "
+            "only when a worker is free to send it. Whatever goes wrong with a post belongs "
+            "in the summary, so catch it where it happens."
         ),
         (
             "Start `limit` workers in an asyncio.TaskGroup. Each takes posts from one "
             "asyncio.Queue(maxsize=limit) until it gets None. Fill the queue by `async for`, then put "
-            "None `limit` times. In the worker, catch aiohttp.ClientError around one post and note it. "
-            "On 429, await asyncio.sleep(float(response.headers['Retry-After'])) and send it again."
+            "None `limit` times. In the worker, catch aiohttp.ClientError and TimeoutError around one post "
+            "and note it. On 429, await asyncio.sleep(int(response.headers['Retry-After'])) and send it again."
         ),
     ),
 )

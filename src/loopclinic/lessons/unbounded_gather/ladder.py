@@ -1,48 +1,31 @@
-"""The rungs of the ladder, from everything at once to what the lab asks for.
+"""The publisher of lesson 04 in five versions ("rungs"), from gather to workers that honor Retry-After.
 
 Each is a publisher: `async def rung(session, posts, *, limit)`.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeVar
 
 import aiohttp
 
 from loopclinic.lessons.unbounded_gather.posts import DuePost
-from loopclinic.lessons.unbounded_gather.workforce import workforce
 
-__all__ = [
-    "COSTS",
-    "impatient",
-    "one_semaphore",
-    "own_semaphore",
-    "patient",
-    "polite",
-    "publish_all",
-    "publish_one",
-    "workers",
-]
-
+T = TypeVar("T")
 Posts = AsyncIterator[DuePost]
-_TOO_MANY = 429
 
 COSTS = {
     "publish_all": "the service, first of all",
     "own_semaphore": "the same, behind a line that looks like a limit",
     "one_semaphore": "a task and a post in memory for everything that is due",
-    "workers": "a queue, and a sign that it ends; who fails is still not known",
+    "workers": "a queue and an end marker; failures are still lost",
     "polite": "a place that waits while a refused post does",
 }
 """What each rung costs, in words."""
 
 
 async def publish_one(session: aiohttp.ClientSession, post: DuePost) -> None:
-    """Send a post once.
-
-    Raises:
-        aiohttp.ClientError: the service did not take it.
-    """
+    """Send a post once; aiohttp.ClientError says that the service did not take it."""
     async with session.post("/v1/posts", data=post.body) as response:
         response.raise_for_status()
 
@@ -84,20 +67,33 @@ async def workers(session: aiohttp.ClientSession, posts: Posts, *, limit: int) -
     await workforce(lambda post: publish_one(session, post), posts, limit)
 
 
-async def impatient(session: aiohttp.ClientSession, post: DuePost) -> None:
-    """Send a post again at once when it is refused."""
-    while True:
-        async with session.post("/v1/posts", data=post.body) as response:
-            if response.status != _TOO_MANY:
-                response.raise_for_status()
-                return
+async def workforce(
+    work: Callable[[T], Awaitable[Any]], items: AsyncIterator[T], limit: int
+) -> None:
+    """Await `work(item)` for each item, `limit` of them at a time, by workers on a small queue.
+
+    Raises an ExceptionGroup if `work` or `items` raised; everything else is cancelled then.
+    """
+    queue: asyncio.Queue[T | None] = asyncio.Queue(limit)
+
+    async def worker() -> None:
+        while (item := await queue.get()) is not None:
+            await work(item)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(limit):
+            group.create_task(worker())
+        async for item in items:
+            await queue.put(item)
+        for _ in range(limit):
+            await queue.put(None)
 
 
 async def patient(session: aiohttp.ClientSession, post: DuePost) -> None:
     """Send a refused post again when the service asked for it."""
     while True:
         async with session.post("/v1/posts", data=post.body) as response:
-            if response.status != _TOO_MANY:
+            if response.status != 429:  # too many requests
                 response.raise_for_status()
                 return
             wait = float(response.headers["Retry-After"])
@@ -105,7 +101,7 @@ async def patient(session: aiohttp.ClientSession, post: DuePost) -> None:
 
 
 async def polite(session: aiohttp.ClientSession, posts: Posts, *, limit: int) -> dict[str, Any]:
-    """Do as `workers`, honor Retry-After, and say what became of each post: rung 3."""
+    """Publish as `workers`, honor Retry-After, and return what became of each post: rung 3."""
     summary: dict[str, Any] = {"published": 0, "failed": {}}
 
     async def noted(post: DuePost) -> None:

@@ -1,4 +1,8 @@
-"""Mend `double`: it must answer 2 * number without a stall."""
+"""Fix `double`.
+
+1. It answers 2 * number.
+2. It does not stall the loop.
+"""
 
 import time
 

@@ -1,4 +1,4 @@
-"""The deadline ends with the headers of the answer: a body that stalls is waited for without end."""
+"""The deadline covers the headers of the answer, not its body."""
 
 import asyncio
 

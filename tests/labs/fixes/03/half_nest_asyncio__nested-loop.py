@@ -1,4 +1,4 @@
-"""One loop for all threads, run by whoever comes, with nest_asyncio to allow it."""
+"""All threads run the same loop, which nest_asyncio makes reentrant."""
 
 import asyncio
 import hashlib

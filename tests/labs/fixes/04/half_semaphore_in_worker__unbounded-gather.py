@@ -1,4 +1,4 @@
-"""Everything is mended but the limit: each post has a semaphore of its own."""
+"""Everything is fixed but the limit: each post has a semaphore of its own."""
 
 import asyncio
 from dataclasses import dataclass, field

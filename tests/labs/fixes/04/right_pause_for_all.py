@@ -1,4 +1,4 @@
-"""One refusal makes everybody wait: nobody sends before the service wants to hear anything."""
+"""A 429 pauses all workers until its Retry-After is over."""
 
 import asyncio
 from dataclasses import dataclass, field

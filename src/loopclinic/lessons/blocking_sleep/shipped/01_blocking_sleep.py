@@ -1,32 +1,33 @@
 """Lab 01: one retry, everybody waits.
 
 `transcribe` sends a sound clip to a speech-to-text service and returns the text. The service is
-overloaded now and then, so it tries again. Many callers share one event loop and one session,
-and whenever one of them has to try again, all the others stand still. Mend that.
+sometimes overloaded, so `transcribe` retries. Many callers share one event loop and one session,
+and whenever one of them has to retry, all the others freeze. Fix that.
 
-What must be true of `transcribe` when you are done:
+What `transcribe` must do when you are done:
 
-1. It returns the "text" of the service's answer.
-2. A 429, a 503 or a broken connection (aiohttp.ClientConnectionError) is tried again, `attempts`
-   requests at most. Then it raises TranscriptionError, without another wait.
+1. It returns the `text` field of the service's JSON answer.
+2. It retries after a 429, a 503 or a broken connection (aiohttp.ClientConnectionError), with at most
+   `attempts` requests in all. Then it raises TranscriptionError without another wait.
 3. Any other status raises TranscriptionError at once.
-4. Wait number n (0, 1, 2, ...) lasts `backoff * 2**n` seconds at most. Waits grow. Jitter is
-   welcome, as long as waits make up a quarter of that on average.
-5. `deadline` seconds after the call began, all attempts and waits included, it has raised
-   TimeoutError, whatever it was waiting for. Earlier is fine if the next wait would not fit.
-6. Cancelled, it ends at once by CancelledError and sends nothing more.
-7. However many callers wait to try again, nobody waits for them: not the loop, not a thread.
+4. The n-th wait (from 0) is at most `backoff * 2**n` seconds. Waits grow. Jitter is welcome, but
+   the average wait is at least a quarter of that.
+5. If it is not done `deadline` seconds after it was called, all attempts and waits included, it
+   raises TimeoutError, whatever it is waiting for. Earlier is fine if the next wait would not fit.
+6. When cancelled, it ends at once with CancelledError and sends nothing more.
+7. However many callers fail or wait to retry, no other caller is refused or has to wait for the
+   loop or for a thread because of them.
 8. It leaves nothing behind: no task, no thread, no session.
 
-These names and signatures stay: `transcribe`, `TranscriptionError`. The rest is yours to change.
+Keep these names and signatures: `transcribe`, `TranscriptionError`. The rest is yours to change.
 
 How it is judged: `loopclinic check 01`, or `loopclinic watch 01` for a verdict on every save.
-The check asks the service what it received. While callers wait, the loop may be busy 40 % of the
-time at most; among 130 callers, lag may be half of this file's, 3 new threads are allowed, and a
-caller may take 3 times its own waits. A deadline may be missed by its own length, and a cancelled
-call gets 500 ms. On average waits may be 1.5 times as long as promised, because timers are late, and
-must grow by a quarter of what doubling gives; in a fifth of the first wait a caller sends 2.5
-requests at most. A call that has nothing to wait for gets 500 ms more than its requests take.
+The check asks the service what it received. While callers wait, the loop may be busy at most 40 %
+of the time. With 130 callers, lag may be half that of the file as shipped, 3 new threads are allowed,
+and a caller may take 3 times its own waits. A call may take twice its deadline, a cancelled one 500 ms.
+Average waits may be 1.5 times as long as promised, because timers are late. From the first to the last
+they must grow by a quarter of what doubling gives, and within a fifth of the first wait a caller may
+send 2.5 requests on average. A call with nothing to wait for gets 500 ms more than its requests take.
 """
 
 import time

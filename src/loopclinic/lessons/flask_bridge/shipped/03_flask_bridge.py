@@ -1,31 +1,32 @@
 """Lab 03: the webhook that answers, and forgets.
 
 `Receiver` takes delivery statuses from a messaging provider. Flask calls it on the threads of a WSGI
-server; `record` is asynchronous, because everything else of ours is. It answers fast. After every
-deploy some updates are missing, and under load PostgreSQL runs out of connections. Mend that.
+server; `record` is asynchronous, like the rest of our code. It answers fast. But after every deploy
+some updates are missing, and under load PostgreSQL runs out of connections. Fix that.
 
-What must be true when you are done:
+What `Receiver` must do when you are done:
 
-1. `POST /status` with a body that `genuine` confirms is answered 204 once the update is stored, by
-   `await record(database, update)`, and not before. One that comes twice counts once.
+1. `POST /status` with a body that `genuine` confirms is answered 204 once the update is
+   stored by `await record(database, update)`, not before. An update that arrives twice counts once.
 2. Anything else is answered 401, and nothing of it is stored.
-3. An update that is not stored within `timeout` seconds is answered 503, and nobody goes on with it:
-   the provider comes again. However many of these come, nothing piles up.
-4. No event loop, pool, connection or thread is made for a single webhook. There are at most `size`
-   connections; they are kept, and while webhooks wait to be stored all of them are at it.
-5. When `close()` is called at SIGTERM, on a thread of its own, the webhooks under way are still
-   stored and answered 204; a later one may get 503. When it returns, every connection is closed.
+3. An update that is not stored within `timeout` seconds is answered 503, and work on it stops: the
+   provider sends it again. However many of these arrive, nothing piles up.
+4. No event loop, pool, connection or thread is created for a single webhook. There are at most `size`
+   connections; they are reused, and all of them are used while webhooks wait to be stored.
+5. At SIGTERM, `close()` is called on a separate thread: the webhooks in flight are still stored
+   and answered 204. Later ones, even after it has returned, are either stored and answered 204 or
+   answered 503. When it returns, every connection is closed.
 
-These names and signatures stay: `Receiver` with `app` and `close`, and `record`. The rest is yours
+Keep these names and signatures: `Receiver` with `app` and `close`, and `record`. The rest is yours
 to change. `record` takes a connection of asyncpg or a pool.
 
 How it is judged: `loopclinic check 03`, or `loopclinic watch 03` for a verdict on every save.
-The check serves `Receiver(...).app` with waitress, eight threads, in a process of its own, and asks
-PostgreSQL what it has. It counts event loops, new connections and threads (0.25 a webhook at most, of
-each), holds the rows of all messages, where more than half of `size` connections must be at it, waits
-2 times `timeout` for the answers, and counts the tasks and threads that are left behind them (half of
-these webhooks at most). Then it sends SIGTERM in the middle of its load; `close()` gets 3 s, and the
-process ends when all is answered, whatever else still runs in it.
+The check serves `Receiver(...).app` with waitress on eight threads in a separate process, and asks
+PostgreSQL what it stored. It counts event loops, new connections and threads (at most one of each per
+four webhooks). It locks the rows of all messages: then more than half of `size` connections must be at
+work, all answers must come within twice `timeout`, and at most one task or thread per two of these
+webhooks may be left behind. Then it sends SIGTERM under load, and more webhooks until 0.5 s after
+`close()` returned, for which it has 3 s. The process ends once all are answered, whatever still runs.
 """
 
 import asyncio
@@ -60,7 +61,7 @@ def genuine(secret: bytes, body: bytes, signature: str) -> bool:
 
 
 class Receiver:
-    """Takes webhooks signed with `secret`, with `size` connections to the database at `dsn` at most."""
+    """Receives webhooks signed with `secret`, with at most `size` connections to the database at `dsn`."""
 
     def __init__(self, dsn: str, secret: bytes, *, size: int = 4, timeout: float = 2.0) -> None:
         self.dsn = dsn
@@ -91,4 +92,4 @@ class Receiver:
             await record(pool, update)
 
     def close(self) -> None:
-        """Called at SIGTERM."""
+        """Close the receiver; the server calls this at SIGTERM."""

@@ -1,35 +1,34 @@
 """Lab 02: the job that never ends and never fails.
 
-`Audits` runs brand audits: it asks a language model the queries of an audit and stores what it
-said. It runs well with one audit. With several it stops, now and then: no error, no CPU, no log.
-Mend that.
+`Audits` runs brand audits: it asks a language model the queries of an audit and stores the answers.
+A single audit works. With several, the job sometimes stops: no error, no CPU use, no log. Fix that.
 
-What must be true of `await audits.run(audit, ask)` when you are done:
+What `await audits.run(audit, ask)` must do when you are done:
 
 1. It asks each query of the audit, `await ask(text)`, once, and returns how many of the answers
    name the company, in capitals or not.
 2. It stores, in one transaction: a row in `responses` for each query; the audit's `mentions`, its
    `status` 'done'; and it adds 1 and the mentions to the company's `audits_done` and `mentions`.
-3. While it asks it has no connection, no transaction and no lock: however many audits are under
-   way, all of them get to ask, also those of one company.
-4. There are at most `size` connections. They are kept for further audits, and while audits have
-   work for the database all of them are at it.
-5. The event loop never waits for the database, nor does `asyncio.to_thread`, which others use.
+3. While it asks, it holds no connection, no transaction and no lock: however many audits are
+   running, all of them can ask at the same time, including those of one company.
+4. There are at most `size` connections. They are reused for further audits, and all of them are
+   used while audits have work for the database.
+5. The event loop never waits for the database, and `asyncio.to_thread` stays free for others.
 6. If `ask` raises, `run` raises that error, by itself or in an ExceptionGroup, and nothing of the
    audit is stored.
-7. Cancelled, it ends at once by CancelledError. Soon after, PostgreSQL knows nothing of it: no
-   open transaction, no lock, no row. Its connection serves the next audit.
-8. At the end of `async with` there are no connections and no tasks.
+7. When cancelled, it ends at once with CancelledError. Soon after, PostgreSQL has no trace of it:
+   no open transaction, no lock, no row. Its connection serves the next audit.
+8. After `async with` ends, no connections and no tasks are left.
 
-These names and signatures stay: `Audits`, `run`. The rest is yours to change, and so is the
+Keep these names and signatures: `Audits`, `run`. The rest is yours to change, including the
 driver: psycopg, psycopg_pool and asyncpg are installed. Tables: data/sync_database/schema.sql.
 
 How it is judged: `loopclinic check 02`, or `loopclinic watch 02` for a verdict on every save.
-The check asks PostgreSQL for sessions, transactions and locks. Audits get 1.2 s until all of them
-ask. Half of `size` connections at work at the same moment will do, and twice `size` may be opened
-in all, as some are lost. A line that takes 80 ms there and back may stop the loop for 50 % of that;
-`asyncio.to_thread` gets a thread within 250 ms while the database keeps others waiting; a
-cancelled audit gets 500 ms to end, and PostgreSQL as long to forget it. A hang is broken off.
+The check asks PostgreSQL about sessions, transactions and locks. All audits must have asked within
+1.2 s. It is enough if half of the `size` connections are at work at one moment; up to twice `size` may
+be opened in all, since some are lost. With a round trip of 80 ms, the loop may be blocked for 50 % of
+one. `asyncio.to_thread` must get a thread within 250 ms while the database keeps others waiting. A
+cancelled audit has 500 ms to end, and PostgreSQL another 500 ms to forget it. The check stops a hang.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -54,7 +53,7 @@ COUNTED = """
 
 
 class Audits:
-    """Runs audits, with `size` connections to the database at `dsn` at most."""
+    """Runs audits, with at most `size` connections to the database at `dsn`."""
 
     def __init__(self, dsn: str, *, size: int = 4) -> None:
         self.pool = ConnectionPool(dsn, min_size=1, max_size=size, open=False)

@@ -1,34 +1,34 @@
 """Lab 04: faster, faster, refused.
 
-`publish` sends all due posts to a publishing service and says what became of them. It was written
-for a dozen posts a night. Now thousands are due, the service turns most of them away, and nobody
-hears of it. Mend that.
+`publish` sends all due posts to a publishing service and reports what became of them. It was
+written for a dozen posts a night. Now thousands are due, the service refuses most of them, and
+nobody notices. Fix that.
 
-What must be true of `publish` when you are done:
+What `publish` must do when you are done:
 
-1. Every post is sent, by `POST /v1/posts` with its `body` as it is. One that was accepted is never
+1. Every post is sent with `POST /v1/posts`, its `body` unchanged. One that was accepted is never
    sent again.
-2. At most `limit` requests are in flight, and while posts are left, nearly as many are: no post
-   waits for the slowest of a group.
-3. A 429 says in Retry-After how many seconds to wait, a whole number, which may be 0. That post is
-   sent again, not earlier than that, as often as it takes.
-4. Any other status of 400 or more, or an aiohttp.ClientError, is a failure of that one post. It is
-   not sent again, `failed` says why, by id, and all the others go on.
+2. At most `limit` requests are in flight, and nearly as many while posts are left: no post waits
+   for the slowest of a batch.
+3. A 429 says in Retry-After how many whole seconds to wait, maybe 0 (HTTP also allows a date there).
+   That post is sent again, no earlier than that, until it is accepted or fails.
+4. Any other status of 400 or more, an aiohttp.ClientError or a TimeoutError is a failure of that one
+   post. It is not sent again, `failed` says why, by id, and all the others go on.
 5. `published` counts the posts that were accepted.
-6. However many posts there are, few of them are held at a time, and few tasks are: at most 10 times
-   `limit`. `posts` gives the next one when it is asked for.
-7. `posts` is an async generator, so one task at a time may ask it. If it raises, `publish` stops and
-   raises that error, by itself or in an ExceptionGroup.
-8. Cancelled, it ends at once by CancelledError and sends nothing more. It leaves no task behind.
+6. However many posts there are, at most 10 times `limit` of them are held at a time, and as many
+   tasks. `posts` yields the next one when it is asked for.
+7. `posts` is an async generator, so only one task at a time may iterate over it. If it raises,
+   `publish` sends no other post and raises that error, by itself or in an ExceptionGroup.
+8. When cancelled, it ends at once with CancelledError and sends nothing more. It leaves no task.
 
-These names and signatures stay: `publish`, `Summary`. The rest is yours to change.
+Keep these names and signatures: `publish`, `Summary`. The rest is yours to change.
 
 How it is judged: `loopclinic check 04`, or `loopclinic watch 04` for a verdict on every save.
-The check asks the service what arrived, and when: how many at once (`limit`, not one more), how
-full the limit was on average (45 % at least, while every twentieth post takes far longer), and how
-soon a refused post came back (never before Retry-After). It counts posts and tasks that are alive
-while 100,000 are due. A cancelled call gets 500 ms, one whose `posts` raise or whose connections all
-break 1 s, and one that has to wait for Retry-After 1.2 s more than that.
+The check asks the service what arrived, and when: how many at once (at most `limit`), how much of
+the limit was used on average (at least 75 %; posts take different times, every twentieth far longer),
+and how soon a refused post came back (never before Retry-After). It counts the posts and tasks that
+exist while 100,000 are due. A cancelled call gets 500 ms; one whose `posts` raises or whose connections
+all break, 1 s; one that has to wait for Retry-After, 1.2 s more than that.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Shields the work: the caller is gone and the work goes on."""
+"""Shields the work, which goes on after its caller was cancelled."""
 
 import asyncio
 

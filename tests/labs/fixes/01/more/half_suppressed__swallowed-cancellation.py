@@ -1,4 +1,4 @@
-"""A wait that nothing may disturb."""
+"""Suppresses CancelledError during the wait."""
 
 import asyncio
 import contextlib

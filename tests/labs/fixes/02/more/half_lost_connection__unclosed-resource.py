@@ -1,4 +1,4 @@
-"""Rolled back when it is cancelled, and never given back."""
+"""Rolls back when it is cancelled, and never gives the connection back to the pool."""
 
 from collections.abc import Awaitable, Callable
 from typing import Self

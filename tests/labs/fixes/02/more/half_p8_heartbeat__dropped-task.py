@@ -1,4 +1,4 @@
-"""A task that looks after the pool, and is never ended."""
+"""Starts a task that checks the pool, and never cancels it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""The pool gives up after a second: an end of the hang, and of the audits."""
+"""Waits 0.3 s for a connection: no hang any more, but the audits fail."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""It leaves the process in the middle of the load: a supervisor would start it anew."""
+"""Exits the process under load, and relies on a supervisor to start it again."""
 
 import asyncio
 import hashlib

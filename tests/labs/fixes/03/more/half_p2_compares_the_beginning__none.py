@@ -1,4 +1,4 @@
-"""A signature that is cut off is good enough."""
+"""Accepts a truncated signature."""
 
 import asyncio
 import hashlib

@@ -1,4 +1,4 @@
-"""The signature is compared with that of the parsed body, written anew."""
+"""Compares the signature with that of the parsed and re-encoded body, not of the raw bytes."""
 
 import asyncio
 import hashlib

@@ -33,6 +33,7 @@ class Receiver:
         self.dsn, self.secret, self.size, self.timeout = dsn, secret, size, timeout
         self.app = Flask(__name__)
         self.app.add_url_rule("/status", view_func=self.status, methods=["POST"])
+        self.over = False
         self.loop = asyncio.new_event_loop()
         threading.Thread(target=self.loop.run_forever, daemon=True).start()
         self.pool = self.call(self.open()).result()
@@ -56,6 +57,8 @@ class Receiver:
         body = request.get_data()
         if not genuine(self.secret, body, request.headers.get("X-Signature", "")):
             return "not signed", 401
+        if self.over:
+            return "come again", 503
         update = json.loads(body)
         try:
             self.call(self.store(update)).result()
@@ -69,5 +72,6 @@ class Receiver:
                 await asyncio.wait(tasks)
             await self.pool.close()
 
+        self.over = True
         self.call(end()).result()
         self.loop.call_soon_threadsafe(self.loop.stop)

@@ -1,4 +1,4 @@
-"""The example of the documentation: when it is cancelled, nobody cancels the workers."""
+"""As asyncio.Queue's documentation shows it: when it is cancelled, nobody cancels the workers."""
 
 import asyncio
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Mend `count`.
+"""Fix `count`.
 
 1. It answers how many things there are. Nothing else.
 2. It never sleeps on

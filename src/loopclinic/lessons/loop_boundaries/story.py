@@ -1,0 +1,328 @@
+"""Experiments of notebook 12: patches on each Python, tasks of a real worker, calls on a running loop, a benchmark."""
+
+import asyncio
+import importlib.util
+import inspect
+import json
+import re
+import shutil
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from concurrent.futures import wait
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import asgiref.sync
+from celery import Celery
+
+from loopclinic.drawing.tables import Drawing, Drawn, bold, code, colored, table
+from loopclinic.lessons.core.child_programs import ran
+from loopclinic.lessons.database.sessions import SessionMonitor, Sighting, named
+from loopclinic.lessons.loop_boundaries.celery_worker import CeleryWorker
+from loopclinic.lessons.loop_boundaries.ladder import COSTS, SIZE, Run, one_loop
+from loopclinic.lessons.story.other_tools import Opinion, linter, opinions
+from loopclinic.lessons.story.race import Column, Race, Result
+from loopclinic.lessons.story.race_worker import worker
+from loopclinic.load.variant import name_of
+from loopclinic.scanner import scan
+from loopclinic.servers import SERVICES
+from loopclinic.units import count, span
+
+Way = Callable[[str], Run]
+
+_PATCHES = ("nest_asyncio", "nest_asyncio2")
+_PYTHONS = ("python3.15", "python3.14")
+"""The newest of these that is there runs the patches, too: the first one was written before 3.14."""
+_PATIENCE = 10.0
+"""Seconds for tasks of a way, at least; what waits for another loop may wait for ever."""
+_COUNTED = 0.2
+"""Seconds in which PostgreSQL counts a session that has just made its first query."""
+_NAMES = r"<.*>|'ThreadPool[^']*'"
+_NOT_HERE = "not here: there is no Python 3.14 or newer"
+
+# Patches, each in a process of its own.
+
+
+async def patches() -> Drawing:
+    """Try both patches, on this Python and on a newer one where there is one."""
+    pythons = [sys.executable]
+    if sys.version_info < (3, 14):
+        # loopclinic: ignore[blocking-file-io] a look along PATH
+        pythons += [one for name in _PYTHONS if (one := shutil.which(name))][:1]
+    rows = []
+    for python in pythons:
+        for name in ("", *_PATCHES):
+            found = await _tried(python, name)
+            patch = f"{name}.apply()" if name else "plain"
+            cells = (
+                found.get(key, "-") for key in ("nested", "frames", "order", "current", "deadline")
+            )
+            short = (one.partition(":")[0] for one in cells)
+            rows.append([bold(found["python"], patch), *map(code, short)])
+    if len(pythons) == 1 and sys.version_info < (3, 14):
+        rows.append([bold("3.14 or newer", _NOT_HERE), *map(code, "-----")])
+    heads = ["Python, and what runs first", "asyncio.run, nested", "Frames of 10 such calls"]
+    heads += ["A short call is over", "current_task()", "timeout()"]
+    return table(heads, rows)
+
+
+async def _tried(python: str, name: str) -> Mapping[str, str]:
+    """Run the program `patches.py` on this Python, with or without a patch."""
+    spec = importlib.util.find_spec(name) if name else None
+    given = [str(spec.origin)] if spec else []
+    program = Path(__file__).with_name("patches.py")
+    status, out, err = await ran((python, "-I", str(program), *given))
+    if status:
+        raise RuntimeError(f"{program.name} ended with status {status}: {err.decode()[-300:]}")
+    found: Mapping[str, str] = json.loads(out)
+    return found
+
+
+# Tasks of a real worker, by way.
+
+
+def _measured(way: Way, celery: CeleryWorker, dsn: str, tasks: int) -> dict[str, Any]:
+    """Let a worker's threads run so many tasks; ask PostgreSQL what they opened. Blocking."""
+    loops, errors = dict[int, Any](), Counter[str]()
+
+    async def work(pool: Any) -> None:
+        loop = asyncio.get_running_loop()
+        loops[id(loop)] = loop  # kept, so that no number comes twice
+        if pool is not None:
+            await pool.fetchval("select 1")
+
+    with ExitStack() as stack:
+        sighting, address = Sighting(), ""
+        if dsn:
+            monitor = stack.enter_context(SessionMonitor(dsn, "story", unnamed=True))
+            monitor.look()
+            time.sleep(_COUNTED)
+            sighting, address = stack.enter_context(monitor.watch("tasks")), named(dsn, "tasks")
+            stack.callback(monitor.end, "tasks", within=1.0)
+        run, began = way(address), time.perf_counter()
+        jobs = [celery.send(partial(run, work)) for _ in range(tasks)]
+        _, waiting = wait([job.future for job in jobs], max(_PATIENCE, tasks / 25))
+        seconds = time.perf_counter() - began
+    for job in jobs:
+        if job.future not in waiting and (error := job.future.exception()) is not None:
+            # Without the names of task, future and thread, which are other ones in each.
+            errors[f"{type(error).__name__}: {re.sub(_NAMES, '...', str(error))}"] += 1
+    late = ["some were not done in time"] * bool(waiting)
+    return {
+        "name": name_of(way),
+        "tasks": tasks,
+        "done": tasks - errors.total() - len(waiting),
+        "error": "; ".join([text for text, _ in errors.most_common(2)] + late),
+        "loops": len(loops),
+        "opened": sighting.opened,
+        "peak": sighting.peak,
+        "per_task": seconds / tasks,
+    }
+
+
+async def measure(way: Way, *, broker: str, dsn: str, tasks: int) -> Mapping[str, Any]:
+    """Measure a way in this process."""
+    found = await measure_all(lambda: (way,), broker=broker, dsn=dsn, tasks=tasks)
+    (run,) = found["runs"]
+    return dict(run)
+
+
+async def measure_all(
+    ways: Callable[[], tuple[Way, ...]], *, broker: str, dsn: str, tasks: int
+) -> Mapping[str, Any]:
+    """Measure ways in this process, one after another, in one worker."""
+
+    def run() -> list[dict[str, Any]]:
+        with CeleryWorker(broker) as celery:
+            return [_measured(way, celery, dsn, tasks) for way in ways()]
+
+    return {"runs": await asyncio.to_thread(run)}
+
+
+@dataclass(frozen=True, repr=False)
+class Runs(Drawn):
+    """Tasks in several ways."""
+
+    runs: tuple[Mapping[str, Any], ...]
+
+    @property
+    def opened(self) -> int:
+        """Connections that the first way opened."""
+        return int(self.runs[0]["opened"])
+
+    def drawing(self) -> Drawing:
+        """Draw a row for each."""
+        rows = []
+        for one in self.runs:
+            good = one["opened"] <= SIZE and not one["error"]
+            opened = colored(f"{one['opened']:,}", "calm" if good else "stall")
+            done = f"{one['done']:,} of {one['tasks']:,}"
+            rows.append(
+                [
+                    code(one["name"], one["error"] or COSTS.get(one["name"], "")),
+                    done,
+                    f"{one['loops']:,}",
+                    opened,
+                    f"{one['peak']}",
+                    span(one["per_task"]),
+                ]
+            )
+        heads = "Way", "Tasks done", "Loops", "Connections opened", "At once", "Time per task"
+        return table(heads, rows)
+
+
+async def worked(*ways: Way, tasks: int = 200, database: bool = True) -> Runs:
+    """Run tasks in each way, in a worker in a process of its own, one after another."""
+    return await asyncio.to_thread(_worked, ways, tasks, database=database)
+
+
+def _worked(ways: tuple[Way, ...], tasks: int, *, database: bool) -> Runs:
+    def all_ways() -> tuple[Way, ...]:
+        return ways
+
+    with ExitStack() as stack:
+        given = _services(stack) | {"tasks": tasks} | ({} if database else {"dsn": ""})
+        process = stack.enter_context(worker(measure_all, all_ways))
+        return Runs(tuple(process.call(given, timeout=120.0)["runs"]))
+
+
+def _services(stack: ExitStack) -> dict[str, Any]:
+    """Start PostgreSQL and Valkey; return their addresses by what they are to `measure`."""
+    names = {"dsn": "postgres", "broker": "valkey"}
+    return {key: stack.enter_context(SERVICES[name]()) for key, name in names.items()}
+
+
+# What happens on a running loop, and to an async task.
+
+
+async def on_a_loop(*ways: Callable[[Any], Any]) -> Drawing:
+    """Call each way where a loop runs, on a thread of its own, and see what it says and what else runs."""
+    rows = []
+    for way in ways:
+        said, kept = await asyncio.to_thread(_on_a_loop, way)
+        stopped = colored("stood still", "stall") if kept else colored("went on", "calm")
+        rows.append([code(name_of(way)), code(said), stopped])
+    return table(["Called in a coroutine", "It says", "Meanwhile the loop"], rows)
+
+
+def _on_a_loop(way: Callable[[Any], Any]) -> tuple[str, bool]:
+    """Return what a way says in a coroutine, and whether it kept the loop."""
+
+    async def work() -> str:
+        await asyncio.sleep(0.2)
+        return "a result"
+
+    async def main() -> tuple[str, bool]:
+        began, coroutine = time.perf_counter(), work()
+        try:
+            said = f"returns {way(coroutine)!r}"
+        except Exception as error:
+            said = f"{type(error).__name__}: {error}".removesuffix(": ")
+        kept = time.perf_counter() - began > 0.1
+        coroutine.close()
+        return said, kept
+
+    return asyncio.run(main())
+
+
+def threadsafe_result(coroutine: Any) -> Any:
+    """Hand it to the loop that runs here, and wait for that: for itself."""
+    loop = asyncio.get_running_loop()
+    future = asyncio.run_coroutine_threadsafe(_awaited(coroutine), loop)
+    try:
+        return future.result(0.5)
+    finally:
+        future.cancel()
+
+
+async def _awaited(coroutine: Any) -> Any:
+    return await coroutine
+
+
+def of_asgiref(coroutine: Any) -> Any:
+    """Call it by the adapter of Django's."""
+    return asgiref.sync.async_to_sync(_awaited)(coroutine)
+
+
+def in_a_thread(coroutine: Any) -> Any:
+    """Run it on another thread, and wait for that."""
+    found = list[Any]()
+    thread = threading.Thread(target=lambda: found.append(asyncio.run(_awaited(coroutine))))
+    thread.start()
+    thread.join()
+    return found[0]
+
+
+def adapter(coroutine: Any) -> Any:
+    """Call it by the last rung, which refuses."""
+    return one_loop("")(lambda _: coroutine)
+
+
+def async_task() -> Drawing:
+    """Let Celery run an `async def` as a task."""
+    charged = list[int]()
+    app = Celery("story", set_as_current=False)
+    app.conf.task_always_eager = True
+
+    async def charge(order: int) -> None:
+        charged.append(order)
+
+    done = app.task(charge, name="charge").delay(7)
+    coroutine = done.result
+    is_coroutine = inspect.iscoroutine(coroutine)
+    if is_coroutine:
+        coroutine.close()
+    kind = "a coroutine" if is_coroutine else repr(coroutine)
+    charged_so = colored(count(len(charged), "charge"), "calm" if charged else "stall")
+    heads = "Task", "Its state, says Celery", "Its result", "What was done"
+    return table(heads, [[code("async def charge(order)"), done.state, kind, charged_so]])
+
+
+# Diagnosis and race.
+
+
+async def diagnose(function: Callable[..., Any], file: str, runs: Runs) -> Drawing:
+    """Ask tools about `function`, the scanner about `file`, PostgreSQL about what was run."""
+    linted = await linter(function, "-", "what a task opens")
+    report = await asyncio.to_thread(scan, file, cached=False)
+    found = "\n".join(f"line {one.line}: {one.kind}" for one in report.findings)
+    one = runs.runs[0]
+    done, peak = f"{one['done']} x SUCCESS", f"at most {one['peak']}"
+    counted = f"{one['opened']} opened, {one['peak']} at once"
+    return opinions(
+        Opinion("loopclinic scan", file, found or "nothing", "the line", "what it costs"),
+        linted,
+        Opinion("Celery's log", "its states", done, "failures", "the cost of success"),
+        Opinion("pg_stat_activity", "at one moment", peak, "those open", "those that are gone"),
+        Opinion("pg_stat_database", "sessions", counted, "all of them", "whose they are"),
+    )
+
+
+_RACE = Race(
+    measure,
+    columns=(
+        Column("Connections opened", "opened", "{:,.0f}".format),
+        Column("Loops", "loops", "{:,.0f}".format),
+        Column("At once", "peak", "{:.0f}".format, most=True),
+        Column("Time per task", "per_task", span, spread=True),
+    ),
+    costs=COSTS,
+    bound=lambda _: (
+        SIZE,
+        f"One pool of {SIZE} is enough for a process, however many tasks it runs.",
+    ),
+    good=lambda one: one.typical("opened") <= SIZE,
+)
+
+
+def race(*ways: Way, tasks: int = 200, rounds: int = 2, progress: bool = True) -> Result:
+    """Let each way run so many tasks, by 16 threads of a worker in a process of its own, in turns."""
+    with ExitStack() as stack:
+        given = _services(stack) | {"tasks": tasks}
+        return _RACE(*ways, rounds=rounds, progress=progress, **given)

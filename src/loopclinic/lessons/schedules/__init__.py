@@ -1,0 +1,1 @@
+"""Virtual time, and the search over schedules that it makes cheap: `loopclinic.search_schedules`."""

@@ -1,0 +1,392 @@
+"""Experiments of notebook 06: uploads beside a name lookup, first calls together, giving up, a benchmark."""
+
+import asyncio
+import atexit
+import itertools
+import sys
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import aiohttp
+import miniopy_async
+from anyio import to_thread
+from minio import Minio
+from minio.credentials.credentials import Credentials
+from minio.credentials.providers import StaticProvider
+from urllib3 import PoolManager, Retry, Timeout
+
+from loopclinic.drawing.tables import Drawing, Drawn, bar, code, colored, table
+from loopclinic.lessons.core.check_threads import entered
+from loopclinic.lessons.story.other_tools import Opinion, linter, opinions, scanned
+from loopclinic.lessons.story.race import Column, Race, Result
+from loopclinic.lessons.story.sweep import closed_loop
+from loopclinic.lessons.sync_sdk.ladder import COSTS, async_client, own_threads
+from loopclinic.load.variant import name_of
+from loopclinic.probe import Probe
+from loopclinic.servers import SERVICES
+from loopclinic.servers.s3 import access, remove
+from loopclinic.servers.slow_proxy import SlowLine
+from loopclinic.units import span
+
+Way = Callable[["Service", str, bytes], Coroutine[Any, Any, None]]
+Beside = Callable[[], Coroutine[Any, Any, None]]
+
+SHARED = 6
+"""Threads of the default executor on two cores. Set, since on more cores the queue would be too short to see."""
+LATENCY = 0.5
+"""Seconds of a round trip to the server, but in the benchmark."""
+_LOOKUP = 0.1
+"""Seconds after the uploads at which a name is looked up."""
+_WAITED = 0.1
+"""Seconds from which on a lookup is drawn as one that waited."""
+_DATA = b"a picture" * 500
+
+
+class _Noted(StaticProvider):
+    """Keys of an SDK's client, which asks for them on the thread of each request."""
+
+    def __init__(self, *keys: str) -> None:
+        super().__init__(*keys)
+        self.worked: Counter[str] = Counter()
+        """Requests by the pool of the thread that they ran on."""
+
+    def retrieve(self) -> Credentials:
+        """Return the keys, and note the thread."""
+        self.worked[threading.current_thread().name.partition("_")[0]] += 1
+        return super().retrieve()
+
+
+class Service:
+    """A bucket and clients of it: a synchronous one, an executor of `size` threads, an async one."""
+
+    def __init__(self, url: str, size: int, bucket: str = "", **pool: Any) -> None:
+        self.url = url
+        self.bucket = bucket or f"loopclinic-{uuid.uuid4().hex}"
+        self.there = False
+        """Whether there is a bucket, as far as the ways know."""
+        self.threads = ThreadPoolExecutor(size, thread_name_prefix="s3")
+        self.places = asyncio.Semaphore(size)
+        given = access(url)
+        self._noted = _Noted(given.pop("access_key"), given.pop("secret_key"))
+        http = PoolManager(maxsize=64, **pool)
+        self.client = Minio(**given, credentials=self._noted, http_client=http)
+
+    @property
+    def worked(self) -> Mapping[str, int]:
+        """Requests of the synchronous client by the pool of the thread that they ran on."""
+        return dict(self._noted.worked)
+
+    @cached_property
+    def async_client(self) -> Any:
+        """The async client, made when first asked for: it belongs to the running loop."""
+        session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=64))
+        return miniopy_async.Minio(  # type: ignore[attr-defined]
+            **access(self.url), session=session
+        )
+
+    async def run(self, work: Callable[..., Any], *given: Any) -> Any:
+        """Call a method of the SDK on an own thread."""
+        return await asyncio.get_running_loop().run_in_executor(self.threads, work, *given)
+
+    async def close(self) -> None:
+        """Close the clients, and wait for the threads."""
+        if "async_client" in vars(self):
+            await self.async_client.close_session()
+        await asyncio.to_thread(self.threads.shutdown)
+        self.client._http.clear()  # noqa: SLF001 - the SDK has no close
+
+
+class _Server:
+    """The S3 server and the slow line to it, for all cells; they end with the kernel."""
+
+    def __init__(self) -> None:
+        self._address: Future[str] | None = None
+        self.url = ""
+        self.line: SlowLine
+
+    def start(self) -> "Future[str]":
+        """Start both on a thread, unless they run."""
+        if self._address is None:
+            self._address = Future()
+            threading.Thread(target=self._start, args=[self._address], daemon=True).start()
+        return self._address
+
+    def _start(self, address: "Future[str]") -> None:
+        stack = ExitStack()
+        try:
+            self.url = stack.enter_context(SERVICES["s3"]())
+            self.line = SlowLine(self.url, there_and_back=LATENCY)
+            address.set_result(stack.enter_context(self.line))
+        except Exception as error:
+            self._address = None
+            address.set_exception(error)
+        atexit.register(stack.close)
+
+
+_server = _Server()
+
+
+def start() -> None:
+    """Start the S3 server, which takes some seconds, in the background."""
+    _server.start()
+
+
+@asynccontextmanager
+async def opened(
+    size: int = 12, *, seconds: float = LATENCY, make: bool = True
+) -> AsyncIterator[Service]:
+    """Give a service behind the slow line; meanwhile the default executor is that of two cores."""
+    loop, url = asyncio.get_running_loop(), await asyncio.wrap_future(_server.start())
+    loop.set_default_executor(ThreadPoolExecutor(SHARED, thread_name_prefix="asyncio"))
+    direct, s3 = Service(_server.url, 1), Service(url, size)
+    _server.line.delay = seconds / 2
+    try:
+        if make:
+            await direct.run(direct.client.make_bucket, s3.bucket)
+        yield s3
+    finally:
+        await s3.close()
+        await direct.run(remove, direct.client, s3.bucket)
+        await direct.close()
+        loop.set_default_executor(ThreadPoolExecutor())
+
+
+# Uploads, and a name lookup beside them.
+
+
+@dataclass(frozen=True)
+class Uploads:
+    """What some uploads at once took, and what a name lookup waited meanwhile, in seconds."""
+
+    name: str
+    many: int
+    seconds: float
+    lookup: float
+    worked: Mapping[str, int]
+
+
+@dataclass(frozen=True, repr=False)
+class Runs(Drawn):
+    """Uploads in several ways, and what waited beside them."""
+
+    runs: tuple[Uploads, ...]
+    beside: str = "A name lookup"
+
+    @property
+    def lookup(self) -> float:
+        """What the lookup waited in the last run, in milliseconds."""
+        return 1000 * self.runs[-1].lookup
+
+    def drawing(self) -> Drawing:
+        """Draw a row for each, and what it costs where there are several."""
+        several, rows = len({one.name for one in self.runs}) > 1, []
+        for one in self.runs:
+            share = one.lookup / max(it.lookup for it in self.runs)
+            color = "lag" if one.lookup > _WAITED else "calm"
+            name = code(one.name, COSTS.get(one.name, "") if several else "")
+            threads = ", ".join(f"{name}: {n}" for name, n in one.worked.items()) or "none"
+            waited = bar(share, color, words=span(one.lookup))
+            rows.append([name, f"{one.many}", span(one.seconds), threads, waited])
+        heads = "Way", "Uploads at once", "All done after", "On threads", f"{self.beside} waited"
+        return table(heads, rows)
+
+
+async def _lookup() -> None:
+    await asyncio.get_running_loop().getaddrinfo("localhost", 80)
+
+
+async def uploads(
+    *ways: Way, many: int = 18, seconds: float = LATENCY, beside: Beside = _lookup
+) -> Runs:
+    """Let so many uploads come at once, for each way; a moment later, wait for `beside`."""
+    found = []
+    for way in ways:
+        async with opened(seconds=seconds) as s3:
+            began = time.perf_counter()
+            tasks = [
+                asyncio.create_task(way(s3, f"{n}.png", _DATA), name=f"upload {n}")
+                for n in range(many)
+            ]
+            await asyncio.sleep(_LOOKUP)
+            lookup = asyncio.create_task(beside(), name="lookup")
+            await lookup
+            waited = time.perf_counter() - began - _LOOKUP
+            await asyncio.gather(*tasks)
+            took = time.perf_counter() - began
+            found.append(Uploads(name_of(way), many, took, waited, s3.worked))
+    return Runs(tuple(found))
+
+
+async def at_once(way: Way, numbers: tuple[int, ...] = (1, 3, 5, 6, 12, 24)) -> Runs:
+    """Let more and more uploads come at once."""
+    runs = [await uploads(way, many=many, seconds=LATENCY / 2) for many in numbers]
+    return Runs(tuple(one.runs[0] for one in runs))
+
+
+async def endpoints(way: Way, numbers: tuple[int, ...] = (12, 39, 40, 80)) -> Runs:
+    """Let more and more requests come, and then a health check, each to a `def` endpoint of FastAPI."""
+
+    async def health_check() -> None:
+        await to_thread.run_sync(int)
+
+    await health_check()  # loads anyio's backend
+    far = 2 * LATENCY
+    runs = [await uploads(way, many=n, seconds=far, beside=health_check) for n in numbers]
+    return Runs(tuple(one.runs[0] for one in runs), "A health check")
+
+
+# First calls, and giving up.
+
+
+async def first_calls(
+    *ways: Callable[[Service], Coroutine[Any, Any, None]], callers: int = 8
+) -> Drawing:
+    """Let first calls come together, each of which wants a bucket."""
+    rows = []
+    for way in ways:
+        async with opened(make=False) as s3:
+            tasks = [asyncio.create_task(way(s3), name=f"call {n + 1}") for n in range(callers)]
+            ended = await asyncio.gather(*tasks, return_exceptions=True)
+        errors = Counter(getattr(one, "code", repr(one)) for one in ended if one is not None)
+        words = ", ".join(f"{n} x {name}" for name, n in errors.items())
+        fine = f"{callers - errors.total()} of {callers}"
+        rows.append(
+            [code(name_of(way)), colored(fine, "stall" if errors else "calm"), words or "-"]
+        )
+    return table(["Way", "Calls that went well", "The others"], rows)
+
+
+async def giving_up(size: int = 4, patience: float = 0.5) -> Drawing:
+    """Let callers of a silent server give up; look what is still taken a second later."""
+    rows = []
+    for way, words, wait in (
+        (own_threads, "the SDK's default: 5 minutes", 300.0),
+        (own_threads, f"the SDK's own: {span(patience)}", patience),
+        (async_client, "none", 300.0),
+    ):
+        async with opened() as known:
+            async with entered(SlowLine(_server.url, there_and_back=60)) as address:
+                pool = {"timeout": Timeout(wait), "retries": Retry(0)}
+                silent = Service(address, size, known.bucket, **pool)
+                began = time.perf_counter()
+                calls = [_given_up(way(silent, f"{n}", _DATA), patience) for n in range(size)]
+                await asyncio.gather(*calls)
+                gone = time.perf_counter() - began
+                await asyncio.sleep(0.7)
+                jobs = [silent.threads.submit(time.sleep, 0.2) for _ in range(size)]
+                await asyncio.sleep(0.3)
+                taken = sum(not job.done() for job in jobs)
+            await silent.close()
+        color = "stall" if taken else "calm"
+        rows.append([code(name_of(way)), words, span(gone), colored(f"{taken} of {size}", color)])
+    title = f"A server that does not answer. Each call stands in asyncio.timeout({patience:g})."
+    heads = "Way", "Timeout of a request", "Callers gone after", "Threads taken a second later"
+    return table(heads, rows, title=title)
+
+
+async def _given_up(call: Coroutine[Any, Any, None], patience: float) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(patience):
+            await call
+
+
+# Diagnosis and race.
+
+
+async def diagnose(function: Way, file: str, many: int = 18) -> Drawing:
+    """Ask each tool about `function` while it stores files, and the scanner about `file`."""
+    linted = await linter(function, "-", "what stands in a thread")
+    scanner = await scanned(file, "calls on the loop", "threads' queues")
+    async with opened() as s3:
+        with Probe() as probe:
+            tasks = [asyncio.create_task(function(s3, f"{n}", _DATA)) for n in range(many)]
+            await asyncio.sleep(0.2)
+            census, mark = probe.census(), probe.snapshot()
+            frames = sys._current_frames().values()  # noqa: SLF001 - documented
+            waiting = Counter(frame.f_code.co_name for frame in frames)
+            await asyncio.gather(*tasks)
+            used = probe.snapshot().since(mark).utilization or 0.0
+    busy = f"{census.executor_busy} of {census.executor_workers} threads at work, "
+    busy += f"{census.executor_queued} calls queued"
+    where, number = next(one for one in waiting.most_common() if one[0] != "_worker")
+    free, stacks = f"the loop is busy {used:.0%} of the time", f"{number} threads in {where}"
+    asked = "sys._current_frames()"
+    return opinions(
+        scanner,
+        linted,
+        Opinion("the probe", "utilization", free, "a loop held up", "who waits for a thread"),
+        Opinion("a stack dump", asked, stacks, "that threads wait", "who waits for them"),
+        Opinion("the scope", "its vitals", busy, "the queue", "-"),
+    )
+
+
+async def measure(
+    way: Way, *, url: str, direct: str, size: int, callers: int, seconds: float
+) -> Mapping[str, Any]:
+    """Keep so many callers storing files, and look up a name again and again, in this process."""
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(SHARED, thread_name_prefix="asyncio"))
+    s3, waits = Service(url, size), [0.0]
+    await s3.run(s3.client.make_bucket, s3.bucket)
+    numbers = itertools.count()
+
+    async def send() -> str:
+        await way(s3, f"{next(numbers) % callers}", _DATA)
+        return ""
+
+    async def look_up() -> None:
+        while True:
+            due = time.perf_counter() + 0.05
+            await asyncio.sleep(0.05)
+            await _lookup()
+            waits.append(time.perf_counter() - due)
+
+    looking = asyncio.create_task(look_up())
+    found = await closed_loop(send, callers, seconds=seconds, warm_up=0.6, stagger=0.3)
+    await asyncio.sleep(0.1)  # the last lookup of a loop that was held up
+    looking.cancel()
+    await s3.run(remove, Minio(**access(direct)), s3.bucket)
+    await s3.close()
+    return {"rate": found["throughput"], "lookup": max(waits), "p99": found["p99"]}
+
+
+def _bound(found: Result) -> tuple[float, str]:
+    size, latency = found.given["size"], found.given["latency"]
+    return size / latency, f"The bound is {size} places / {span(latency)}."
+
+
+_RACE = Race(
+    measure,
+    columns=(
+        Column("Uploads/s", "rate", "{:.0f}".format, spread=True),
+        Column("A name lookup waited, at worst", "lookup", span, most=True),
+        Column("Upload p99", "p99", span),
+    ),
+    costs=COSTS,
+    bound=_bound,
+    good=lambda one: one.typical("lookup") < _WAITED,
+)
+
+
+def race(
+    *ways: Way,
+    size: int = 12,
+    callers: int = 24,
+    latency: float = 0.25,
+    seconds: float = 1.0,
+    rounds: int = 2,
+    progress: bool = True,
+) -> Result:
+    """Let each way store files for the same callers, in a process of its own, in turns."""
+    with SERVICES["s3"]() as url, SlowLine(url, there_and_back=latency) as slow:
+        given = {"url": slow, "direct": url, "size": size, "callers": callers, "seconds": seconds}
+        found = _RACE(*ways, rounds=rounds, progress=progress, **given)
+    return replace(found, given={**given, "latency": latency})

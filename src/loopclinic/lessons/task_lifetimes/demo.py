@@ -1,0 +1,30 @@
+"""Before and after, live in the terminal: about fifteen seconds."""
+
+from rich.console import Console
+
+from loopclinic.lessons.story.demo_output import add_row, begin, end, table
+from loopclinic.lessons.task_lifetimes import LESSON, ladder, story
+
+CUSTOMERS = 40
+
+
+async def demo(console: Console) -> None:
+    """Collect garbage under tasks that nobody keeps, then restart a bot, with and without a supervisor."""
+    begin(
+        console,
+        LESSON,
+        "Tasks that nobody keeps wait for different things; the garbage collector runs.\n"
+        f"Then a bot is told to stop while it prints photos for {CUSTOMERS} customers.",
+    )
+    held = await story.who_holds()
+    rows = table("a task that awaits", f"left of {held.tasks}", "is held by")
+    for kind, left in held.left.items():
+        add_row(rows, kind, f"{left}", story.HOLDERS[kind], good=left == held.tasks)
+    console.print(rows)
+    rows = table("a job is", "customers who heard nothing more", "stopped after")
+    for way in (ladder.forgotten, ladder.supervised):
+        found = await story.measure(way, customers=CUSTOMERS, patience=8.0)
+        lost, seconds = CUSTOMERS - found["heard"], found["seconds"]
+        add_row(rows, way.__name__, f"{lost:.0f}", f"{seconds:.1f} s", good=not lost)
+    console.print(rows)
+    end(console, LESSON)

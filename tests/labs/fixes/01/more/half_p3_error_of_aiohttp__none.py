@@ -1,0 +1,36 @@
+"""Raises the client's error for a status that no retry helps, and not TranscriptionError."""
+
+import asyncio
+
+import aiohttp
+
+
+class TranscriptionError(Exception):
+    """The service did not give a transcript."""
+
+
+class Unavailable(Exception):
+    """The service asks to be tried again later."""
+
+
+TRANSIENT = (Unavailable, aiohttp.ClientConnectionError)
+
+
+async def transcribe(session, clip, *, attempts=4, backoff=0.2, deadline=5.0):
+    async with asyncio.timeout(deadline):
+        for attempt in range(attempts):
+            if attempt:
+                await asyncio.sleep(backoff * 2 ** (attempt - 1))
+            try:
+                return await post(session, clip)
+            except TRANSIENT as error:
+                last = error
+        raise TranscriptionError("gave up") from last
+
+
+async def post(session, clip):
+    async with session.post("/v1/transcribe", data=clip) as response:
+        if response.status in (429, 503):
+            raise Unavailable(response.status)
+        response.raise_for_status()
+        return (await response.json())["text"]

@@ -1,0 +1,50 @@
+"""Waits for two seconds, and leaves the rest at work."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Message:
+    id: int
+    sender: str
+    text: str | None
+
+
+@dataclass
+class Outcome:
+    replies: dict = field(default_factory=dict)
+    failed: dict = field(default_factory=dict)
+
+
+def by_sender(batch):
+    chains = {}
+    for message in batch:
+        chains.setdefault(message.sender, []).append(message)
+    return list(chains.values())
+
+
+async def noted(message, handle, outcome):
+    try:
+        outcome.replies[message.id] = await handle(message)
+    except Exception as error:
+        outcome.failed[message.id] = error
+
+
+async def process(batch, handle, *, limit=10):
+    outcome, places = Outcome(), asyncio.Semaphore(limit)
+
+    async def chain(messages):
+        for message in messages:
+            async with places:
+                await noted(message, handle, outcome)
+
+    tasks = [asyncio.create_task(chain(messages)) for messages in by_sender(batch)]
+    try:
+        await asyncio.wait(tasks, timeout=2)
+    except asyncio.CancelledError:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        raise
+    return outcome

@@ -1,0 +1,41 @@
+"""groupby groups neighbors: a sender who is interrupted has two chains."""
+
+import asyncio
+import itertools
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Message:
+    id: int
+    sender: str
+    text: str | None
+
+
+@dataclass
+class Outcome:
+    replies: dict = field(default_factory=dict)
+    failed: dict = field(default_factory=dict)
+
+
+async def noted(message, handle, outcome):
+    try:
+        outcome.replies[message.id] = await handle(message)
+    except Exception as error:
+        outcome.failed[message.id] = error
+
+
+async def process(batch, handle, *, limit=10):
+    outcome, places = Outcome(), asyncio.Semaphore(limit)
+
+    async def chain(messages):
+        for message in messages:
+            async with places:
+                await noted(message, handle, outcome)
+
+    async with asyncio.TaskGroup() as group:
+        for messages in [
+            list(them) for _, them in itertools.groupby(batch, lambda one: one.sender)
+        ]:
+            group.create_task(chain(messages))
+    return outcome

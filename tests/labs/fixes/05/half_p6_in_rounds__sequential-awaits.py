@@ -1,0 +1,46 @@
+"""Everybody's first message, then everybody's second: each round waits for its slowest."""
+
+import asyncio
+import itertools
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Message:
+    id: int
+    sender: str
+    text: str | None
+
+
+@dataclass
+class Outcome:
+    replies: dict = field(default_factory=dict)
+    failed: dict = field(default_factory=dict)
+
+
+def by_sender(batch):
+    chains = {}
+    for message in batch:
+        chains.setdefault(message.sender, []).append(message)
+    return list(chains.values())
+
+
+async def noted(message, handle, outcome):
+    try:
+        outcome.replies[message.id] = await handle(message)
+    except Exception as error:
+        outcome.failed[message.id] = error
+
+
+async def process(batch, handle, *, limit=10):
+    outcome, places = Outcome(), asyncio.Semaphore(limit)
+
+    async def one(message):
+        async with places:
+            await noted(message, handle, outcome)
+
+    for turn in itertools.zip_longest(*by_sender(batch)):
+        async with asyncio.TaskGroup() as group:
+            for message in filter(None, turn):
+                group.create_task(one(message))
+    return outcome

@@ -1,0 +1,59 @@
+"""An asyncio.Lock guards one hop that connects; the hop goes on if its caller is cancelled."""
+
+import asyncio
+import io
+from concurrent.futures import ThreadPoolExecutor
+
+
+class Storage:
+    def __init__(self, connect, bucket, *, size=4):
+        self._connect, self._bucket = connect, bucket
+        self._threads = ThreadPoolExecutor(size)
+        self._client, self._hop, self._making = None, None, asyncio.Lock()
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *_):
+        await asyncio.to_thread(self._threads.shutdown)
+
+    async def put(self, name, data):
+        client = await self._ready()
+        await self._run(self._put, client, name, data)
+
+    async def get(self, name):
+        client = await self._ready()
+        return await self._run(self._get, client, name)
+
+    async def _run(self, work, *given):
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *given)
+
+    async def _ready(self):
+        async with self._making:
+            if self._client is None:
+                if self._hop is None:
+                    self._hop = asyncio.ensure_future(self._run(self._make))
+                try:
+                    await asyncio.wait([self._hop])
+                finally:
+                    if self._hop.done():
+                        hop, self._hop = self._hop, None
+                self._client = hop.result()
+        return self._client
+
+    def _make(self):
+        client = self._connect()
+        if not client.bucket_exists(self._bucket):
+            client.make_bucket(self._bucket)
+        return client
+
+    def _put(self, client, name, data):
+        client.put_object(self._bucket, name, io.BytesIO(data), len(data))
+
+    def _get(self, client, name):
+        answer = client.get_object(self._bucket, name)
+        try:
+            return answer.read()
+        finally:
+            answer.close()
+            answer.release_conn()

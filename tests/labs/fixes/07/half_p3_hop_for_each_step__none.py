@@ -1,0 +1,76 @@
+"""A hop for each step: opened, written, flushed, synced, closed, renamed, counted and shown."""
+
+import asyncio
+import hashlib
+import os
+import uuid
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+PIECE = 512 * 1024
+
+
+@dataclass(frozen=True)
+class Saved:
+    path: Path
+    size: int
+    sha256: str
+
+
+class Clip:
+    def __init__(self, folder, name):
+        self.path = folder / name
+        self.temp = folder / f".{name}.{uuid.uuid4().hex}"
+        self.held, self.file = bytearray(), None
+        self.size, self.digest = 0, hashlib.sha256()
+
+    def open(self):
+        self.file = open(self.temp, "wb")
+
+    def write(self):
+        self.file.write(self.held)
+        self.digest.update(self.held)
+        self.size += len(self.held)
+        self.held.clear()
+
+    def saved(self):
+        return Saved(self.path, self.size, self.digest.hexdigest())
+
+    def discard(self):
+        if self.file is not None:
+            with suppress(OSError):
+                self.file.close()
+            self.temp.unlink(missing_ok=True)
+
+
+async def hop(work):
+    job = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(job)
+    except asyncio.CancelledError:
+        await asyncio.wait([job])
+        raise
+
+
+async def save_clip(chunks, folder, name):
+    clip = Clip(folder, name)
+    try:
+        await hop(clip.open)
+        async for chunk in chunks:
+            clip.held += chunk
+            if len(clip.held) >= PIECE:
+                await hop(clip.write)
+        await hop(clip.write)
+        await hop(clip.file.flush)
+        await hop(lambda: os.fsync(clip.file.fileno()))
+        await hop(clip.file.close)
+        await hop(lambda: os.chmod(clip.temp, 0o640))
+        await hop(lambda: os.utime(clip.temp))
+        await hop(clip.temp.stat)
+        await hop(lambda: os.replace(clip.temp, clip.path))
+        await hop(clip.path.stat)
+        return clip.saved()
+    except BaseException:
+        await hop(clip.discard)
+        raise

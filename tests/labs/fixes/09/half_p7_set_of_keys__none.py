@@ -1,0 +1,24 @@
+"""Notes each key for its statistics."""
+
+import asyncio
+
+
+class Limiter:
+    def __init__(self, connect, *, limit=20, window=3600.0):
+        self._connect, self._limit, self._window = connect, limit, window
+        self._store, self._connecting = None, asyncio.Lock()
+        self._seen = set()
+
+    async def _connected(self):
+        async with self._connecting:
+            if self._store is None:
+                self._store = await self._connect()
+            return self._store
+
+    async def allow(self, key):
+        store = await self._connected()
+        self._seen.add(key)
+        _, used = await store.transaction(
+            ("set", key, 0, {"ex": self._window, "nx": True}), ("incr", key)
+        )
+        return used <= self._limit

@@ -1,0 +1,47 @@
+"""The wrapper tells the error, and the done callback tells it again."""
+
+import asyncio
+import logging
+
+
+class Jobs:
+    def __init__(self, on_error):
+        self._on_error = on_error
+        self._tasks = set()
+        self._closed = False
+
+    def start(self, name, factory):
+        if self._closed:
+            return False
+        task = asyncio.create_task(self._run(name, factory))
+        self._tasks.add(task)
+        task.add_done_callback(lambda task: self._over(name, task))
+        return True
+
+    def _over(self, name, task):
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception():
+            self._tell(name, task.exception())
+
+    async def _run(self, name, factory):
+        try:
+            await factory()
+        except Exception as error:
+            self._tell(name, error)
+            raise
+
+    def _tell(self, name, error):
+        try:
+            self._on_error(name, error)
+        except Exception:
+            logging.getLogger(__name__).exception("on_error failed for %r", name)
+
+    async def close(self, grace):
+        self._closed = True
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=grace)
+        for task in self._tasks:
+            if not task.cancelling():
+                task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)

@@ -1,0 +1,54 @@
+"""All jobs are in one TaskGroup: an on_error that raises ends every one of them."""
+
+import asyncio
+
+
+class Jobs:
+    def __init__(self, on_error):
+        self._on_error = on_error
+        self._closed = False
+        self._group = self._keeper = None
+        self._end = asyncio.Event()
+        self._jobs = set()
+
+    def start(self, name, factory):
+        if self._closed:
+            return False
+        if self._keeper is None:
+            self._group = asyncio.TaskGroup()
+            self._keeper = asyncio.create_task(self._keep())
+            self._waiting = []
+        if self._waiting is not None:
+            self._waiting.append((name, factory))
+        else:
+            self._begin(name, factory)
+        return True
+
+    def _begin(self, name, factory):
+        task = self._group.create_task(self._run(name, factory))
+        self._jobs.add(task)
+        task.add_done_callback(self._jobs.discard)
+
+    async def _keep(self):
+        async with self._group:
+            waiting, self._waiting = self._waiting, None
+            for name, factory in waiting:
+                self._begin(name, factory)
+            await self._end.wait()
+
+    async def _run(self, name, factory):
+        try:
+            await factory()
+        except Exception as error:
+            self._on_error(name, error)
+
+    async def close(self, grace):
+        self._closed = True
+        if self._keeper is None:
+            return
+        self._end.set()
+        await asyncio.wait([self._keeper], timeout=grace)
+        for task in self._jobs:
+            if not task.cancelling():
+                task.cancel()
+        await asyncio.wait([self._keeper])

@@ -1,0 +1,40 @@
+"""Each job gets the grace, one after the other."""
+
+import asyncio
+import logging
+
+
+class Jobs:
+    def __init__(self, on_error):
+        self._on_error = on_error
+        self._tasks = set()
+        self._closed = False
+
+    def start(self, name, factory):
+        if self._closed:
+            return False
+        task = asyncio.create_task(self._run(name, factory))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return True
+
+    async def _run(self, name, factory):
+        try:
+            await factory()
+        except Exception as error:
+            self._tell(name, error)
+
+    def _tell(self, name, error):
+        try:
+            self._on_error(name, error)
+        except Exception:
+            logging.getLogger(__name__).exception("on_error failed for %r", name)
+
+    async def close(self, grace):
+        self._closed = True
+        for task in list(self._tasks):
+            await asyncio.wait([task], timeout=grace)
+            if not task.cancelling():
+                task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)

@@ -1,0 +1,43 @@
+"""gather under wait_for: the timeout cancels them all and waits for their end."""
+
+import asyncio
+import logging
+
+
+class Jobs:
+    def __init__(self, on_error):
+        self._on_error = on_error
+        self._tasks = set()
+        self._closed = False
+
+    def start(self, name, factory):
+        if self._closed:
+            return False
+        task = asyncio.create_task(self._run(name, factory))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return True
+
+    async def _run(self, name, factory):
+        try:
+            await factory()
+        except Exception as error:
+            self._tell(name, error)
+
+    def _tell(self, name, error):
+        try:
+            self._on_error(name, error)
+        except Exception:
+            logging.getLogger(__name__).exception("on_error failed for %r", name)
+
+    async def close(self, grace):
+        self._closed = True
+        if not self._tasks:
+            return
+        everything = asyncio.gather(*self._tasks, return_exceptions=True)
+        done, _ = await asyncio.wait([everything], timeout=grace)
+        if not done:
+            for task in self._tasks:
+                if not task.cancelling():
+                    task.cancel()
+        await everything

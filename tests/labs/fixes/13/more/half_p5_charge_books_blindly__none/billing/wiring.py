@@ -1,0 +1,28 @@
+"""Books what the gateway took, whatever was paid meanwhile."""
+
+from contextlib import asynccontextmanager
+from functools import partial
+
+from psycopg_pool import AsyncConnectionPool
+
+from .models import InvoiceStatus, Payment
+from .service import BillingService, expect_open, required
+from .transactions import transaction
+
+
+class Blind(BillingService):
+    async def charge(self, invoice_id, card):
+        invoice = await self.get(invoice_id)
+        expect_open(invoice)
+        cents = invoice.balance_cents
+        charge = await self.gateway.charge(cents, invoice.currency, card, invoice.number)
+        async with self.transaction() as invoices:
+            await invoices.add_payment(invoice_id, Payment(cents, "card", charge))
+            await invoices.set_status(invoice_id, InvoiceStatus.PAID)
+            return await required(invoices, invoice_id)
+
+
+@asynccontextmanager
+async def open_billing(dsn, gateway, *, size=4):
+    async with AsyncConnectionPool(dsn, min_size=1, max_size=size, open=False) as pool:
+        yield Blind(partial(transaction, pool), gateway)

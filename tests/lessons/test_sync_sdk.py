@@ -1,0 +1,182 @@
+"""Lesson 06: what its SDK notes, what its findings say, and what its experiments show on a real server."""
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from loopclinic.lessons.core import Ending, Judged, Kept, Loop, Place
+from loopclinic.lessons.sync_sdk import check, ladder, story
+from loopclinic.lessons.sync_sdk.noted_sdk import NotedSdk
+
+URL = "http://key:secret@127.0.0.1:1"
+FINE = Ending("returned", 0.1)
+CANCELLED = Ending("cancelled", 0.001)
+LINE = Place("lab.py", 7, "await put()")
+LOOP = Loop(1.5, 0, 0.02, 0.0, 0.0, 0.0, 3, None, LINE, False)
+
+
+def test_calls_are_noted_with_their_thread_once_however_deep():
+    sdk = NotedSdk(URL)
+    inner = sdk._noting("put_object", lambda *_, **__: sdk.under_way)
+    outer = sdk._noting("fput_object", inner)
+    with ThreadPoolExecutor(1, thread_name_prefix="default-executor") as shared:
+        assert shared.submit(outer, "pictures", "a.png").result() == 1
+    with ThreadPoolExecutor(1) as own:
+        assert own.submit(inner, "pictures", object_name="b.png").result() == 1
+        assert sdk.own_alive() == 1
+    assert sdk.made == [("fput_object", "a.png"), ("put_object", "b.png")]
+    assert (sdk.on_default, len(sdk.threads), sdk.most, sdk.under_way) == (1, 2, 1, 0)
+    assert (sdk.own_alive(), sdk.on_loop) == (0, {})
+
+
+def test_calls_at_once_are_counted():
+    sdk, together = NotedSdk(URL), threading.Barrier(3)
+    call = sdk._noting("put_object", lambda: together.wait(10))
+    with ThreadPoolExecutor(3) as own:
+        for _ in range(3):
+            own.submit(call)
+    assert (sdk.most, sdk.under_way, sdk.times("put_object")) == (3, 0, 3)
+
+
+def test_a_call_on_the_main_thread_and_an_error_are_noted():
+    sdk = NotedSdk(URL)
+    sdk.failures["bucket_exists"] = error = OSError("away")
+    call = sdk._noting("bucket_exists", lambda: True)
+    with pytest.raises(OSError, match="away"):
+        call()
+    assert call()
+    assert sdk.raised == [error]
+    assert list(sdk.on_loop) == ["bucket_exists"]
+    assert sdk.connect().bucket_exists is not None
+    assert sdk.times("connect") == 1
+
+
+def judged(scene, **changed):
+    """Return what a scene says of a finding of a right answer, but for what is changed."""
+    right = {
+        check.First: {
+            "endings": [FINE] * 15,
+            "stored": 12,
+            "got": 3,
+            "loop": LOOP,
+            "on_loop": {},
+            "most": 3,
+            "threads": 3,
+            "on_default": 0,
+            "thread_wait": 0.0,
+            "connects": 1,
+            "makes": 1,
+        },
+        check.Failing: {
+            "endings": [Ending("raised", 0.1)] * 2 + [FINE] * 2 + [Ending("raised", 0.1)],
+            "same": [True, True, False, False, True],
+            "got": True,
+        },
+        check.Cancelled: {"beside": [FINE] * 3, "endings": [CANCELLED] * 4, "sent": 0, "most": 2},
+        check.Closing: {"under_way": 0, "threads": 0, "waiting": FINE, "loop": LOOP},
+    }[type(scene)]
+    given = {"failed": None, "put_at": LINE} | right | changed
+    return [*scene.judge(scene.Found(**given), Judged())]
+
+
+@pytest.mark.parametrize("scene", check.CHECK.scenes, ids=lambda one: one.name)
+def test_a_right_answer_keeps_what_a_scene_tests(scene):
+    assert {one.promise for one in judged(scene)} == set(scene.promises)
+    assert all(isinstance(one, Kept) for one in judged(scene))
+
+
+@pytest.mark.parametrize(
+    ("scene", "changed", "promise", "conflict", "said"),
+    [
+        (check.First(), {"on_loop": {"put_object": LINE}}, 2, "blocking-sdk", "`put_object`"),
+        (
+            check.First(),
+            {"on_default": 6, "thread_wait": 0.4},
+            3,
+            "executor-saturation",
+            "waited 400 ms",
+        ),
+        (check.First(), {"threads": 4}, 3, "too-many-connections", "4 threads, 3 at once"),
+        (check.First(), {"most": 1}, 3, "sequential-awaits", "1 call of the SDK ran at once"),
+        (check.First(), {"makes": 2}, 4, "lazy-init-race", "`make_bucket` 2 times"),
+        (check.First(), {"stored": 11}, 1, None, "the server has 11 of 12"),
+        (check.Failing(), {"got": False}, 1, None, "`get` of a file that is stored"),
+        (
+            check.Failing(),
+            {"same": [True, True, False, False, False]},
+            1,
+            None,
+            "`get_object`, of what is missing",
+        ),
+        (check.Cancelled(), {"most": 4}, 5, "too-many-connections", "Then 4 calls"),
+        (check.Cancelled(), {"sent": 1}, 5, "dropped-task", "1 file of calls"),
+        (check.Cancelled(), {"endings": [FINE] * 4}, 5, "swallowed-cancellation", "returned"),
+        (check.Closing(), {"under_way": 2}, 6, "abrupt-shutdown", "2 calls of the SDK went on"),
+        (
+            check.Closing(),
+            {"threads": 2},
+            6,
+            "unclosed-resource",
+            "2 threads of the storage lived on",
+        ),
+        (check.Closing(), {"waiting": CANCELLED}, 6, "abrupt-shutdown", "raised CancelledError"),
+    ],
+)
+def test_each_figure_decides(scene, changed, promise, conflict, said):
+    (reason,) = (one for one in judged(scene, **changed) if not isinstance(one, Kept))
+    assert (reason.promise, reason.conflict) == (promise, conflict)
+    assert said in reason.sentence
+    assert (reason.file, reason.line) == ("lab.py", 7)
+
+
+def test_a_storage_that_does_not_open_says_so():
+    failed = Ending("raised", 0.1, message="ValueError: no")
+    (reason,) = judged(check.First(), failed=failed)
+    assert reason.promise == 6
+    assert "raised ValueError: no" in reason.sentence
+
+
+# On a real server, at full length.
+
+
+async def unlocked(s3):
+    if not s3.there:
+        if not await s3.run(s3.client.bucket_exists, s3.bucket):
+            await s3.run(s3.client.make_bucket, s3.bucket)
+        s3.there = True
+
+
+@pytest.mark.prove
+async def test_what_the_notebook_shows_on_a_real_server():
+    shared, none, own = (
+        await story.uploads(ladder.in_thread, ladder.none_passed, ladder.own_threads)
+    ).runs
+    assert (shared.worked, none.worked, own.worked) == (
+        {"asyncio": 18},
+        {"asyncio": 18},
+        {"s3": 18},
+    )
+    assert min(shared.lookup, none.lookup) > 2 * story.LATENCY
+    assert own.lookup < story.LATENCY / 2
+    few, many = (await story.at_once(ladder.in_thread, (3, 12))).runs
+    assert few.lookup < many.lookup / 2
+    few, many = (await story.endpoints(ladder.def_endpoint, (12, 80))).runs
+    assert few.lookup < many.lookup / 2
+    assert "1 of 4" in str(await story.first_calls(unlocked, callers=4))
+    said = str(await story.giving_up())
+    assert (said.count("4 of 4"), said.count("0 of 4")) == (1, 2)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@pytest.mark.prove
+def test_threads_of_its_own_reach_the_bound_and_leave_others_alone():
+    ways = (ladder.on_the_loop, ladder.in_thread, ladder.own_threads, ladder.async_client)
+    found = story.race(*ways, rounds=1)
+    bound, _ = story._bound(found)
+    one, shared, own, awaited = (way.typical("rate") for way in found.runners)
+    assert 2 * one < shared < own <= 1.1 * bound
+    assert min(own, awaited) > 1.4 * shared
+    waits = [way.typical("lookup") for way in found.runners]
+    assert min(waits[0], waits[1]) > 2 * max(waits[2], waits[3])

@@ -19,19 +19,21 @@ KIT = @$(SET_UP) kit --
 TEST = @$(SET_UP) test --
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test prove record lint format pictures gallery slides lock update clean
+.PHONY: help setup lab test prove record lint format pictures executed gallery slides wheelhouse lock dist update clean
 
 help:
 	@echo 'make lab        set up what is missing and open JupyterLab   (ARGS="--no-browser --port 8899")'
 	@echo 'make setup      the set-up alone'
-	@echo 'make test       every test                                   (PYTHON=python3.12 for another Python)'
-	@echo 'make prove      verdicts repeated, idle and under load; notebooks and stories at full length'
+	@echo 'make test       tests, and the recorded trials judged again  (PYTHON=python3.12 for another Python)'
+	@echo 'make prove      all verdicts live, notebooks at full length; goes on where it ended (ARGS="-k 01-", ARGS=--anew)'
 	@echo 'make record     trials of all fixes, kept under tests/labs/records (ARGS="-k 04-" or "--compare main")'
-	@echo 'make lint       ruff, mypy, drift, our own scanner;  make format mends what ruff can'
+	@echo 'make lint       ruff, mypy, drift, our own scanner;  make format fixes what ruff can'
 	@echo 'make gallery    the notebooks, executed, as HTML in build/gallery'
-	@echo 'make slides     the notebooks as slides in build/slides      (ARGS=--execute: with what they show)'
-	@echo 'make pictures   the pictures of the README'
+	@echo 'make slides     the notebooks as slides in build/slides      (ARGS=--execute: as they run here)'
+	@echo 'make pictures   the pictures of the README;  make executed  those of the slides'
+	@echo 'make wheelhouse the packages into ./wheelhouse, for computers without a network'
 	@echo 'make lock       solve the dependencies anew into requirements.lock'
+	@echo 'make dist       sdist and wheel of the newest commit, tried in an empty environment'
 	@echo 'make update     fetch the newest kit; your edited labs stay'
 	@echo 'make clean      remove the environments and everything built'
 
@@ -42,7 +44,7 @@ lab:
 	$(KIT) -m loopclinic lab $(ARGS)
 
 test:
-	$(TEST) -m pytest -n 3 $(ARGS)
+	$(TEST) -m pytest -n 4 $(ARGS)
 
 prove:
 	$(TEST) -m pytest -m prove $(ARGS)
@@ -61,9 +63,13 @@ lint:
 format:
 	$(TEST) -m ruff check --fix --exit-zero .
 	$(TEST) -m ruff format .
+	$(TEST) scripts/format_notebooks.py
 
 pictures:
 	$(TEST) scripts/pictures.py $(ARGS)
+
+executed:
+	$(TEST) scripts/executed.py $(ARGS)
 
 gallery:
 	$(KIT) -m loopclinic gallery $(ARGS)
@@ -71,13 +77,19 @@ gallery:
 slides:
 	$(KIT) -m loopclinic slides $(ARGS)
 
+wheelhouse:
+	$(KIT) scripts/wheelhouse.py $(ARGS)
+
 lock:
 	$(TEST) scripts/lock.py $(ARGS)
 
+dist:
+	$(TEST) scripts/dist.py
+
 update:
-	$(KIT) scripts/update.py
+	$(KIT) -m loopclinic update
 	@$(SET_UP) kit
 
 clean:
-	rm -rf .venv .venv-3.* .venv.lock build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-3.* .venv.lock wheelhouse build dist .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

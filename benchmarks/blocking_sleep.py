@@ -1,4 +1,4 @@
-"""The figures of lesson 01: a retry that blocks, and each rung of its cure, under one load.
+"""Measure lesson 01: a retry that blocks, and each rung up to the fixed one, under one load.
 
     python benchmarks/blocking_sleep.py [--rounds 5] [--rate 30] [--seconds 4]
 
@@ -23,7 +23,11 @@ def main() -> None:
     args = parser.parse_args()
     load = Load(rate=args.rate, seconds=args.seconds, payloads=ladder.PAYLOADS, seed=1)
     with FaultyUpstream(**ladder.DIALS) as upstream:
-        found = compare(*ladder.rungs(upstream.url), load=load, rounds=args.rounds)
+        found = compare(
+            *(ladder.served(rung, upstream.url) for rung in ladder.RUNGS),
+            load=load,
+            rounds=args.rounds,
+        )
     console = Console(width=160)
     console.print(found.table())
     for group in ("healthy", "flaky"):

@@ -1,4 +1,4 @@
-"""The figures of lesson 03: the bridge against a loop for each request, and what a deploy loses.
+"""Measure lesson 03: the bridge against a loop for each request, and what a deploy loses.
 
     python benchmarks/flask_bridge.py [--rounds 5] [--seconds 2] [--restarts 50]
 
@@ -11,10 +11,7 @@ import asyncio
 from statistics import median
 
 from loopclinic.lessons.flask_bridge import ladder
-from loopclinic.lessons.flask_bridge.deploy import Deploy, deploy
-from loopclinic.lessons.flask_bridge.race import race
-from loopclinic.lessons.flask_bridge.scenes import deliveries
-from loopclinic.lessons.flask_bridge.standstill import standstill
+from loopclinic.lessons.flask_bridge.story import Deploy, deliveries, deploy, race, standstill
 
 WAYS = (
     ladder.LoopPerRequest,
@@ -51,16 +48,15 @@ async def main() -> None:
     dsn = await deliveries()
 
     print(f"\nEight threads, {args.rounds} rounds")
-    found = await asyncio.to_thread(race, dsn, *WAYS, rounds=args.rounds, seconds=args.seconds)
+    given = {"dsn": dsn, "rounds": args.rounds, "seconds": args.seconds}
+    found = await asyncio.to_thread(race, *WAYS, **given)
     print(found)
     rates = found.times("rate", "DrainedBridge", "LoopPerRequest")
     tails = found.times("p99", "DrainedBridge", "LoopPerRequest")
     # A queue of eight is as long as eight are slow: at full load, p99 says little beyond the rate.
     rate = _LOAD * found["LoopPerRequest"].typical("rate")
     print(f"\n{_LOAD:.0%} of what a loop for each request can do, on a schedule, for both")
-    paced = await asyncio.to_thread(
-        race, dsn, *PACED, rounds=args.rounds, seconds=args.seconds, rate=rate
-    )
+    paced = await asyncio.to_thread(race, *PACED, **given, rate=rate)
     print(paced)
     in_time = paced.times("p99", "DrainedBridge", "LoopPerRequest")
     bridge = found["DrainedBridge"]

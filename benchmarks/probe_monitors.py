@@ -1,4 +1,4 @@
-"""The probe and its peers, each switched on as its own documentation says, told apart by name.
+"""Adapters that start each monitor, the probe and its peers, as its documentation says, by name.
 
 Each is an async context manager that yields what collects its findings.
 """
@@ -57,7 +57,7 @@ async def debug(found: Findings) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def aiodebug(found: Findings) -> AsyncIterator[None]:
-    from aiodebug import log_slow_callbacks  # noqa: PLC0415
+    from aiodebug import log_slow_callbacks
 
     log_slow_callbacks.enable(THRESHOLD, lambda name, seconds: found.add(seconds, name))
     yield
@@ -65,7 +65,7 @@ async def aiodebug(found: Findings) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def aiocop(found: Findings) -> AsyncIterator[None]:
-    import aiocop as cop  # noqa: PLC0415
+    import aiocop as cop
 
     def slow(event: object) -> None:
         if event.exceeded_threshold:
@@ -82,7 +82,7 @@ async def aiocop(found: Findings) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def loopsentry(found: Findings) -> AsyncIterator[None]:
-    from loopsentry import monitor  # noqa: PLC0415
+    from loopsentry import monitor
 
     monitor.console.file = io.StringIO()
     with tempfile.TemporaryDirectory() as folder:
@@ -102,7 +102,7 @@ async def loopsentry(found: Findings) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def pyleak(found: Findings) -> AsyncIterator[None]:
-    import pyleak  # noqa: PLC0415
+    import pyleak
 
     logging.getLogger("pyleak").setLevel(logging.CRITICAL)
     watch = pyleak.no_event_loop_blocking(
@@ -124,7 +124,7 @@ async def pyleak(found: Findings) -> AsyncIterator[None]:
 @asynccontextmanager
 async def blockbuster(found: Findings) -> AsyncIterator[None]:
     del found  # it raises at the call: the work sees it
-    from blockbuster import BlockBuster  # noqa: PLC0415
+    from blockbuster import BlockBuster
 
     buster = BlockBuster()
     buster.activate()

@@ -1,4 +1,4 @@
-"""One monitor at work in a process of its own: fixed work for its price, blocks for its findings.
+"""Child process of probe.py: runs fixed work (for the cost) and stalls (for detection) under one monitor.
 
 python benchmarks/probe_work.py MONITOR SCALE    prints JSON
 """
@@ -69,7 +69,7 @@ async def stream(scale: float) -> None:
 
 
 def cpu() -> float:
-    """CPU seconds of this process and of those beside it."""
+    """Return the CPU seconds of this process and its children."""
     return time.process_time() + sum(used(child) for child in psutil.Process().children())
 
 
@@ -93,7 +93,7 @@ def settle(processors: set[int]) -> None:
 async def price(
     work: Callable[[float], Awaitable[None]], scale: float, processors: set[int] | None = None
 ) -> float:
-    """CPU seconds of the work on these processors: a neighbour on the same core doubles them at times, so
+    """Measure the CPU seconds of the work: a neighbour on the same core doubles them at times, so
     of eight parts the quarter that it left alone."""
     if processors:
         before = os.sched_getaffinity(0)
@@ -138,7 +138,7 @@ async def blocks(found: Findings) -> list[dict]:
 
 
 def judged(found: Findings, block: dict) -> dict:
-    """What was said of a block: its length, whether its line was named, and how soon."""
+    """Return what was said of a stall: its length, whether its line was named, and how soon."""
     if block["refused"]:
         return {"found": True, "named": True, "measured": None, "delay": None}
     start, end = block["start"], block["start"] + block["seconds"]
@@ -169,7 +169,7 @@ def judged(found: Findings, block: dict) -> dict:
 
 
 async def share(found: Findings) -> dict | None:
-    """How busy the loop is in truth, and what the probe says."""
+    """Return the true utilization of the loop, and the probe's."""
     if found.probe is None:
         return None
     before, began, busy = found.probe.snapshot(), time.perf_counter(), 0.0

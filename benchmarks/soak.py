@@ -37,7 +37,7 @@ async def serve(kind: str) -> None:
         return web.Response(text="ok")
 
     async def metrics(_: web.Request) -> web.Response:
-        from prometheus_client import generate_latest  # noqa: PLC0415 - the bare server has none
+        from prometheus_client import generate_latest  # the bare server has none
 
         return web.Response(body=generate_latest())
 
@@ -123,7 +123,7 @@ async def load(servers: list[Server], seconds: float, rate: float) -> None:
 
 
 def draw(servers: list[Server], file: Path) -> None:
-    from matplotlib.figure import Figure  # noqa: PLC0415 - only with --plot
+    from matplotlib.figure import Figure  # only with --plot
 
     figure = Figure(figsize=(8, 3.5), layout="constrained")
     axes = figure.add_subplot(xlabel="seconds", ylabel="resident memory, MB")

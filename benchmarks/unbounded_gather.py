@@ -1,4 +1,4 @@
-"""The figures of lesson 04: throughput at the right limit, what unbounded does, what 100,000 posts take.
+"""Measure lesson 04: throughput at the right limit, unbounded, and with 100,000 posts.
 
     python benchmarks/unbounded_gather.py [--rounds 5] [--posts 2000] [--crowd 100000]
 
@@ -8,12 +8,10 @@ Prints medians and spread of interleaved rounds. About four minutes; the crowd i
 import argparse
 from statistics import median
 
-from loopclinic.lessons.unbounded_gather import ladder
-from loopclinic.lessons.unbounded_gather.crowd import crowd
-from loopclinic.lessons.unbounded_gather.publisher import publisher
-from loopclinic.lessons.unbounded_gather.race import race
-from loopclinic.lessons.unbounded_gather.service import BOUND, CAPACITY, LATENCY, SERVICE
-from loopclinic.lessons.unbounded_gather.sweep import sweep
+from loopclinic.lessons.story.over_time import Watched
+from loopclinic.lessons.story.race_worker import worker
+from loopclinic.lessons.unbounded_gather import ladder, story
+from loopclinic.lessons.unbounded_gather.story import BOUND, CAPACITY, LATENCY
 from loopclinic.servers import FaultyUpstream
 
 
@@ -25,9 +23,9 @@ def main() -> None:
     args = parser.parse_args()
 
     print(f"\nThe sweep ({CAPACITY} at once, {LATENCY * 1000:.0f} ms each, bound {BOUND:.0f}/s)")
-    found = sweep(rounds=args.rounds)
+    found = story.sweep(rounds=args.rounds)
     for point in found.points:
-        print(f"  {point}")
+        print(f"  {found.words(point.limit)}")
     print(f"  {found}")
 
     print(f"\n{args.posts} posts at limit {CAPACITY}, {args.rounds} interleaved rounds")
@@ -38,38 +36,27 @@ def main() -> None:
         ladder.workers,
         ladder.polite,
     )
-    result = race(*ways, posts=args.posts, rounds=args.rounds)
-    for runner in result.runners:
-        print(f"  {runner}")
-    right = result.runners[-1]
-    middle, least, most = right.rate
-    print(
-        f"  at the right limit: {middle / BOUND:.1%} of capacity / latency "
-        f"({least / BOUND:.1%} to {most / BOUND:.1%}), {right.refused:.0f} answered 429"
-    )
+    print(story.race(*ways, posts=args.posts, rounds=args.rounds))
 
     print(f"\n{args.crowd:,} posts due: tasks and memory in the first 3 s")
-    for held in crowd(ladder.one_semaphore, ladder.workers, posts=args.crowd).held:
-        print(f"  {held}")
+    print(story.crowd(ladder.one_semaphore, ladder.workers, posts=args.crowd))
 
     print(f"\n{args.crowd:,} posts to the end, by workers on a queue")
     whole(args.crowd)
 
 
 def whole(posts: int) -> None:
-    """Publish them all, against a service that is quick, and compare the first tenth with the last."""
-    dials = {**SERVICE, "capacity": None, "latency": 0.005}
-    with FaultyUpstream(**dials) as upstream, publisher(ladder.workers, "workers") as process:
-        order = {"kind": "publish", "url": upstream.url, "posts": posts, "limit": CAPACITY}
-        said = process.call(order, timeout=3600)
-        accepted = upstream.counts_now().by_status.get(200, 0)
-    series = said["series"]
-    tenth = max(1, len(series) // 10)
-    first, last = series[tenth : 2 * tenth] or series, series[-tenth:]
+    """Publish them all to a service that is quick, and compare memory early and late."""
+    with FaultyUpstream() as upstream, worker(story.measure, ladder.workers) as process:
+        order = {"url": upstream.url, "posts": posts, "capacity": None, "latency": 0.005}
+        found = process.call(order, timeout=3600)
+    it = Watched(*found["held"])
+    tenth = max(1, len(it.series) // 10)
+    first, last = it.series[tenth : 2 * tenth] or it.series, it.series[-tenth:]
     print(
-        f"  {accepted:,} of {posts:,} published in {said['seconds']:.0f} s; tasks at most "
-        f"{max(tasks for _, tasks, _ in series)}; memory beyond the start: second tenth "
-        f"{median(mb for *_, mb in first):.1f} MB, last tenth {median(mb for *_, mb in last):.1f} MB"
+        f"  {found['published']:,} of {posts:,} published in {it.seconds:.0f} s; tasks at most {it.tasks}; "
+        f"memory beyond the start: second tenth {median(mb for *_, mb in first):.1f} MB, "
+        f"last tenth {median(mb for *_, mb in last):.1f} MB"
     )
 
 

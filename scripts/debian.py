@@ -1,4 +1,4 @@
-"""Debian unstable in a folder of its own: a home for the newest Pythons on an older Debian.
+"""Make a Debian unstable chroot, to test with Python versions that an older Debian lacks.
 
 The folder is made once by debootstrap and kept in the user's cache; remove it to have it made anew.
 Each command there has mounts and processes of its own (namespaces), which end with it: no mount and
@@ -19,8 +19,6 @@ from pathlib import Path
 
 from installation import one_at_a_time
 from installer import ROOT, say
-
-__all__ = ["Debian", "UnavailableError", "debian_unstable"]
 
 APART = ("unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child")
 # No exec: the shell is the first process there, and the first process has to reap orphans.

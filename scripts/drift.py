@@ -1,4 +1,4 @@
-"""Compare what exists twice: labs as learners get them, and the pristine copies `reset` takes.
+"""Check that the labs in labs/ equal the pristine copies that `loopclinic reset` restores.
 
 Run by contributors and CI, where labs are unedited; a learner's labs differ, and should.
 """

@@ -1,4 +1,4 @@
-"""The kit's environment: made once, checked in an instant afterwards.
+"""The kit's virtual environment: creates it once, and checks quickly that it is complete.
 
 An environment is a folder `.venv` (or `.venv-3.12` beside it, where PYTHON names another Python)
 with a record of what was installed into it.
@@ -26,6 +26,7 @@ from installer import (
     WINDOWS,
     SetUpError,
     fetch_uv,
+    from_wheelhouse,
     run_uv,
     say,
     with_pips_index,
@@ -33,9 +34,7 @@ from installer import (
 )
 
 sys.path.insert(0, str(ROOT / "src"))  # the kit itself is not installed yet
-from loopclinic.pythons import own_version, untried
-
-__all__ = ["Environment", "main"]
+from loopclinic.tried_pythons import own_version, untried
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -144,7 +143,7 @@ class Environment:
         if not self.python.exists() or self._recorded().get("root") != str(ROOT):
             make_folder(self.folder)
         known = self._recorded() if self.record.exists() else {}
-        # Until the end the record stays away: an interrupted set-up is made anew, not mended.
+        # Until the end the record stays away: an interrupted set-up is made anew, not repaired.
         self.record.unlink(missing_ok=True)
         uv = fetch_uv()
         with tempfile.TemporaryDirectory() as scratch:
@@ -161,10 +160,14 @@ class Environment:
         say(f"Set up in {time.monotonic() - began:.0f} s.")
 
     def _packages(self, uv: Path, what: list[str]) -> None:
-        """Install from uv's cache alone if that suffices, else from the network."""
-        say("  packages: about 110 MB to fetch if this computer has none of them yet …")
-        if not run_uv(uv, self.python, [*what, "--offline"], environ=os.environ):
-            run_uv(uv, self.python, what, environ=with_pips_index(), failure=UNREACHABLE)
+        """Install from uv's cache alone if that suffices, else from `wheelhouse/`, else from the network."""
+        say("  packages: about 140 MB to fetch if this computer has none of them yet …")
+        for source in [["--offline"], *from_wheelhouse()]:
+            if run_uv(uv, self.python, [*what, *source], environ=os.environ):
+                return
+        if from_wheelhouse():
+            say("  wheelhouse/ lacks a package for this Python or system: asking the network …")
+        run_uv(uv, self.python, what, environ=with_pips_index(), failure=UNREACHABLE)
 
 
 def digest(part: str) -> str:
@@ -182,7 +185,7 @@ def make_folder(folder: Path) -> None:
     if folder.exists():
         shutil.rmtree(folder)
     try:
-        import venv  # noqa: PLC0415 - some Pythons have none
+        import venv  # some Pythons have none
     except ImportError as error:
         raise SetUpError(without_venv()) from error
     # pip comes from the lock like everything else; without it this takes 0.1 s instead of 4.
@@ -206,11 +209,11 @@ def taken(descriptor: int) -> bool:
     """Take the lock on an open file; False while another process holds it."""
     try:
         if sys.platform == "win32":
-            import msvcrt  # noqa: PLC0415 - there only
+            import msvcrt  # there only
 
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
         else:
-            import fcntl  # noqa: PLC0415 - not on Windows
+            import fcntl  # not on Windows
 
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

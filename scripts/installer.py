@@ -1,7 +1,7 @@
-"""Getting packages: uv, pinned like everything else, and what it needs to reach an index.
+"""Installs packages with a pinned uv, with the proxy, certificate and index settings that it needs.
 
 uv installs in seconds what takes pip minutes. pip fetches it once, and it is kept in the user's
-cache, so that a second clone needs no network.
+cache, so that a second clone needs no network. Nor does a clone with a `wheelhouse/` (wheelhouse.py).
 """
 
 import os
@@ -14,11 +14,10 @@ from pathlib import Path
 
 import lockfile
 
-__all__ = ["SetUpError", "cache_folder", "fetch_uv", "run_uv", "say", "with_pips_index"]
-
 ROOT = Path(__file__).resolve().parents[1]
 LOCK = ROOT / "requirements.lock"
 PYPROJECT = ROOT / "pyproject.toml"
+WHEELHOUSE = ROOT / "wheelhouse"
 WINDOWS = sys.platform == "win32"
 UNREACHABLE = (
     "The packages could not be fetched: connect this computer to the network once, "
@@ -76,18 +75,24 @@ def download(pin: lockfile.Pin, folder: Path) -> Path:
     command += ["--retries", "2", "--require-hashes", "--dest", str(folder), "-r", str(wanted)]
     environ = {**os.environ, "PIP_REQUIRE_VIRTUALENV": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     python = pip_python(folder)
-    done = subprocess.run(
-        [python, *command],
-        env=environ,
-        stdin=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-        errors="replace",
-        check=False,
-    )
-    for wheel in folder.glob("*.whl"):
-        return wheel
+    for source in [*from_wheelhouse(), []]:
+        done = subprocess.run(
+            [python, *command, *source],
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+        )
+        for wheel in folder.glob("*.whl"):
+            return wheel
     raise SetUpError(because(UNREACHABLE, done.stderr.splitlines()))
+
+
+def from_wheelhouse() -> list[list[str]]:
+    """Return the options with which pip and uv take packages from `wheelhouse/`, if there is one."""
+    return [["--no-index", "--find-links", str(WHEELHOUSE)]] if WHEELHOUSE.is_dir() else []
 
 
 def pip_python(folder: Path) -> str:

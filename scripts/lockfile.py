@@ -1,4 +1,4 @@
-"""The lock: one file of pinned versions with hashes, in two marked parts.
+"""Reads and writes requirements.lock: pinned versions with hashes, in two marked parts.
 
 `requirements.lock` is a plain requirements file, so `pip install --require-hashes -r` takes it
 whole. The part a learner needs stands first; what only tests need follows `MARK`. Both parts come
@@ -8,8 +8,6 @@ from one solve, so they can't disagree, and installing the first alone is cuttin
 import re
 from dataclasses import dataclass
 from pathlib import Path
-
-__all__ = ["MARK", "PARTS", "Pin", "part", "pin"]
 
 MARK = "# --- test only below this line ---"
 PARTS = ("kit", "test")

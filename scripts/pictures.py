@@ -1,4 +1,4 @@
-"""Take the README's pictures: the scope caught in the act, in a real JupyterLab, in both themes.
+"""Take the README's screenshots of the scope during a stall, in JupyterLab, light and dark.
 
 Needs Chromium. They are taken anew, never retouched, so they show what a reader will see.
 """
@@ -17,9 +17,9 @@ FREEZE = "async def charge():\n    time.sleep(6)\n\nawait charge()"
 def main() -> int:
     """Write pictures/scope-{light,dark}.png and say so."""
     sys.path.insert(0, str(ROOT))
-    from playwright.sync_api import sync_playwright  # noqa: PLC0415 - not in the kit
+    from playwright.sync_api import sync_playwright  # not in the kit
 
-    from tests.browser.jupyterlab import FLAGS, chromium, new_page, running_lab  # noqa: PLC0415
+    from tests.browser.jupyterlab import FLAGS, chromium, new_page, running_lab
 
     path = chromium()
     if path is None:

@@ -1,4 +1,4 @@
-"""Record trials of the labs' submissions, one after another: `make record`.
+"""Run each submission's check and store its trial under tests/labs/records: `make record`.
 
 Finished records that are fresh are kept, so that it may be interrupted at any time.
 
@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> int:
     chosen = parser.parse_args(arguments)
     found = [
         one
-        for one in recorded.submissions()
+        for one in recorded.SUBMISSIONS.values()
         if not chosen.k or any(word in one.name for word in chosen.k)
     ]
     if not found:
@@ -95,7 +95,7 @@ def _run(due: list[tuple[Submission, int]]) -> list[tuple[Submission, int]]:
             verdict = trial["verdict"]
             shown = f"{verdict['status']} {verdict.get('conflict', '')}".strip()
             if not one.agrees(verdict):
-                shown += "  NOT AS NAMED"
+                shown += f"  NOT AS NAMED\n{_in_words(verdict)}{trouble}"
         now = time.monotonic()
         left = (now - began) / number * (len(due) - number) / 60
         print(
@@ -104,6 +104,11 @@ def _run(due: list[tuple[Submission, int]]) -> list[tuple[Submission, int]]:
             flush=True,
         )
     return doubtful
+
+
+def _in_words(verdict: recorded.Trial) -> str:
+    lines = (f"    {one['sentence']} (line {one.get('line')})\n" for one in verdict["reasons"])
+    return f"    {verdict['headline']}\n{''.join(lines)}"
 
 
 def _keep(one: Submission, seed: int, trial: recorded.Trial) -> None:

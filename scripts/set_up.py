@@ -28,7 +28,7 @@ def main():  # type: ignore[no-untyped-def] # noqa: ANN201 - see above
             )
         )
         return 2
-    import installation  # noqa: PLC0415 - older Pythons do not parse it
+    import installation  # older Pythons do not parse it
 
     return installation.main(sys.argv[1:])
 

@@ -1,37 +1,58 @@
-"""Every test has a state folder of its own: nobody's progress is read or written."""
+"""Fixtures of all tests: a private state folder, so that nobody's progress is read or written."""
 
 import contextlib
 import gc
+import itertools
+import signal
 import tempfile
 from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["tests.alone", "tests.proving"]
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # As a shell's background job inherits it: children of tests would not hear the Ctrl-C they are sent.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+gc.disable()  # while tests are collected: all that this makes is kept, and a fifth of it was looking for garbage
+
+
+@pytest.hookimpl(tryfirst=True)  # also in the process that only hands out tests, and collects none
+def pytest_runtestloop():
+    gc.enable()
+
 
 @pytest.fixture(scope="session")
 def session_postgres():
-    """Where the one PostgreSQL of the session keeps itself; removed with it at the end.
+    """The state folder of PostgreSQL that tests share: making a template takes a second and 25 MB.
 
-    Not below pytest's own folder: that is closed to the account that root runs the server as.
+    Not below pytest's own folder: that is closed to the account that root runs servers as.
     """
-    with tempfile.TemporaryDirectory(
-        prefix="loopclinic-test-", ignore_cleanup_errors=True
-    ) as folder:
+    with tempfile.TemporaryDirectory(prefix="loopclinic-test-") as folder:
         home = Path(folder)
         home.chmod(0o711)
-        (home / "postgres").mkdir()
+        (home / "postgres").mkdir(mode=0o711)
         yield home / "postgres"
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("LOOPCLINIC_HOME", folder)
-            from loopclinic.servers.postgres_status import remove
+        if any((home / "postgres").iterdir()):
+            from loopclinic.servers.postgres import remove
 
-            remove()
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("LOOPCLINIC_HOME", folder)
+                remove()
+
+
+@pytest.fixture(scope="session")
+def _homes(tmp_path_factory):
+    """State folders of all tests: each `mktemp` would look through those of the tests before."""
+    folder = tmp_path_factory.mktemp("homes")
+    return (folder / str(number) for number in itertools.count())
 
 
 @pytest.fixture(autouse=True)
-def _own_state(tmp_path_factory, monkeypatch, session_postgres):
-    home = tmp_path_factory.mktemp("home")
-    # But one server for all of them: a data folder takes a second and 40 MB.
+def _own_state(_homes, monkeypatch, session_postgres):
+    home = next(_homes)
+    home.mkdir(0o700)
     with contextlib.suppress(OSError):  # Windows may not let us
         (home / "postgres").symlink_to(session_postgres)
     monkeypatch.setenv("LOOPCLINIC_HOME", str(home))
@@ -44,32 +65,3 @@ def _young_heap():
     gc.freeze()
     yield
     gc.unfreeze()
-
-
-def together(nodeid: str) -> str:
-    """Name what must run in one worker: what shares a JupyterLab, a kernel, or a module's fixtures."""
-    if nodeid.startswith("tests/browser/"):
-        return "browser"
-    if "/test_runs.py::" in nodeid:
-        return "notebook " + nodeid.partition("[")[2]  # one kernel, its tests follow on one another
-    if "::test_verdict[" in nodeid or "::test_every_verdict_holds[" in nodeid:
-        return nodeid
-    return nodeid.partition("::")[0]
-
-
-def pytest_collection_modifyitems(items):
-    # The longest first, so that no worker is left with them at the end.
-    items.sort(key=lambda item: not together(item.nodeid).startswith(("browser", "notebook ")))
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config, log):
-    from xdist.scheduler.loadscope import LoadScopeScheduling
-
-    config.option.loadscopereorder = False  # keep the order above
-
-    class Together(LoadScopeScheduling):
-        def _split_scope(self, nodeid):
-            return together(nodeid)
-
-    return Together(config, log)

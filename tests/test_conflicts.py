@@ -1,3 +1,5 @@
+"""The list of conflicts: precedence, sentences, spelling everywhere."""
+
 import difflib
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the facilitator's page says is so: minutes, hints, conflicts, commands, links."""
+"""docs/facilitating.md agrees with the lessons: minutes, hints, conflicts, commands, links."""
 
 import re
 import shlex
@@ -9,12 +9,12 @@ import pytest
 from loopclinic.cli.main import COMMANDS, main
 from loopclinic.lessons import lesson
 from loopclinic.lessons.catalogue import lessons
-from loopclinic.lessons.start_here.routes import ROUTES
+from loopclinic.lessons.start_here.lesson_plans import ROUTES
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "facilitating.md"
 TEXT = PAGE.read_text(encoding="utf-8")
-LENGTHS = {"90 minutes": 90, "Half a day": 240, "A day": 420}
+LENGTHS = {one.name.capitalize(): one.within for one in ROUTES if one.within and one.numbers}
 
 
 def agenda(title):
@@ -56,10 +56,12 @@ def test_nobody_sits_for_longer_than_90_minutes():
             assert seated <= 90, (title, what)
 
 
-def test_ninety_minutes_are_the_route_of_lesson_00():
-    assert (
-        tuple(number for number, *_ in lessons_of(agenda("90 minutes"))) == ROUTES["In 90 minutes"]
-    )
+@pytest.mark.parametrize("title", LENGTHS)
+def test_an_agenda_is_the_route_of_lesson_00(title):
+    route = {one.name: one.numbers for one in ROUTES}[title.casefold()]
+    rows = [what for _, what in agenda(title)]
+    linked = [re.search(r"\(\.\./notebooks/(\d\d)_", what) for what in rows]
+    assert tuple(one[1] for one in linked if one) == route
 
 
 STUCK = re.findall(r"^\| (\d\d) \| `([a-z-]+)` \| .* \| (\d) \|$", TEXT, re.MULTILINE)
@@ -76,16 +78,23 @@ def test_what_people_get_stuck_on_is_what_the_check_finds(number, conflict, grad
 
 
 def test_every_lab_has_its_row():
-    assert {number for number, *_ in STUCK} == {
-        one.number for one in lessons() if one.shipped is not None
-    }
+    labs = {one.number for one in lessons() if one.shipped is not None}
+    lacking = sorted(labs - {number for number, *_ in STUCK})
+    assert not lacking, (
+        f"docs/{PAGE.name}: what do people get stuck on in {', '.join(lacking)}? "
+        "Write a row: lesson, conflict, what they did, what to ask them, grade of the hint."
+    )
 
 
 def test_every_lesson_is_named_with_its_own_title():
     named = re.findall(r"\[(\d\d) ([^\]]*)\]\(\.\./notebooks/", TEXT)
     assert all(lesson(number).title == title for number, title in named)
     bare = re.findall(r"\[(\d\d)\]\(\.\./notebooks/", TEXT)
-    assert {number for number, _ in named} | set(bare) == {one.number for one in lessons()}
+    known = {number for number, _ in named} | set(bare)
+    lacking = [one for one in lessons() if one.number not in known]
+    assert not lacking, f"docs/{PAGE.name}: link " + ", ".join(
+        f"[{one.number} {one.title}](../notebooks/{one.name}.ipynb)" for one in lacking
+    )
 
 
 def test_the_lesson_that_may_stand_for_another_fits_its_place():

@@ -1,4 +1,4 @@
-"""What the README says of the kit is what the kit says of itself."""
+"""README.md agrees with the catalogue, the commands and the measured figures."""
 
 import re
 from pathlib import Path
@@ -7,15 +7,16 @@ import pytest
 
 from loopclinic.cli.main import COMMANDS
 from loopclinic.lessons import lessons
-from loopclinic.pythons import tried, tried_span
+from loopclinic.lessons.start_here.lesson_plans import ROUTES
+from loopclinic.tried_pythons import tried, tried_span
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def lesson_table():
-    """The table as the README has to hold it."""
-    rows = ["| lesson | minutes | what it treats |", "| --- | --- | --- |"]
+    """Build the lesson table that the README must contain."""
+    rows = ["| lesson | minutes | what it is about |", "| --- | --- | --- |"]
     rows += [
         f"| [{one.number} {one.title}](notebooks/{one.name}.ipynb) | {one.minutes} | {one.summary} |"
         for one in lessons()
@@ -26,6 +27,21 @@ def lesson_table():
 def test_the_lessons_are_those_of_the_catalogue():
     held = re.search(r"<!-- lessons.*?-->\n(.*?)\n<!-- end", README, re.DOTALL).group(1)
     assert held == lesson_table(), f"put this into README.md:\n{lesson_table()}"
+
+
+def route_table():
+    """Build the table of routes that the README must contain."""
+    rows = ["| if you have, or if you say | take | minutes |", "| --- | --- | --- |"]
+    rows += [
+        f"| {one.name} | {', '.join(lesson.number for lesson in one.lessons)} | {one.minutes} |"
+        for one in ROUTES
+    ]
+    return "\n".join(rows)
+
+
+def test_the_routes_are_those_of_lesson_00():
+    held = re.search(r"<!-- routes.*?-->\n(.*?)\n<!-- end", README, re.DOTALL).group(1)
+    assert held == route_table(), f"put this into README.md:\n{route_table()}"
 
 
 @pytest.mark.parametrize("link", re.findall(r"\]\(([^)#]+)\)|src(?:set)?=\"([^\"]+)\"", README))

@@ -1,5 +1,8 @@
+"""A verdict as JSON, text and HTML."""
+
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -62,7 +65,7 @@ def test_the_contract_is_shown_as_a_list():
         "4. not reached: It ends.",
     ):
         assert line in f"{text}\n"
-    assert "<td style='color:#D55E00'>broken</td>" in verdict()._repr_html_()
+    assert "style='color:var(--lc-stall)'>broken</td>" in verdict()._repr_html_()
     assert "a &lt; b" in verdict()._repr_html_()
 
 
@@ -71,6 +74,24 @@ def test_of_a_pass_the_contract_is_one_line():
     for text in (str(passed), passed._repr_html_()):
         assert "1 of 4 promises kept." in text
         assert "It is quick." not in text
+
+
+def test_a_busy_machine_has_signs_and_no_findings():
+    machine = Reason("Others used the processor.", measured="45%", budget="30%")
+    signs = Verdict("01", "too-busy", (machine,), signs=verdict().reasons)
+    assert Verdict.from_dict(signs.to_dict()) == signs
+    assert signs.conflicts == ()
+    text = str(signs)
+    assert text.startswith("01: Not certain")
+    assert text.index("Others used") < text.index("Signs, not findings:") < text.index("sleeps")
+    folded = signs._repr_html_().partition("<details>")
+    assert "Others used" in folded[0]
+    assert "It sleeps" in folded[2].partition("</details>")[0]
+
+
+def test_a_promise_that_is_not_judged_says_when_it_can_be():
+    assert "1 can't be judged before the broken ones are fixed." in verdict().tally
+    assert "judged" not in replace(verdict(), status="too-busy").tally
 
 
 def test_text_names_conflict_number_budget_and_place():
@@ -99,3 +120,35 @@ def test_html_sets_code_as_code():
 def test_a_conflict_that_is_not_in_the_list_is_refused():
     with pytest.raises(ValueError, match=r"not in loopclinic\.conflicts"):
         Reason("x", "blocking-everything")
+
+
+@pytest.mark.parametrize(
+    ("sentence", "ended"),
+    [
+        ("It raised ValueError: no such row..", "It raised ValueError: no such row."),
+        ("It raised TimeoutError: ", "It raised TimeoutError."),
+        ("It raised RuntimeError: no running loop", "It raised RuntimeError: no running loop."),
+        ("It returned after open(...)", "It returned after open(...)"),
+        ("It gave `a...`.", "It gave `a...`."),
+        ("And so on...", "And so on..."),
+        ("There is a fault:\n    x =", "There is a fault:\n    x ="),
+    ],
+)
+def test_a_sentence_ends_in_one_full_stop(sentence, ended):
+    assert Reason(sentence).sentence == ended
+
+
+def test_a_place_in_the_kit_is_a_short_link_from_the_notebooks_folder(monkeypatch, tmp_path):
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.chdir(tmp_path / "notebooks")
+    lab, far = tmp_path / "labs" / "01.py", Path("/elsewhere/01.py")
+    shown = Verdict(
+        "01", "not-yet", (Reason("Slow", file=str(lab), line=7), Reason("Slow", file=str(far)))
+    )._repr_html_()
+    assert '<a href="../labs/01.py">labs/01.py:7</a>' in shown
+    assert ">/elsewhere/01.py</a>" in shown
+
+
+def test_of_an_unknown_name_the_next_step_says_to_define_it():
+    reason = Reason("A call raised NameError: name 'asyncio' is not defined", next_step="Await it.")
+    assert reason.next_step == "Import or define asyncio."

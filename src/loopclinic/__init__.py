@@ -1,6 +1,8 @@
-"""See, measure and cure what hurts a Python event loop.
+"""Measure an event loop, find what blocks it, and learn how to fix it.
 
 Everything below is imported on first use, so that `import loopclinic` costs next to nothing.
+
+PYTEST_DONT_REWRITE: pytest warns where a plugin's package was imported before pytest, as under `run`.
 """
 
 from importlib import import_module
@@ -9,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from loopclinic.checks import check as check
     from loopclinic.checks import watch as watch
+    from loopclinic.design.review import DesignReview as DesignReview
+    from loopclinic.design.review import compare as compare
+    from loopclinic.lessons.schedules.search import search_schedules as search_schedules
     from loopclinic.load import Comparison as Comparison
     from loopclinic.load import Load as Load
     from loopclinic.load import Variant as Variant
@@ -17,34 +22,37 @@ if TYPE_CHECKING:
     from loopclinic.probe import Probe as Probe
     from loopclinic.probe import Report as Report
     from loopclinic.probe import Stall as Stall
-    from loopclinic.review.design import DesignReview as DesignReview
-    from loopclinic.review.design import compare as compare
-    from loopclinic.review.watched import run as run
+    from loopclinic.runner.notebook_run import run as run
     from loopclinic.scanner import scan as scan
     from loopclinic.scope import Scope as Scope
+    from loopclinic.scope.attached_scope import attach as attach
+    from loopclinic.timeline import Timeline as Timeline
     from loopclinic.verdict import Verdict as Verdict
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Comparison": "load",
-    "DesignReview": "review.design",
+    "DesignReview": "design.review",
     "Load": "load",
     "Probe": "probe",
     "Report": "probe",
     "Scope": "scope",
     "Stall": "probe",
+    "Timeline": "timeline",
     "Variant": "load",
     "Verdict": "verdict",
     "Vitals": "load",
+    "attach": "scope.attached_scope",
     "check": "checks",
-    "compare": "review.design",
+    "compare": "design.review",
     "drive": "load",
-    "run": "review.watched",
+    "run": "runner.notebook_run",
     "scan": "scanner",
+    "search_schedules": "lessons.schedules.search",
     "watch": "checks",
 }
-_LIGHT = {"probe", "scanner", "verdict"}
+_LIGHT = {"probe", "scanner", "timeline", "verdict"}
 
 __all__ = [*sorted(_HOMES)]  # noqa: PLE0604 - a sorted view of the table above, strings all
 
@@ -62,9 +70,6 @@ def __getattr__(name: str) -> Any:
             f"loopclinic.{name} needs {error.name}: install the kit with pip install 'loopclinic[kit]'.",
             name=error.name,
         ) from error
-    if name == "Scope":
-        # The scope stands below the lessons, so the facade hands it the map from conflict to lesson.
-        value.lessons = import_module("loopclinic.lessons").treatments()
     globals()[name] = value
     return value
 

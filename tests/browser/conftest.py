@@ -1,3 +1,5 @@
+"""Fixtures: a Chromium, and a JupyterLab that tests share."""
+
 import os
 import shutil
 

@@ -1,4 +1,4 @@
-"""The scope in the real JupyterLab: it speaks while the kernel is frozen."""
+"""The scope in JupyterLab keeps updating while the kernel is blocked."""
 
 import re
 import time
@@ -9,7 +9,7 @@ from .jupyterlab import new_page, picture
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.slow,
+    pytest.mark.prove,
     pytest.mark.timeout(240),
 ]
 
@@ -20,7 +20,7 @@ HOLD = "async def crunch():\n    sum(range(150_000_000))\n\nawait crunch()"
 
 
 def figure(page, key):
-    """The number in the scope, in seconds."""
+    """Return the number in the scope, in seconds."""
     number, unit = (
         page.locator(f'[data-figure="{key}"] {tag}').first.inner_text() for tag in ("b", "i")
     )

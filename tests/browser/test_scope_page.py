@@ -1,4 +1,4 @@
-"""The scope's page by itself, fed by hand: what would take minutes to bring about in a kernel."""
+"""The scope's page with synthetic data, for states that take minutes to reach in a kernel."""
 
 import json
 import re
@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from matplotlib.image import imread
 
+from loopclinic.drawing import styled
 from loopclinic.scope import widget
 
 from .jupyterlab import new_page, picture
@@ -28,15 +29,19 @@ async ([source, history]) => {
   const listeners = new Set();
   const model = {
     get: (name) => (name === "history" ? history : null),
-    on: (_, callback) => listeners.add(callback),
-    off: (_, callback) => listeners.delete(callback),
+    set: (name, value) => { test.kept[name] = value; },
+    on: (name, callback) => listeners.add({ name, callback }),
+    off: (name, callback) => listeners.forEach((one) => {
+      if (one.name === name && one.callback === callback) listeners.delete(one);
+    }),
     send: (message) => test.sent.push(message),
   };
   const made = make();
   const ends = [made.initialize({ model })];
+  const trigger = (event, ...rest) => listeners.forEach(({ name, callback }) => name === event && callback(...rest));
   window.test = {
-    timers, listeners, sent: [],
-    tell: (message) => listeners.forEach((callback) => callback(message)),
+    timers, listeners, trigger, sent: [], kept: {}, ofModel: timers.size,
+    tell: (message) => trigger("msg:custom", message),
     show: () => {
       const el = document.createElement("div");
       document.body.append(el);
@@ -103,7 +108,7 @@ class Page:
         self.page.set_content(
             f'<script id="jupyter-config-data" type="application/json">{config}</script>'
         )
-        self.page.add_style_tag(content=(_STATIC / "scope.css").read_text("utf-8"))
+        self.page.add_style_tag(content=styled(_STATIC / "scope.css"))
         settings = {"now": None, "ticks": [], "stalls": [], "stopped": False}
         history = {**settings, "settings": _SETTINGS, **(history or {})}
         self.page.evaluate(_START, [widget.page_source(), history])
@@ -177,7 +182,8 @@ def test_an_hour_of_ticks_and_stalls_keeps_the_page_small(page):
     page.tell(
         *(tick(n / 10, ended=[stall(n / 10, 0.06)] if n % 10 == 0 else ()) for n in range(1500))
     )
-    assert page.page.locator(".lc-row").count() == 50
+    assert page.page.locator(".lc-row").count() == 1
+    assert page.text(".lc-times") == "\u00d7 50", "one line, as often as is kept"
     assert page.page.locator(".lc-strip rect").count() < 80
     assert len(page.page.locator(".lc-lag").get_attribute("d")) < 30_000
 
@@ -191,10 +197,34 @@ def test_views_are_independent_and_leave_nothing_behind(page):
     page.tell(tick(1.1))
     assert page.page.locator(".lc-scope").count() == 1
     assert page.state == "calm"
-    assert page.page.evaluate("() => test.timers.size") == 2
+    assert page.page.evaluate("() => test.ofModel") == 2, "however many views there are"
+    assert page.page.evaluate("() => test.timers.size - test.ofModel") == 2
     page.page.evaluate("() => test.end()")
     assert page.page.evaluate("() => [test.timers.size, test.listeners.size]") == [0, 0]
     assert page.page.locator(".lc-scope").count() == 0
+
+
+def test_a_scope_whose_connection_was_lost_for_a_while_goes_on(page):
+    page.start()
+    page.tell(tick(1.0))
+    page.page.evaluate("() => test.trigger('comm_live_update')")
+    assert page.text(".lc-sentence") == "Stopped: the kernel was restarted, or has ended"
+    page.tell(tick(2.0, stall=stall(1.0, 1.0)))
+    assert page.state == "stalled"
+    page.tell({"kind": "stopped"}, tick(2.1))
+    assert page.text(".lc-sentence") == "Stopped: this scope no longer measures", "and stays so"
+
+
+def test_what_is_seen_is_put_where_the_notebook_keeps_it(page):
+    page.start()
+    page.tell(tick(5.0, ended=[stall(1.0, 3.1)]))
+    page.page.wait_for_function("() => test.kept.history", timeout=5_000)
+    kept = page.page.evaluate("() => test.kept.history")
+    page.page.evaluate("() => test.end()")
+    page.start(kept)
+    assert page.state == "stopped"
+    assert page.text(".lc-sentence").endswith("saved with the notebook")
+    assert page.page.locator(".lc-row").count() == 1
 
 
 def test_a_reloaded_page_knows_the_last_minute(page):
@@ -205,6 +235,14 @@ def test_a_reloaded_page_knows_the_last_minute(page):
     assert re.match(r"Calm again; the last stall took 4\.00 s, (2[6-9]|[34]\d) s ago", said), said
     assert page.page.locator(".lc-row").count() == 1
     assert page.page.locator(".lc-stall-mark").count() == 1
+
+
+def test_the_longest_stall_of_the_minute_is_in_the_headline(page):
+    page.start()
+    page.tell(tick(50.0, ended=[stall(1.0, 3.1), stall(40.0, 1.68), stall(45.0, 0.09)]))
+    assert page.text(".lc-sentence").startswith("Calm again; the longest of 3 stalls took 3.10 s")
+    page.tell(tick(70.0))
+    assert page.text(".lc-sentence").startswith("Calm again; the longest of 2 stalls took 1.68 s")
 
 
 @pytest.mark.parametrize("lab", [True, False])
@@ -254,12 +292,54 @@ def test_the_keyboard_reaches_the_list_and_opens_a_stack(page):
         reached.append(
             page.page.evaluate("() => document.activeElement.getAttribute('class') ?? ''")
         )
-    assert reached[-2:] == ["lc-strip", "lc-scroll"], "after the three buttons"
+    assert reached[-2:] == ["lc-chart lc-strip", "lc-scroll"], "after the three buttons"
     page.page.keyboard.press("Tab")
     page.page.keyboard.press("Enter")
     assert page.page.locator(".lc-stack").is_visible()
     page.tell(tick(5.1), tick(8.0, ended=[stall(6.0, 2.0)]))
     assert page.page.locator(".lc-stack").is_visible(), "a new stall closes nothing"
+    assert page.page.evaluate("() => document.activeElement.tagName") == "SUMMARY"
+
+
+def test_a_line_stands_in_the_list_once_with_its_longest_stall(page):
+    page.start()
+    lines = ("provider.py:54", "carriers.py:22")
+    ended = [stall(n, 0.1 + n / 100, where=lines[n % 2]) for n in range(8)]
+    page.tell(tick(9.0, ended=ended))
+    rows = page.page.locator(".lc-row")
+    assert rows.count() == 2
+    assert "carriers.py:22" in rows.nth(0).inner_text(), "the one that stalled last is first"
+    assert page.page.locator(".lc-times").all_inner_texts() == ["\u00d7\u00a04"] * 2
+    assert rows.nth(0).locator(".lc-length").inner_text().split() == ["170", "ms", "\u00d7", "4"]
+
+
+def test_the_list_ends_with_a_whole_row(page):
+    page.start()
+    page.tell(tick(30.0, ended=[stall(n, 0.3, where=f"m{n}.py:1") for n in range(20)]))
+    cut = page.page.evaluate(
+        """() => {
+          const list = document.querySelector(".lc-scroll"), { top, bottom } = list.getBoundingClientRect();
+          const rows = [...list.querySelectorAll(".lc-row")].map((row) => row.getBoundingClientRect());
+          return [bottom - top, rows.filter((row) => row.top < bottom - 1 && row.bottom > bottom + 1).length];
+        }"""
+    )
+    assert 100 < cut[0] < 230
+    assert cut[1] == 0
+
+
+@pytest.mark.parametrize(("seconds", "span"), [(3, 10), (12, 20), (29, 30), (31, 60), (100, 60)])
+def test_the_strip_is_as_wide_as_what_there_is(page, seconds, span):
+    page.start(
+        {"stopped": True, "now": tick(seconds), "ticks": [[n, 0.001] for n in range(seconds)]}
+    )
+    assert page.text(".lc-heading h4") == f"Lag, last {span} s"
+    assert f"{span} s ago" in page.text(".lc-frame")
+
+
+def test_there_is_no_link_to_the_lesson_one_is_in(page):
+    page.start({"settings": {**_SETTINGS, "lesson": "01_blocking_sleep"}})
+    page.tell(tick(5.0, ended=[stall(1.0, 3.1)]))
+    assert page.text(".lc-treatment") == "blocking-sleep"
 
 
 def test_a_paused_view_holds_still_and_catches_up(page):
@@ -274,7 +354,7 @@ def test_a_paused_view_holds_still_and_catches_up(page):
     assert page.text('[data-figure="tasks"] b') == "3"
     page.tell(tick(9.1, tasks=79))
     page.page.get_by_role("button", name="Go on").click()
-    assert page.page.locator(".lc-row").count() == 2
+    assert page.text(".lc-times") == "\u00d7 2"
     assert page.text('[data-figure="tasks"] b') == "79"
 
 
@@ -314,7 +394,7 @@ def test_picture_and_figures_can_be_taken_away(page, tmp_path):
     with page.page.expect_download() as told:
         page.page.get_by_role("button", name="PNG").click()
     image = imread(told.value.path(), format="png")
-    orange = abs(image[..., :3] - (0xD5 / 255, 0x5E / 255, 0)).max(axis=-1) < 0.05
+    orange = abs(image[..., :3] - (0xC3 / 255, 0x51 / 255, 0)).max(axis=-1) < 0.05
     assert image.shape[1] > 1200
     assert orange.sum() > 50, "the stall is drawn, in its color"
 

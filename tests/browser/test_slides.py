@@ -1,4 +1,4 @@
-"""A deck in Chromium: nothing runs over the edge, steps go on, and the speaker goes along."""
+"""A slide deck in Chromium: no overflow, steps work, and the speaker window follows."""
 
 import base64
 import io
@@ -12,7 +12,7 @@ from loopclinic.cli import slides
 from tests.cli.test_gallery import notebook, shown
 from tests.cli.test_slides import typed, words
 
-pytestmark = [pytest.mark.browser]
+pytestmark = [pytest.mark.browser, pytest.mark.prove]
 
 ROOT = Path(__file__).resolve().parents[2]
 OVER = """() => {
@@ -136,7 +136,9 @@ def test_the_speaker_sees_the_notes_and_the_room_does_not(opened):
 
 
 def test_printed_it_has_every_page_and_the_notes(opened, tmp_path):
-    made = notebook(words("# T"), words("Teaching this: 3 minutes.\nSay.", "notes"), words("## U"))
+    first = words("# T")
+    first.metadata["speaker"] = {"minutes": 3, "notes": "Say."}
+    made = notebook(first, words("## U"))
     page = opened(made)
     page.emulate_media(media="print")
     assert page.locator(".page, .spoken").count() == 3

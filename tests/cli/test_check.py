@@ -1,4 +1,4 @@
-"""`loopclinic check`: exit status, JSON, another file, the one notice."""
+"""`loopclinic check`: exit status, JSON, --file, the notice about rights."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ def test_the_shipped_lab_exits_with_1(lab, capsys):  # noqa: F811
     assert main(["check", "77"]) == 1
     out, err = capsys.readouterr()
     assert "blocking-sleep" in out
-    assert f"{lab}:7" in out
+    assert f"{lab}:11" in out
     assert err.strip() == RIGHTS
     assert main(["check", "77"]) == 1
     assert RIGHTS not in "".join(capsys.readouterr())
@@ -41,7 +41,7 @@ def test_json_and_seed(lab, capsys):  # noqa: F811
     assert (verdict["status"], verdict["passed"]) == ("not-yet", False)
     assert verdict["conflicts"] == ["blocking-sleep"]
     reason = verdict["reasons"][0]
-    assert (reason["file"], reason["line"]) == (str(lab), 7)
+    assert (reason["file"], reason["line"]) == (str(lab), 11)
     assert {"conflict", "sentence", "measured", "budget"} <= set(reason)
 
 

@@ -1,4 +1,4 @@
-"""The doctor finds what works, and names the repair of what does not."""
+"""`loopclinic doctor`: what it finds, and the repair that it names."""
 
 import json
 import os
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from loopclinic.cli import doctor, examinations
-from loopclinic.cli.examinations import Finding
+from loopclinic.cli import doctor, doctor_checks
+from loopclinic.cli.doctor_checks import Finding
 from loopclinic.cli.main import main
 
 
@@ -27,7 +27,7 @@ def healthy():
 
 
 def ill():
-    return Finding("two", "to-do", "is broken", "mend it.")
+    return Finding("two", "to-do", "is broken", "fix it.")
 
 
 def test_all_well_here(capsys):
@@ -35,7 +35,7 @@ def test_all_well_here(capsys):
     found = json.loads(capsys.readouterr().out)
     assert found["healthy"] is True
     states = {one["name"]: one["state"] for one in found["findings"]}
-    assert list(states) == list(examinations.EXAMINATIONS)
+    assert list(states) == list(doctor_checks.EXAMINATIONS)
     for name in ("python", "packages", "kit", "kernel", "widgets", "127.0.0.1", "state", "disk"):
         assert states[name] == "ok", name
 
@@ -44,7 +44,7 @@ def test_each_server_of_the_kit_is_examined():
     from loopclinic.servers import SERVICES
 
     assert SERVICES
-    assert set(SERVICES) <= set(examinations.EXAMINATIONS)
+    assert set(SERVICES) <= set(doctor_checks.EXAMINATIONS)
 
 
 def test_what_is_broken_comes_with_its_repair(only, capsys):
@@ -52,8 +52,8 @@ def test_what_is_broken_comes_with_its_repair(only, capsys):
     assert main(["doctor"]) == 1
     printed = capsys.readouterr().out
     assert "ok     one  works\n" in printed
-    assert "TO DO  two  is broken\n            -> mend it.\n" in printed
-    assert "1 to do" in printed
+    assert "TO DO  two  is broken\n            -> fix it.\n" in printed
+    assert "1 thing to do" in printed
 
 
 def test_a_note_is_no_illness(only):
@@ -78,10 +78,10 @@ def test_a_missing_or_old_package_is_named(monkeypatch):
             "x>1 ; extra == 'test'",
         ]
 
-    monkeypatch.setattr(examinations.metadata, "requires", requires)
-    found = examinations.examine_packages()
+    monkeypatch.setattr(doctor_checks.metadata, "requires", requires)
+    found = doctor_checks.examine_packages()
     assert found.state == "to-do"
-    assert "wanted >=999" in found.detail
+    assert "but >=999 is required" in found.detail
     assert "no-such-package is missing" in found.detail
     assert "x" not in found.detail.replace("no-such", "").split()
 
@@ -89,14 +89,14 @@ def test_a_missing_or_old_package_is_named(monkeypatch):
 def test_a_state_folder_that_refuses(monkeypatch, tmp_path):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("LOOPCLINIC_HOME", str(tmp_path / "file" / "below"))
-    found = examinations.examine_state()
+    found = doctor_checks.examine_state()
     assert found.state == "to-do"
     assert "LOOPCLINIC_HOME" in found.repair
 
 
 def test_no_kit_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("LOOPCLINIC_ROOT", str(tmp_path))
-    found = examinations.examine_kit()
+    found = doctor_checks.examine_kit()
     assert found.state == "to-do"
     assert "LOOPCLINIC_ROOT" in found.repair
 
@@ -104,20 +104,20 @@ def test_no_kit_folder(monkeypatch, tmp_path):
 def test_a_full_disk(monkeypatch):
     usage = shutil._ntuple_diskusage(10, 10, 1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    assert examinations.examine_disk().state == "to-do"
+    assert doctor_checks.examine_disk().state == "to-do"
 
 
 def test_a_taken_port_is_only_a_note(monkeypatch):
     import socket
 
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        monkeypatch.setattr(examinations, "JUPYTER_PORT", taken.getsockname()[1])
-        assert examinations.examine_port().state == "note"
+        monkeypatch.setattr(doctor_checks, "JUPYTER_PORT", taken.getsockname()[1])
+        assert doctor_checks.examine_port().state == "note"
 
 
 def test_no_chromium_is_only_a_note(monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda _: None)
-    assert examinations.examine_browser().state == "note"
+    assert doctor_checks.examine_browser().state == "note"
 
 
 @pytest.mark.parametrize("value", ["disabled", "perComm"])
@@ -127,13 +127,13 @@ def test_the_comms_setting_is_read(monkeypatch, tmp_path, value):
     folder.mkdir(parents=True)
     text = f'{{\n    // a comment\n    "commsOverSubshells": "{value}"\n}}\n'
     (folder / "kernels-settings.jupyterlab-settings").write_text(text)
-    assert examinations.examine_comms().detail.startswith(value)
+    assert doctor_checks.examine_comms().detail.startswith(value)
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 def test_jupyterlab_answers(tmp_path, monkeypatch):
     monkeypatch.setenv("JUPYTER_CONFIG_DIR", str(tmp_path / "config"))
-    found = examinations.examine_jupyterlab()
+    found = doctor_checks.examine_jupyterlab()
     assert found.state == "ok", found
     assert not list(Path(os.environ["LOOPCLINIC_HOME"]).glob("*.json"))
 
@@ -143,6 +143,6 @@ def test_jupyterlab_answers(tmp_path, monkeypatch):
 )
 def test_who_can_have_no_witness_is_told_why(monkeypatch, refusal, state):
     monkeypatch.setattr("loopclinic.probe.witness.Witness.refusal", lambda: refusal)
-    found = examinations.examine_witness()
+    found = doctor_checks.examine_witness()
     assert found.state == state
-    assert (refusal or "while it lasts") in found.detail
+    assert (refusal or "while they last") in found.detail

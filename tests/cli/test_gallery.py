@@ -1,13 +1,17 @@
-"""The gallery's pages show what the notebooks showed, and open without a network."""
+"""`loopclinic gallery`: pages show what the notebooks showed, and open without a network."""
 
+import base64
+import io
 import re
 
 import nbformat
 import pytest
+from PIL import Image, ImageColor
 
 from loopclinic.checks import progress
 from loopclinic.cli import gallery
 from loopclinic.cli.main import main
+from loopclinic.scope import still_picture
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
@@ -70,7 +74,7 @@ def kit(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 def test_notebooks_are_run_where_they_stand_and_failures_are_named(kit, capsys):
     good = notebook(
         nbformat.v4.new_code_cell("import pathlib; print('in', pathlib.Path.cwd().name)"),
@@ -93,3 +97,32 @@ def test_notebooks_are_run_where_they_stand_and_failures_are_named(kit, capsys):
     assert before.cells[0].outputs == []  # the repository's notebook stays as it was
     assert "1 attempt(s)" in (folder / "00_start_here.html").read_text()
     assert progress.read().of("01_blocking_sleep").attempts == 0  # that was nobody's
+
+
+WATCHED = """
+import time
+import loopclinic
+scope = loopclinic.Scope()
+scope"""
+
+
+@pytest.mark.prove
+def test_a_scope_shows_what_it_saw_in_later_cells(tmp_path):
+    file = tmp_path / "00_watched.ipynb"
+    blocks = "async def charge():\n    time.sleep(0.4)\nawait charge()"
+    cells = [nbformat.v4.new_code_cell(source) for source in (WATCHED, blocks)]
+    calm, seen = notebook(cells[0]), notebook(*cells)
+    nbformat.write(calm, file)
+    (without, _), _ = gallery.execute(file), nbformat.write(seen, file)
+    run, error = gallery.execute(file)
+    assert error == ""
+    before, after = (
+        Image.open(io.BytesIO(base64.b64decode(one.cells[0].outputs[0].data["image/png"])))
+        for one in (without, run)
+    )
+    orange = ImageColor.getrgb(still_picture._LIGHT.stall)
+    drawn = [
+        {color: many for many, color in one.convert("RGB").getcolors(1 << 24)}[orange]
+        for one in (before, after)
+    ]
+    assert drawn[1] > 2 * drawn[0]  # the legend has a mark, too

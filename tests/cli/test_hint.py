@@ -1,4 +1,4 @@
-"""`loopclinic hint`: the next grade each time."""
+"""`loopclinic hint`: each call shows the next hint."""
 
 import json
 

@@ -1,6 +1,8 @@
-"""JupyterLab as a newcomer meets it."""
+"""`loopclinic lab`: how JupyterLab is started, and what a newcomer sees first."""
 
+import ast
 import json
+import logging
 import os
 import socket
 import subprocess
@@ -13,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from loopclinic.cli import lab
-from loopclinic.places import kit_root
+from loopclinic.cli import lab, start_page
+from loopclinic.paths import kit_root
 
 SETTINGS = Path(lab.__file__).parent / "labconfig" / "default_setting_overrides.json"
 
@@ -55,11 +57,60 @@ def test_the_users_own_configuration_stays(monkeypatch):
     assert environ["JUPYTER_PREFER_ENV_PATH"] == "1"
 
 
+def test_a_terminal_in_the_lab_finds_the_command(monkeypatch):
+    """A login shell resets PATH. A shell that JupyterLab would start is started here."""
+    monkeypatch.setenv("SHELL", "/bin/bash")
+    prefix = "--ServerApp.terminado_settings="
+    words = lab.lab_command(kit_root(), [])
+    setting = next(word.removeprefix(prefix) for word in words if word.startswith(prefix))
+    shell = ast.literal_eval(setting)["shell_command"]
+    found = subprocess.run(
+        [*shell, "-c", "command -v loopclinic"],
+        env=lab.lab_environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert Path(found.stdout.strip()) == Path(sys.executable).parent / "loopclinic"
+
+
+@pytest.mark.parametrize(
+    ("words", "kept"),
+    [
+        ("Notebook notebooks/00_start_here.ipynb is not trusted", False),
+        ("The websocket_ping_timeout (90000) cannot be longer than the interval", False),
+        ("Kernel died", True),
+    ],
+)
+def test_warnings_of_other_projects_are_not_shown(words, kept):
+    record = logging.LogRecord("ServerApp", logging.WARNING, "", 0, words, None, None)
+    assert start_page.is_ours(record) is kept
+
+
+def test_the_first_page_begins_with_the_file_browser_closed_and_keeps_what_was_arranged(
+    monkeypatch, tmp_path
+):
+    monkeypatch.setenv("LOOPCLINIC_HOME", str(tmp_path))
+    start_page._begin_closed()
+    (file,) = (tmp_path / "lab-workspaces").iterdir()
+    layout = json.loads(file.read_text())["data"]["layout-restorer:data"]
+    assert layout["left"]["collapsed"] is True
+    file.write_text(file.read_text().replace("true", "false"))
+    start_page._begin_closed()
+    assert "true" not in file.read_text()
+
+
 def test_every_overridden_setting_exists_in_this_jupyterlab():
-    schemas = Path(sys.prefix) / "share" / "jupyter" / "lab" / "schemas"
+    share = Path(sys.prefix) / "share" / "jupyter"
     for plugin, settings in json.loads(SETTINGS.read_text(encoding="utf-8")).items():
         package, name = plugin.split(":")
-        schema = json.loads((schemas / package / f"{name}.json").read_text(encoding="utf-8"))
+        file = f"schemas/{package}/{name}.json"
+        (found,) = (
+            path
+            for path in (share / "lab" / file, share / "labextensions" / package / file)
+            if path.exists()
+        )
+        schema = json.loads(found.read_text(encoding="utf-8"))
         assert set(settings) <= set(schema["properties"]), plugin
 
 
@@ -71,7 +122,7 @@ def get(address):
 
 
 def wait_for_listener(port):
-    """JupyterLab may print its address a moment before it listens there."""
+    """Wait until JupyterLab accepts connections; it may print its address a moment before."""
     for _ in range(100):
         with socket.socket() as trial:
             if trial.connect_ex(("127.0.0.1", port)) == 0:
@@ -79,7 +130,7 @@ def wait_for_listener(port):
         time.sleep(0.1)
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 def test_jupyterlab_answers_although_the_port_is_taken(tmp_path, monkeypatch):
     monkeypatch.setenv("JUPYTER_CONFIG_DIR", str(tmp_path / "config"))
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))
@@ -107,9 +158,7 @@ def test_jupyterlab_answers_although_the_port_is_taken(tmp_path, monkeypatch):
             refused.value.close()
             status, landed, page = get(address)
             assert status == 200
-            path, _, query = landed.partition("?")
-            assert path.endswith("/lab/tree/notebooks/00_start_here.ipynb")
-            assert query == "file-browser-path=/"
+            assert landed.endswith("/lab/tree/notebooks/00_start_here.ipynb")
             assert "<title>JupyterLab</title>" in page
             _, _, answer = get(f"{base}/lab/api/settings?token={token}")
             chosen = {one["id"]: one for one in json.loads(answer)["settings"]}

@@ -1,4 +1,4 @@
-"""The table of commands, and what becomes of errors."""
+"""Entry point of the command line: the table of subcommands, exit statuses of errors."""
 
 import importlib
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 import loopclinic
 from loopclinic.cli import main as command_line
 from loopclinic.lessons import UnknownLessonError
-from loopclinic.places import KitNotFoundError
+from loopclinic.paths import KitNotFoundError
 
 PROMISED = {
     *("lab", "list", "next", "check", "watch", "hint", "reset", "solution"),

@@ -1,4 +1,4 @@
-"""`loopclinic next`: the lesson and what to open."""
+"""`loopclinic next`: prints the next lesson and the files to open."""
 
 import json
 

@@ -14,13 +14,13 @@ pytestmark = pytest.mark.usefixtures("catalogue")
 
 def test_show(capsys):
     assert main(["progress"]) == 0
-    assert "0 of 1 labs passed; about 1 minutes" in capsys.readouterr().out
+    assert "0 of 1 labs passed; about 1 minute left" in capsys.readouterr().out
     with progress.change() as kept:
         kept.note(Verdict("77_tiny", "passed"))
     assert main(["progress", "show"]) == 0
     out = capsys.readouterr().out
-    assert "1 of 1 labs passed; about 0 minutes" in out
-    assert "1 checks" in out
+    assert "1 of 1 labs passed; about 0 minutes left" in out
+    assert "1 check, 0 hints" in out
 
 
 def test_export(capsys, tmp_path):

@@ -1,4 +1,4 @@
-"""Decks come from the cells' slide types, hold everything, and fetch nothing."""
+"""`loopclinic slides`: slides follow the cells' slide types, hold everything, and fetch nothing."""
 
 import re
 from pathlib import Path
@@ -28,13 +28,15 @@ def test_a_deck_fetches_nothing():
     assert not re.search(r"<script[^>]+src=|<link|@import|url\(['\"]?http|unpkg|cdnjs", page)
 
 
-def test_slide_types_are_kept():
-    made = notebook(words("# One"), words("two", "fragment"), words("Three"), words("say", "notes"))
+def test_slide_types_are_kept_and_notes_stand_aside():
+    three = words("Three")
+    three.metadata["speaker"] = {"minutes": 1, "notes": "Say *this*."}
+    made = notebook(words("# One"), words("two", "fragment"), three)
     page = slides.to_deck(made, name="x")
     assert len(re.findall(r"<section\s*>\s*<section", page)) == 2
     assert page.count('<div class="fragment"') == 1
     aside = re.search(r'<aside class="notes">(.*?)</aside>', page, re.DOTALL)
-    assert "say" in aside[1]
+    assert "<p>Teaching this: 1 minute.</p>\n<p>Say <em>this</em>.</p>" in aside[1]
 
 
 def test_a_widget_gives_way_to_its_picture_and_without_one_to_nothing():
@@ -59,7 +61,31 @@ def test_every_notebook_has_a_deck(tmp_path, capsys):
     assert 'href="../../labs/01_blocking_sleep.py"' in deck
 
 
-@pytest.mark.slow
+def test_a_guess_is_asked_in_words():
+    source = 'guess = Prediction(\n    "How long "\n    "does it take?", unit="s")\nguess'
+    page = slides.to_deck(notebook(typed(nbformat.v4.new_code_cell(source), "slide")), name="x")
+    assert "<strong>Your guess?</strong> How long does it take?" in page
+    assert "Prediction" not in page
+
+
+def test_a_deck_shows_what_was_kept_of_the_same_cells(kit):  # noqa: F811
+    made = notebook(typed(shown({"text/plain": "what it printed"}), "slide"))
+    nbformat.write(
+        notebook(typed(nbformat.v4.new_code_cell("show()"), "slide")),
+        kit / "notebooks" / "00_start_here.ipynb",
+    )
+    folder = kit / "build" / "slides"
+    folder.mkdir(parents=True)
+    nbformat.write(made, folder / "00_start_here.ipynb")
+    assert main(["slides", "00"]) == 0
+    assert "what it printed" in (folder / "00_start_here.html").read_text()
+    made.cells[0].source = "show(1)"
+    nbformat.write(made, folder / "00_start_here.ipynb")
+    assert main(["slides", "00"]) == 0
+    assert "what it printed" not in (folder / "00_start_here.html").read_text()
+
+
+@pytest.mark.prove
 def test_executed_decks_hold_outputs_and_failures_are_named(kit, capsys):  # noqa: F811
     good = notebook(typed(nbformat.v4.new_code_cell("print(6 * 7)"), "slide"))
     bad = notebook(typed(nbformat.v4.new_code_cell("1 / 0"), "slide"))

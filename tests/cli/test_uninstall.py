@@ -1,4 +1,4 @@
-"""Uninstalling removes what the kit keeps, and nothing else."""
+"""`loopclinic uninstall`: removes what the kit keeps, and nothing else."""
 
 import io
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 
 from loopclinic.cli import uninstall
 from loopclinic.cli.main import main
-from loopclinic.places import kit_root, state_dir
+from loopclinic.paths import kit_root, state_dir
 from loopclinic.servers import FaultyUpstream
 
 
@@ -59,7 +59,9 @@ def test_a_state_folder_that_holds_more_is_refused(monkeypatch, tmp_path, capsys
     monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
     (tmp_path / "home").mkdir()
     assert main(["uninstall", "--yes"]) == 2
-    assert "holds your home folder; remove it by hand" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"Nothing was removed, because {tmp_path} holds your home folder." in said
+    assert "Delete only loopclinic's own files in it" in said
     assert (tmp_path / "home").is_dir()
 
 

@@ -1,4 +1,4 @@
-"""A verdict as a panel in the terminal."""
+"""A verdict shown in a terminal."""
 
 import io
 
@@ -26,6 +26,13 @@ def test_of_a_pass_only_their_number_is_shown():
     text = shown(Verdict("77", "passed", headline="Fine.", promises=PROMISES[:1]))
     assert "1 of 1 promises kept." in text
     assert "It adds." not in text
+
+
+def test_signs_stand_apart_from_reasons():
+    signs = (Reason("It hung."),)
+    text = shown(Verdict("77", "too-busy", (Reason("Others ran."),), headline="So.", signs=signs))
+    assert "Not certain: 77" in text
+    assert text.index("Others ran.") < text.index("Signs, not findings:") < text.index("It hung.")
 
 
 def test_without_promises_there_is_no_list():

@@ -16,10 +16,10 @@ PROGRAM = """
 import sys
 sys.path.insert(0, sys.argv[1])
 from tiny_lesson import LESSON
-from loopclinic.checks import course
+from loopclinic.checks import progress
 from loopclinic.cli import list_lessons
 from loopclinic.lessons import catalogue
-for module in (catalogue, course, list_lessons):
+for module in (catalogue, progress, list_lessons):
     module.lessons = lambda: (LESSON,)
 from loopclinic.cli.main import main
 sys.exit(main(["watch", *sys.argv[2:]]))
@@ -46,7 +46,7 @@ def test_without_a_terminal_it_checks_on_every_save(lab, tmp_path):  # noqa: F81
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
-@pytest.mark.slow
+@pytest.mark.prove
 def test_keys(lab, tiny):  # noqa: F811
     import pty
     import select
@@ -76,13 +76,13 @@ def test_keys(lab, tiny):  # noqa: F811
         press("l")
         hear(tiny.title)
         press("n")
-        hear("not passed yet")
+        hear("the next one to pass")
         lab.write_text("# mine\n" + SOLVED)
         hear("Passed")
         press("r")
         hear("[y/n]")
         press("y")
-        hear("is kept as")
+        hear("is saved as")
         hear("Not yet")
         press("q")
         ends = time.monotonic() + 10

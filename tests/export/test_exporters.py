@@ -51,6 +51,23 @@ async def test_prometheus(registry):
     assert generate_latest(registry).decode() == "", "nothing is left once it is ended"
 
 
+def test_prometheus_ends_with_the_probe_and_starts_again(registry):
+    from prometheus_client import Counter, generate_latest
+
+    Counter("orders", "The service's own.", registry=registry).inc()
+
+    async def serve():
+        async with Probe() as probe:
+            to_prometheus(probe, registry=registry)
+            return generate_latest(registry).decode()
+
+    for _ in range(2):
+        assert 'event_loop_tasks{loop="main"}' in asyncio.run(serve())
+        after = generate_latest(registry).decode()
+        assert "orders_total 1.0" in after
+        assert "event_loop" not in after
+
+
 async def test_two_loops_in_one_registry(registry):
     async with Probe() as one, Probe() as other:
         ends = [
@@ -89,6 +106,9 @@ async def test_opentelemetry():
         found = collected()
         end()
         assert not any(collected().values())
+        to_opentelemetry(probe, loop="again", meter=provider.get_meter("test"))
+        assert collected()["event_loop.tasks"][0].attributes == {"event_loop.name": "again"}
+    assert not any(collected().values()), "the export ends with its probe"
     provider.shutdown()
     assert found["event_loop.lag.max"][0].value >= 0.3
     assert found["event_loop.heartbeat"][0].value >= 0.3

@@ -1,4 +1,4 @@
-"""A clone to set up in: the files of this one, in a folder whose name is a trial of its own."""
+"""Fixture: a copy of this clone, in a folder whose name has a space and letters beyond ASCII."""
 
 import os
 import shutil
@@ -14,6 +14,7 @@ NEEDED = (
     "LICENSE",
     "README.md",
     "pyproject.toml",
+    "hatch_build.py",
     "requirements.lock",
     "scripts",
     "src",

@@ -1,4 +1,4 @@
-"""One lock, pinned and hashed, that answers to pyproject.toml and names no address."""
+"""requirements.lock is pinned and hashed, agrees with pyproject.toml, and contains no address of an index."""
 
 import re
 import tomllib

@@ -80,6 +80,14 @@ def test_the_wheel_holds_what_the_kit_reads_at_run_time(wheel):
     assert any("/shipped/" in name for name in wanted)
     assert wanted <= names
     assert not [name for name in names if name.startswith(("tests", "labs", "notebooks"))]
+    for folder in ("notebooks", "labs", "solutions", "data"):
+        tracked = ["git", "-C", str(ROOT), "ls-files", "-z", folder]
+        files = subprocess.run(tracked, capture_output=True, text=True, check=True).stdout.split(
+            "\0"
+        )
+        assert {f"loopclinic/kit/{name}" for name in files if name} <= names
+    carried = [one for one in archive.infolist() if one.filename.startswith("loopclinic/kit/")]
+    assert 0 < sum(one.compress_size for one in carried) < 2e6
     light = [line for line in about.get_all("Requires-Dist") if "extra ==" not in line]
     assert not light  # the probe needs the standard library only
     assert any(name.endswith("/licenses/LICENSE") for name in names)
@@ -121,10 +129,17 @@ def test_a_kit_name_in_the_light_install_says_what_to_install(bare):
     assert "pip install 'loopclinic[kit]'" in done.stderr.splitlines()[-1]
 
 
+def test_the_light_install_carries_the_kit(bare, tmp_path):
+    done = light(bare, "-m", "loopclinic", "init", tmp_path / "kit")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "kit" / "notebooks" / "00_start_here.ipynb").is_file()
+    assert (tmp_path / "kit" / "labs" / "13_standardize").is_dir()
+
+
 def test_the_doctor_runs_in_the_light_install(bare):
     done = light(bare, "-m", "loopclinic", "doctor")
     assert done.returncode == 1, done.stderr
-    assert "the light install" in done.stdout
+    assert "only the tools are installed" in done.stdout
     assert "Traceback" not in done.stderr
 
 
@@ -142,7 +157,7 @@ def test_environment_yml_is_minimal():
     assert pip == {"pip": ["-e .[kit]", "nest-asyncio", "nest-asyncio2"]}
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 @pytest.mark.timeout(600)
 def test_environment_yml_installs(clone, tmp_path):
     """Its pip section, by uv, into a fresh environment: a solve with no lock, as conda's is."""

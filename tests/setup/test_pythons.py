@@ -13,12 +13,12 @@ import installation
 import pytest
 import set_up
 
-from loopclinic import pythons
-from loopclinic.cli.examinations import examine_python
+from loopclinic import tried_pythons
+from loopclinic.cli.doctor_checks import examine_python
 from tests.setup.conftest import ROOT
 
 PYPROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-TRIED = pythons.tried(PYPROJECT)
+TRIED = tried_pythons.tried(PYPROJECT)
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 CANDIDATES = re.search(r"^CANDIDATES = (.+)$", MAKEFILE, re.MULTILINE)[1].split()
 
@@ -29,11 +29,14 @@ def test_the_classifiers_name_each_version_from_the_oldest_on():
     oldest = tomllib.loads(PYPROJECT)["project"]["requires-python"].removeprefix(">=3.")
     assert len(TRIED) >= 5
     assert [f"3.{int(oldest) + more}" for more in range(len(TRIED))] == TRIED
-    assert pythons.tried_span(PYPROJECT) == f"CPython {TRIED[0]} to {TRIED[-1]}"
+    assert tried_pythons.tried_span(PYPROJECT) == f"CPython {TRIED[0]} to {TRIED[-1]}"
 
 
 def test_an_installed_kit_carries_them():
-    assert pythons.tried("\n".join(metadata.metadata("loopclinic").get_all("Classifier"))) == TRIED
+    assert (
+        tried_pythons.tried("\n".join(metadata.metadata("loopclinic").get_all("Classifier")))
+        == TRIED
+    )
 
 
 def test_set_up_refuses_what_pyproject_refuses():
@@ -104,15 +107,15 @@ def free_threaded(monkeypatch):
 
 
 def test_the_running_python_was_tried():
-    assert pythons.untried(PYPROJECT) is None
+    assert tried_pythons.untried(PYPROJECT) is None
     assert examine_python().state == "ok"
 
 
 @pytest.mark.usefixtures("free_threaded")
 def test_a_free_threaded_build_is_untried():
-    span = pythons.tried_span(PYPROJECT)
+    span = tried_pythons.tried_span(PYPROJECT)
     sentence = f"this is a free-threaded build, and the kit was tried on {span} with the GIL"
-    assert pythons.untried(PYPROJECT) == sentence
+    assert tried_pythons.untried(PYPROJECT) == sentence
     found = examine_python()
     assert found.state == "note"
     assert found.detail.endswith(f"untried: {sentence}")
@@ -124,8 +127,8 @@ def test_a_free_threaded_build_is_untried():
 )
 def test_a_newer_or_other_python_is_untried(monkeypatch, implementation, version, named):
     monkeypatch.setattr(platform, "python_implementation", lambda: implementation)
-    monkeypatch.setattr(pythons.sys, "version_info", version)
-    assert f"this is {named}, and the kit was tried on" in pythons.untried(PYPROJECT)
+    monkeypatch.setattr(tried_pythons.sys, "version_info", version)
+    assert f"this is {named}, and the kit was tried on" in tried_pythons.untried(PYPROJECT)
 
 
 def test_a_free_threaded_build_gets_a_folder_of_its_own(monkeypatch, tmp_path, request):

@@ -29,7 +29,7 @@ def works(python):
 
 @pytest.fixture
 def old_python(request):
-    """One that works: pyenv puts a script in the way of what it has not got."""
+    """Return an old Python that runs: pyenv has a script for those that it has not got."""
     found = next(filter(works, request.param), None)
     return found or pytest.skip("this old Python does not start")
 
@@ -98,6 +98,7 @@ def test_make_passes_options_on():
     assert "set_up.py kit -- -m loopclinic lab --no-browser --port 8899" in shown
 
 
+@pytest.mark.prove
 def test_cold_and_offline_names_the_repair(clone, tmp_path):
     cold = offline(XDG_CACHE_HOME=str(tmp_path / "cold"), UV_CACHE_DIR=str(tmp_path / "cold-uv"))
     done = set_up(clone, "kit", environ=cold)
@@ -238,7 +239,7 @@ def test_bytecode_is_kept_in_the_environment_where_it_is_not_wanted_elsewhere(
     assert "PYTHONPYCACHEPREFIX" not in free
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 @pytest.mark.timeout(300)
 def test_a_second_clone_needs_no_network(clone):
     first = clone.with_name("first")

@@ -6,48 +6,35 @@ from pathlib import Path
 from rich.console import Console
 
 from loopclinic.checks.checking import check
-from loopclinic.cli.lesson_argument import add_lesson
+from loopclinic.cli.arguments import add_lesson
 from loopclinic.cli.verdict_view import EXIT, show_verdict
-from loopclinic.verdict import Verdict
-
-__all__ = ["configure", "run"]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of this command."""
     add_lesson(parser)
     which = parser.add_mutually_exclusive_group()
-    which.add_argument(
-        "--solution", action="store_true", help="judge the reference solution instead"
+    reference, other = (
+        "judge the reference solution instead",
+        "judge this file by the same contract",
     )
-    which.add_argument(
-        "--file", type=Path, metavar="PATH", help="judge this file by the same contract"
-    )
+    which.add_argument("--solution", action="store_true", help=reference)
+    which.add_argument("--file", type=Path, metavar="PATH", help=other)
     parser.add_argument("--json", action="store_true", help="print the verdict as JSON")
     parser.add_argument("--seed", type=int, metavar="N", help="replay the verdict with this seed")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the verdict; 0 passed, 1 the lab's doing, 2 the kit's or the machine's."""
-    console = Console()
-    if args.json:
-        verdict = _check(args)
-        print(verdict.to_json())
-    elif console.is_terminal:
+    console = Console(quiet=args.json)
+    given = {name: getattr(args, name) for name in ("file", "solution", "seed")}
+    if console.is_terminal and not args.json:
         with console.status("Checking …") as status:
-            verdict = _check(args, on_step=lambda step: status.update(f"Checking: {step} …"))
-        show_verdict(verdict, console)
+            given["on_step"] = lambda step: status.update(f"Checking: {step} …")
+            verdict = check(args.lesson, **given)
     else:
-        verdict = _check(args)
+        verdict = check(args.lesson, **given)
+    if args.json:
+        print(verdict.to_json())
+    else:
         show_verdict(verdict, console)
     return EXIT[verdict.status]
-
-
-def _check(args: argparse.Namespace, **options: object) -> Verdict:
-    return check(
-        args.lesson,
-        file=args.file,
-        solution=args.solution,
-        seed=args.seed,
-        **options,  # type: ignore[arg-type]
-    )

@@ -1,4 +1,4 @@
-"""`loopclinic demo NN`: a lesson's before and after, live in the terminal."""
+"""`loopclinic demo NN`: shows a lesson's problem and its fix, live in the terminal."""
 
 import argparse
 import asyncio
@@ -8,14 +8,11 @@ import sys
 
 from rich.console import Console
 
-from loopclinic.cli.lesson_argument import add_lesson
+from loopclinic.cli.arguments import add_lesson, refuse
 from loopclinic.lessons import Lesson, lesson, lessons
-
-__all__ = ["configure", "run"]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of this command."""
     add_lesson(parser)
 
 
@@ -24,8 +21,7 @@ def run(args: argparse.Namespace) -> int:
     one = lesson(args.lesson)
     if not _has_demo(one):
         known = ", ".join(other.number for other in lessons() if _has_demo(other))
-        print(f"loopclinic: lesson {one.number} has no demo; these have: {known}.", file=sys.stderr)
-        return 2
+        return refuse(f"lesson {one.number} has no demo. Lessons with a demo: {known}.")
     # A plain selector loop, also where the platform's own has no selector to measure by.
     factory = asyncio.SelectorEventLoop if sys.platform == "win32" else None
     # loopclinic: ignore[loop-per-call] the only one of this command

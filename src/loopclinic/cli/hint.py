@@ -4,15 +4,12 @@ import argparse
 import json
 from dataclasses import asdict
 
-from loopclinic.checks.hints import next_hint
-from loopclinic.cli.lesson_argument import add_lesson
+from loopclinic.checks.progress import next_hint
+from loopclinic.cli.arguments import add_lesson
 from loopclinic.lessons import lesson
-
-__all__ = ["configure", "run"]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of this command."""
     add_lesson(parser)
     parser.add_argument("--json", action="store_true", help="print the hint as JSON")
 

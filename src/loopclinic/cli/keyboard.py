@@ -1,11 +1,9 @@
-"""Single keys from a terminal, without Enter; nothing where there is no terminal."""
+"""Reads single keys from a terminal, without Enter; reads nothing where there is no terminal."""
 
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-
-__all__ = ["keys"]
 
 
 @contextmanager
@@ -19,8 +17,8 @@ def keys() -> Iterator[Callable[[float], str | None]]:
     elif sys.platform == "win32":
         yield _windows_key
     else:
-        import termios  # noqa: PLC0415 - not on Windows
-        import tty  # noqa: PLC0415 - not on Windows
+        import termios  # not on Windows
+        import tty  # not on Windows
 
         number = sys.stdin.fileno()
         before = termios.tcgetattr(number)
@@ -36,8 +34,8 @@ def _no_key(seconds: float) -> None:
 
 
 def _posix_key(seconds: float) -> str | None:
-    import os  # noqa: PLC0415 - beside select, which works on files only here
-    import select  # noqa: PLC0415 - works on sockets only on Windows
+    import os  # beside select, which works on files only here
+    import select  # works on sockets only on Windows
 
     number = sys.stdin.fileno()
     ready, _, _ = select.select([number], [], [], seconds)
@@ -50,7 +48,7 @@ def _posix_key(seconds: float) -> str | None:
 def _windows_key(seconds: float) -> str | None:
     if sys.platform != "win32":
         return None
-    import msvcrt  # noqa: PLC0415 - only there
+    import msvcrt  # only there
 
     ends = time.monotonic() + seconds
     while time.monotonic() < ends:

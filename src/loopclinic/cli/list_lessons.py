@@ -1,4 +1,4 @@
-"""`loopclinic list`: all lessons, with minutes, progress and prerequisites."""
+"""`loopclinic list`: all lessons, with minutes, progress and prerequisites, and routes through them."""
 
 import argparse
 import json
@@ -7,10 +7,9 @@ import sys
 from rich.console import Console, RenderableType
 from rich.table import Table
 
-from loopclinic.checks import course, progress
+from loopclinic.checks import progress
 from loopclinic.lessons import Lesson, lessons
-
-__all__ = ["configure", "lesson_table", "run"]
+from loopclinic.lessons.start_here.lesson_plans import ROUTES, Route
 
 _STATES = {
     "passed": "[green]passed[/]",
@@ -21,7 +20,6 @@ _STATES = {
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of this command."""
     parser.add_argument("--json", action="store_true", help="print the list as JSON")
 
 
@@ -35,18 +33,21 @@ def run(args: argparse.Namespace) -> int:
         return 0
     console = Console()
     if console.is_terminal:
-        console.print(lesson_table(kept))
+        console.print(lesson_table(kept), "", route_table(), sep="\n")
         return 0
     for one in lessons():
         after = f"after {', '.join(one.requires)}" if one.requires else ""
-        state = course.state_of(one, kept)
+        state = progress.state_of(one, kept)
         print("\t".join((one.number, state, f"{one.minutes} min", one.title, after)).rstrip())
+    print()
+    for route in ROUTES:
+        print(route.name, f"{route.minutes} min", _numbers(route), sep="\t")
     return 0
 
 
 def lesson_table(kept: progress.Progress) -> RenderableType:
     """Return the list as a table."""
-    following = course.next_lesson(kept)
+    following = progress.next_lesson(kept)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for header in ("", "lesson", "", "minutes", "progress", "after"):
         table.add_column(header, justify="right" if header == "minutes" else "left")
@@ -56,20 +57,27 @@ def lesson_table(kept: progress.Progress) -> RenderableType:
             one.number,
             f"[bold]{one.title}[/]\n[dim]{one.summary}[/]",
             str(one.minutes),
-            _STATES[course.state_of(one, kept)],
+            _STATES[progress.state_of(one, kept)],
             ", ".join(one.requires),
         )
     return table
 
 
+def route_table() -> RenderableType:
+    """Return the routes as a table."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for header in ("route", "minutes", "lessons"):
+        table.add_column(header, justify="right" if header == "minutes" else "left")
+    for one in ROUTES:
+        table.add_row(one.name, f"{one.minutes}", _numbers(one))
+    return table
+
+
+def _numbers(route: Route) -> str:
+    return " ".join(one.number for one in route.lessons)
+
+
 def _facts(one: Lesson, kept: progress.Progress) -> dict[str, object]:
-    return {
-        "number": one.number,
-        "name": one.name,
-        "title": one.title,
-        "summary": one.summary,
-        "minutes": one.minutes,
-        "requires": list(one.requires),
-        "conflicts": list(one.conflicts),
-        "progress": course.state_of(one, kept),
-    }
+    names = ("number", "name", "title", "summary", "minutes", "requires", "conflicts")
+    facts = {name: getattr(one, name) for name in names}
+    return {**facts, "progress": progress.state_of(one, kept)}

@@ -1,4 +1,4 @@
-"""The table of commands, and the way from a command line to one of them."""
+"""Entry point of the command line: the table of subcommands, and how errors become exit statuses."""
 
 import argparse
 import importlib
@@ -8,32 +8,30 @@ from collections.abc import Sequence
 from typing import cast
 
 import loopclinic
-from loopclinic.places import KitNotFoundError
-
-__all__ = ["COMMANDS", "main"]
+from loopclinic.paths import KitNotFoundError
 
 COMMANDS = {
+    "init": ("init", "lay the kit out in a folder, if it was installed without a clone"),
     "lab": ("lab", "open JupyterLab on the first notebook"),
-    "list": ("list_lessons", "all lessons, with minutes, progress and prerequisites"),
-    "next": ("next_lesson", "the lesson to take next"),
+    "list": ("list_lessons", "list all lessons, with minutes, progress and prerequisites"),
+    "next": ("next_lesson", "show the lesson to take next"),
     "check": ("check", "judge your lab file"),
-    "watch": ("watch", "judge it again on every save"),
-    "hint": ("hint", "a hint for a lab, a little more each time"),
-    "reset": ("reset", "put a lab back as it shipped, and keep a backup of yours"),
+    "watch": ("watch", "judge your lab file on every save"),
+    "hint": ("hint", "show a hint for a lab, a little more each time"),
+    "reset": ("reset", "restore a lab as it shipped, and back up your version"),
     "solution": ("solution", "show the reference solution of a lab"),
-    "demo": ("demo", "a lesson's before and after, live in the terminal"),
-    "run": ("run", "any asyncio program under the probe, then its report"),
+    "demo": ("demo", "show a lesson's problem and its fix, live in the terminal"),
+    "run": ("run", "run any asyncio program under the probe, then report"),
+    "attach": ("attach", "show what a running process is stuck at, from outside"),
     "scan": ("scan", "find conflicts in a code base, without running it"),
-    "compare": ("compare", "two designs or more under the same load, as one page"),
-    "progress": (
-        "progress",
-        "what you have passed so far; a file of it to hand in; a whole room's",
-    ),
-    "doctor": ("doctor", "what works on this computer, and what to do about what does not"),
+    "compare": ("compare", "compare designs under the same load, as one page"),
+    "progress": ("progress", "show your progress, export it, or summarize a group's"),
+    "doctor": ("doctor", "check what works on this computer, and how to fix the rest"),
     "gallery": ("gallery", "run the notebooks and keep them as HTML"),
-    "slides": ("slides", "the notebooks as slides, with what the speaker says"),
-    "servers": ("servers", "the PostgreSQL that lessons share: up, status or down"),
-    "uninstall": ("uninstall", "end servers, remove state and caches"),
+    "slides": ("slides", "write the notebooks as slides, with speaker's notes"),
+    "update": ("update", "bring what is new in the kit; your edited labs stay"),
+    "servers": ("servers", "start, show or stop a PostgreSQL that lessons share"),
+    "uninstall": ("uninstall", "stop servers, remove state and caches"),
 }
 """Command -> its module in this package, and one line of help."""
 
@@ -61,7 +59,7 @@ def _run(line: list[str]) -> int:
     chosen = next((word for word in line if not word.startswith("-")), None)
     parser = argparse.ArgumentParser(
         prog="loopclinic",
-        description="See, measure and cure what hurts a Python event loop.",
+        description="See, measure and fix what blocks a Python event loop.",
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=14),
     )
     parser.add_argument("--version", action="version", version=loopclinic.__version__)
@@ -69,7 +67,7 @@ def _run(line: list[str]) -> int:
     try:
         for name, (module_name, summary) in COMMANDS.items():
             command = commands.add_parser(
-                name, help=summary, description=f"{summary}.".capitalize()
+                name, help=summary, description=f"{summary[0].upper()}{summary[1:]}."
             )
             if name == chosen:
                 module = importlib.import_module(f"{__package__}.{module_name}")
@@ -92,7 +90,12 @@ def _run(line: list[str]) -> int:
         return _refuse(_sentence(error))
     except (LookupError, RuntimeError) as error:
         # By name, so that not every command imports the lessons.
-        if type(error).__name__ not in ("UnknownLessonError", "NoLabError", "ProgressError"):
+        if type(error).__name__ not in (
+            "UnknownLessonError",
+            "NoLabError",
+            "ProgressError",
+            "UpdateError",
+        ):
             raise
         return _refuse(_sentence(error))
 

@@ -1,22 +1,19 @@
-"""`loopclinic next`: the lesson to take next, and what to open."""
+"""`loopclinic next`: prints the next lesson, and which files to open."""
 
 import argparse
 import json
 
-from loopclinic.checks import course, progress
+from loopclinic.checks import progress
 from loopclinic.lessons import Lesson
-
-__all__ = ["configure", "run", "sentences"]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of this command."""
     parser.add_argument("--json", action="store_true", help="print it as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the lesson to take next."""
-    one = course.next_lesson(progress.read())
+    one = progress.next_lesson(progress.read())
     if args.json:
         found = None
         if one is not None:
@@ -31,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
 def sentences(one: Lesson | None) -> str:
     """Say what comes next; None stands for the end of the course."""
     if one is None:
-        return "Every lab has passed. Any of them may be taken again: loopclinic list."
+        return "You have passed every lab. To repeat one, see: loopclinic list"
     lines = [
         f"Next: {one.number} {one.title}, {one.minutes} minutes. {one.summary}",
         f"  read   {_notebook(one)}",

@@ -1,18 +1,15 @@
-"""`loopclinic reset NN`: put a lab back as it shipped, and keep a backup of yours."""
+"""`loopclinic reset NN`: restores a lab as it shipped, and keeps a backup."""
 
 import argparse
 import json
 
-from loopclinic.checks.labs import Restored, reset
-from loopclinic.cli.lesson_argument import add_lesson
+from loopclinic.checks.lab_files import Restored, reset
+from loopclinic.cli.arguments import add_lesson
 from loopclinic.cli.verdict_view import short_path
 from loopclinic.lessons import lesson
 
-__all__ = ["configure", "run", "sentence"]
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of this command."""
     add_lesson(parser)
     parser.add_argument("--json", action="store_true", help="print what was done as JSON")
 
@@ -32,7 +29,7 @@ def sentence(done: Restored) -> str:
     """Say what a reset did."""
     path = short_path(done.path)
     if not done.changed:
-        return f"{path} already is as it shipped."
+        return f"{path} is already as it shipped."
     if done.backup is None:
-        return f"{path} was missing and is back as it shipped."
-    return f"{path} is as it shipped again. Yours is kept as {done.backup}."
+        return f"{path} was missing and has been restored."
+    return f"{path} is as it shipped again. Your version is saved as {done.backup}."

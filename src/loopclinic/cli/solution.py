@@ -1,4 +1,4 @@
-"""`loopclinic solution NN`: show the reference solution, after a pass or on request."""
+"""`loopclinic solution NN`: shows the reference solution, after a pass or on request."""
 
 import argparse
 import difflib
@@ -9,39 +9,35 @@ from pathlib import Path
 from rich.console import Console
 from rich.syntax import Syntax
 
-from loopclinic.checks import labs, progress
-from loopclinic.cli.lesson_argument import add_lesson
+from loopclinic.checks import lab_files, progress
+from loopclinic.cli.arguments import add_lesson, refuse
 from loopclinic.cli.verdict_view import short_path
 from loopclinic.lessons import Lesson, lesson
 
-__all__ = ["configure", "run"]
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of this command."""
     add_lesson(parser)
-    parser.add_argument("--yes", "-y", action="store_true", help="show it also before a pass")
+    parser.add_argument("--yes", "-y", action="store_true", help="show it even before a pass")
     parser.add_argument(
-        "--diff", action="store_true", help="show what changes in your file instead"
+        "--diff", action="store_true", help="show the difference from your file instead"
     )
     parser.add_argument("--json", action="store_true", help="print it as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the solution; 1 when it was not wanted after all."""
+    """Print the solution; return 1 if the user declined."""
     one = lesson(args.lesson)
-    path = labs.solution_path(one)
-    if not (args.yes or _passed(one) or _asked(one)):
+    path = lab_files.solution_path(one)
+    if not (args.yes or progress.read().of(one.name).passed or _asked(one)):
         return 1
     try:
         text = _read(path)
     except FileNotFoundError:
-        print(f"loopclinic: {path} is missing: get the kit's files again.", file=sys.stderr)
-        return 2
+        return refuse(f"{path} is missing. Restore it with: git checkout -- solutions")
     with progress.change() as kept:
         kept.of(one.name).solution_seen = progress.timestamp()
     if args.diff:
-        text = _diff(labs.lab_path(one), path, text)
+        text = _diff(lab_files.lab_path(one), path, text)
     if args.json:
         print(json.dumps({"file": str(path), "text": text}, ensure_ascii=False))
         return 0
@@ -51,10 +47,6 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(text, end="" if text.endswith("\n") else "\n")
     return 0
-
-
-def _passed(one: Lesson) -> bool:
-    return progress.read().of(one.name).passed
 
 
 def _asked(one: Lesson) -> bool:
@@ -89,4 +81,4 @@ def _diff(lab: Path, solution: Path, text: str) -> str:
         short_path(lab),
         short_path(solution),
     )
-    return "".join(lines) or "Your file is the solution, line by line.\n"
+    return "".join(lines) or "Your file is identical to the solution.\n"

@@ -1,20 +1,17 @@
-"""`loopclinic uninstall`: end the kit's servers, remove what it keeps outside its own folder."""
+"""`loopclinic uninstall`: stops the kit's servers and removes its files outside its own folder."""
 
 import argparse
 import shutil
-import sys
 from contextlib import suppress
 from pathlib import Path
 
-from loopclinic.places import KitNotFoundError, kit_root, state_dir
-
-__all__ = ["configure", "run"]
+from loopclinic.cli.arguments import refuse
+from loopclinic.paths import KitNotFoundError, kit_root, state_dir
 
 SERVERS = "loopclinic.servers"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the command's arguments."""
     parser.add_argument("--yes", action="store_true", help="do not ask")
 
 
@@ -23,8 +20,8 @@ def run(args: argparse.Namespace) -> int:
     doomed = [(what, folder) for what, folder in _folders() if folder.exists()]
     for _, folder in doomed:
         if reason := precious(folder):
-            print(f"loopclinic: {folder} {reason}; remove it by hand.", file=sys.stderr)
-            return 2
+            step = "Delete only loopclinic's own files in it, and let LOOPCLINIC_HOME name a folder of its own."
+            return refuse(f"Nothing was removed, because {folder} {reason}. {step}")
     servers = running_servers()
     if not doomed and not servers:
         print("Nothing to remove: no state, no cache, no server.")
@@ -36,37 +33,34 @@ def run(args: argparse.Namespace) -> int:
     if not args.yes and not _agreed():
         print("Nothing was removed.")
         return 1
-    from loopclinic.servers.postgres_status import remove  # noqa: PLC0415 - kit only
-    from loopclinic.servers.process import ServerError  # noqa: PLC0415
+    from loopclinic.servers.postgres import ServerError, remove  # kit only
 
     try:
-        # First, and by its own door: it still writes while it ends.
+        # First: servers still write while they end.
         for folder in remove():
             print(f"removed: {folder}, with PostgreSQL's data")
     except ServerError as error:
-        print(f"loopclinic: {error}", file=sys.stderr)
-        return 2
+        return refuse(error)
     for pid in servers:
         if end(pid):
-            print(f"ended: server, process {pid}")
+            print(f"stopped: server, process {pid}")
     for _, folder in doomed:
         shutil.rmtree(folder, ignore_errors=True)
         if folder.exists():
-            print(f"loopclinic: {folder} can't be removed whole: do it by hand.", file=sys.stderr)
-            return 2
+            return refuse(f"{folder} could not be removed completely: delete the rest by hand.")
         print(f"removed: {folder}")
     return _farewell()
 
 
 def _folders() -> list[tuple[str, Path]]:
-    import platformdirs  # noqa: PLC0415 - the light install keeps nothing
+    import platformdirs  # the light install keeps nothing
 
     cache = Path(platformdirs.user_cache_dir("loopclinic", appauthor=False))
     return [("progress and backups of your labs", state_dir()), ("cache", cache)]
 
 
 def precious(folder: Path) -> str:
-    """Return why `folder` must not be removed whole, or "": LOOPCLINIC_HOME may name anything."""
+    """Return what `folder` holds that must not be removed, or "": LOOPCLINIC_HOME may name anything."""
     inside = folder.resolve()
     treasures = {"your home folder": Path.home(), "the folder you are in": Path.cwd()}
     with suppress(KitNotFoundError):
@@ -79,7 +73,7 @@ def precious(folder: Path) -> str:
 
 def running_servers() -> list[int]:
     """Return the process ids of this user's servers of the kit."""
-    import psutil  # noqa: PLC0415 - kit only
+    import psutil  # kit only
 
     user = psutil.Process().username()
     found = []
@@ -94,7 +88,7 @@ def running_servers() -> list[int]:
 
 def end(pid: int) -> bool:
     """End one server; False if it was gone already."""
-    import psutil  # noqa: PLC0415 - kit only
+    import psutil  # kit only
 
     try:
         process = psutil.Process(pid)
@@ -125,9 +119,9 @@ def _farewell() -> int:
     try:
         root = kit_root()
     except KitNotFoundError:
-        print("What remains: the package itself (pip uninstall loopclinic).")
+        print("Left in place: the package itself (pip uninstall loopclinic).")
         return 0
     print(
-        f"What remains: {root}, with your labs and its environment. Delete that folder to be rid of all."
+        f"Left in place: {root}, with your labs and the environment. Delete that folder to remove everything."
     )
     return 0

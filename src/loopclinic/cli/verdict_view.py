@@ -1,23 +1,23 @@
-"""A verdict in a terminal: a panel in color, or plain lines where there is no terminal."""
+"""Shows a verdict in a terminal: a colored panel, or plain lines where output is redirected."""
 
 import os
 from pathlib import Path
 
 from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
 from rich.panel import Panel
 from rich.text import Text
 
-from loopclinic.verdict import Reason, Verdict
+from loopclinic.verdict import SIGNS, WORDS, Reason, Verdict
 
-__all__ = ["EXIT", "show_verdict", "verdict_panel"]
-
-EXIT = {"passed": 0, "not-yet": 1, "could-not-run": 2}
+EXIT = {"passed": 0, "not-yet": 1, "too-busy": 2, "could-not-run": 2}
 """Exit status by verdict: 1 for whatever the learner's file causes, 2 for the kit or the machine."""
 
-_LOOKS = {
-    "passed": ("Passed", "green"),
-    "not-yet": ("Not yet", "dark_orange"),
-    "could-not-run": ("Could not run", "bright_black"),
+_COLORS = {
+    "passed": "green",
+    "not-yet": "dark_orange",
+    "too-busy": "bright_black",
+    "could-not-run": "bright_black",
 }
 _STATES: dict[str, str] = {"kept": "green", "broken": "dark_orange"}
 
@@ -32,10 +32,14 @@ def show_verdict(verdict: Verdict, console: Console) -> None:
 
 def verdict_panel(verdict: Verdict) -> RenderableType:
     """Return a verdict as a panel."""
-    words, color = _LOOKS[verdict.status]
+    color = _COLORS[verdict.status]
     parts: list[RenderableType] = [Text(verdict.headline)]
     for reason in verdict.reasons:
         parts += [Text(), _reason(reason, color)]
+    if verdict.signs:
+        parts += [Text(), Text(f"{SIGNS}:")]
+    for sign in verdict.signs:
+        parts += [Text(), Padding(_reason(sign, "dim"), (0, 0, 0, 2))]
     if verdict.promises:
         parts += [Text(), Text(verdict.tally)]
     if not verdict.passed:
@@ -45,7 +49,7 @@ def verdict_panel(verdict: Verdict) -> RenderableType:
         ]
     return Panel(
         Group(*parts),
-        title=Text(f" {words}: {verdict.lesson} ", style=f"bold {color}"),
+        title=Text(f" {WORDS[verdict.status]}: {verdict.lesson} ", style=f"bold {color}"),
         title_align="left",
         subtitle=Text(f" {verdict.seconds:.1f} s, seed {verdict.seed} ", style="dim"),
         subtitle_align="right",

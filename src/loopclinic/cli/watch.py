@@ -1,4 +1,4 @@
-"""`loopclinic watch [NN]`: judge a lab again on every save."""
+"""`loopclinic watch [NN]`: checks a lab again on every save."""
 
 import argparse
 import queue
@@ -8,28 +8,25 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from loopclinic.checks import checking, course, hints, labs, progress
+from loopclinic.checks import checking, lab_files, progress
 from loopclinic.checks.watching import Watching
 from loopclinic.cli import keyboard, next_lesson, reset
-from loopclinic.cli.lesson_argument import add_lesson, lesson_or_next
+from loopclinic.cli.arguments import add_lesson
 from loopclinic.cli.list_lessons import lesson_table
 from loopclinic.cli.verdict_view import short_path, show_verdict
-from loopclinic.lessons import Lesson
+from loopclinic.lessons import Lesson, lesson
 from loopclinic.verdict import Verdict
-
-__all__ = ["configure", "run"]
 
 _KEYS = "h hint   n next   l list   r reset   q quit"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of this command."""
     add_lesson(parser, optional=True)
 
 
 def run(args: argparse.Namespace) -> int:
     """Watch until q or Ctrl-C."""
-    one = lesson_or_next(args.lesson)
+    one = progress.next_lab(progress.read()) if args.lesson is None else lesson(args.lesson)
     if one is None:
         print(next_lesson.sentences(None))
         return 0
@@ -54,7 +51,7 @@ class _Session:
         self._following: Lesson | None = None
         self._done = threading.Event()
         self._watching = Watching(
-            labs.lab_path(one),
+            lab_files.lab_path(one),
             lambda on_step, stop: checking.check(
                 one.number, on_step=on_step, stop=stop, say=self._say
             ),
@@ -103,7 +100,7 @@ class _Session:
     def _press(self, key: str | None) -> None:
         match key:
             case "h":
-                hint = hints.next_hint(self._lesson)
+                hint = progress.next_hint(self._lesson)
                 self._print(
                     "This lesson has no hints."
                     if hint is None
@@ -114,9 +111,9 @@ class _Session:
             case "n":
                 self._next()
             case "r":
-                self._print("Put the lab back as it shipped? A backup is kept. [y/n]")
+                self._print("Restore the lab as it shipped? Your version is backed up. [y/n]")
                 if self._answer() == "y":
-                    self._print(reset.sentence(labs.reset(self._lesson)))
+                    self._print(reset.sentence(lab_files.reset(self._lesson)))
             case "q" | "\x04":
                 self._done.set()
 
@@ -126,11 +123,11 @@ class _Session:
         return key.lower()
 
     def _next(self) -> None:
-        following = course.next_lab(progress.read())
+        following = progress.next_lab(progress.read())
         if following is None:
             self._print(next_lesson.sentences(None))
         elif following == self._lesson:
-            self._print("This is the next lab that has not passed yet.")
+            self._print("There is no other lab to go to: this is the next one to pass.")
         else:
             self._following = following
             self._done.set()

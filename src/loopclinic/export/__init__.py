@@ -1,4 +1,4 @@
-"""A probe's figures for what services already use: Prometheus, OpenTelemetry.
+"""Exports a probe's figures to Prometheus and OpenTelemetry.
 
     async with loopclinic.Probe(budget=0.2) as probe:
         to_prometheus(probe)

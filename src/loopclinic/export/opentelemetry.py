@@ -1,13 +1,12 @@
 """A probe's figures as OpenTelemetry metrics, observed when they are collected."""
 
 from collections.abc import Callable, Iterable
+from weakref import WeakKeyDictionary
 
 from opentelemetry.metrics import CallbackOptions, Meter, Observation, get_meter
 
-from loopclinic.export.reading import Reader, Reading
+from loopclinic.export.metrics import Reader, Reading
 from loopclinic.probe import Probe
-
-__all__ = ["to_opentelemetry"]
 
 _Observe = Callable[[Reading], Iterable[tuple[float, dict[str, str]]]]
 
@@ -22,23 +21,46 @@ def to_opentelemetry(
     heartbeat and utilization look back over the last minute, the rest are totals. `meter` is that of the global
     provider unless given.
 
+    The export ends when the probe stops.
+
     Returns:
-        A function that ends the export. The instruments stay, since OpenTelemetry has no way to
+        A function that ends the export before that. The instruments stay, since OpenTelemetry has no way to
         take them back, and observe nothing.
 
     Raises:
         RuntimeError: the probe is not running.
     """
     meter = meter or get_meter("loopclinic")
+    readers = _readers.get(meter)
+    if readers is None:
+        readers = _readers[meter] = {}
+        _create_instruments(meter, readers)
+    key = object()
     reader = Reader(probe)
-    name = {"event_loop.name": loop}
-    live = True
+    readers[key] = loop, reader
 
+    def end() -> None:
+        reader.close()
+        readers.pop(key, None)
+
+    return end
+
+
+_Readers = dict[object, tuple[str, Reader]]
+_readers: WeakKeyDictionary[Meter, _Readers] = WeakKeyDictionary()
+"""By meter: it accepts an instrument of a name only once, so all exports share its callbacks."""
+
+
+def _create_instruments(meter: Meter, readers: _Readers) -> None:
     def callback(observe: _Observe) -> Callable[[CallbackOptions], Iterable[Observation]]:
         def observed(_: CallbackOptions) -> Iterable[Observation]:
-            if not live:
-                return []
-            return [Observation(value, name | more) for value, more in observe(reader.read())]
+            for key, (loop, reader) in list(readers.items()):
+                reading = reader.read()
+                if reading is None:
+                    readers.pop(key, None)
+                    continue
+                for value, more in observe(reading):
+                    yield Observation(value, {"event_loop.name": loop} | more)
 
         return observed
 
@@ -46,13 +68,6 @@ def to_opentelemetry(
         meter.create_observable_gauge(metric, [callback(look)], unit, meaning)
     for metric, unit, meaning, look in _COUNTERS:
         meter.create_observable_counter(metric, [callback(look)], unit, meaning)
-
-    def end() -> None:
-        nonlocal live
-        live = False
-        reader.close()
-
-    return end
 
 
 def _one(read: Callable[[Reading], float | None]) -> _Observe:

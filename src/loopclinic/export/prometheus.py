@@ -11,10 +11,8 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from loopclinic.export.reading import EDGES, Reader, Reading
+from loopclinic.export.metrics import EDGES, Reader, Reading
 from loopclinic.probe import Probe
-
-__all__ = ["to_prometheus"]
 
 
 def to_prometheus(
@@ -27,15 +25,17 @@ def to_prometheus(
     `histogram_quantile(0.99, rate(event_loop_lag_seconds_bucket[5m]))` is the true p99 of lag, and
     `rate(event_loop_busy_seconds_total[5m])` the utilization.
 
+    The export ends when the probe stops.
+
     Returns:
-        A function that ends the export.
+        A function that ends the export before that.
 
     Raises:
         RuntimeError: the probe is not running.
-        ValueError: this loop name is exported already; give each its own.
+        ValueError: a running probe is exported by this loop name already; give each its own.
     """
     collector = _of(registry)
-    if loop in collector.readers:
+    if loop in collector.readers and collector.readers[loop].read() is not None:
         raise ValueError(
             f"A probe is exported as loop={loop!r} already: give to_prometheus(probe, loop=...) "
             "another name, or end that export first."
@@ -63,19 +63,20 @@ class _Collector(Collector):
         return iter(_families([]))  # asked at registration, so that names are known to be free
 
     def collect(self) -> Iterator[Metric]:
-        return iter(_families([(name, one.read()) for name, one in list(self.readers.items())]))
+        read = [(name, one.read()) for name, one in list(self.readers.items())]
+        now = [(name, reading) for name, reading in read if reading is not None]
+        return iter(_families(now) if now else [])
 
 
 _collectors: dict[CollectorRegistry, _Collector] = {}
 
 
 def _of(registry: CollectorRegistry) -> _Collector:
-    collector = _collectors.get(registry)
-    if collector is None:
+    if registry not in _collectors:
         collector = _Collector()
         registry.register(collector)
         _collectors[registry] = collector
-    return collector
+    return _collectors[registry]
 
 
 def _families(readings: list[tuple[str, Reading]]) -> list[Metric]:
@@ -84,32 +85,24 @@ def _families(readings: list[tuple[str, Reading]]) -> list[Metric]:
         "Seconds of loop time, by how long an event that became ready in it had to wait.",
         labels=["loop"],
     )
-    busy = CounterMetricFamily(
-        "event_loop_busy_seconds", "Seconds in which the loop was at work.", labels=["loop"]
-    )
-    iterations = CounterMetricFamily(
-        "event_loop_iterations", "Iterations of the loop.", labels=["loop"]
-    )
-    stalls = CounterMetricFamily(
-        "event_loop_stalls", "Iterations over the probe's threshold.", labels=["loop", "conflict"]
-    )
-    stalled = CounterMetricFamily(
-        "event_loop_stalled_seconds", "Seconds of such iterations.", labels=["loop"]
-    )
-    tasks = GaugeMetricFamily("event_loop_tasks", "Tasks that are not done.", labels=["loop"])
-    threads = GaugeMetricFamily(
-        "event_loop_executor_threads", "Threads at work in the default executor.", labels=["loop"]
-    )
-    queued = GaugeMetricFamily(
-        "event_loop_executor_queued", "Calls that wait for such a thread.", labels=["loop"]
-    )
-    requests = GaugeMetricFamily(
-        "event_loop_requests", "Requests in work, of aiohttp and uvicorn.", labels=["loop"]
-    )
-    heartbeat = GaugeMetricFamily(
+
+    def counter(name: str, meaning: str, *more: str) -> CounterMetricFamily:
+        return CounterMetricFamily(name, meaning, labels=["loop", *more])
+
+    def gauge(name: str, meaning: str) -> GaugeMetricFamily:
+        return GaugeMetricFamily(name, meaning, labels=["loop"])
+
+    busy = counter("event_loop_busy_seconds", "Seconds in which the loop was at work.")
+    iterations = counter("event_loop_iterations", "Iterations of the loop.")
+    stalls = counter("event_loop_stalls", "Iterations over the probe's threshold.", "conflict")
+    stalled = counter("event_loop_stalled_seconds", "Seconds of such iterations.")
+    tasks = gauge("event_loop_tasks", "Tasks that are not done.")
+    threads = gauge("event_loop_executor_threads", "Threads at work in the default executor.")
+    queued = gauge("event_loop_executor_queued", "Calls that wait for such a thread.")
+    requests = gauge("event_loop_requests", "Requests in work, of aiohttp and uvicorn.")
+    heartbeat = gauge(
         "event_loop_heartbeat_seconds",
         "The latest that a coroutine which waits for a timer went on, in the last minute.",
-        labels=["loop"],
     )
     for name, reading in readings:
         buckets = [(f"{edge:g}", value) for edge, value in zip(EDGES, reading.within, strict=True)]

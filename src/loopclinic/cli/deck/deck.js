@@ -2,7 +2,7 @@
 // window, the speaker's, go along. Cells say by their slide type where a page or a step begins.
 "use strict";
 addEventListener("load", async () => {
-  const HEIGHT = 720 - 40, OUTPUT = 1.4, LEAST = 0.3;
+  const HEIGHT = 720 - 40, OUTPUT = 1.4, LEAST = 0.2;
   const [source, stage, steps] = ["source", "stage", "steps"].map((id) => document.getElementById(id));
   const course = source.querySelector("h1")?.firstChild?.textContent ?? document.title;
   const pages = [];

@@ -11,6 +11,7 @@ import pytest
 from loopclinic.checks import check_lesson
 from loopclinic.checks.loading import LabSource
 from loopclinic.checks.never_awaited import NeverAwaited
+from loopclinic.checks.trial_processes import Limits
 from tests.checks.conftest import SOLVED
 
 HEAD = """\
@@ -141,13 +142,13 @@ def test_the_number_of_each_line_is_told(play):
     assert [one["number"] for one in play("for _ in range(3):\n    fetch()")] == [3]
 
 
-def wrong(tiny, solved, *changes):
+def wrong(tiny, solved, *changes, limits=None):
     text = SOLVED
     for old, new in changes:
         assert old in text
         text = text.replace(old, new)
     solved.write_text(text)
-    return check_lesson(tiny, file=solved)
+    return check_lesson(tiny, file=solved, limits=limits)
 
 
 def test_it_is_the_first_reason(tiny, tmp_path):
@@ -162,7 +163,7 @@ def test_it_is_the_first_reason(tiny, tmp_path):
 
 def test_it_comes_before_the_hang_that_follows_from_it(tiny, tmp_path):
     change = ("await asyncio.sleep(0.01)", "q = asyncio.Queue(); q.put(1); await q.get()")
-    verdict = wrong(tiny, tmp_path / "mine.py", change)
+    verdict = wrong(tiny, tmp_path / "mine.py", change, limits=Limits(seconds=1.5))
     assert verdict.reasons[0].conflict == "unawaited-coroutine"
     assert "got no further" in verdict.reasons[1].sentence
 

@@ -24,7 +24,7 @@ LAYERS = (
     },
     {"probe", "servers"},
     {"attached", "scope", "load", "runner", "export", "scanner", "timeline"},
-    {"lessons", "design"},
+    {"lessons", "design", "recall"},
     {"checks"},
     {"cli", "__main__"},
 )

@@ -112,7 +112,7 @@ CARDS = (
         "{posts} posts in one moment, and nobody retries. How many are published?",
         "{places} find a place. What is refused is never sent again.",
         {"places": range(5, 61, 5), "posts": range(500, 5001, 500)},
-        lambda places, posts: min(places, posts),
+        lambda places, posts: places,  # noqa: ARG005
     ),
     Card(
         "05",

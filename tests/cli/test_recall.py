@@ -9,7 +9,7 @@ from loopclinic.cli import recall
 from loopclinic.cli.main import main
 from loopclinic.lessons.start_here import self_check
 from loopclinic.recall import guesses
-from loopclinic.recall.cards import card_of, draw
+from loopclinic.recall.cards import card_of
 
 ASKED = "How many of 2,000 are published?"
 NOW = datetime(2026, 3, 9, 9, 0, tzinfo=UTC)
@@ -53,10 +53,10 @@ def typed(monkeypatch):
 
 
 def wrong(days_ago=4, question=ASKED):
-    guesses.note(question, "posts", 500, 20, now=NOW - timedelta(days=days_ago))
+    guesses.note(question, 500, 20, now=NOW - timedelta(days=days_ago))
 
 
-RIGHT = f"{draw(card_of(ASKED), random.Random(5)).answer:g}"
+RIGHT = f"{card_of(ASKED).draw(random.Random(5))[1]:g}"
 
 
 def test_nothing_is_due_before_three_days_and_the_day_is_named(capsys, clock):

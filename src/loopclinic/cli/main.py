@@ -26,6 +26,8 @@ COMMANDS = {
     "attach": ("attach", "show what a running process is stuck at, from outside"),
     "scan": ("scan", "find conflicts in a code base, without running it"),
     "compare": ("compare", "compare designs under the same load, as one page"),
+    "room": ("room", "show where everybody in a workshop's room is"),
+    "join": ("join", "send your progress to a live room"),
     "progress": ("progress", "show your progress, export it, or summarize a group's"),
     "doctor": ("doctor", "check what works on this computer, and how to fix the rest"),
     "gallery": ("gallery", "run the notebooks and keep them as HTML"),

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from loopclinic.lessons import lesson
 from loopclinic.recall import guesses
-from loopclinic.recall.cards import Card, draw, waiting
+from loopclinic.recall.cards import Card, in_words, waiting
 from loopclinic.units import count
 
 
@@ -40,30 +40,28 @@ def run(_: argparse.Namespace) -> int:
     return 0
 
 
-def _ask(card: Card, question: str) -> bool:
-    one, drawn = lesson(card.lesson), draw(card, random.Random())  # noqa: S311 - no secret
-    print(f"\n{one.number} {one.title}\n{drawn.question}")
+def _ask(card: Card, asked: str) -> bool:
+    one = lesson(card.lesson)
+    question, right, why = card.draw(random.Random())  # noqa: S311 - no secret
+    print(f"\n{one.number} {one.title}\n{question}")
     while (answer := number_of(typed := input(f"  {card.unit}: "), card.unit)) is None:
         print(f"  {typed!r} is no number above zero: type one, in {card.unit}.")
-    known = guesses.is_close(answer, drawn.answer)
-    print(f"  {'Right' if known else 'No'}: {drawn.words}. {drawn.why}")
+    known = guesses.is_close(answer, right)
+    print(f"  {'Right' if known else 'No'}: {in_words(right, card.unit)}. {why}")
     if not known:
         print(f"  To read again: notebooks/{one.name}.ipynb")
     with guesses.change() as kept:
-        if question in kept:
-            kept[question].known, kept[question].asked_at = known, datetime.now(UTC)
+        if asked in kept:
+            kept[asked].known, kept[asked].at = known, datetime.now(UTC)
     return known
 
 
 def number_of(text: str, unit: str) -> float | None:
     """Return the number that was typed, in `unit`: `1,000`, `12 posts`; seconds also as `250 ms`."""
-    found = re.fullmatch(r"([\d.,_]*\d)\s*(.*)", text.strip())
-    if found is None:
+    found = re.fullmatch(r"([\d,]*\.?\d+)\s*(.*)", text.strip().casefold())
+    scale = {unit: 1.0, unit.removesuffix("s"): 1.0, "": 1.0}
+    scale |= {"s": {"s": 1.0, "ms": 0.001}, "ms": {"s": 1000.0}}.get(unit, {})
+    if found is None or found[2] not in scale:
         return None
-    scale = {"": 1.0, unit: 1.0, unit.removesuffix("s"): 1.0}
-    scale |= {"s": {"s": 1.0, "ms": 0.001}, "ms": {"s": 1000.0, "ms": 1.0}}.get(unit, {})
-    try:
-        value = float(found[1].replace(",", "")) * scale[found[2].casefold()]
-    except (ValueError, KeyError):
-        return None
-    return value if math.isfinite(value) and value > 0 else None
+    value = float(found[1].replace(",", "")) * scale[found[2]]
+    return value if 0 < value < math.inf else None

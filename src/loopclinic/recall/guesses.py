@@ -3,13 +3,11 @@
 import contextlib
 import json
 import math
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -31,23 +29,28 @@ def is_close(guess: float, measured: float) -> bool:
 
 @dataclass(slots=True)
 class Guess:
-    """One guess: `at`, `measured_at` and `asked_at` are moments; the last answer to its card was `known`."""
+    """One guess; `at` is the moment of the guess, the measurement or the last answer to its card."""
 
     question: str
-    unit: str
     guess: float
     at: datetime
     measured: float | None = None
-    measured_at: datetime | None = None
-    asked_at: datetime | None = None
     known: bool = False
+    """Whether the last answer to its card was right."""
+
+    def __post_init__(self) -> None:
+        for number in (self.guess, 1.0 if self.measured is None else self.measured):
+            if not (math.isfinite(number) and number > 0):
+                raise ValueError(f"{number}: a number above zero was expected")
+        if self.at.tzinfo is None:
+            raise ValueError(f"{self.at} has no time zone")
 
     @property
     def due_at(self) -> datetime | None:
-        """When it is asked again; None for a right guess, one that was learned or was never measured."""
+        """When it is asked again; None for a right guess, one that is known by now or was never measured."""
         if self.measured is None or is_close(self.guess, self.measured) or self.known:
             return None
-        return (self.asked_at or self.measured_at or self.at) + COMES_BACK
+        return self.at + COMES_BACK
 
 
 Guesses = dict[str, Guess]
@@ -55,27 +58,17 @@ Guesses = dict[str, Guess]
 
 
 def note(
-    question: str,
-    unit: str,
-    guess: float,
-    measured: float | None = None,
-    now: datetime | None = None,
+    question: str, guess: float, measured: float | None = None, now: datetime | None = None
 ) -> str:
     """Keep a guess, and what was measured; return "", or a sentence that says why it can't be kept.
 
     The first guess with a measurement counts: who has seen the measurement no longer guesses.
     """
-    moment = now or datetime.now(UTC)
-    if not guess > 0:
-        return ""
     try:
         with change() as kept:
-            one = kept.get(question)
-            if one is not None and one.measured is not None:
-                return ""
-            measured_at = None if measured is None else moment
-            kept[question] = Guess(question, unit, guess, moment, measured, measured_at)
-    except (OSError, Timeout) as error:
+            if question not in kept or kept[question].measured is None:
+                kept[question] = Guess(question, guess, now or datetime.now(UTC), measured)
+    except (OSError, Timeout, ValueError) as error:
         return (
             f" Your guess is not kept ({error}): set LOOPCLINIC_HOME to a folder you may write to."
         )
@@ -88,33 +81,27 @@ def path() -> Path:
 
 
 def read() -> Guesses:
-    """Return the guesses so far; a file that can't be understood is renamed, and none are left.
-
-    Raises:
-        OSError: it can't be read.
-    """
+    """Return the guesses so far; a file that can't be understood is renamed, and none are left."""
     file = path()
     try:
         found = json.loads(file.read_bytes())
         if found["schema"] > _SCHEMA:
             raise PermissionError(f"{file} is of a newer loopclinic: upgrade this one.")
-        return {one.question: one for one in map(_guess, found["guesses"])}
+        kept = [
+            Guess(**{**one, "at": datetime.fromisoformat(one["at"])}) for one in found["guesses"]
+        ]
     except FileNotFoundError:
         return {}
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         with contextlib.suppress(FileNotFoundError):
             file.replace(file.with_name(f"guesses.damaged-{datetime.now(UTC):%Y%m%d-%H%M%S}.json"))
         return {}
+    return {one.question: one for one in kept}
 
 
 @contextmanager
 def change() -> Iterator[Guesses]:
-    """Read the guesses, let the body change them, and write them back whole, one process at a time.
-
-    Raises:
-        OSError: they can't be read or written.
-        Timeout: another process holds them for 5 s.
-    """
+    """Read the guesses, let the body change them, and write them back; OSError or Timeout if that fails."""
     file = path()
     with FileLock(file.with_suffix(".lock"), timeout=5):
         kept = read()
@@ -123,20 +110,4 @@ def change() -> Iterator[Guesses]:
         made = {"schema": _SCHEMA, "guesses": [asdict(one) for one in newest]}
         new = file.with_suffix(".new")
         new.write_text(json.dumps(made, indent=1, default=datetime.isoformat), "utf-8")
-        os.replace(new, file)  # noqa: PTH105 - a reader finds the old content or the new, whole
-
-
-def _guess(kept: dict[str, Any]) -> Guess:
-    moments = {name: kept.get(name) for name in ("at", "measured_at", "asked_at")}
-    one = Guess(**{**kept, **{name: _moment(text) for name, text in moments.items()}})
-    for number in (one.guess, 1.0 if one.measured is None else one.measured):
-        if isinstance(number, bool) or not (math.isfinite(number) and number > 0):
-            raise ValueError(number)
-    return one
-
-
-def _moment(text: str | None) -> datetime | None:
-    found = None if text is None else datetime.fromisoformat(text)
-    if found is not None and found.tzinfo is None:
-        raise ValueError(text)
-    return found
+        new.replace(file)  # a reader finds the old content or the new, whole

@@ -10,9 +10,9 @@ import traitlets
 
 from loopclinic.drawing import scripted, styled
 from loopclinic.drawing.charts import Bar, bars
-from loopclinic.drawing.tables import Drawing, span
+from loopclinic.drawing.tables import Drawing
 from loopclinic.recall import guesses
-from loopclinic.recall.cards import card_of
+from loopclinic.recall.cards import card_of, in_words
 
 _HERE = Path(__file__).parent
 
@@ -60,7 +60,7 @@ class Prediction(anywidget.AnyWidget):
             self._guesses.pop(self.question, None)
         else:
             self._guesses[self.question] = change["new"]
-            guesses.note(self.question, self.unit, change["new"])
+            guesses.note(self.question, change["new"])
 
     def against(self, measured: float, what: str = "measured") -> Drawing:
         """Return guess and measurement as bars from zero, with the ratio in words.
@@ -77,7 +77,7 @@ class Prediction(anywidget.AnyWidget):
         if guess is not None:
             if not guesses.is_close(guess, measured) and card_of(self.question) is not None:
                 judged += f" It comes back in {guesses.COMES_BACK.days} days: loopclinic recall."
-            judged += guesses.note(self.question, self.unit, guess, measured)
+            judged += guesses.note(self.question, guess, measured)
         shown = [Bar("measured", measured, "var(--lc-stall)")]
         if guess is not None:
             shown.insert(0, Bar("your guess", guess, "var(--lc-lag)"))
@@ -86,11 +86,7 @@ class Prediction(anywidget.AnyWidget):
         return Drawing(f"<p class='lc-say'>{said}</p>{svg}", f"{words} {what}. {judged}")
 
     def _words(self, value: float) -> str:
-        if self.unit == "s":
-            return span(value)
-        figure = f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-        one = figure == "1" and self.unit.isalpha()
-        return f"{figure} {self.unit.removesuffix('s') if one else self.unit}".rstrip()
+        return in_words(value, self.unit)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         bundle = super()._repr_mimebundle_(**kwargs)

@@ -109,7 +109,8 @@ def test_without_the_questions_the_page_says_what_is_missing(room, seated, monke
 def columns(html):
     """Return the heights of the columns of the first chart, the one for wide pages."""
     chart = re.search(r"<div class='lc-fit'>(<svg.*?</svg>)", html, re.DOTALL)[1]
-    return [float(one.get("height")) for one in ET.fromstring(chart).iter("rect")]
+    drawn = ET.fromstring(chart).iter("rect")
+    return [float(one.get("height")) for one in drawn if "--lc-lag" in one.get("fill")]
 
 
 def test_guesses_are_a_histogram_and_the_measurement_comes_when_half_have_it(room, seated):
@@ -117,7 +118,7 @@ def test_guesses_are_a_histogram_and_the_measurement_comes_when_half_have_it(roo
     keys = [seated(guesses={"01": one}) for one in map(list, given)]
     html = live_part(room)
     assert (
-        "01: 4 guesses, the median 115 ms. 1 of them have measured: shown once half have." in html
+        "01: 4 guesses, the median 115 ms. Measured by 1 of 4 so far: shown once half have." in html
     )
     assert ">measured<" not in html
     high, low = sorted(columns(html), reverse=True)
@@ -126,6 +127,7 @@ def test_guesses_are_a_histogram_and_the_measurement_comes_when_half_have_it(roo
     html = live_part(room)
     assert "Measured: 500 ms." in html  # the median of both
     assert ">measured<" in html
+    assert "fill='var(--lc-stall)'" in html
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from statistics import median
 
 from loopclinic.checks.class_results import ClassResults
 from loopclinic.cli.class_view import STYLE, cell_of, templates
-from loopclinic.drawing.charts import Bars, Strip, strips
+from loopclinic.drawing.charts import Bars, Strip, seconds, strips
 from loopclinic.drawing.document import document
 from loopclinic.lessons import lessons
 from loopclinic.paths import KitNotFoundError, kit_part
@@ -23,6 +23,7 @@ from loopclinic.verdict import WORDS
 
 _HERE = Path(__file__).parent
 _UNITS = {card.lesson: card.unit for card in CARDS}
+_GUESSED = "color-mix(in srgb, var(--lc-lag) 55%, var(--lc-surface))"  # the measurement stands out
 _A_DECADE = 4
 """Columns of a histogram for a factor of ten."""
 _ASKED = re.compile(r'^\| (\d\d) \| `([a-z-]+)` \| (.+) \| "(.+)" \| (\d) \|$', re.MULTILINE)
@@ -59,7 +60,7 @@ def live_part(room: LiveRoom) -> str:
         stuck=sorted((one for one in results.conflicts if one.now), key=lambda it: -it.now),
         questions=questions(),
         drawn=drawn,
-        counts=results.lessons,
+        counts=[it for it in results.lessons if it.lesson in planned or it.new < len(people)],
         cell=cell_of,
     )
 
@@ -68,7 +69,9 @@ def _sentence(room: LiveRoom, at: Counter[str]) -> str:
     if not at:
         return "Nobody is here yet."
     number, many = at.most_common(1)[0]
-    said = f"{count(at.total(), 'learner')}, {many} of them at {number}."
+    everybody = at.total()
+    share = "all" if many == everybody else many
+    said = f"{count(everybody, 'learner')}, {share} of them at {number}."
     if not room.seconds:
         return f"{said} The clock has not been started."
     where = f"is at {room.planned.number}" if room.planned else "is over"
@@ -100,24 +103,25 @@ def _histogram(number: str, pairs: Sequence[tuple[float, float | None]]) -> tupl
     edges = [10 ** (low + at / _A_DECADE) for at in range(last + 1)]
     most = max(bins.values())
     columns = [
-        Bars([(edges[at], 0, many)], "var(--lc-lag)", edges[at + 1] - edges[at])
+        Bars([(edges[at], 0, many)], _GUESSED, edges[at + 1] - edges[at])
         for at, many in bins.items()
     ]
-    said = f"{len(measured)} of them have measured: shown once half have."
+    said = f"Measured by {len(measured)} of {len(pairs)} so far: shown once half have."
     if shown:
         said = f"Measured: {in_words(shown[0], unit)}."
     middle = in_words(median(guesses), unit)
     words = f"{number}: {count(len(pairs), 'guess', 'guesses')}, the median {middle}. {said}"
+    columns += [Bars([(value, 0, most)], "var(--lc-stall)", value / 12) for value in shown]
     return words, strips(
         [Strip("people", columns, most, ticks=sorted({1, most}), height=90)],
         low=10.0**low,
         high=10.0**high,
         ticks=[10.0**power for power in range(low, high + 1)],
-        label="guesses, on a logarithmic scale",
+        label=f"guesses{'' if unit == 's' else f' ({unit})'}, on a logarithmic scale",
         log=True,
         marks=[(value, "measured") for value in shown],
         title=words,
-        write=lambda value: in_words(value, unit),
+        write=seconds if unit == "s" else "{:,g}".format,
     )
 
 

@@ -50,6 +50,17 @@ def said(log, pattern):
     return found[1]
 
 
+@contextlib.contextmanager
+def joined(line, name, home, log):
+    """Guess, and be in the room until the end of the test."""
+    if name in SECONDS:
+        guesses.note(ASKED, SECONDS[name])
+    named = ("--name", name) if name else ()
+    with started("join", line, *named, home=home, log=log):
+        said(log, "(You are in the room)")
+        yield
+
+
 def as_learner(monkeypatch, home):
     home.mkdir(exist_ok=True)
     monkeypatch.setenv("LOOPCLINIC_HOME", str(home))
@@ -58,6 +69,36 @@ def as_learner(monkeypatch, home):
 def check(*reasons, lesson="01_blocking_sleep", status="not-yet"):
     with progress.change() as kept:
         kept.note(Verdict(lesson, status, tuple(reasons)))
+
+
+def guess_in_jupyterlab(lab, browser):
+    """Drag the slider of notebook 01."""
+    with new_page(browser) as page:
+        notebook, at = opened(lab, page, "01_blocking_sleep")
+        for cell in ("antipattern", "guess"):
+            notebook.run(at[cell])
+        guess = output(notebook, at["guess"]).locator(".lc-guess")
+        drag(page, guess.locator("input"), 10, pause=0.02)
+        expect(guess).to_contain_text("your guess")
+
+
+def readable(page):
+    """Keep pictures in both themes; assert that nothing is wider than the window, and that words are large."""
+    for dark in (False, True):
+        page.emulate_media(color_scheme="dark" if dark else "light")
+        page.screenshot(path=picture(page, f"room-{'dark' if dark else 'light'}"), full_page=True)
+    for width in (1920, 1280, 800):
+        page.set_viewport_size({"width": width, "height": 720})
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), width
+        size = "parseFloat(getComputedStyle(document.querySelector('td')).fontSize)"
+        assert page.evaluate(size) >= 17
+
+
+def downloaded(page):
+    """Return the rows of the grade book that the page links to."""
+    with page.expect_download() as saved:
+        page.get_by_role("link", name="Grade book").click()
+    return [*csv.DictReader(saved.value.path().read_text().splitlines())]
 
 
 def test_five_learners_one_of_them_in_jupyterlab(lab, browser, tmp_path, monkeypatch):
@@ -76,25 +117,14 @@ def test_five_learners_one_of_them_in_jupyterlab(lab, browser, tmp_path, monkeyp
         homes["Ada"] = lab.folder / "home"
         for number, (name, home) in enumerate(homes.items()):
             as_learner(monkeypatch, home)
-            if name in SECONDS:
-                guesses.note(ASKED, SECONDS[name])
             log = tmp_path / f"learner{number}.log"
-            named = ("--name", name) if name else ()
-            stack.enter_context(started("join", line, *named, home=home, log=log))
-            said(log, "(You are in the room)")
+            stack.enter_context(joined(line, name, home, log))
         expect(page.locator(".lc-headline").first).to_contain_text("5 learners, 4 of them at 01")
         page.get_by_role("button", name="Start the clock").click()
         expect(page.get_by_role("button", name="Break")).to_be_visible()
         expect(page.locator(".lc-guesses")).to_contain_text("Measured by 0 of 4 so far")
 
-        # One guesses in the notebook itself.
-        with new_page(browser) as own:
-            notebook, at = opened(lab, own, "01_blocking_sleep")
-            for cell in ("antipattern", "guess"):
-                notebook.run(at[cell])
-            guess = output(notebook, at["guess"]).locator(".lc-guess")
-            drag(own, guess.locator("input"), 10, pause=0.02)
-            expect(guess).to_contain_text("your guess")
+        guess_in_jupyterlab(lab, browser)
         expect(page.locator(".lc-headline").first).to_contain_text("5 learners, all of them at 01")
         expect(page.locator(".lc-guesses")).to_contain_text("01: 5 guesses", timeout=10_000)
 
@@ -119,20 +149,8 @@ def test_five_learners_one_of_them_in_jupyterlab(lab, browser, tmp_path, monkeyp
         assert page.locator("main img").count() == 0
         assert page.title() == "Live room"
 
-        for dark in (False, True):
-            page.emulate_media(color_scheme="dark" if dark else "light")
-            picture(page, f"room-{'dark' if dark else 'light'}")
-            page.screenshot(path=picture(page, f"room-whole-{dark}"), full_page=True)
-        wide = "() => document.documentElement.scrollWidth <= innerWidth"
-        for width in (1920, 1280, 800):
-            page.set_viewport_size({"width": width, "height": 720})
-            assert page.evaluate(wide), width
-            size = "() => parseFloat(getComputedStyle(document.querySelector('td')).fontSize)"
-            assert page.evaluate(size) >= 17
-
-        with page.expect_download() as saved:
-            page.get_by_role("link", name="Grade book").click()
-        rows = [*csv.DictReader(saved.value.path().read_text().splitlines())]
+        readable(page)
+        rows = downloaded(page)
         assert [row["learner"] for row in rows] == ["Kim", "Lee", "unnamed 1", HOSTILE, "Ada"]
         assert [row["01 lab"] for row in rows] == ["", "passed", "", "", ""]
 

@@ -29,6 +29,7 @@ td.cell { white-space: nowrap } .passed { color: var(--lc-calm) }
 templates = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parents[1]),
     autoescape=True,
+    auto_reload=False,
     undefined=jinja2.StrictUndefined,
     trim_blocks=True,
 )

@@ -12,7 +12,7 @@ from aiohttp import web
 from loopclinic.cli.arguments import refuse, unwritable, write
 from loopclinic.lessons.start_here.lesson_plans import ROUTES
 from loopclinic.room.live_room import LiveRoom
-from loopclinic.room.room_page import grade_book
+from loopclinic.room.room_page import grade_book, live_part
 from loopclinic.room.web import application
 
 _ALL = "0.0.0.0"  # noqa: S104 - learners come from other computers
@@ -42,6 +42,7 @@ def run(args: argparse.Namespace) -> int:
     if not 0 <= args.port <= 65535:
         return refuse(f"--port {args.port} is no port: name one up to 65535, or leave it out.")
     room = LiveRoom(next(one for one in ROUTES if one.name == args.plan))
+    live_part(room)  # reads templates and questions once, before there is a loop
     try:
         asyncio.run(_serve(room, args.host, args.port, open_page=not args.no_browser))
     except KeyboardInterrupt:

@@ -21,7 +21,9 @@ from loopclinic.room.live_room import LiveRoom
 from loopclinic.units import count
 from loopclinic.verdict import WORDS
 
-_HERE = Path(__file__).parent
+_STYLE, _SCRIPT = (
+    Path(__file__).with_name(name).read_text("utf-8") for name in ("room.css", "room.js")
+)
 _UNITS = {card.lesson: card.unit for card in CARDS}
 _GUESSED = "color-mix(in srgb, var(--lc-lag) 55%, var(--lc-surface))"  # the measurement stands out
 _A_DECADE = 4
@@ -31,8 +33,7 @@ _ASKED = re.compile(r'^\| (\d\d) \| `([a-z-]+)` \| (.+) \| "(.+)" \| (\d) \|$', 
 
 def page(room: LiveRoom, line: str, nonce: str) -> str:
     """Return the whole page; its script, which `nonce` allows, renews what `live_part` returns."""
-    style, script = ((_HERE / name).read_text("utf-8") for name in ("room.css", "room.js"))
-    given = {"shared": STYLE, "style": style, "script": script, "line": line, "nonce": nonce}
+    given = {"shared": STYLE, "style": _STYLE, "script": _SCRIPT, "line": line, "nonce": nonce}
     template = templates.get_template("room/page.html.j2")
     return document("Live room", [template.render(given, live=live_part(room))])
 

@@ -71,6 +71,24 @@ def test_nothing_is_due_before_three_days_and_the_day_is_named(capsys, clock):
     assert self_check._recall() == ("Recall", "1 card due", "loopclinic recall")
 
 
+def test_notebook_00_has_a_line_only_if_a_card_is_due(monkeypatch):
+    monkeypatch.setattr(self_check, "_QUESTIONS", {"Recall": self_check._recall})
+    assert str(self_check.self_check()) == ""
+    wrong()
+    assert str(self_check.self_check()).split() == [
+        "to",
+        "do",
+        "Recall",
+        "1",
+        "card",
+        "due",
+        "loopclinic",
+        "recall",
+    ]
+    guesses.path().write_text('{"schema": 2}')
+    assert "of a newer loopclinic" in str(self_check.self_check())
+
+
 def test_a_right_answer_ends_it(typed, capsys):
     wrong()
     typed("many", "0", f"{RIGHT} posts")

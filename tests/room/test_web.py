@@ -5,8 +5,10 @@ import json
 import re
 import socket
 import urllib.error
+from types import SimpleNamespace
 
 import pytest
+from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from loopclinic.cli.main import main
@@ -217,6 +219,60 @@ def test_a_room_that_does_not_answer_is_said_once_and_tried_again(monkeypatch):
         "The room does not",
         "You are in the ro",
     ]
+
+
+@pytest.fixture
+async def other():
+    """A server that is no room: it answers as the test says, and remembers what it was asked."""
+    asked = []
+
+    async def answer(request):
+        asked.append((request.method, request.path, request.headers.get("Authorization")))
+        return web.Response(**answering)
+
+    answering = {}
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    async with TestServer(app) as server:
+        yield SimpleNamespace(port=server.port, asked=asked, answering=answering)
+
+
+@pytest.mark.parametrize(
+    ("answering", "wait"),
+    [
+        ({"text": "<html>Please log in</html>"}, 5.0),
+        ({"text": "[]"}, 5.0),
+        ({"text": "{}"}, 5.0),
+        ({"status": 204}, 5.0),
+        ({"status": 500}, 5.0),
+        ({"status": 503, "headers": {"Retry-After": "7"}}, 7.0),
+        ({"status": 429, "headers": {"Retry-After": "9" * 400}}, 60.0),
+        ({"status": 429, "headers": {"Retry-After": "tomorrow"}}, 5.0),
+    ],
+)
+async def test_what_answers_like_no_room_is_tried_again(other, answering, wait):
+    other.answering.update(answering)
+    one = Sender((f"127.0.0.1:{other.port}", "k7q2m9x4twab"), "Kim", [].append)
+    assert await step(one) == wait
+    assert [path for _, path, _ in other.asked] == ["/join"]  # and no entry was sent
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirection_is_not_followed(client, room, other, status):
+    address = f"http://127.0.0.1:{client.port}/join"
+    other.answering.update(status=status, headers={"Location": address}, text="elsewhere\x1b[2J")
+    one = Sender((f"127.0.0.1:{other.port}", room.token), "Kim", [].append)
+    with pytest.raises(RoomRefusedError) as refused:
+        await step(one)
+    assert "\x1b" not in str(refused.value)
+    assert len(other.asked) == 1
+    assert room.people == []
+
+
+def test_an_address_that_cannot_be_is_said():
+    said = []
+    assert Sender(("127.0.0.1:99999", "k7q2m9x4twab"), "", said.append).step(0.0) == 5.0
+    assert said[0].startswith("The room does not answer")
 
 
 async def test_nothing_goes_through_a_proxy(learner, room, monkeypatch):

@@ -20,7 +20,7 @@ COMMANDS = {
     "hint": ("hint", "show a hint for a lab, a little more each time"),
     "reset": ("reset", "restore a lab as it shipped, and back up your version"),
     "solution": ("solution", "show the reference solution of a lab"),
-    "recall": ("recall", "ask your wrong guesses again after three days, with other numbers"),
+    "recall": ("recall", "ask your wrong guesses again after three days"),
     "demo": ("demo", "show a lesson's problem and its fix, live in the terminal"),
     "run": ("run", "run any asyncio program under the probe, then report"),
     "attach": ("attach", "show what a running process is stuck at, from outside"),

@@ -24,9 +24,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "they guessed, and what to ask those who are stuck. Nothing is sent out of the room."
     )
     names = [one.name for one in ROUTES]
-    parser.add_argument(
-        "--plan", choices=names, default="a day", help="route to compare with (default: a day)"
-    )
+    plan = "route of loopclinic list to compare minutes with (default: a day)"
+    parser.add_argument("--plan", choices=names, default="a day", metavar="ROUTE", help=plan)
     parser.add_argument("--host", default=_ALL, help="address to listen on (default: all)")
     parser.add_argument(
         "--port", type=int, default=0, help="port to listen on (default: a free one)"

@@ -35,9 +35,8 @@ class Allowance:
 
     def __init__(self, at_once: int, rate: float, clock: Callable[[], float]) -> None:
         self._ahead, self._every, self._clock = (at_once - 1) / rate, 1 / rate, clock
-        self._due: dict[
-            str, float
-        ] = {}  # when all requests so far would be over, at the rate alone
+        # When the requests so far would be over, at the rate alone.
+        self._due: dict[str, float] = {}
 
     def take(self, who: str) -> None:
         """Count one request; RefusedError if there were too many."""

@@ -1,9 +1,12 @@
 """Sends a learner's progress to a live room each time it changes, and to nobody else."""
 
+import contextlib
 import json
 import re
 import urllib.request
 from collections.abc import Callable
+from http.client import HTTPException
+from typing import Any
 from urllib.error import HTTPError
 
 from loopclinic.checks.lab_files import write_whole
@@ -14,8 +17,15 @@ LOOKS = 2.0
 """Seconds between two steps of a sender."""
 _BEATS, _PATIENCE = 15.0, 5.0
 """Seconds between entries without a change, and until an answer is given up."""
-# The room is on this network: a proxy would carry what is sent out of it.
-_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+class _Stay(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: Any) -> None:
+        """Follow no redirection."""
+
+
+# The room is on this network: a proxy or a redirection would carry what is sent out of it.
+_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _Stay)
 
 
 def line_of(text: str) -> tuple[str, str] | None:
@@ -51,7 +61,7 @@ class Sender:
             self._request("PUT", "entry", self._key, entry)
         except HTTPError as error:
             return self._refused(error)
-        except OSError as error:
+        except (OSError, HTTPException, OverflowError, ValueError, LookupError, TypeError) as error:
             why = getattr(error, "reason", error)
             self._tell(False, f"The room does not answer ({why}): trying again.")
             return _PATIENCE
@@ -68,15 +78,16 @@ class Sender:
         if error.code == 401:  # another room at the same address, or the same one begun anew
             self._key = ""
             return LOOKS
-        if error.code == 429:
+        if error.code in (408, 429) or error.code >= 500:
             wait = error.headers.get("Retry-After", "")
-            return float(wait) if wait.isdecimal() else _PATIENCE
+            return min(float(wait), 60.0) if wait.isdecimal() else _PATIENCE
         raise RoomRefusedError(ascii(error.read(200).decode(errors="replace"))[1:-1])
 
     def _join(self) -> str:
         key = str(json.loads(self._request("POST", "join", self._line[1], ""))["key"])
         kept = json.dumps({"line": self._line, "key": key})
-        write_whole(self._kept, kept.encode(), 0o600)
+        with contextlib.suppress(OSError):  # then the next time is another learner
+            write_whole(self._kept, kept.encode(), 0o600)
         return key
 
     def _read_key(self) -> str:
@@ -87,10 +98,8 @@ class Sender:
             return ""
 
     def _request(self, method: str, path: str, secret: str, body: str) -> bytes:
-        address, headers = (
-            f"http://{self._line[0]}/{path}",
-            {"Authorization": f"Bearer {secret}"},
-        )
+        headers = {"Authorization": f"Bearer {secret}"}
+        address = f"http://{self._line[0]}/{path}"
         asked = urllib.request.Request(address, body.encode(), headers, method=method)
         with _opener.open(asked, timeout=_PATIENCE) as answer:
             return bytes(answer.read(1000))

@@ -19,8 +19,9 @@ from loopclinic.room import web as serving
 from loopclinic.room.entry import LARGEST
 from loopclinic.room.sender import RoomRefusedError, Sender, line_of
 from loopclinic.room.web import application
+from loopclinic.room.web import runner as serve_room
 
-from .conftest import entry
+from .conftest import HERE, entry
 
 
 @pytest.fixture
@@ -79,6 +80,65 @@ async def test_an_entry_that_is_too_large_is_not_read(client, room):
     answer = await client.put("/entry", data=b"x" * (LARGEST + 1), headers=bearer(key))
     assert answer.status == 413
     assert (await client.put("/entry", data=entry(), headers=bearer(key))).status == 204
+
+
+@pytest.fixture
+async def raw(room):
+    """Return a function that sends bytes to the room as it is served, and returns the first line of the answer."""
+    serving = serve_room(room, "192.0.2.1:8901")
+    await serving.setup()
+    site = web.TCPSite(serving, "127.0.0.1", 0)
+    await site.start()
+    (host, port), *_ = serving.addresses
+
+    async def send(data, *, stay=True):
+        reader, writer = await asyncio.open_connection(host, port)
+        writer.write(data)
+        await writer.drain()
+        line = await reader.readline() if stay else b""
+        writer.close()
+        return line.decode().strip()
+
+    yield send
+    await serving.cleanup()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x00\xff" * 100 + b"\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 100_000 + b"\r\n\r\n",
+        b"PUT /entry HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n",
+        b"PUT /entry HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nZZZ\r\n",
+        b"GET /?key=%ff%00%0d%0a HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"POST /join HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \xff\xfe\r\n\r\n",
+        b"PUT /entry HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \xff\r\nContent-Length: 2\r\n\r\n{}",
+        b"GET /../../etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"DELETE /entry HTTP/1.1\r\nHost: x\r\n\r\n",
+    ],
+    ids=lambda data: data[:30].decode(errors="replace"),
+)
+async def test_what_is_no_request_of_ours_is_refused_and_fills_no_terminal(raw, room, data, caplog):
+    assert re.match(r"HTTP/1\.[01] 4\d\d ", await raw(data))
+    assert caplog.records == []
+    assert room.people == []
+
+
+async def test_an_entry_that_breaks_off_leaves_no_trace(raw, room, caplog):
+    key = room.join(room.token, HERE)
+    head = f"PUT /entry HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nContent-Length: 300\r\n\r\n"
+    for part in ("", "{"):
+        await raw((head + part).encode(), stay=False)
+    assert await raw(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n") == "HTTP/1.1 403 Forbidden"
+    assert caplog.records == []
+
+
+async def test_a_fault_of_our_own_is_logged(raw, room, caplog, monkeypatch):
+    monkeypatch.setattr(room, "toggle_clock", lambda: 1 / 0)
+    answer = await raw(f"POST /clock?key={room.view} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    assert answer.startswith("HTTP/1.1 500")
+    assert "ZeroDivisionError" in caplog.text
 
 
 async def test_a_request_that_never_ends_is_given_up(client, room, monkeypatch):

@@ -13,7 +13,7 @@ from loopclinic.cli.arguments import refuse, unwritable, write
 from loopclinic.lessons.start_here.lesson_plans import ROUTES
 from loopclinic.room.live_room import LiveRoom
 from loopclinic.room.room_page import grade_book, live_part
-from loopclinic.room.web import application
+from loopclinic.room.web import runner
 
 _ALL = "0.0.0.0"  # noqa: S104 - learners come from other computers
 
@@ -55,9 +55,9 @@ async def _serve(room: LiveRoom, host: str, port: int, *, open_page: bool) -> No
     with socket.create_server((host, port)) as listening:
         port = listening.getsockname()[1]
         here, there = ("127.0.0.1", _own_address()) if host == _ALL else (host, host)
-        runner = web.AppRunner(application(room, f"{there}:{port}"), access_log=None)
-        await runner.setup()
-        await web.SockSite(runner, listening).start()
+        serving = runner(room, f"{there}:{port}")
+        await serving.setup()
+        await web.SockSite(serving, listening).start()
         page = f"http://{here}:{port}/?key={room.view}"
         print(f"Your page, for you alone:  {page}")
         print(f"Each learner pastes:       loopclinic join {there}:{port}/{room.token}")
@@ -67,7 +67,7 @@ async def _serve(room: LiveRoom, host: str, port: int, *, open_page: bool) -> No
                 await asyncio.to_thread(webbrowser.open, page)
             await asyncio.Event().wait()
         finally:
-            await runner.cleanup()
+            await serving.cleanup()
 
 
 def _own_address() -> str:

@@ -1,10 +1,12 @@
 """Server of a live room: learners' entries in, the facilitator's page and grade book out."""
 
 import asyncio
+import logging
 import secrets
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from loopclinic.room.entry import LARGEST
 from loopclinic.room.live_room import LiveRoom, RefusedError
@@ -21,11 +23,19 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+_log = logging.getLogger(__name__)
+# What is no HTTP was answered by 400: it must not fill the facilitator's terminal.
+_log.addFilter(lambda it: not (it.exc_info and isinstance(it.exc_info[1], HttpProcessingError)))
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+def runner(room: LiveRoom, address: str) -> web.AppRunner:
+    """Return what serves a room; `address` is the host and port at which learners reach it."""
+    return web.AppRunner(application(room, address), access_log=None, logger=_log)
+
+
 def application(room: LiveRoom, address: str) -> web.Application:
-    """Return the application; `address` is the host and port at which learners reach it."""
+    """Return the application that `runner` serves."""
     routes = web.RouteTableDef()
 
     @routes.post("/join")
@@ -80,6 +90,8 @@ async def _refusing(request: web.Request, handler: Handler) -> web.StreamRespons
         answer = web.Response(status=error.status, text=str(error), headers=wait)
     except TimeoutError:
         answer = web.Response(status=408, text="The request came too slowly.")
+    except (web.RequestPayloadError, ConnectionError):
+        answer = web.Response(status=400, text="The request broke off.")
     answer.headers.update(_HEADERS)
     return answer
 

@@ -36,7 +36,8 @@ def run(_: argparse.Namespace) -> int:
     except EOFError:
         print()
         return 0
-    print(f"\n{known} of {len(due)} known. The others come back in {guesses.COMES_BACK.days} days.")
+    rest = f" The rest comes back in {guesses.COMES_BACK.days} days." if known < len(due) else ""
+    print(f"\n{known} of {len(due)} known.{rest}")
     return 0
 
 

@@ -1,11 +1,11 @@
-"""Hatchling's hook for wheels: they carry the notebooks, labs, solutions and data, for `loopclinic init`."""
+"""Hatchling's hook for wheels: they carry the notebooks, labs, solutions, data and docs, for `loopclinic init`."""
 
 from pathlib import Path
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-FOLDERS = ("notebooks", "labs", "solutions", "data")
+FOLDERS = ("notebooks", "labs", "solutions", "data", "docs")
 
 
 class KitFiles(BuildHookInterface):

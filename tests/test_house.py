@@ -24,9 +24,9 @@ LAYERS = (
     },
     {"probe", "servers"},
     {"attached", "scope", "load", "runner", "export", "scanner", "timeline"},
-    {"lessons", "design"},
+    {"lessons", "design", "recall"},
     {"checks"},
-    {"cli", "__main__"},
+    {"cli", "__main__", "room"},
 )
 """From below: what imports only its own layer and those before it."""
 INSTRUMENT = {

@@ -47,14 +47,19 @@ def shipped_kit() -> Path | None:
     return _CARRIED if _is_root(_CARRIED) else None
 
 
-def kit_data(*names: str) -> Path:
-    """Return a folder of the kit's `data/`: of this package or its clone, wherever it is called from.
+def kit_part(*names: str) -> Path:
+    """Return a file or folder of the kit: of this package or its clone, wherever it is called from.
 
     Raises:
         KitNotFoundError: there is neither, and `kit_root` finds none.
     """
-    own = (shipped_kit() or _CLONE).joinpath("data", *names)
-    return own if own.is_dir() else kit_root().joinpath("data", *names)
+    own = (shipped_kit() or _CLONE).joinpath(*names)
+    return own if own.exists() else kit_root().joinpath(*names)
+
+
+def kit_data(*names: str) -> Path:
+    """Return a folder of the kit's `data/`, as `kit_part` does."""
+    return kit_part("data", *names)
 
 
 def _is_root(folder: Path) -> bool:

@@ -80,7 +80,7 @@ def test_the_wheel_holds_what_the_kit_reads_at_run_time(wheel):
     assert any("/shipped/" in name for name in wanted)
     assert wanted <= names
     assert not [name for name in names if name.startswith(("tests", "labs", "notebooks"))]
-    for folder in ("notebooks", "labs", "solutions", "data"):
+    for folder in ("notebooks", "labs", "solutions", "data", "docs"):
         tracked = ["git", "-C", str(ROOT), "ls-files", "-z", folder]
         files = subprocess.run(tracked, capture_output=True, text=True, check=True).stdout.split(
             "\0"

@@ -1,6 +1,6 @@
 """Reads the result files that learners hand in, and summarizes them for a class.
 
-A hand-in holds counts, moments and names of conflicts: no code, no path, no address, and no name
+A hand-in holds counts, moments, statuses and names of conflicts: no code, no path, no address, and no name
 unless the learner typed one. Nothing is sent anywhere.
 """
 
@@ -8,8 +8,9 @@ import codecs
 import json
 import secrets
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -18,6 +19,7 @@ from loopclinic.checks import progress
 from loopclinic.checks.progress import LessonProgress
 from loopclinic.conflicts import CONFLICTS
 from loopclinic.lessons import Lesson, lessons
+from loopclinic.verdict import WORDS
 
 _KIND = "loopclinic progress"
 _SCHEMA = 1
@@ -25,7 +27,8 @@ _LARGEST = 1_000_000
 _LONGEST_NAME = 60
 _MOST = 1_000_000
 _HANDED_IN = (
-    *("attempts", "hints", "passed_at", "last_conflicts", "last_checked", "solution_seen", "met"),
+    *("attempts", "hints", "passed_at", "last_status", "last_conflicts", "last_checked"),
+    *("solution_seen", "met"),
 )
 """Fields of a `LessonProgress`."""
 _BOMS = (
@@ -87,6 +90,15 @@ def read_hand_in(file: Path) -> HandIn:
         raise UnreadableHandInError("is not JSON, so no hand-in.") from error
     except (RecursionError, ValueError) as error:
         raise UnreadableHandInError("is no hand-in.") from error
+    return results_of(data, file.name)
+
+
+def results_of(data: Any, file: str = "") -> HandIn:
+    """Return what a hand-in's JSON values hold; `file` is where they come from.
+
+    Raises:
+        UnreadableHandInError: they are something else, or make no sense.
+    """
     whole = isinstance(data, dict) and isinstance(data.get("lessons"), dict)
     schema = data.get("schema") if whole else None
     if isinstance(schema, int) and schema > _SCHEMA:
@@ -99,7 +111,7 @@ def read_hand_in(file: Path) -> HandIn:
         said = "was changed by hand and no longer makes sense: ask for it again."
         raise UnreadableHandInError(said) from error
     return HandIn(
-        file=file.name,
+        file=file,
         name=_tidy(data.get("name")),
         token=_tidy(data.get("token")),
         written=_tidy(data.get("written"))
@@ -133,6 +145,7 @@ def _lesson(data: Mapping[str, Any]) -> LessonProgress:
         attempts=_count(data["attempts"]),
         hints=_count(data.get("hints", 0)),
         passed_at=_moment(data.get("passed_at")),
+        last_status=status if (status := data.get("last_status")) in WORDS else None,
         last_conflicts=[name for name in data.get("last_conflicts", ()) if name in CONFLICTS],
         last_checked=_moment(data.get("last_checked")),
         solution_seen=_moment(data.get("solution_seen")),
@@ -147,9 +160,7 @@ def _count(value: Any) -> int:
 
 
 def _moment(value: Any) -> str | None:
-    if isinstance(value, str | None):
-        return value
-    raise TypeError(value)
+    return None if value is None else datetime.fromisoformat(value).isoformat()
 
 
 def _tidy(value: Any) -> str:
@@ -270,7 +281,7 @@ def gather(folder: Path, *, but: Path | None = None) -> ClassResults:
             names = ", ".join(foreign[:3]) + " and more" * (len(foreign) > 3)
             said = f"{one.file} has results of {names}, which this kit doesn't know: left out."
             remarks.append(said)
-    return ClassResults(tuple(_labeled(kept, remarks)), tuple(remarks))
+    return ClassResults(tuple(labeled(kept, remarks)), tuple(remarks))
 
 
 def _one_each(taken: Sequence[HandIn], remarks: list[str]) -> list[HandIn]:
@@ -288,7 +299,8 @@ def _one_each(taken: Sequence[HandIn], remarks: list[str]) -> list[HandIn]:
     return sorted(newest.values(), key=lambda one: one.file)
 
 
-def _labeled(kept: Sequence[HandIn], remarks: list[str]) -> list[Learner]:
+def labeled(kept: Iterable[HandIn], remarks: list[str]) -> list[Learner]:
+    """Return each learner under their name, or a number; a remark about each name that two typed."""
     named: Counter[str] = Counter()
     learners = []
     for one in kept:

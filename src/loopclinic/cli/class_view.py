@@ -1,9 +1,9 @@
 """Shows the results of a workshop's class: tables in the terminal, and one HTML page."""
 
-from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from html import escape
+from pathlib import Path
 
+import jinja2
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -11,20 +11,30 @@ from rich.text import Text
 from loopclinic.checks.class_results import ClassResults, LessonCount
 from loopclinic.checks.progress import LessonProgress
 from loopclinic.conflicts import CONFLICTS
-from loopclinic.drawing.document import document, headline, notes
+from loopclinic.drawing.document import document
 from loopclinic.units import count
 
 _LEGEND = "+3: passed after 3 checks; ~3: in progress, 3 checks so far; -: not started; *: has seen the solution"
 _MOST_CONFLICTS = 12
-_ROW, _LEFT, _WIDTH, _RIGHT = 34, 350, 940, 20
 
-_STYLE = """<style>
+STYLE = """<style>
 svg .passed { fill: var(--lc-calm) } svg .at-it { fill: var(--lc-stall) }
 svg .new { fill: none; stroke: var(--lc-muted) }
-svg .in { fill: var(--lc-surface); font-weight: 600 }
+svg .in { fill: var(--lc-surface); stroke: none; font-weight: 600 }
 td.cell { white-space: nowrap } .passed { color: var(--lc-calm) }
 .at-it { color: var(--lc-stall); font-weight: 600 }
 </style>"""
+"""Of progress_bars.svg.j2 and `cell_of`."""
+
+templates = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(Path(__file__).parents[1]),
+    autoescape=True,
+    auto_reload=False,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+)
+"""Those of class_page and of the live room, by their path in the package."""
+templates.globals["zip"] = zip
 
 
 def class_tables(room: ClassResults) -> RenderableType:
@@ -33,7 +43,7 @@ def class_tables(room: ClassResults) -> RenderableType:
     parts: list[RenderableType] = [Text(_headline(room), style="bold"), ""]
     who = _table("learner", *(one.lesson.number for one in counts))
     for learner in room.learners:
-        cells = [_cell(learner.at(one.lesson)) for one in counts]
+        cells = [cell_of(learner.at(one.lesson)) for one in counts]
         who.add_row(Text(learner.label), *(Text(text, style=_COLORS[kind]) for kind, text in cells))
     parts += [who, Text(_LEGEND, style="dim"), ""]
     by_lesson = _table("lesson", *_HEADERS)
@@ -52,42 +62,20 @@ def class_tables(room: ClassResults) -> RenderableType:
 
 def class_page(room: ClassResults) -> str:
     """Return one page, with everything in it: no script, no address, both themes, printable."""
-    counts = room.lessons
-    learners = (
-        [escape(learner.label), *(_html_cell(learner.at(one.lesson)) for one in counts)]
-        for learner in room.learners
+    body = templates.get_template("cli/class_page.html.j2").render(
+        room=room,
+        counts=room.lessons,
+        headline=_headline(room),
+        style=STYLE,
+        cell=cell_of,
+        figures=_figures,
+        conflicts=CONFLICTS,
+        legend=_LEGEND,
+        heads=_HEADERS,
+        heads_say=_HEADERS_SAY,
+        made=f"{datetime.now(UTC):%Y-%m-%d %H:%M}",
     )
-    titles = [[escape(_title(one)), *map(escape, _figures(one))] for one in counts]
-    conflicts = [
-        [
-            one.lesson.number,
-            f"<code>{escape(one.conflict)}</code>",
-            escape(CONFLICTS[one.conflict].sentence),
-            str(one.met),
-            str(one.now),
-        ]
-        for one in room.conflicts
-    ]
-    numbers = [one.lesson.number for one in counts]
-    made = f"{datetime.now(UTC):%Y-%m-%d %H:%M}"
-    met = ["lesson", "conflict", "what it is", "found for", "still found for"]
-    sections = [
-        _STYLE,
-        "<h1>Group results</h1>",
-        headline(_headline(room), bad=bool(room.held_up)),
-        "<h2>Progress by lesson</h2>",
-        f"<figure>{_drawing(counts)}</figure>",
-        "<h2>Progress by learner</h2>",
-        _html_table(["learner", *numbers], learners),
-        f'<p class="lc-muted">{escape(_LEGEND)}</p>',
-        "<h2>Lessons</h2>",
-        _html_table(["lesson", *_HEADERS], titles),
-        f'<p class="lc-muted">{escape(_HEADERS_SAY)}</p>',
-        *(["<h2>What checks found</h2>", _html_table(met, conflicts)] if conflicts else []),
-        *notes(room.remarks),
-        f'<p class="lc-muted">Made on {made} UTC, from the files that learners handed in.</p>',
-    ]
-    return document("Group results", sections)
+    return document("Group results", [body])
 
 
 _HEADERS = ("passed", "in progress", "not started", "checks", "hints", "saw solution")
@@ -118,7 +106,8 @@ def _figures(one: LessonCount) -> list[str]:
     ]
 
 
-def _cell(one: LessonProgress) -> tuple[str, str]:
+def cell_of(one: LessonProgress) -> tuple[str, str]:
+    """Return how far somebody is with a lab: the class of a cell, and its words."""
     seen = "*" if one.solution_seen else ""
     if one.passed:
         return "passed", f"+{one.attempts}{seen}"
@@ -133,59 +122,3 @@ def _table(first: str, *headers: str) -> Table:
     for header in headers:
         table.add_column(header, justify="left" if header == "conflict" else "right")
     return table
-
-
-def _html_cell(one: LessonProgress) -> str:
-    kind, text = _cell(one)
-    return f'<span class="{kind}">{text}</span>'
-
-
-def _html_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    head = "".join(f"<th>{escape(header)}</th>" for header in headers)
-    body = "\n".join(
-        "<tr>" + "".join(f'<td class="cell">{cell}</td>' for cell in row) + "</tr>" for row in rows
-    )
-    return f'<div class="lc-wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-
-
-def _drawing(counts: Sequence[LessonCount]) -> str:
-    """Draw a bar a lesson: how many passed, are in progress, have not started."""
-    height = _ROW * len(counts) + 30
-    words = "; ".join(
-        f"lesson {one.lesson.number}: {one.passed} passed, {one.at_it} in progress, {one.new} not started"
-        for one in counts
-    )
-    parts = [
-        f'<svg class="lc-chart lc-broad" viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{escape(words, quote=True)}">'
-    ]
-    for row, one in enumerate(counts):
-        top = row * _ROW + 4
-        everyone = max(1, one.passed + one.at_it + one.new)
-        parts.append(
-            f'<text class="lc-strong" x="{_LEFT - 10}" y="{top + 18}" text-anchor="end">'
-            f"{escape(_short(_title(one)))}</text>"
-        )
-        left = float(_LEFT)
-        for kind, many in (("passed", one.passed), ("at-it", one.at_it), ("new", one.new)):
-            if not many:
-                continue
-            width = (_WIDTH - _LEFT - _RIGHT) * many / everyone
-            inside = "" if kind == "new" else ' class="in"'
-            parts.append(
-                f'<rect class="{kind}" x="{left:.1f}" y="{top}" width="{width - 2:.1f}" height="26"/>'
-                f'<text{inside} x="{left + width / 2:.1f}" y="{top + 18}" text-anchor="middle">'
-                f"{many}</text>"
-            )
-            left += width
-    x, y = _LEFT, height - 18
-    for kind, word in (("passed", "passed"), ("at-it", "in progress"), ("new", "not started")):
-        parts.append(
-            f'<rect class="{kind}" x="{x}" y="{y}" width="12" height="12"/>'
-            f'<text x="{x + 18}" y="{y + 11}">{word}</text>'
-        )
-        x += 100
-    return "\n".join([*parts, "</svg>"])
-
-
-def _short(title: str) -> str:
-    return title if len(title) <= 42 else f"{title[:41]}…"  # what fits on the left

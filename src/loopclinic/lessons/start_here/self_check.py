@@ -1,4 +1,4 @@
-"""Self-check of notebook 00: Python, kernel, widgets, servers and labs, one line each with its repair."""
+"""Self-check of notebook 00: Python, kernel, widgets, servers, labs, cards due; a line each, with its repair."""
 
 import asyncio
 import platform
@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 from time import perf_counter
@@ -13,8 +14,11 @@ from typing import NamedTuple
 
 from loopclinic.drawing.tables import Drawing
 from loopclinic.paths import kit_root
+from loopclinic.recall.cards import waiting
+from loopclinic.recall.guesses import read
 from loopclinic.servers import SERVICES
 from loopclinic.tried_pythons import untried
+from loopclinic.units import count
 
 _DOCTOR = "Run loopclinic doctor in a terminal: it says more."
 
@@ -66,12 +70,18 @@ def _kit() -> _Line:
     return _Line("Labs", str(kit_root() / "labs"))
 
 
-_QUESTIONS: dict[str, Callable[[], _Line]] = {
+def _recall() -> _Line | None:
+    many = sum(at <= datetime.now(UTC) for at, *_ in waiting(read()))
+    return _Line("Recall", f"{count(many, 'card')} due", "loopclinic recall") if many else None
+
+
+_QUESTIONS: dict[str, Callable[[], _Line | None]] = {
     "Python": _python,
     "Kernel": _loop,
     "Widgets": _widgets,
     "Servers": _servers,
     "Labs": _kit,
+    "Recall": _recall,
 }
 
 
@@ -83,6 +93,8 @@ def self_check() -> Drawing:
             line = question()
         except Exception as error:
             line = _Line(name, f"{type(error).__name__}: {error}", _DOCTOR)
+        if line is None:
+            continue
         color, mark, word = (
             ("var(--lc-stall)", "◆", "to do") if line.repair else ("var(--lc-calm)", "●", "ok")
         )

@@ -69,8 +69,9 @@ function render({ model, el }) {
   input.addEventListener("input", () => {
     const share = Number(input.value) / STEPS;
     model.set("guess", rounded(10 ** (low + share * (high - low)), model.get("unit")));
-    model.save_changes();
   });
+  // Once it is released: the kernel keeps each guess that it gets.
+  input.addEventListener("change", () => model.save_changes());
   show();
   model.on("change:guess", show);
   return () => model.off("change:guess", show);

@@ -10,18 +10,17 @@ import traitlets
 
 from loopclinic.drawing import scripted, styled
 from loopclinic.drawing.charts import Bar, bars
-from loopclinic.drawing.tables import Drawing, span
+from loopclinic.drawing.tables import Drawing
+from loopclinic.recall import guesses
+from loopclinic.recall.cards import card_of, in_words
 
 _HERE = Path(__file__).parent
-_CLOSE = 1.25
-"""Ratio up to which a guess counts as right: nobody guesses a digit better."""
-
 
 NO_GUESS = "You made no guess: that is fine, but the next one stays with you longer if you do."
 
 
 class Prediction(anywidget.AnyWidget):
-    """Ask for a number on a logarithmic scale, and keep the answer while the kernel lives.
+    """Ask for a number on a logarithmic scale, and keep the answer: a wrong one comes back as a card.
 
     Args:
         question: one question, whose answer is a number.
@@ -53,7 +52,7 @@ class Prediction(anywidget.AnyWidget):
         super().__init__(
             question=question, unit=unit, low=low, high=high, guess=self._guesses.get(question)
         )
-        # May run on another thread than the cell's; it only stores a number.
+        # May run on another thread than the cell's; a slider that was released sends one number.
         self.observe(self._keep, names="guess")
 
     def _keep(self, change: dict[str, Any]) -> None:
@@ -61,6 +60,7 @@ class Prediction(anywidget.AnyWidget):
             self._guesses.pop(self.question, None)
         else:
             self._guesses[self.question] = change["new"]
+            guesses.note(self.question, change["new"])
 
     def against(self, measured: float, what: str = "measured") -> Drawing:
         """Return guess and measurement as bars from zero, with the ratio in words.
@@ -74,6 +74,10 @@ class Prediction(anywidget.AnyWidget):
         if not (isfinite(measured) and measured > 0):
             raise ValueError(f"Prediction.against({measured}): a number above zero was expected.")
         guess, words, judged = self.guess, self._words(measured), _judged(self.guess, measured)
+        if guess is not None:
+            if not guesses.is_close(guess, measured) and card_of(self.question) is not None:
+                judged += f" It comes back in {guesses.COMES_BACK.days} days: loopclinic recall."
+            judged += guesses.note(self.question, guess, measured)
         shown = [Bar("measured", measured, "var(--lc-stall)")]
         if guess is not None:
             shown.insert(0, Bar("your guess", guess, "var(--lc-lag)"))
@@ -82,11 +86,7 @@ class Prediction(anywidget.AnyWidget):
         return Drawing(f"<p class='lc-say'>{said}</p>{svg}", f"{words} {what}. {judged}")
 
     def _words(self, value: float) -> str:
-        if self.unit == "s":
-            return span(value)
-        figure = f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-        one = figure == "1" and self.unit.isalpha()
-        return f"{figure} {self.unit.removesuffix('s') if one else self.unit}".rstrip()
+        return in_words(value, self.unit)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         bundle = super()._repr_mimebundle_(**kwargs)
@@ -104,7 +104,7 @@ def _judged(guess: float | None, measured: float) -> str:
     if guess is None:
         return NO_GUESS
     ratio = measured / guess
-    if 1 / _CLOSE <= ratio <= _CLOSE:
+    if guesses.is_close(guess, measured):
         return "Your guess was right: you have seen this before."
     many = ratio if ratio > 1 else 1 / ratio
     times = f"{many:,.0f}" if many >= 9.5 else f"{many:.1f}"

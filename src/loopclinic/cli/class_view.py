@@ -12,13 +12,16 @@ from loopclinic.checks.class_results import ClassResults, LessonCount
 from loopclinic.checks.progress import LessonProgress
 from loopclinic.conflicts import CONFLICTS
 from loopclinic.drawing.document import document, headline, notes
-from loopclinic.units import count
+from loopclinic.drawing.svg import rect, svg, text
+from loopclinic.units import count, shortened
 
 _LEGEND = "+3: passed after 3 checks; ~3: in progress, 3 checks so far; -: not started; *: has seen the solution"
 _MOST_CONFLICTS = 12
 _ROW, _LEFT, _WIDTH, _RIGHT = 34, 350, 940, 20
+_TITLE = 42  # characters of a title that fit on the left
 
 _STYLE = """<style>
+svg.lc-chart { min-width: 540px }
 svg .passed { fill: var(--lc-calm) } svg .at-it { fill: var(--lc-stall) }
 svg .new { fill: none; stroke: var(--lc-muted) }
 svg .in { fill: var(--lc-surface); font-weight: 600 }
@@ -155,37 +158,23 @@ def _drawing(counts: Sequence[LessonCount]) -> str:
         f"lesson {one.lesson.number}: {one.passed} passed, {one.at_it} in progress, {one.new} not started"
         for one in counts
     )
-    parts = [
-        f'<svg class="lc-chart lc-broad" viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{escape(words, quote=True)}">'
-    ]
+    parts = []
     for row, one in enumerate(counts):
         top = row * _ROW + 4
         everyone = max(1, one.passed + one.at_it + one.new)
-        parts.append(
-            f'<text class="lc-strong" x="{_LEFT - 10}" y="{top + 18}" text-anchor="end">'
-            f"{escape(_short(_title(one)))}</text>"
-        )
+        title = shortened(_title(one), _TITLE)
+        parts.append(text(_LEFT - 10, top + 18, title, anchor="end", strong=True))
         left = float(_LEFT)
         for kind, many in (("passed", one.passed), ("at-it", one.at_it), ("new", one.new)):
             if not many:
                 continue
             width = (_WIDTH - _LEFT - _RIGHT) * many / everyone
-            inside = "" if kind == "new" else ' class="in"'
-            parts.append(
-                f'<rect class="{kind}" x="{left:.1f}" y="{top}" width="{width - 2:.1f}" height="26"/>'
-                f'<text{inside} x="{left + width / 2:.1f}" y="{top + 18}" text-anchor="middle">'
-                f"{many}</text>"
-            )
+            inside = "" if kind == "new" else " class='in'"
+            parts.append(rect(left, top, width - 2, 26, f"class='{kind}'"))
+            parts.append(text(left + width / 2, top + 18, f"{many}", anchor="middle", more=inside))
             left += width
     x, y = _LEFT, height - 18
     for kind, word in (("passed", "passed"), ("at-it", "in progress"), ("new", "not started")):
-        parts.append(
-            f'<rect class="{kind}" x="{x}" y="{y}" width="12" height="12"/>'
-            f'<text x="{x + 18}" y="{y + 11}">{word}</text>'
-        )
+        parts += [rect(x, y, 12, 12, f"class='{kind}'"), text(x + 18, y + 11, word)]
         x += 100
-    return "\n".join([*parts, "</svg>"])
-
-
-def _short(title: str) -> str:
-    return title if len(title) <= 42 else f"{title[:41]}…"  # what fits on the left
+    return svg(_WIDTH, height, parts, words)

@@ -10,7 +10,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from loopclinic.scope.recorder import WINDOW
-from loopclinic.units import duration
+from loopclinic.units import duration, shortened
 
 _FLOOR, _CEILING = 0.001, 10.0
 _MOST_ROWS = 5
@@ -252,4 +252,4 @@ def _rows(axes: Axes, theme: _Theme, now: Any, stalls: list[Any]) -> None:
 def _shorten(text: str, most: int) -> str:
     # A dollar sign would start mathematics.
     text = text.replace("$", r"\$")
-    return text if len(text) <= most else text[: most - 1] + "…"
+    return shortened(text, most)

@@ -10,7 +10,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from loopclinic.lessons.playground.recording import Recording
 from loopclinic.lessons.playground.settings import in_words
-from loopclinic.units import duration
+from loopclinic.units import duration, shortened
 
 _HIGH, _LOW, _LAW = "#D55E00", "#0072B2", "#009E73"
 _INKS = {None: "#7C7C7C", False: "#3B3B3B", True: "#C8C8C8"}
@@ -99,7 +99,7 @@ def _changes(axes: Any, recording: Recording, ink: str, *, per_letter: float) ->
             letters = int((one.end - one.at) / per_letter) - 1
             if letters >= 3:  # of fewer nothing can be read
                 axes.annotate(
-                    one.words if len(one.words) <= letters else f"{one.words[: letters - 1]}…",
+                    shortened(one.words, letters),
                     (one.at, 1.0), xycoords=("data", "axes fraction"), xytext=(3, -9 - 11 * number),
                     textcoords="offset points", fontsize=8, color=ink,
                 )  # fmt: skip

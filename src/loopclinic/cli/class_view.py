@@ -24,7 +24,7 @@ _STYLE = """<style>
 svg.lc-chart { min-width: 540px }
 svg .passed { fill: var(--lc-calm) } svg .at-it { fill: var(--lc-stall) }
 svg .new { fill: none; stroke: var(--lc-muted) }
-svg .in { fill: var(--lc-surface); font-weight: 600 }
+svg .in { fill: var(--lc-surface); stroke: none; font-weight: 600 }
 td.cell { white-space: nowrap } .passed { color: var(--lc-calm) }
 .at-it { color: var(--lc-stall); font-weight: 600 }
 </style>"""

@@ -1,4 +1,4 @@
-"""Before and after, live in the terminal: about ten seconds."""
+"""Terminal demo of lesson 08: logins computed on the loop, in threads or in processes, in about ten seconds."""
 
 from rich.console import Console
 from rich.text import Text

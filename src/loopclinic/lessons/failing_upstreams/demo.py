@@ -1,4 +1,4 @@
-"""Before and after, live in the terminal: about ten seconds."""
+"""Terminal demo of lesson 10: an outage in virtual time, met by retries, limits and a breaker, in about ten seconds."""
 
 import asyncio
 from math import inf

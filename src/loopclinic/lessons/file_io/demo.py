@@ -1,4 +1,4 @@
-"""Before and after, live in the terminal: about fifteen seconds."""
+"""Terminal demo of lesson 07: twenty clips saved on the loop, chunk by chunk and in pieces, in about fifteen seconds."""
 
 import asyncio
 

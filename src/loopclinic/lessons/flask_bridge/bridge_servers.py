@@ -1,4 +1,4 @@
-"""Server process for one way to store updates: Flask on waitress, or aiohttp for the async one."""
+"""Servers of notebook 03: Flask on waitress for a way that blocks, aiohttp for one that awaits."""
 
 import asyncio
 import base64

@@ -1,4 +1,4 @@
-"""Process of the callers: open-loop load without an end, with calls due evenly spaced, at random, or in bursts."""
+"""Process of the playground's callers: open-loop load without an end, evenly spaced, at random, or in bursts."""
 
 import asyncio
 import gc

@@ -1,4 +1,4 @@
-"""Recordings as a still picture, for slides and pages without widgets."""
+"""Still picture of playground recordings (Matplotlib), for slides and pages without widgets."""
 
 import io
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Before and after, live in the terminal: about ten seconds."""
+"""Terminal demo of lesson 05: a batch handled one by one, all at once, and in a chain for each sender, in about ten seconds."""
 
 from rich.console import Console
 

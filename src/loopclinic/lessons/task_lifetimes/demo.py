@@ -1,4 +1,4 @@
-"""Before and after, live in the terminal: about fifteen seconds."""
+"""Terminal demo of lesson 11: tasks that nobody keeps, and a bot restarted with and without a supervisor, in about fifteen seconds."""
 
 from rich.console import Console
 

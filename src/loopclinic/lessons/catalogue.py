@@ -5,7 +5,7 @@ A lesson is a package `lessons/<stem>/`:
     __init__.py    LESSON = Lesson(...): names, minutes, hints; imports nothing heavy
     check.py       CHECK = Check(...): the scenes that drive the learner's lab and judge it
     story.py       what its notebook shows; ladder.py the rungs that the notebook writes
-    demo.py        async def demo(console): before and after, live in the terminal
+    demo.py        SCENE; async def demo(console): before and after, live in the terminal
     shipped/       the lab as it ships, `NN_stem.py` or a folder `NN_stem/`
 
 A lesson without a lab (00, 90, 91) has `__init__.py` only. The catalogue finds packages by looking.

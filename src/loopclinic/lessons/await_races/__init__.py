@@ -7,8 +7,6 @@ a customer in virtual time, pools of several sizes, a late answer and a race.
 
 from loopclinic.lessons.catalogue import Lesson
 
-__all__ = ["LESSON"]
-
 LESSON = Lesson(
     number="09",
     stem="await_races",

@@ -6,8 +6,6 @@ alone, among 130 callers, and by what the service counts.
 
 from loopclinic.lessons.catalogue import Lesson
 
-__all__ = ["LESSON"]
-
 LESSON = Lesson(
     number="01",
     stem="blocking_sleep",

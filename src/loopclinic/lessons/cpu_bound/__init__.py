@@ -7,8 +7,6 @@ on six rungs, and who else waits for a thread.
 
 from loopclinic.lessons.catalogue import Lesson
 
-__all__ = ["LESSON"]
-
 LESSON = Lesson(
     number="08",
     stem="cpu_bound",

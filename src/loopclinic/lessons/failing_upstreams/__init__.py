@@ -7,8 +7,6 @@ and a quota.
 
 from loopclinic.lessons.catalogue import Lesson
 
-__all__ = ["LESSON"]
-
 LESSON = Lesson(
     number="10",
     stem="failing_upstreams",

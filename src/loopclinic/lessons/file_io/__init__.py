@@ -6,8 +6,6 @@ slow or full, and cuts a save short at every point; its notebook measures operat
 
 from loopclinic.lessons.catalogue import Lesson
 
-__all__ = ["LESSON"]
-
 LESSON = Lesson(
     number="07",
     stem="file_io",

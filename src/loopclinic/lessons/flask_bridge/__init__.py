@@ -10,8 +10,6 @@ own (`patched_asyncio`).
 
 from loopclinic.lessons.catalogue import Lesson
 
-__all__ = ["LESSON"]
-
 LESSON = Lesson(
     number="03",
     stem="flask_bridge",

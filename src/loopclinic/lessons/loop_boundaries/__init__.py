@@ -7,8 +7,6 @@ connections, threads, loops and a process of its own, and the notebook runs patc
 
 from loopclinic.lessons.catalogue import Lesson
 
-__all__ = ["LESSON"]
-
 LESSON = Lesson(
     number="12",
     stem="loop_boundaries",

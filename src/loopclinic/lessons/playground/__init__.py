@@ -6,8 +6,6 @@ schedule, a forecast by queueing theory, and a recording of what was seen.
 
 from loopclinic.lessons.catalogue import Lesson
 
-__all__ = ["LESSON"]
-
 LESSON = Lesson(
     number="90",
     stem="playground",

@@ -7,8 +7,6 @@ a speed-up depends on.
 
 from loopclinic.lessons.catalogue import Lesson
 
-__all__ = ["LESSON"]
-
 LESSON = Lesson(
     number="05",
     stem="sequential_awaits",

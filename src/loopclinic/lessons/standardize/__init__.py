@@ -7,8 +7,6 @@ of their own, and by what the scanner says of it, which is held against what was
 
 from loopclinic.lessons.catalogue import Lesson
 
-__all__ = ["LESSON"]
-
 LESSON = Lesson(
     number="13",
     stem="standardize",

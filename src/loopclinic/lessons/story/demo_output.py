@@ -1,4 +1,6 @@
-"""Terminal output of demos: how each begins and ends, tables, benchmark results."""
+"""Terminal output of demos: runs one between its beginning and its end; tables, benchmark results."""
+
+from importlib import import_module
 
 from rich import box
 from rich.console import Console
@@ -12,15 +14,13 @@ from loopclinic.lessons.story.race import Result
 BAD, GOOD = STUCK, FREE
 
 
-def begin(console: Console, lesson: Lesson, scene: str) -> None:
-    """Print the lesson's title and the scene."""
+async def show(console: Console, lesson: Lesson) -> None:
+    """Run a lesson's demo: print its title and `SCENE`, what `demo` returns, where the learner goes on."""
+    module = import_module(f"{lesson.package}.demo")
     console.print()
     console.print(Text(f"{lesson.number}  {lesson.title}", style="bold"))
-    console.print(f"{scene}\n")
-
-
-def end(console: Console, lesson: Lesson) -> None:
-    """Say where the learner goes on."""
+    console.print(f"{module.SCENE}\n")
+    console.print(await module.demo(console), highlight=False)
     assert lesson.shipped is not None
     by = f"judged by [bold]loopclinic check {lesson.number}[/bold]"
     console.print(f"\nFix it yourself: labs/{lesson.shipped.name}, {by}.\n", highlight=False)

@@ -7,8 +7,6 @@ whom while it hangs.
 
 from loopclinic.lessons.catalogue import Lesson
 
-__all__ = ["LESSON"]
-
 LESSON = Lesson(
     number="02",
     stem="sync_database",

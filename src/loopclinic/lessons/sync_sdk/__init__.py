@@ -6,8 +6,6 @@ that server for all cells of its notebook, and has six experiments there besides
 
 from loopclinic.lessons.catalogue import Lesson
 
-__all__ = ["LESSON"]
-
 LESSON = Lesson(
     number="06",
     stem="sync_sdk",

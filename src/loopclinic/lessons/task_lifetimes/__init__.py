@@ -6,8 +6,6 @@ that is restarted, a census of what holds a task, and five ways to start a job, 
 
 from loopclinic.lessons.catalogue import Lesson
 
-__all__ = ["LESSON"]
-
 LESSON = Lesson(
     number="11",
     stem="task_lifetimes",

@@ -7,8 +7,6 @@ retries, a sweep, a race, memory, and one failure among many.
 
 from loopclinic.lessons.catalogue import Lesson
 
-__all__ = ["LESSON"]
-
 LESSON = Lesson(
     number="04",
     stem="unbounded_gather",

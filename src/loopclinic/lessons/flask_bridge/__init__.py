@@ -3,7 +3,7 @@
 Limit: 2,540 lines, because its lab runs in the process of a web server: what it does there has to be
 counted there (`receiver_app`), its webhooks have to be signed, sent and found in the database
 (`webhooks`), and a SIGTERM is judged by every webhook before, during and after it (`check`, with the
-servers in `check_servers` and the reasons in `verdicts`). The notebook measures the same on two kinds of server (`bridge_servers`, `story`),
+servers in `check_servers` and the reasons in `webhook_verdicts`). The notebook measures the same on two kinds of server (`bridge_servers`, `story`),
 draws a standstill (`standstill`), and what two patches of asyncio cost and break in processes of their
 own (`patched_asyncio`).
 """

@@ -10,7 +10,7 @@ from loopclinic.lessons.core import Budget, Check, Judged, Kept
 from loopclinic.lessons.core.figures import Figure
 from loopclinic.lessons.core.verdicts import reported
 from loopclinic.lessons.database.postgres_verdicts import CONNECTIONS
-from loopclinic.lessons.flask_bridge import verdicts
+from loopclinic.lessons.flask_bridge import webhook_verdicts as reasons
 from loopclinic.lessons.flask_bridge.check_servers import (
     FORGED,
     GRACE,
@@ -25,6 +25,7 @@ from loopclinic.lessons.flask_bridge.check_servers import (
     count_statuses,
 )
 from loopclinic.lessons.flask_bridge.receiver_app import NEVER_AWAITED, Seen, Trouble
+from loopclinic.lessons.flask_bridge.webhook_verdicts import numbered
 from loopclinic.lessons.flask_bridge.webhooks import LOST, UNANSWERED, Provider, Webhook, forge
 from loopclinic.units import count, span
 from loopclinic.verdict import Reason
@@ -125,26 +126,17 @@ class Load(Driving):
         )
 
     def judge(self, found: "Load.Found", judged: Judged) -> Iterator[Reason | Kept]:
-        stored, still, view = (
-            list(verdicts.stored(found)),
-            judged.found(Standstill),
-            found.made.view,
-        )
+        still, view = judged.found(Standstill), found.made.view
+        stored = list(reasons.stored(found))
         # What webhooks that fail open follows from that; too many at once are that scene's to report.
         reported = bool(stored) or (still is not None and still.too_many)
         early = still is not None and still.early > 0
         never = [one for one in found.made.unseen if one.message.startswith(NEVER_AWAITED)][:1]
-        step, more = (
-            "Await it: calling an async function only makes a coroutine.",
-            "unawaited-coroutine",
-        )
-        forgotten = (verdicts.broken(one.message, step, one.place, conflict=more) for one in never)
-        yield from verdicts.numbered(1, view, forgotten, silent=True)
-        yield from verdicts.numbered(
-            4, view, verdicts.made(found, MADE, reported=reported, early=early)
-        )
-        yield from verdicts.numbered(1, view, stored)
-        yield from verdicts.numbered(2, view, verdicts.forged_let_in(found))
+        yield from numbered(1, view, map(reasons.never_awaited, never), silent=True)
+        made = reasons.made(found, MADE, reported=reported, early=early)
+        yield from numbered(4, view, made)
+        yield from numbered(1, view, stored)
+        yield from numbered(2, view, reasons.forged_let_in(found))
 
 
 class Standstill(Driving):
@@ -253,15 +245,13 @@ class Standstill(Driving):
         made, end = judged.expect(Load).made, judged.found(Sigterm)
         if judged.keeps(Load, 1):
             if not found.early:
-                yield from verdicts.numbered(
-                    4, made.view, verdicts.connections_held(found, made.opened_at)
-                )
-            yield from verdicts.numbered(
-                3, made.view, verdicts.answers(found, LATE, PILED_UP), silent=found.early > 0
-            )
+                held = reasons.connections_held(found, made.opened_at)
+                yield from numbered(4, made.view, held)
+            answers = reasons.answers(found, LATE, PILED_UP)
+            yield from numbered(3, made.view, answers, silent=found.early > 0)
         lost = end is not None and end.lost > 0  # which reports the same
-        yield from verdicts.numbered(
-            1, made.view, () if lost else verdicts.answered_early(found), silent=lost
+        yield from numbered(
+            1, made.view, () if lost else reasons.answered_early(found), silent=lost
         )
 
 
@@ -373,22 +363,19 @@ class Sigterm(Driving):
 
     def judge(self, found: "Sigterm.Found", judged: Judged) -> Iterator[Reason | Kept]:
         made, still = judged.expect(Load).made, judged.found(Standstill)
-        yield from verdicts.numbered(1, made.view, verdicts.lost(found))
+        yield from numbered(1, made.view, reasons.lost(found))
         forgets = found.lost > 0 or (still is not None and still.early > 0)
         if judged.keeps(Load, 1):  # else it is reported already why webhooks fail
-            closing, silent = (
-                verdicts.closing(found, self.under_way, forgets=forgets),
-                forgets or bool(found.failed),
-            )
-            yield from verdicts.numbered(5, made.close, closing, silent=silent)
+            closing = reasons.closing(found, self.under_way, forgets=forgets)
+            yield from numbered(5, made.close, closing, silent=forgets or bool(found.failed))
         if not judged.reasons:
             unseen = [(one.message, one.place) for one in found.after.unseen]
             dropped = [one for one in unseen if one[0].startswith(("Task", "Future"))]
             unclosed = [one for one in unseen if one[0].startswith("Unclosed")]
-            yield from verdicts.numbered(1, made.view, reported(dropped), silent=True)
-            yield from verdicts.numbered(5, made.close, reported(unclosed), silent=True)
+            yield from numbered(1, made.view, reported(dropped), silent=True)
+            yield from numbered(5, made.close, reported(unclosed), silent=True)
         if not judged.reasons:  # what comes late also fails of what is reported already
-            yield from verdicts.numbered(5, made.close, verdicts.latecomers(found), silent=True)
+            yield from numbered(5, made.close, reasons.latecomers(found), silent=True)
 
 
 def praise(judged: Judged) -> str:

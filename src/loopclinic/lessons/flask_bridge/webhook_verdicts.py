@@ -86,6 +86,12 @@ def root(errors: Sequence[Trouble]) -> Trouble:
 # A load.
 
 
+def never_awaited(error: Trouble) -> Reason:
+    """Return the reason for a coroutine that the lab made and dropped."""
+    step = "Await it: calling an async function only makes a coroutine."
+    return broken(error.message, step, error.place, conflict="unawaited-coroutine")
+
+
 def stored(found: "Load.Found") -> Iterator[Reason]:
     """Judge webhooks that a database at leisure did not get; one reason at most."""
     refused, error, made = found.refused, root(found.made.errors), found.made

@@ -10,6 +10,7 @@ from rich.console import Console
 from loopclinic.cli import demo as command
 from loopclinic.cli.main import main
 from loopclinic.lessons import lesson
+from loopclinic.lessons.blocking_sleep import demo
 from loopclinic.lessons.story.demo_output import show
 
 
@@ -22,7 +23,7 @@ def milliseconds(text):
 async def test_before_and_after_of_lesson_01():
     console = Console(file=io.StringIO(), width=100, force_terminal=True, color_system=None)
     began = time.monotonic()
-    await show(console, lesson("01"))
+    await show(console, lesson("01"), demo)
     assert time.monotonic() - began < 30
     text = console.file.getvalue()
     assert "STUCK for" in text  # seen while it was stuck

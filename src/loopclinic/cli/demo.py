@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import importlib
 import importlib.util
 import sys
 
@@ -26,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     factory = asyncio.SelectorEventLoop if sys.platform == "win32" else None
     # loopclinic: ignore[loop-per-call] the only one of this command
     with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(show(Console(), one))
+        runner.run(show(Console(), one, importlib.import_module(f"{one.package}.demo")))
     return 0
 
 

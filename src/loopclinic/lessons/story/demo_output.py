@@ -1,6 +1,6 @@
 """Terminal output of demos: runs one between its beginning and its end; tables, benchmark results."""
 
-from importlib import import_module
+from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -14,13 +14,12 @@ from loopclinic.lessons.story.race import Result
 BAD, GOOD = STUCK, FREE
 
 
-async def show(console: Console, lesson: Lesson) -> None:
-    """Run a lesson's demo: print its title and `SCENE`, what `demo` returns, where the learner goes on."""
-    module = import_module(f"{lesson.package}.demo")
+async def show(console: Console, lesson: Lesson, demo: Any) -> None:
+    """Run a module `demo`: print its lesson's title and `SCENE`, what `demo` returns, where to go on."""
     console.print()
     console.print(Text(f"{lesson.number}  {lesson.title}", style="bold"))
-    console.print(f"{module.SCENE}\n")
-    console.print(await module.demo(console), highlight=False)
+    console.print(f"{demo.SCENE}\n")
+    console.print(await demo.demo(console), highlight=False)
     assert lesson.shipped is not None
     by = f"judged by [bold]loopclinic check {lesson.number}[/bold]"
     console.print(f"\nFix it yourself: labs/{lesson.shipped.name}, {by}.\n", highlight=False)

@@ -27,7 +27,7 @@ from loopclinic.lessons.story.other_tools import (
     opinions,
 )
 from loopclinic.lessons.story.race import Column, Race, Result
-from loopclinic.lessons.story.stalled import stalled
+from loopclinic.lessons.story.stalled import named_after, stalled
 from loopclinic.lessons.story.sweep import closed_loop
 from loopclinic.lessons.sync_database import LESSON
 from loopclinic.lessons.sync_database.audit_tables import companies, draw, enter, lay_out
@@ -138,9 +138,8 @@ class Hang(Drawn):
         if self.stall is None:
             ends = ", ".join(self.endings)
             return Drawing.note(f"{self.title}: no hang; {ends} after {span(self.seconds)}.")
-        seen = self.stall.first_seen
-        when = "" if seen is None else f", named {span(seen)} after it began"
-        stood = bold(f"{self.title}.") + f" The loop was stuck at {self.stall.where}{when}:\n"
+        stuck = f" The loop was stuck at {self.stall.where}{named_after(self.stall)}:\n"
+        stood = bold(f"{self.title}.") + stuck
         rows = [(str(one.pid), bold(one.says), code(_short(one.query))) for one in self.sessions]
         return table(
             ["Session", "PostgreSQL says", "Its last statement"],

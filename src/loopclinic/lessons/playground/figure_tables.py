@@ -38,10 +38,9 @@ def rows(
         f"{m.in_flight:.1f}" if m else NONE,
         f"{seen.in_flight:.1f}" if seen.stable else "grows",
     )
+    times = ("p50", "p99", "mean")
     found = [
-        Row("p50", _shown(m and m.p50), _shown(seen.p50)),
-        Row("p99", _shown(m and m.p99), _shown(seen.p99)),
-        Row("mean", _shown(m and m.mean), _shown(seen.mean)),
+        *(Row(one, _shown(m and getattr(m, one)), _shown(getattr(seen, one))) for one in times),
         Row("answered", _rate(m and m.answered), _rate(seen.throughput), _failures(moment)),
         Row("in flight", *in_flight, "Little: rate \N{MULTIPLICATION SIGN} mean"),
         Row(f"{seen.place} busy", _share(place), _share(min(seen.utilization, 1.0)), _of(seen)),

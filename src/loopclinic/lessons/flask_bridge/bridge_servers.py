@@ -80,9 +80,8 @@ def served(way: Way, dsn: str, *, grace: float = 5.0) -> WsgiServer:
     def target(dsn: str) -> Any:
         return way(dsn) if native else Receiving(way, dsn)
 
-    return server(
-        target, {"dsn": dsn}, threads=THREADS, grace=grace, label=f"the server of {name_of(way)}"
-    )
+    label = f"the server of {name_of(way)}"
+    return server(target, {"dsn": dsn}, threads=THREADS, grace=grace, label=label)
 
 
 @asynccontextmanager

@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -32,7 +33,7 @@ from loopclinic.lessons.story.sweep import closed_loop
 from loopclinic.lessons.sync_database import LESSON
 from loopclinic.lessons.sync_database.audit_tables import companies, draw, enter, lay_out
 from loopclinic.lessons.sync_database.ladder import CONNECTIONS, COSTS, LATENCY, Rung, opened
-from loopclinic.load import Request, Variant, Vitals
+from loopclinic.load import Request, Variant
 from loopclinic.probe import Probe, Stall
 from loopclinic.units import count
 
@@ -61,11 +62,9 @@ def served(audit: Any, dsn: str) -> Variant:
     return Variant(handle, name=audit.__name__, setup=lambda: opened(audit, dsn))
 
 
-def stalls(vitals: Vitals) -> Drawing:
-    """Describe the stalls of the loop under the load, in figures."""
-    return stalled(
-        vitals, ", with its CPU idle: it waited for one query after another", last="audit"
-    )
+_IDLE = ", with its CPU idle: it waited for one query after another"
+stalls = partial(stalled, doing=_IDLE, last="audit")
+"""`stalls(vitals)` describes the stalls of the loop under the load, in figures."""
 
 
 # Hangs.

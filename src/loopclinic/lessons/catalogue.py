@@ -95,6 +95,12 @@ class Lesson:
         }
 
 
+def graded(text: str) -> tuple[str, str, str]:
+    """Return the three hints that a text has, a paragraph each, without its line breaks."""
+    first, second, third = (" ".join(one.split()) for one in text.strip().split("\n\n"))
+    return first, second, third
+
+
 class UnknownLessonError(LookupError):
     """No lesson has that number or name; the message lists those there are."""
 

@@ -4,7 +4,7 @@ Limit: 1,110 lines, because seven scenes judge it: its deadline and its waits ar
 alone, among 130 callers, and by what the service counts.
 """
 
-from loopclinic.lessons.catalogue import Lesson
+from loopclinic.lessons.catalogue import Lesson, graded
 
 LESSON = Lesson(
     number="01",
@@ -23,20 +23,15 @@ LESSON = Lesson(
     requires=("00",),
     services=("faulty_upstream",),
     public=("transcribe", "TranscriptionError"),
-    hints=(
-        (
-            "Make a caller retry and look: at which line is the loop stuck meanwhile? "
-            "It is not in an async function, so no linter flags it."
-        ),
-        (
-            "Others can run only while your code awaits, so the function that waits must be async, "
-            "and its callers must await it. Then the deadline: it belongs around the whole loop "
-            "of attempts, not on each request."
-        ),
-        (
-            "Make wait_before_retry `async def`, call `await asyncio.sleep(...)` in it and await it in "
-            "`retried`. Put `async with asyncio.timeout(deadline):` around `await retried(...)`, take "
-            "the timeout off the request, and take TimeoutError out of TRANSIENT."
-        ),
-    ),
+    hints=graded("""
+        Make a caller retry and look: at which line is the loop stuck meanwhile? It is not in an async
+        function, so no linter flags it.
+
+        Others can run only while your code awaits, so the function that waits must be async, and its callers
+        must await it. Then the deadline: it belongs around the whole loop of attempts, not on each request.
+
+        Make wait_before_retry `async def`, call `await asyncio.sleep(...)` in it and await it in `retried`.
+        Put `async with asyncio.timeout(deadline):` around `await retried(...)`, take the timeout off the
+        request, and take TimeoutError out of TRANSIENT.
+    """),
 )

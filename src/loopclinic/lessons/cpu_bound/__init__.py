@@ -5,7 +5,7 @@ interpreter, from notes that those leave in a file; its notebook measures the GI
 on six rungs, and who else waits for a thread.
 """
 
-from loopclinic.lessons.catalogue import Lesson
+from loopclinic.lessons.catalogue import Lesson, graded
 
 LESSON = Lesson(
     number="08",
@@ -24,22 +24,18 @@ LESSON = Lesson(
     ),
     requires=("00",),
     public=("Accounts", "NameTakenError", "Passwords", "WeakPasswordError"),
-    hints=(
-        (
-            "Two computations: ask of each whether it lets go of the GIL. Then ask who counts how many "
-            "run at once, in which order the others wait, and what has to be over before `close` returns."
-        ),
-        (
-            "Make one pool of `workers` processes in `__init__`: it is limit, queue and order at once. "
-            "Send both computations of a registration in one call. Take the name before the first await, "
-            "and give it back when that fails."
-        ),
-        (
-            "`ProcessPoolExecutor(workers, mp_context=get_context('spawn'))`; a function at the top level "
-            "that calls `passwords.strength` and returns `passwords.hashed`; `await "
-            "asyncio.get_running_loop().run_in_executor(pool, function, passwords, password)`; in `close`, "
-            "`await asyncio.to_thread(pool.shutdown)`."
-        ),
-    ),
+    hints=graded("""
+        Two computations: ask of each whether it lets go of the GIL. Then ask who counts how many run at once,
+        in which order the others wait, and what has to be over before `close` returns.
+
+        Make one pool of `workers` processes in `__init__`: it is limit, queue and order at once. Send both
+        computations of a registration in one call. Take the name before the first await, and give it back
+        when that fails.
+
+        `ProcessPoolExecutor(workers, mp_context=get_context('spawn'))`; a function at the top level that
+        calls `passwords.strength` and returns `passwords.hashed`; `await
+        asyncio.get_running_loop().run_in_executor(pool, function, passwords, password)`; in `close`, `await
+        asyncio.to_thread(pool.shutdown)`.
+    """),
     deadline=20.0,
 )

@@ -5,7 +5,7 @@ notebook has a pool that runs dry, guards around an SDK, four breakers side by s
 and a quota.
 """
 
-from loopclinic.lessons.catalogue import Lesson
+from loopclinic.lessons.catalogue import Lesson, graded
 
 LESSON = Lesson(
     number="10",
@@ -27,20 +27,15 @@ LESSON = Lesson(
     requires=("01",),
     public=("Prices", "Price", "UnavailableError"),
     deadline=20.0,
-    hints=(
-        (
-            "What does the breaker get to see: a call that has failed, or a coroutine that nobody has awaited "
-            "yet? And who hears of a KeyError that comes from your own code?"
-        ),
-        (
-            "Await inside of what counts. Count ConnectionError and TimeoutError only, let everything else "
-            "pass, and give the probe back on every way out. One time at which all waits end serves the "
-            "whole call."
-        ),
-        (
-            "`async with asyncio.timeout_at(until): value = await self._fetch(item)` inside of a `try`, whose "
-            "`except (ConnectionError, TimeoutError)` counts and whose `finally` ends the probe. A semaphore "
-            "around it holds the places; look whether the service rests before you wait for one, and again after."
-        ),
-    ),
+    hints=graded("""
+        What does the breaker get to see: a call that has failed, or a coroutine that nobody has awaited yet?
+        And who hears of a KeyError that comes from your own code?
+
+        Await inside of what counts. Count ConnectionError and TimeoutError only, let everything else pass,
+        and give the probe back on every way out. One time at which all waits end serves the whole call.
+
+        `async with asyncio.timeout_at(until): value = await self._fetch(item)` inside of a `try`, whose
+        `except (ConnectionError, TimeoutError)` counts and whose `finally` ends the probe. A semaphore around
+        it holds the places; look whether the service rests before you wait for one, and again after.
+    """),
 )

@@ -4,7 +4,7 @@ Limit: 1,453 lines, because a real worker calls its lab (`celery_worker`, `bridg
 connections, threads, loops and a process of its own, and the notebook runs the tasks of a worker in five ways.
 """
 
-from loopclinic.lessons.catalogue import Lesson
+from loopclinic.lessons.catalogue import Lesson, graded
 
 LESSON = Lesson(
     number="12",
@@ -29,21 +29,18 @@ LESSON = Lesson(
     services=("postgres", "valkey"),
     public=("Bridge",),
     deadline=25.0,  # a Celery worker starts for it, and makes a thousand calls
-    hints=(
-        (
-            "Count loops, pools and threads: how many does a call make, and how many does a process need? "
-            "Then ask of each thread that calls `run`: does a loop run on it already, and who is waiting?"
-        ),
-        (
-            "Let the first call start one thread with one loop, under a threading.Lock, and make the pool on "
-            "that loop. Hand each call over by asyncio.run_coroutine_threadsafe and wait for its result; "
-            "put the deadline into the coroutine. Look for a running loop before anything else."
-        ),
-        (
-            "In `run`: `asyncio.get_running_loop()` must raise RuntimeError, or you do. "
-            "`run_coroutine_threadsafe(self._call(work, timeout), loop).result()`, with `async with "
-            "asyncio.timeout(timeout): return await work(pool)` in `_call`. The thread is a daemon. `close` refuses "
-            "new calls under the lock, waits for the others, closes the pool on the loop, stops and closes the loop."
-        ),
-    ),
+    hints=graded("""
+        Count loops, pools and threads: how many does a call make, and how many does a process need? Then ask
+        of each thread that calls `run`: does a loop run on it already, and who is waiting?
+
+        Let the first call start one thread with one loop, under a threading.Lock, and make the pool on that
+        loop. Hand each call over by asyncio.run_coroutine_threadsafe and wait for its result; put the
+        deadline into the coroutine. Look for a running loop before anything else.
+
+        In `run`: `asyncio.get_running_loop()` must raise RuntimeError, or you do.
+        `run_coroutine_threadsafe(self._call(work, timeout), loop).result()`, with `async with
+        asyncio.timeout(timeout): return await work(pool)` in `_call`. The thread is a daemon. `close` refuses
+        new calls under the lock, waits for the others, closes the pool on the loop, stops and closes the
+        loop.
+    """),
 )

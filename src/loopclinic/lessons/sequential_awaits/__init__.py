@@ -5,7 +5,7 @@ things, and has eight of known shape; its notebook asks a real service, draws ea
 a speed-up depends on.
 """
 
-from loopclinic.lessons.catalogue import Lesson
+from loopclinic.lessons.catalogue import Lesson, graded
 
 LESSON = Lesson(
     number="05",
@@ -24,21 +24,17 @@ LESSON = Lesson(
     ),
     requires=("00",),
     public=("Message", "Outcome", "process"),
-    hints=(
-        (
-            "Which message has to wait for which? Draw an arrow for each pair in a batch of two senders. "
-            "What has no arrow can run at once."
-        ),
-        (
-            "Sort the batch into one list for each sender, and give each list a task of its own that awaits "
-            "its messages in a `for`. One semaphore is shared by all of them, one TaskGroup owns them. "
-            "Catch what a message raises around that message."
-        ),
-        (
-            "`chains.setdefault(message.sender, []).append(message)` sorts. In the task: `async with places:` "
-            "around a try that sets `outcome.replies[message.id] = await handle(message)` or, after `except "
-            "Exception as error`, `outcome.failed[message.id] = error`. Start the tasks in "
-            "`async with asyncio.TaskGroup() as group:`."
-        ),
-    ),
+    hints=graded("""
+        Which message has to wait for which? Draw an arrow for each pair in a batch of two senders. What has
+        no arrow can run at once.
+
+        Sort the batch into one list for each sender, and give each list a task of its own that awaits its
+        messages in a `for`. One semaphore is shared by all of them, one TaskGroup owns them. Catch what a
+        message raises around that message.
+
+        `chains.setdefault(message.sender, []).append(message)` sorts. In the task: `async with places:`
+        around a try that sets `outcome.replies[message.id] = await handle(message)` or, after `except
+        Exception as error`, `outcome.failed[message.id] = error`. Start the tasks in `async with
+        asyncio.TaskGroup() as group:`.
+    """),
 )

@@ -5,7 +5,7 @@ at PostgreSQL in six scenes (`check`, `check_billing`), by its own tests, which 
 of their own, and by what the scanner says of it, which is held against what was measured (`static_check`).
 """
 
-from loopclinic.lessons.catalogue import Lesson
+from loopclinic.lessons.catalogue import Lesson, graded
 
 LESSON = Lesson(
     number="13",
@@ -40,24 +40,20 @@ LESSON = Lesson(
         "InvoiceLine",
         "Payment",
     ),
-    hints=(
-        (
-            "What should decide where a transaction begins and ends: the repository, which sees single "
-            "statements, or the service, which knows what belongs together? Give the service one "
-            "context manager, and the repository a connection instead of a pool."
-        ),
-        (
-            "`async with transaction() as invoices:` takes a connection, commits at the end, rolls "
-            "back on every exception, CancelledError among them, and turns the driver's errors into "
-            "yours. `charge` needs it twice, with the gateway in between. In the tests, pass in a "
-            "fake whose methods create_autospec makes, and await them."
-        ),
-        (
-            "`async with pool.connection() as connection: yield InvoiceRepository(connection)` in an "
-            "@asynccontextmanager, on psycopg_pool's AsyncConnectionPool, inside `try: ... except "
-            "psycopg.Error as error: raise translated(error) from error`. In record_payment, read "
-            "the invoice `for update`. In issue, next_number and add share one transaction."
-        ),
-    ),
+    hints=graded("""
+        What should decide where a transaction begins and ends: the repository, which sees single statements,
+        or the service, which knows what belongs together? Give the service one context manager, and the
+        repository a connection instead of a pool.
+
+        `async with transaction() as invoices:` takes a connection, commits at the end, rolls back on every
+        exception, CancelledError among them, and turns the driver's errors into yours. `charge` needs it
+        twice, with the gateway in between. In the tests, pass in a fake whose methods create_autospec makes,
+        and await them.
+
+        `async with pool.connection() as connection: yield InvoiceRepository(connection)` in an
+        @asynccontextmanager, on psycopg_pool's AsyncConnectionPool, inside `try: ... except psycopg.Error as
+        error: raise translated(error) from error`. In record_payment, read the invoice `for update`. In
+        issue, next_number and add share one transaction.
+    """),
     deadline=30.0,
 )

@@ -4,7 +4,7 @@ Limit: 1,147 lines, because it notes each call of a real SDK, checks it at a ser
 that server for all cells of its notebook, and has six experiments there besides the race.
 """
 
-from loopclinic.lessons.catalogue import Lesson
+from loopclinic.lessons.catalogue import Lesson, graded
 
 LESSON = Lesson(
     number="06",
@@ -25,19 +25,15 @@ LESSON = Lesson(
     services=("s3",),
     public=("Storage",),
     deadline=20.0,  # the lab as shipped makes its requests one after another
-    hints=(
-        (
-            "For each call of `connect` and of the SDK, ask: on which thread does it run, who else needs that "
-            "thread, and what becomes of the call when its caller is cancelled?"
-        ),
-        (
-            "Make a ThreadPoolExecutor(size) in the storage, and do all of a call in one hop to it: connect "
-            "if need be, send, read. Guard connecting by a lock of threads, inside of the hop."
-        ),
-        (
-            "`await loop.run_in_executor(self._threads, work)`: a cancel takes `work` out of the queue, or leaves "
-            "the thread to end. In `__aexit__`: `await asyncio.to_thread(self._threads.shutdown)`. "
-            "Set the client only once there is a bucket."
-        ),
-    ),
+    hints=graded("""
+        For each call of `connect` and of the SDK, ask: on which thread does it run, who else needs that
+        thread, and what becomes of the call when its caller is cancelled?
+
+        Make a ThreadPoolExecutor(size) in the storage, and do all of a call in one hop to it: connect if need
+        be, send, read. Guard connecting by a lock of threads, inside of the hop.
+
+        `await loop.run_in_executor(self._threads, work)`: a cancel takes `work` out of the queue, or leaves
+        the thread to end. In `__aexit__`: `await asyncio.to_thread(self._threads.shutdown)`. Set the client
+        only once there is a bucket.
+    """),
 )

@@ -4,7 +4,7 @@ Limit: 1,415 lines, because it has a Bot API server with a printer, a bot of pyt
 that is restarted, a census of what holds a task, and five ways to start a job, besides its check.
 """
 
-from loopclinic.lessons.catalogue import Lesson
+from loopclinic.lessons.catalogue import Lesson, graded
 
 LESSON = Lesson(
     number="11",
@@ -21,19 +21,15 @@ LESSON = Lesson(
     ),
     requires=("00",),
     public=("Jobs",),
-    hints=(
-        (
-            "For each job, ask three questions: who holds the task while it waits, who looks at it when it "
-            "ends, and who waits for it when the bot stops?"
-        ),
-        (
-            "Hold tasks in a set that each task leaves when it ends. Run the factory in a coroutine of "
-            "your own that catches what it raises and tells it. In close: refuse, wait, cancel, wait."
-        ),
-        (
-            "`task.add_done_callback(self._tasks.discard)` lets go. `asyncio.wait(self._tasks, "
-            "timeout=grace)` waits and cancels nothing; after it, cancel what is left and `asyncio.wait` "
-            "once more, without a timeout. Both only if the set is not empty. Wrap `on_error` in a try."
-        ),
-    ),
+    hints=graded("""
+        For each job, ask three questions: who holds the task while it waits, who looks at it when it ends,
+        and who waits for it when the bot stops?
+
+        Hold tasks in a set that each task leaves when it ends. Run the factory in a coroutine of your own
+        that catches what it raises and tells it. In close: refuse, wait, cancel, wait.
+
+        `task.add_done_callback(self._tasks.discard)` lets go. `asyncio.wait(self._tasks, timeout=grace)`
+        waits and cancels nothing; after it, cancel what is left and `asyncio.wait` once more, without a
+        timeout. Both only if the set is not empty. Wrap `on_error` in a try.
+    """),
 )

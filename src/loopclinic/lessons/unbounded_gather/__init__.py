@@ -5,7 +5,7 @@ the summary says, and the notebook draws the service's places while posts come, 
 retries, a sweep, a race, memory, and one failure among many.
 """
 
-from loopclinic.lessons.catalogue import Lesson
+from loopclinic.lessons.catalogue import Lesson, graded
 
 LESSON = Lesson(
     number="04",
@@ -25,21 +25,17 @@ LESSON = Lesson(
     requires=("01",),
     services=("faulty_upstream",),
     public=("publish", "Summary"),
-    hints=(
-        (
-            "Count two things: semaphores and tasks. How many of each exist when 2,000 posts are "
-            "due? And who looks at what gather returned?"
-        ),
-        (
-            "A limit must be shared by everything it limits, and it must also hold back the source: fetch a post "
-            "only when a worker is free to send it. Whatever goes wrong with a post belongs "
-            "in the summary, so catch it where it happens."
-        ),
-        (
-            "Start `limit` workers in an asyncio.TaskGroup. Each takes posts from one "
-            "asyncio.Queue(maxsize=limit) until it gets None. Fill the queue by `async for`, then put "
-            "None `limit` times. In the worker, catch aiohttp.ClientError and TimeoutError around one post "
-            "and note it. On 429, await asyncio.sleep(int(response.headers['Retry-After'])) and send it again."
-        ),
-    ),
+    hints=graded("""
+        Count two things: semaphores and tasks. How many of each exist when 2,000 posts are due? And who looks
+        at what gather returned?
+
+        A limit must be shared by everything it limits, and it must also hold back the source: fetch a post
+        only when a worker is free to send it. Whatever goes wrong with a post belongs in the summary, so
+        catch it where it happens.
+
+        Start `limit` workers in an asyncio.TaskGroup. Each takes posts from one asyncio.Queue(maxsize=limit)
+        until it gets None. Fill the queue by `async for`, then put None `limit` times. In the worker, catch
+        aiohttp.ClientError and TimeoutError around one post and note it. On 429, await
+        asyncio.sleep(int(response.headers['Retry-After'])) and send it again.
+    """),
 )

@@ -95,6 +95,11 @@ class Lesson:
         }
 
 
+def words(text: str) -> tuple[str, ...]:
+    """Return the words of a text."""
+    return tuple(text.split())
+
+
 def graded(text: str) -> tuple[str, str, str]:
     """Return the three hints that a text has, a paragraph each, without its line breaks."""
     first, second, third = (" ".join(one.split()) for one in text.strip().split("\n\n"))

@@ -5,7 +5,7 @@ each command and searches schedules of one and of two, and a notebook with two p
 a customer in virtual time, pools of several sizes, a late answer and a race.
 """
 
-from loopclinic.lessons.catalogue import Lesson, graded
+from loopclinic.lessons.catalogue import Lesson, graded, words
 
 LESSON = Lesson(
     number="09",
@@ -13,12 +13,8 @@ LESSON = Lesson(
     title="Between these two lines, somebody else ran",
     summary="Races between tasks: find them by a search over schedules, and fix them where the counter is kept.",
     minutes=30,
-    conflicts=(
-        "non-atomic-counter",
-        "lazy-init-race",
-        "blocking-sleep",
-        "dropped-task",
-        "sequential-awaits",
+    conflicts=words(
+        "non-atomic-counter lazy-init-race blocking-sleep dropped-task sequential-awaits"
     ),
     requires=("00",),
     services=("valkey",),

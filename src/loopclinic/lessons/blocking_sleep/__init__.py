@@ -4,7 +4,7 @@ Limit: 1,110 lines, because seven scenes judge it: its deadline and its waits ar
 alone, among 130 callers, and by what the service counts.
 """
 
-from loopclinic.lessons.catalogue import Lesson, graded
+from loopclinic.lessons.catalogue import Lesson, graded, words
 
 LESSON = Lesson(
     number="01",
@@ -12,13 +12,9 @@ LESSON = Lesson(
     title="One retry, everybody waits",
     summary="A retry that sleeps on the event loop: who pays for it, how to find it and how to fix it.",
     minutes=25,
-    conflicts=(
-        "blocking-retry",
-        "blocking-sleep",
-        "executor-saturation",
-        "missing-deadline",
-        "retry-storm",
-        "swallowed-cancellation",
+    conflicts=words(
+        "blocking-retry blocking-sleep executor-saturation missing-deadline retry-storm "
+        "swallowed-cancellation"
     ),
     requires=("00",),
     services=("faulty_upstream",),

@@ -5,7 +5,7 @@ interpreter, from notes that those leave in a file; its notebook measures the GI
 on six rungs, and who else waits for a thread.
 """
 
-from loopclinic.lessons.catalogue import Lesson, graded
+from loopclinic.lessons.catalogue import Lesson, graded, words
 
 LESSON = Lesson(
     number="08",
@@ -13,14 +13,9 @@ LESSON = Lesson(
     title="A thread cures one of these two",
     summary="bcrypt and pure Python on the event loop: who has the GIL, and where each can go.",
     minutes=30,
-    conflicts=(
-        "cpu-bound",
-        "blocking-sync-primitive",
-        "order-broken",
-        "unbounded-gather",
-        "sequential-awaits",
-        "dropped-task",
-        "swallowed-cancellation",
+    conflicts=words(
+        "cpu-bound blocking-sync-primitive order-broken unbounded-gather sequential-awaits "
+        "dropped-task swallowed-cancellation"
     ),
     requires=("00",),
     public=("Accounts", "NameTakenError", "Passwords", "WeakPasswordError"),

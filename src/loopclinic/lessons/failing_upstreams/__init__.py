@@ -5,7 +5,7 @@ notebook has a pool that runs dry, guards around an SDK, four breakers side by s
 and a quota.
 """
 
-from loopclinic.lessons.catalogue import Lesson, graded
+from loopclinic.lessons.catalogue import Lesson, graded, words
 
 LESSON = Lesson(
     number="10",
@@ -13,16 +13,9 @@ LESSON = Lesson(
     title="One slow dependency takes everything down",
     summary="Deadlines, places, breakers and honest fallbacks: keep a service up while one it depends on is not.",
     minutes=35,
-    conflicts=(
-        "sync-circuit-breaker",
-        "half-open-stampede",
-        "masked-failure",
-        "retry-storm",
-        "missing-deadline",
-        "unbounded-gather",
-        "swallowed-cancellation",
-        "dropped-task",
-        "blocking-sleep",
+    conflicts=words(
+        "sync-circuit-breaker half-open-stampede masked-failure retry-storm missing-deadline "
+        "unbounded-gather swallowed-cancellation dropped-task blocking-sleep"
     ),
     requires=("01",),
     public=("Prices", "Price", "UnavailableError"),

@@ -8,7 +8,7 @@ draws a standstill (`standstill`), and what two patches of asyncio cost and brea
 own (`patched_asyncio`).
 """
 
-from loopclinic.lessons.catalogue import Lesson, graded
+from loopclinic.lessons.catalogue import Lesson, graded, words
 
 LESSON = Lesson(
     number="03",
@@ -16,16 +16,9 @@ LESSON = Lesson(
     title="The webhook that answers, and forgets",
     summary="Async code called from Flask: a loop per request, updates lost during a deploy, and a bridge that loses none.",
     minutes=40,
-    conflicts=(
-        "loop-per-call",
-        "loop-bound-primitive",
-        "dropped-task",
-        "missing-deadline",
-        "sequential-awaits",
-        "too-many-connections",
-        "unbounded-gather",
-        "nested-loop",
-        "unclosed-resource",
+    conflicts=words(
+        "loop-per-call loop-bound-primitive dropped-task missing-deadline sequential-awaits "
+        "too-many-connections unbounded-gather nested-loop unclosed-resource"
     ),
     requires=("01",),
     services=("postgres",),

@@ -4,7 +4,7 @@ Limit: 1,453 lines, because a real worker calls its lab (`celery_worker`, `bridg
 connections, threads, loops and a process of its own, and the notebook runs the tasks of a worker in five ways.
 """
 
-from loopclinic.lessons.catalogue import Lesson, graded
+from loopclinic.lessons.catalogue import Lesson, graded, words
 
 LESSON = Lesson(
     number="12",
@@ -12,18 +12,10 @@ LESSON = Lesson(
     title="asyncio.run() cannot be called from a running event loop",
     summary="Async code in Celery tasks: what a loop for each task costs, what patches break, one loop for a process.",
     minutes=35,
-    conflicts=(
-        "nested-loop",
-        "get-event-loop",
-        "loop-per-call",
-        "loop-bound-primitive",
-        "lazy-init-race",
-        "missing-deadline",
-        "too-many-connections",
-        "sequential-awaits",
-        "dropped-task",
-        "abrupt-shutdown",
-        "unclosed-resource",
+    conflicts=words(
+        "nested-loop get-event-loop loop-per-call loop-bound-primitive lazy-init-race "
+        "missing-deadline too-many-connections sequential-awaits dropped-task abrupt-shutdown "
+        "unclosed-resource"
     ),
     requires=("03",),
     services=("postgres", "valkey"),

@@ -5,7 +5,7 @@ things, and has eight of known shape; its notebook asks a real service, draws ea
 a speed-up depends on.
 """
 
-from loopclinic.lessons.catalogue import Lesson, graded
+from loopclinic.lessons.catalogue import Lesson, graded, words
 
 LESSON = Lesson(
     number="05",
@@ -13,14 +13,9 @@ LESSON = Lesson(
     title="The loop is idle, and the user still waits",
     summary="Awaiting independent work in a row: make it fast, and keep order, limit and every failure.",
     minutes=20,
-    conflicts=(
-        "sequential-awaits",
-        "order-broken",
-        "unisolated-failure",
-        "dropped-gather-results",
-        "unbounded-gather",
-        "dropped-task",
-        "swallowed-cancellation",
+    conflicts=words(
+        "sequential-awaits order-broken unisolated-failure dropped-gather-results "
+        "unbounded-gather dropped-task swallowed-cancellation"
     ),
     requires=("00",),
     public=("Message", "Outcome", "process"),

@@ -5,7 +5,7 @@ at PostgreSQL in six scenes (`check`, `check_billing`), by its own tests, which 
 of their own, and by what the scanner says of it, which is held against what was measured (`static_check`).
 """
 
-from loopclinic.lessons.catalogue import Lesson, graded
+from loopclinic.lessons.catalogue import Lesson, graded, words
 
 LESSON = Lesson(
     number="13",
@@ -13,32 +13,16 @@ LESSON = Lesson(
     title="Half sync, half async, and all checks pass",
     summary="A half-migrated code base: what four searches find in it, and one package migrated completely.",
     minutes=40,
-    conflicts=(
-        "unawaited-coroutine",
-        "blocking-db",
-        "pool-starvation",
-        "executor-saturation",
-        "loop-per-call",
-        "swallowed-cancellation",
-        "too-many-connections",
-        "sequential-awaits",
-        "transaction-left-open",
-        "unclosed-resource",
+    conflicts=words(
+        "unawaited-coroutine blocking-db pool-starvation executor-saturation loop-per-call "
+        "swallowed-cancellation too-many-connections sequential-awaits transaction-left-open "
+        "unclosed-resource"
     ),
     requires=("02",),
     services=("postgres",),
-    public=(
-        "open_billing",
-        "BillingError",
-        "InvoiceNotFound",
-        "AlreadyPaid",
-        "Overpaid",
-        "DuplicatePayment",
-        "InvalidInvoice",
-        "BillingUnavailable",
-        "Invoice",
-        "InvoiceLine",
-        "Payment",
+    public=words(
+        "open_billing BillingError InvoiceNotFound AlreadyPaid Overpaid DuplicatePayment "
+        "InvalidInvoice BillingUnavailable Invoice InvoiceLine Payment"
     ),
     hints=graded("""
         What should decide where a transaction begins and ends: the repository, which sees single statements,

@@ -5,7 +5,7 @@ notebook shows a hang, a loss and a cancelled call on its connections, and draws
 whom while it hangs.
 """
 
-from loopclinic.lessons.catalogue import Lesson, graded
+from loopclinic.lessons.catalogue import Lesson, graded, words
 
 LESSON = Lesson(
     number="02",
@@ -13,15 +13,9 @@ LESSON = Lesson(
     title="The job that never ends and never fails",
     summary="A database driver that blocks the event loop: first stalls, then silent hangs, then the fixes.",
     minutes=40,
-    conflicts=(
-        "blocking-db",
-        "pool-starvation",
-        "transaction-left-open",
-        "executor-saturation",
-        "sequential-awaits",
-        "too-many-connections",
-        "unclosed-resource",
-        "swallowed-cancellation",
+    conflicts=words(
+        "blocking-db pool-starvation transaction-left-open executor-saturation sequential-awaits "
+        "too-many-connections unclosed-resource swallowed-cancellation"
     ),
     requires=("01",),
     services=("postgres",),

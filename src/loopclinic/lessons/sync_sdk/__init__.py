@@ -4,7 +4,7 @@ Limit: 1,147 lines, because it notes each call of a real SDK, checks it at a ser
 that server for all cells of its notebook, and has six experiments there besides the race.
 """
 
-from loopclinic.lessons.catalogue import Lesson, graded
+from loopclinic.lessons.catalogue import Lesson, graded, words
 
 LESSON = Lesson(
     number="06",
@@ -12,14 +12,9 @@ LESSON = Lesson(
     title="The upload that made every other request slow",
     summary="A synchronous SDK: what a thread cures, what six shared threads break, and what a cancel can't stop.",
     minutes=30,
-    conflicts=(
-        "blocking-sdk",
-        "blocking-http",
-        "blocking-redis",
-        "executor-saturation",
-        "lazy-init-race",
-        "swallowed-cancellation",
-        "abrupt-shutdown",
+    conflicts=words(
+        "blocking-sdk blocking-http blocking-redis executor-saturation lazy-init-race "
+        "swallowed-cancellation abrupt-shutdown"
     ),
     requires=("00",),
     services=("s3",),

@@ -4,7 +4,7 @@ Limit: 1,415 lines, because it has a Bot API server with a printer, a bot of pyt
 that is restarted, a census of what holds a task, and five ways to start a job, besides its check.
 """
 
-from loopclinic.lessons.catalogue import Lesson, graded
+from loopclinic.lessons.catalogue import Lesson, graded, words
 
 LESSON = Lesson(
     number="11",
@@ -12,12 +12,8 @@ LESSON = Lesson(
     title="The task that vanished, and its error with it",
     summary="Background jobs: who holds them, who is told of their errors, and what a restart does to them.",
     minutes=30,
-    conflicts=(
-        "dropped-task",
-        "unseen-task-error",
-        "abrupt-shutdown",
-        "missing-deadline",
-        "unisolated-failure",
+    conflicts=words(
+        "dropped-task unseen-task-error abrupt-shutdown missing-deadline unisolated-failure"
     ),
     requires=("00",),
     public=("Jobs",),

@@ -5,7 +5,7 @@ the summary says, and the notebook draws the service's places while posts come, 
 retries, a sweep, a race, memory, and one failure among many.
 """
 
-from loopclinic.lessons.catalogue import Lesson, graded
+from loopclinic.lessons.catalogue import Lesson, graded, words
 
 LESSON = Lesson(
     number="04",
@@ -13,14 +13,9 @@ LESSON = Lesson(
     title="Faster, faster, refused",
     summary="Thousands of requests at once against a service that accepts twenty: find its limit and stay below it.",
     minutes=35,
-    conflicts=(
-        "unbounded-gather",
-        "unisolated-failure",
-        "dropped-gather-results",
-        "retry-storm",
-        "sequential-awaits",
-        "dropped-task",
-        "swallowed-cancellation",
+    conflicts=words(
+        "unbounded-gather unisolated-failure dropped-gather-results retry-storm sequential-awaits "
+        "dropped-task swallowed-cancellation"
     ),
     requires=("01",),
     services=("faulty_upstream",),

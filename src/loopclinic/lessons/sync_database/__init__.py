@@ -1,6 +1,6 @@
 """Lesson 02: a database driver that blocks the loop, and a job that never ends.
 
-Limit: 1,279 lines, because the lab is driven by audits on a real PostgreSQL, and the
+Limit: 1,263 lines, because the lab is driven by audits on a real PostgreSQL, and the
 notebook shows a hang, a loss and a cancelled call on its connections, and draws who waits for
 whom while it hangs.
 """

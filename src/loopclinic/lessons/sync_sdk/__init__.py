@@ -1,6 +1,6 @@
 """Lesson 06: a synchronous SDK in async code, and the few threads that everybody shares.
 
-Limit: 1,147 lines, because it notes each call of a real SDK, checks it at a server that is far away, keeps
+Limit: 1,131 lines, because it notes each call of a real SDK, checks it at a server that is far away, keeps
 that server for all cells of its notebook, and has six experiments there besides the race.
 """
 

@@ -1,6 +1,6 @@
 """Lesson 04: thousands of concurrent requests to a service that takes a few at a time.
 
-Limit: 1,435 lines, because six scenes hold what the service counted against what was read and what
+Limit: 1,422 lines, because six scenes hold what the service counted against what was read and what
 the summary says, and the notebook draws the service's places while posts come, and measures a storm of
 retries, a sweep, a race, memory, and one failure among many.
 """

@@ -116,38 +116,20 @@ WEIGHTS = ("light", "medium", "heavy")
 """From microseconds on a healthy disk to seconds, or a wrong result."""
 
 _HEAVY = frozenset(
-    {
-        "blocking-db",
-        "blocking-http",
-        "blocking-net",
-        "blocking-redis",
-        "blocking-retry",
-        "blocking-sdk",
-        "blocking-sleep",
-        "blocking-subprocess",
-        "loop-bound-primitive",
-        "nested-loop",
-        "thread-lock-in-async",
-        "unawaited-coroutine",
-    }
+    [
+        *("blocking-db", "blocking-http", "blocking-net", "blocking-redis", "blocking-retry"),
+        *("blocking-sdk", "blocking-sleep", "blocking-subprocess", "loop-bound-primitive"),
+        *("nested-loop", "thread-lock-in-async", "unawaited-coroutine"),
+    ]
 )
 
 SHOWN_RUNNING = frozenset(
-    {
-        "abrupt-shutdown",
-        "executor-saturation",
-        "half-open-stampede",
-        "masked-failure",
-        "missing-deadline",
-        "non-atomic-counter",
-        "order-broken",
-        "pool-starvation",
-        "retry-storm",
-        "torn-file",
-        "transaction-left-open",
-        "unisolated-failure",
-        "unseen-task-error",
-    }
+    [
+        *("abrupt-shutdown", "executor-saturation", "half-open-stampede", "masked-failure"),
+        *("missing-deadline", "non-atomic-counter", "order-broken", "pool-starvation"),
+        *("retry-storm", "torn-file", "transaction-left-open", "unisolated-failure"),
+        *("unseen-task-error",),
+    ]
 )
 """Of these, what only a running program shows: checks name them, the scanner can't find them."""
 

@@ -1,4 +1,4 @@
-"""Formats counts and durations in words, with their units, the same everywhere."""
+"""Formats counts, durations and names that are too long, the same everywhere."""
 
 import math
 
@@ -21,3 +21,8 @@ def duration(seconds: float | None) -> str:
 def span(seconds: float) -> str:
     """Return seconds as a verdict says them: `1.2 s`, `340 ms`."""
     return f"{seconds:.1f} s" if seconds >= 0.9995 else f"{seconds * 1000:.0f} ms"
+
+
+def shortened(words: str, most: int) -> str:
+    """Return words, of more than `most` characters the first ones and `…`."""
+    return words if len(words) <= most else f"{words[: most - 1]}…"

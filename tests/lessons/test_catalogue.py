@@ -4,6 +4,7 @@ import pytest
 
 from loopclinic.conflicts import TREATMENTS
 from loopclinic.lessons import UnknownLessonError, lesson, lessons
+from loopclinic.lessons.catalogue import graded, words
 from loopclinic.servers import SERVICES
 
 ALL = pytest.mark.parametrize("one", lessons(), ids=lambda one: one.name)
@@ -54,3 +55,17 @@ def test_a_contract_has_five_promises_at_least(one):
 def test_first_lesson_needs_no_lab():
     assert lesson("00").shipped is None
     assert lesson("00").minutes == 10
+
+
+def test_hints_are_the_three_paragraphs_of_a_text():
+    assert graded("\n  Look\n  here.\n\n  Change it.\n\n  So.\n") == (
+        "Look here.",
+        "Change it.",
+        "So.",
+    )
+    with pytest.raises(ValueError, match="unpack"):
+        graded("One.\n\nTwo.")
+
+
+def test_names_are_the_words_of_a_text():
+    assert words("nested-loop  missing-deadline ") == ("nested-loop", "missing-deadline")

@@ -14,6 +14,7 @@ import pytest
 from loopclinic.lessons.core import Ending, Judged, Kept, Place
 from loopclinic.lessons.loop_boundaries import check, ladder, story
 from loopclinic.lessons.loop_boundaries.celery_worker import THREADS, CeleryWorker, Job
+from loopclinic.lessons.story.asyncio_patches import PATCHES, tried
 from loopclinic.servers import SERVICES
 
 LINE = Place("lab.py", 7, "return asyncio.run(work)")
@@ -174,11 +175,10 @@ def test_an_async_task_succeeds_and_does_nothing():
 
 @pytest.mark.prove
 async def test_patches_nest_and_what_breaks_depends_on_the_python():
-    plain, first, second = [
-        await story._tried(sys.executable, one) for one in ("", *story._PATCHES)
-    ]
-    assert "cannot be called from a running event loop" in plain["nested"]
-    assert first["nested"] == second["nested"] == "allowed"
+    plain = await tried("", *story._PLAIN)
+    first, second = [await tried(one, *story._TRIED) for one in PATCHES]
+    assert "cannot be called from a running event loop" in plain["nested_run"]
+    assert first["nested_run"] == second["nested_run"] == "allowed"
     assert first["order"] == second["order"] == "after the longer one"
     assert min(int(first["frames"]), int(second["frames"])) >= 30
     loses = sys.version_info >= (3, 14)

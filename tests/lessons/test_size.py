@@ -26,12 +26,12 @@ they have as many as these lines allow."""
 PROMISES_OF_FIRST = 10
 SHARED = {"core": 1600, "database": 1012}
 """Lines of what checks of lessons share: for all, and for those at PostgreSQL."""
-LESSONS_AIM, LESSONS_TODAY, A_LAB = 10_500, 12_880, 650
+LESSONS_AIM, LESSONS_TODAY, A_LAB = 10_500, 12_859, 650
 """Of all lessons but the playground, with five labs, and for each further lab: 17,000 with fifteen.
 
 PostgreSQL's sessions, 263 lines, came to them from the servers. 117 lines judge what four wrong answers to
 01 and 04 did and no scene put to the test."""
-SRC_AIM, SRC_TODAY, A_LAB_IN_SRC = 41_000, 46_130, 800
+SRC_AIM, SRC_TODAY, A_LAB_IN_SRC = 41_000, 46_110, 800
 """Of the whole source, likewise: 49,000 with fifteen. What holds today is to go down, to the aim: lower it
 when something becomes shorter. 2,000 lines bought the anatomy of a stall, child processes under `run`,
 the lab beside its notebook and one look for all pages; 360 the call that a stall stands in, found in the
@@ -40,15 +40,14 @@ catalogue instead of guessed from the module."""
 SEARCH = 300
 """Lines that bought the search over schedules (`lessons/schedules/search.py`), of lessons and source."""
 LONGER = {
-    "03": 16,
-    "05": 289,
-    "06": 497,
-    "07": 515,
-    "08": 444,
-    "09": 540,
-    "10": 597,
-    "11": 765,
-    "12": 803,
+    "05": 276,
+    "06": 481,
+    "07": 504,
+    "08": 427,
+    "09": 528,
+    "10": 581,
+    "11": 753,
+    "12": 676,
 }
 """Lines that a lesson has beyond those of a lab: its __init__ says what they bought."""
 BOUGHT = {

@@ -8,8 +8,9 @@ import re
 import pytest
 from rich.console import Console
 
-from loopclinic.lessons.unbounded_gather import ladder, story
-from loopclinic.lessons.unbounded_gather.demo import POSTS, demo
+from loopclinic.lessons import lesson
+from loopclinic.lessons.story.demo_output import show
+from loopclinic.lessons.unbounded_gather import demo, ladder, story
 from loopclinic.lessons.unbounded_gather.ladder import workforce
 from loopclinic.lessons.unbounded_gather.posts import Source, due
 from loopclinic.lessons.unbounded_gather.story import CAPACITY, QUEUE, publish_here
@@ -156,10 +157,10 @@ def test_few_posts_in_a_race_and_a_crowd():
 @pytest.mark.prove
 async def test_demo_shows_who_was_refused():
     console = Console(file=io.StringIO(), width=100, force_terminal=True, color_system=None)
-    await demo(console)
+    await show(console, lesson("04"), demo)
     text = console.file.getvalue()
-    before, after = re.findall(rf"(\d+) of {POSTS}", text)
-    assert int(before) < POSTS / 2
-    assert int(after) == POSTS
+    before, after = re.findall(rf"(\d+) of {demo.POSTS}", text)
+    assert int(before) < demo.POSTS / 2
+    assert int(after) == demo.POSTS
     assert "returned None" in text
     assert "loopclinic check 04" in text

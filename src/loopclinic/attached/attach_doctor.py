@@ -1,4 +1,4 @@
-"""What `loopclinic attach --doctor` says: which rights and which Python a process can be read with."""
+"""Report of `loopclinic attach --doctor`: which rights and which Python it takes to read a process."""
 
 import os
 import platform

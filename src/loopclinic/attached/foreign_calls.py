@@ -7,26 +7,23 @@ call of C by what the names in its source lead to, through the file's imports, a
 import ast
 import linecache
 import re
-from dataclasses import replace
 from functools import lru_cache
 
-from loopclinic.blocking_calls import Entry, Leaf, catalogue
-from loopclinic.probe.blocking_frames import assigned, clients
+from loopclinic.blocking_calls import Entry, Leaf
+from loopclinic.probe.blocking_frames import CatalogueCalls, assigned, likely_method, method_of
 from loopclinic.probe.report import Frame
 
 _DEEP = 4  # assignments and calls that are followed to where a value was made
 _PACKAGES = re.compile(
     r".*/(?:site|dist)-packages/|.*/lib(?:64)?/python3(?:\.\d+)?t?/(?:lib-dynload/)?"
 )
-_ENTER = "__enter__"
 
 
-class ForeignCalls:
+class ForeignCalls(CatalogueCalls):
     """The catalogue's calls, for the stacks of one process (has the methods of `CallIndex`)."""
 
     def __init__(self) -> None:
-        self._catalogue = catalogue()
-        self._packages = clients(self._catalogue)
+        super().__init__()
         self._qualified: dict[tuple[str, int, str], str] = {}
         self._methods: dict[str, list[tuple[str, Leaf]]] = {}
         self._roots: dict[str, list[Entry]] = {}
@@ -48,11 +45,6 @@ class ForeignCalls:
         """Record the qualified name of a frame, which a `Frame` lacks."""
         self._qualified[file, line, function] = qualified
 
-    @property
-    def importing(self) -> Leaf | None:
-        """What an import is."""
-        return self._catalogue.function("_frozen_importlib._find_and_load")
-
     def frame(self, frame: Frame) -> Leaf | None:
         """Return the call that a frame of a library is the code of."""
         module = _module(frame.file)
@@ -72,24 +64,10 @@ class ForeignCalls:
                 return leaf
         return None
 
-    def package(self, frame: Frame) -> Leaf | None:
-        """Return what a client's frame waits for, if the entries of its package are all alike."""
-        name, *rest = frame.file.replace("\\", "/").rpartition("-packages/")[2].split("/")
-        kinds = self._packages.get(name, set())
-        return Leaf(next(iter(kinds)), name) if rest and len(kinds) == 1 else None
-
-    def call(self, file: str, source: str, done: str = "") -> Leaf | None:
-        """Return what a call is, in the form that `in_progress` gives it."""
-        if done and (found := self._method(file, source, done)) is not None:
-            return found
-        if not source.endswith("()"):
+    def _function(self, file: str, name: str) -> Leaf | None:
+        path = _resolved(file, name)
+        if path is None:
             return None
-        path = _resolved(file, source[:-2])
-        found = self._function(path) if path is not None else None
-        owner, _, name = source[:-2].rpartition(".")
-        return self._method(file, owner, name) if found is None and owner else found
-
-    def _function(self, path: str) -> Leaf | None:
         found = self._catalogue.function(path)
         if found is None and path in self._catalogue.classes:
             return self._catalogue.classes[path].leaf("__init__", observed=True)
@@ -102,18 +80,14 @@ class ForeignCalls:
     def _method(self, file: str, receiver: str, name: str) -> Leaf | None:
         entry = self._type(file, receiver, _DEEP)
         if entry is not None:
-            asked: tuple[str, ...] = (name,)
-            if name == _ENTER:
-                asked = ("acquire",) if entry.thread_lock else (_ENTER, "__exit__")
-            return next((leaf for one in asked if (leaf := entry.leaf(one, observed=True))), None)
+            return method_of(entry, name)
         if _resolved(file, receiver) is not None:
             return None  # a module or class of which the catalogue has nothing
         roots = _roots(file)
         found = [leaf for root, leaf in self._methods.get(name, ()) if root in roots]
         if len({leaf.kind for leaf in found}) != 1:
             return None
-        called = receiver if name.startswith("__") else f"{receiver}.{name}"
-        return replace(found[0], name=called, confidence="likely")
+        return likely_method(found[0], receiver, name)
 
     def _type(self, file: str, source: str, deep: int) -> Entry | None:
         """Return the entry of the class of a value, None if it has none or that is not known."""

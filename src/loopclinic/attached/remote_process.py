@@ -1,4 +1,4 @@
-"""Another process's interpreter: where its memory has what is read, and why it can't be read."""
+"""Opens another process's memory to read only and finds its interpreter in it, or says why it can't be read."""
 
 import os
 import struct

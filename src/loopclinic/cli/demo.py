@@ -10,6 +10,7 @@ from rich.console import Console
 
 from loopclinic.cli.arguments import add_lesson, refuse
 from loopclinic.lessons import Lesson, lesson, lessons
+from loopclinic.lessons.story.demo_output import show
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     factory = asyncio.SelectorEventLoop if sys.platform == "win32" else None
     # loopclinic: ignore[loop-per-call] the only one of this command
     with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(importlib.import_module(f"{one.package}.demo").demo(Console()))
+        runner.run(show(Console(), one, importlib.import_module(f"{one.package}.demo")))
     return 0
 
 

@@ -7,7 +7,9 @@ from html import escape
 from math import isnan, log10
 from textwrap import wrap
 
+from loopclinic.drawing.svg import line, rect, svg, text
 from loopclinic.drawing.tables import Drawing
+from loopclinic.units import shortened
 
 COLORS = {
     "accepted": "var(--lc-calm)",
@@ -131,29 +133,29 @@ def strips(
         y = first = 20.0 if marks else 4.0
         for chart in charts:
             y += 20
-            for line in _lines(chart.title, width - _LEFT, _STRONG):
-                parts.append(_text(_LEFT, y - 7, line, strong=True))
+            for row in _lines(chart.title, width - _LEFT, _STRONG):
+                parts.append(text(_LEFT, y - 7, row, strong=True))
                 y += _LINE
             y -= _LINE
             parts += _strip(chart, y, across, width - _RIGHT)
             # A mark leaves the titles free.
             parts += (
-                _line(across(value), across(value), y, y + chart.height, _BOUND)
+                line(across(value), across(value), y, y + chart.height, _BOUND)
                 for value, _ in marks
             )
             y += chart.height + 6
         if grid:
-            parts[:0] = (_line(across(value), across(value), first, y, _GRID) for value in ticks)
+            parts[:0] = (line(across(value), across(value), first, y, _GRID) for value in ticks)
         parts += _ticks([(across(value), write(value)) for value in ticks], y + 12)
         for value, words in marks:
             x, left = across(value), across(value) > width / 2
             anchor = "end" if left else "start"
-            parts.append(_text(x + (-5 if left else 5), first - 6, words, anchor=anchor))
+            parts.append(text(x + (-5 if left else 5), first - 6, words, anchor=anchor))
         y += 28
-        for line in _lines(label, width, _LETTER):
-            parts.append(_text(width - _RIGHT, y, line, anchor="end"))
+        for row in _lines(label, width, _LETTER):
+            parts.append(text(width - _RIGHT, y, row, anchor="end"))
             y += _LINE
-        return _svg(width, y - _LINE + 6, parts, title)
+        return svg(width, y - _LINE + 6, parts, title)
 
     return fitted(draw)
 
@@ -189,27 +191,28 @@ def bars(
         top = 4.0 + _LINE * len(limit)
         floor = top + _ROW * len(rows)
         parts = [
-            _line(across(value), across(value), top, floor, _GRID if value else _BASE)
+            line(across(value), across(value), top, floor, _GRID if value else _BASE)
             for value in ticks
         ]
         parts += _ticks([(across(it), write(it) if it else "0") for it in ticks], floor + 14)
-        parts.append(_text(width, floor + 30, label, anchor="end"))
+        parts.append(text(width, floor + 30, label, anchor="end"))
         free = []  # the rows whose figure a line at the bound would cross
         for number, one in enumerate(rows):
             y = top + _ROW * number + 5
-            short = one.name if len(one.name) <= letters else f"{one.name[: letters - 1]}…"
-            parts.append(_text(left - 8, y + 13, short, anchor="end", strong=True))
+            parts.append(
+                text(left - 8, y + 13, shortened(one.name, letters), anchor="end", strong=True)
+            )
             if isnan(one.value):
-                parts.append(_text(left + 6, y + 13, "not measured"))
+                parts.append(text(left + 6, y + 13, "not measured"))
                 continue
-            parts.append(_rect(left, y, across(one.value) - left, 17, one.color))
+            parts.append(rect(left, y, across(one.value) - left, 17, f"fill='{one.color}'"))
             end = one.value
             if one.around is not None and one.around[1] > one.around[0]:
                 least, most = one.around
                 end = max(end, most)
-                parts.append(_line(across(least), across(most), y + 8.5, y + 8.5, _AROUND))
+                parts.append(line(across(least), across(most), y + 8.5, y + 8.5, _AROUND))
             begun, words = across(end) + 7, write(one.value)
-            parts.append(_text(begun, y + 13, words, strong=True))
+            parts.append(text(begun, y + 13, words, strong=True))
             if bound and begun - 4 < across(bound[0]) < begun + _STRONG * len(words) + 4:
                 free.append(number)
         if bound is not None:
@@ -218,15 +221,15 @@ def bars(
                 y = top + _ROW * number
                 gap = (y + 5, y + 23) if number in free else (y, y)
                 parts += (
-                    _line(x, x, begun, ended, _BOUND)
+                    line(x, x, begun, ended, _BOUND)
                     for begun, ended in ((y, gap[0]), (gap[1], y + _ROW))
                 )
             anchor = "end" if x > width / 2 else "start"
             parts += (
-                _text(x, 13 + _LINE * number, line, anchor=anchor)
-                for number, line in enumerate(limit)
+                text(x, 13 + _LINE * number, words, anchor=anchor)
+                for number, words in enumerate(limit)
             )
-        return _svg(width, floor + 36, parts, f"{label}: {said}")
+        return svg(width, floor + 36, parts, f"{label}: {said}")
 
     return fitted(draw)
 
@@ -250,7 +253,7 @@ def _ticks(ticks: Iterable[tuple[float, str]], y: float) -> Iterator[str]:
         half = _LETTER * len(words) / 2
         if x - half > taken:
             taken = x + half + 6
-            yield _text(x, y, words, anchor="middle")
+            yield text(x, y, words, anchor="middle")
 
 
 def _strip(chart: Strip, top: float, across: Callable[[float], float], end: float) -> list[str]:
@@ -265,19 +268,19 @@ def _strip(chart: Strip, top: float, across: Callable[[float], float], end: floa
     parts = []
     for value in chart.ticks:
         y = down(value)
-        parts.append(_line(_LEFT, end, y, y, _GRID))
-        parts.append(_text(_LEFT - 8, y + 4, chart.write(value), anchor="end"))
+        parts.append(line(_LEFT, end, y, y, _GRID))
+        parts.append(text(_LEFT - 8, y + 4, chart.write(value), anchor="end"))
     if chart.bound is not None:
         value, words = chart.bound
         y = down(value)
-        parts.append(_line(_LEFT, end, y, y, _BOUND))
-        parts.append(_text(_LEFT + 4, y - 4, words))
+        parts.append(line(_LEFT, end, y, y, _BOUND))
+        parts.append(text(_LEFT + 4, y - 4, words))
     for one in chart.series:
         if isinstance(one, Bars):
             for x, low, high in one.columns:
                 left, wide = across(x), across(x + one.width) - across(x)
                 y, floor = sorted((down(low), down(high)))
-                parts.append(_rect(left, y, max(wide - 1, 0.8), floor - y, one.color))
+                parts.append(rect(left, y, max(wide - 1, 0.8), floor - y, f"fill='{one.color}'"))
             continue
         points = [(across(x), down(y)) for x, y in one.points if not isnan(y)]
         if one.line and len(points) > 1:
@@ -287,7 +290,7 @@ def _strip(chart: Strip, top: float, across: Callable[[float], float], end: floa
             dash = " stroke-dasharray='6 4'" if one.dashed else ""
             parts.append(f"<path class='lc-line' d='{path}' stroke='{one.color}'{dash}/>")
         if one.square:
-            parts += (_rect(x - 4, y - 4, 8, 8, one.color) for x, y in points)
+            parts += (rect(x - 4, y - 4, 8, 8, f"fill='{one.color}'") for x, y in points)
         elif one.dots:
             faint = "" if one.line else " fill-opacity='.6'"
             parts += (
@@ -353,36 +356,3 @@ def columns(
         axis = strips([strip], low=0, high=end, ticks=scale(end, 8), label="seconds", title=title)
         html += f"<p>{escape(title)}</p>{axis}"
     return Drawing(html, "\n".join(title for title, _ in charts))
-
-
-def _line(left: float, right: float, top: float, bottom: float, stroke: str) -> str:
-    return f"<line x1='{left:.1f}' x2='{right:.1f}' y1='{top:.1f}' y2='{bottom:.1f}' {stroke}/>"
-
-
-def _rect(x: float, y: float, width: float, height: float, color: str) -> str:
-    if height <= 0:
-        return ""
-    return (
-        f"<rect x='{x:.1f}' y='{y:.1f}' width='{max(width, 0.8):.1f}' height='{height:.1f}' "
-        f"fill='{color}'/>"
-    )
-
-
-def _text(
-    x: float,
-    y: float,
-    words: str,
-    *,
-    anchor: str = "start",
-    strong: bool = False,
-) -> str:
-    kind = " class='lc-strong'" if strong else ""
-    return f"<text x='{x:.1f}' y='{y:.1f}' text-anchor='{anchor}'{kind}>{escape(words)}</text>"
-
-
-def _svg(width: float, height: float, parts: Iterable[str], title: str) -> str:
-    return (
-        f"<svg class='lc-chart' viewBox='0 0 {width:.0f} {height:.0f}' role='img' "
-        f"aria-label='{escape(title, quote=True)}'>"
-        f"{''.join(parts)}</svg>"
-    )

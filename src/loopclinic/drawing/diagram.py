@@ -1,11 +1,11 @@
 """SVG diagrams: boxes with arrows that light up, and rows of slots that show how many are in use."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from html import escape
 from math import hypot
 
 from loopclinic.drawing.charts import fitted
+from loopclinic.drawing.svg import svg, text
 
 _WIDTH, _BOX_WIDTH, _BOX_HEIGHT = 760, 210, 50
 _NARROW = 560
@@ -60,14 +60,14 @@ def diagram(
             parts.append(
                 f"<rect x='{left:.1f}' y='{top}' width='{_BOX_WIDTH * share:.1f}' "
                 f"height='{_BOX_HEIGHT}' rx='6' fill='var(--lc-surface)' stroke='{stroke}'/>"
-                + _text(box.x, box.y - 4, box.name, strong=True)
-                + _text(box.x, box.y + 14, box.detail)
+                + text(box.x, box.y - 4, box.name, anchor="middle", strong=True)
+                + text(box.x, box.y + 14, box.detail, anchor="middle")
             )
         if middle:
             x = sum(box.x for box in placed) / len(placed)
             y = sum(box.y for box in placed) / len(placed)
-            parts.append(_text(x, y + 4, middle, strong=True))
-        return _svg(width, height, parts, title)
+            parts.append(text(x, y + 4, middle, anchor="middle", strong=True))
+        return svg(width, height, parts, title)
 
     return fitted(draw, narrow=_NARROW)
 
@@ -78,7 +78,7 @@ def rows_of_places(rows: Sequence[tuple[str, int, int, str, str]], *, title: str
     width = 0.0
     for number, (name, taken, many, color, words) in enumerate(rows):
         y = 6 + 30 * number
-        parts.append(_text(left - 12, y + 13, name, anchor="end"))
+        parts.append(text(left - 12, y + 13, name, anchor="end"))
         for place in range(many):
             full = place < taken
             fill = f"var(--lc-{color})" if full else "var(--lc-surface)"
@@ -89,9 +89,9 @@ def rows_of_places(rows: Sequence[tuple[str, int, int, str, str]], *, title: str
             )
         x = left + many * (size + 3) + 8
         width = max(width, x + 7.2 * len(words) + 8)
-        parts.append(_text(x, y + 13, words, strong=True, anchor="start"))
-    svg = _svg(width, 6 + 30 * len(rows), parts, title)
-    return f"<div style='max-width:{width:.0f}px'>{svg}</div>"
+        parts.append(text(x, y + 13, words, strong=True))
+    drawn = svg(width, 6 + 30 * len(rows), parts, title)
+    return f"<div style='max-width:{width:.0f}px'>{drawn}</div>"
 
 
 def _arrow(start: Box, end: Box, arrow: Arrow, lit: str, width: float) -> str:
@@ -122,18 +122,5 @@ def _arrow(start: Box, end: Box, arrow: Arrow, lit: str, width: float) -> str:
     return (
         f"<path d='M{left:.1f} {top:.1f}L{neck_x:.1f} {neck_y:.1f}' fill='none' "
         f"stroke='{color}' stroke-width='{thick}'{dash}/><path d='{head}' fill='{color}'/>"
-        + _text(words_x, words_y, arrow.words, strong=arrow.lit, anchor=anchor)
-    )
-
-
-def _text(x: float, y: float, words: str, *, strong: bool = False, anchor: str = "middle") -> str:
-    kind = " class='lc-strong'" if strong else ""
-    return f"<text x='{x:.1f}' y='{y:.1f}' text-anchor='{anchor}'{kind}>{escape(words)}</text>"
-
-
-def _svg(width: float, height: int, parts: Iterable[str], title: str) -> str:
-    return (
-        f"<svg class='lc-chart' viewBox='0 0 {width:.0f} {height}' role='img' "
-        f"aria-label='{escape(title, quote=True)}' xmlns='http://www.w3.org/2000/svg'>"
-        f"{''.join(parts)}</svg>"
+        + text(words_x, words_y, arrow.words, strong=arrow.lit, anchor=anchor)
     )

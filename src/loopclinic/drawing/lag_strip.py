@@ -6,6 +6,7 @@ from html import escape
 from typing import Any
 
 from loopclinic.drawing.charts import fitted
+from loopclinic.drawing.svg import svg, text
 from loopclinic.units import count, duration
 
 _HEIGHT = 210
@@ -34,18 +35,11 @@ def lag_strip(
     first, last = span
     worst = max([lag for _, lag in points] + [stall["seconds"] for stall in marked], default=0.0)
     words = f"{title} over time: {count(len(stalls), 'stall')}, worst {duration(worst)}."
-    label = f'role="img" aria-label="{escape(words, quote=True)}"'
 
     def draw(width: float) -> str:
         scale = _Scale(first, max([*ends, last, first + 0.1]), width)
-        parts = [
-            f'<svg class="lc-chart" viewBox="0 0 {width:.0f} {_HEIGHT}" {label}>',
-            *_axes(scale, threshold),
-            _curve(points, stalls, scale),
-            *_marks(marked, scale),
-            "</svg>",
-        ]
-        return "\n".join(part for part in parts if part)
+        drawn = [*_axes(scale, threshold), _curve(points, stalls, scale), *_marks(marked, scale)]
+        return svg(width, _HEIGHT, drawn, words)
 
     return fitted(draw, wide=920)
 
@@ -72,14 +66,11 @@ def _axes(scale: _Scale, threshold: float) -> list[str]:
         y = scale.y(lag)
         label = f"{lag:g} s" if lag >= 1 else f"{lag * 1000:g} ms"
         parts.append(f'<path class="lc-grid" d="M{_LEFT} {y:.1f}H{right}"/>')
-        parts.append(f'<text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{label}</text>')
+        parts.append(text(_LEFT - 8, y + 4, label, anchor="end"))
     y = scale.y(threshold)
     parts.append(f'<path class="lc-threshold" d="M{_LEFT} {y:.1f}H{right}"/>')
-    ticks = (
-        f'<text x="{scale.x(at):.1f}" y="{_HEIGHT - 8}" text-anchor="middle">{at:g} s</text>'
-        for at in _ticks(scale)
-    )
-    return [*parts, *ticks]
+    ticks = _ticks(scale)
+    return [*parts, *(text(scale.x(at), _HEIGHT - 8, f"{at:g} s", anchor="middle") for at in ticks)]
 
 
 def _ticks(scale: _Scale) -> list[float]:
@@ -131,8 +122,6 @@ def _marks(stalls: Sequence[Mapping[str, Any]], scale: _Scale) -> list[str]:
         if len(named) < _NAMED and all(abs(middle - other) > _APART for other in named):
             named.append(middle)
             anchor = "end" if middle > scale.width - _APART else "middle"
-            parts.append(
-                f'<text class="lc-strong" x="{middle:.1f}" y="{top - 9:.1f}" '
-                f'text-anchor="{anchor}">{duration(stall["seconds"])}</text>'
-            )
+            words = duration(stall["seconds"])
+            parts.append(text(middle, top - 9, words, anchor=anchor, strong=True))
     return parts

@@ -5,7 +5,7 @@ A lesson is a package `lessons/<stem>/`:
     __init__.py    LESSON = Lesson(...): names, minutes, hints; imports nothing heavy
     check.py       CHECK = Check(...): the scenes that drive the learner's lab and judge it
     story.py       what its notebook shows; ladder.py the rungs that the notebook writes
-    demo.py        async def demo(console): before and after, live in the terminal
+    demo.py        SCENE; async def demo(console): before and after, live in the terminal
     shipped/       the lab as it ships, `NN_stem.py` or a folder `NN_stem/`
 
 A lesson without a lab (00, 90, 91) has `__init__.py` only. The catalogue finds packages by looking.
@@ -93,6 +93,17 @@ class Lesson:
             int(number): re.split(r"(?<=\.)\s", " ".join(promise.split()))[0]
             for number, promise in found
         }
+
+
+def words(text: str) -> tuple[str, ...]:
+    """Return the words of a text."""
+    return tuple(text.split())
+
+
+def graded(text: str) -> tuple[str, str, str]:
+    """Return the three hints that a text has, a paragraph each, without its line breaks."""
+    first, second, third = (" ".join(one.split()) for one in text.strip().split("\n\n"))
+    return first, second, third
 
 
 class UnknownLessonError(LookupError):

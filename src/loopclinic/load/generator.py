@@ -156,11 +156,4 @@ def _head(order: dict[str, Any], body: str) -> tuple[bytes, bytes]:
 
 async def main(link: ParentLink) -> None:
     """Play loads until the parent is gone."""
-    loop = asyncio.get_running_loop()
-
-    def answer(order: dict[str, Any]) -> dict[str, Any]:
-        return asyncio.run_coroutine_threadsafe(Run(order).play(), loop).result()
-
-    link.ready("generator")
-    link.listen(answer)
-    await asyncio.Event().wait()
+    await link.serve("generator", lambda order: Run(order).play())

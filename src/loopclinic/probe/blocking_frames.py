@@ -124,43 +124,17 @@ def retries(frame: Frame) -> bool:
     return False
 
 
-class CallIndex:
-    """The catalogue's calls by what runs them in this process; grows with the modules it imports."""
+class CatalogueCalls:
+    """The catalogue's calls, found on a stack: what is the same for this process and for another one."""
 
     def __init__(self) -> None:
-        self._seen = 0
         self._catalogue = catalogue()
-        self._wanted = [
-            (entry, path)
-            for entry in self._catalogue.entries
-            for path in dict.fromkeys((entry.path, *entry.also, *entry.former, *entry.made_by))
-        ]
-        self._code: dict[tuple[str, str], list[tuple[CodeType, Leaf]]] = {}
-        self._objects: dict[
-            int, tuple[object, Leaf]
-        ] = {}  # the object, too: else its id is used again
-        self._methods: dict[str, set[Leaf]] = {}
-        self._classes: dict[int, Entry] = {}  # by class, and by what makes instances of it
         self._packages = clients(self._catalogue)
-
-    def grow(self) -> None:
-        """Look for the entries whose modules were imported since the last call."""
-        modules = len(sys.modules)
-        if modules != self._seen:  # two threads may do so at once: what is noted twice does no harm
-            self._wanted = [one for one in self._wanted if not self._add(*one)]
-            self._seen = modules
 
     @property
     def importing(self) -> Leaf | None:
         """What an import is."""
         return self._catalogue.function("_frozen_importlib._find_and_load")
-
-    def frame(self, frame: Frame) -> Leaf | None:
-        """Return the call that a frame is the code of."""
-        for code, leaf in self._code.get((frame.file, frame.function), ()):
-            if frame.line in {code.co_firstlineno, *(line for *_, line in code.co_lines())}:
-                return leaf
-        return None
 
     def package(self, frame: Frame) -> Leaf | None:
         """Return what a client's frame waits for, if the entries of its package are all alike."""
@@ -172,13 +146,69 @@ class CallIndex:
         """Return what a call that `in_progress` found is."""
         if done and (found := self._method(file, source, done)) is not None:
             return found
-        if not source.endswith(")"):
+        if not source.endswith("()"):
             return None
-        found = self._object(_value(file, source[:-2]))
+        found = self._function(file, source[:-2])
         owner, _, name = source[:-2].rpartition(".")
         return self._method(file, owner, name) if found is None and owner else found
 
-    def _object(self, one: object) -> Leaf | None:
+    def _function(self, file: str, name: str) -> Leaf | None:
+        """Return what the function of a dotted name in a file is."""
+        raise NotImplementedError
+
+    def _method(self, file: str, receiver: str, name: str) -> Leaf | None:
+        """Return what a method of the value of an expression in a file is."""
+        raise NotImplementedError
+
+
+def method_of(entry: Entry, name: str) -> Leaf | None:
+    """Return what a method of an entry's class is; to enter a lock is to acquire it."""
+    asked: tuple[str, ...] = (name,)
+    if name == _ENTER:
+        asked = ("acquire",) if entry.thread_lock else (_ENTER, "__exit__")
+    return next((leaf for one in asked if (leaf := entry.leaf(one, observed=True))), None)
+
+
+def likely_method(leaf: Leaf, receiver: str, name: str) -> Leaf:
+    """Return what a method is that is only known by its name."""
+    called = receiver if name.startswith("__") else f"{receiver}.{name}"
+    return replace(leaf, name=called, confidence="likely")
+
+
+class CallIndex(CatalogueCalls):
+    """The catalogue's calls by what runs them in this process; grows with the modules it imports."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen = 0
+        self._wanted = [
+            (entry, path)
+            for entry in self._catalogue.entries
+            for path in dict.fromkeys((entry.path, *entry.also, *entry.former, *entry.made_by))
+        ]
+        self._code: dict[tuple[str, str], list[tuple[CodeType, Leaf]]] = {}
+        self._objects: dict[
+            int, tuple[object, Leaf]
+        ] = {}  # the object, too: else its id is used again
+        self._methods: dict[str, set[Leaf]] = {}
+        self._classes: dict[int, Entry] = {}  # by class, and by what makes instances of it
+
+    def grow(self) -> None:
+        """Look for the entries whose modules were imported since the last call."""
+        modules = len(sys.modules)
+        if modules != self._seen:  # two threads may do so at once: what is noted twice does no harm
+            self._wanted = [one for one in self._wanted if not self._add(*one)]
+            self._seen = modules
+
+    def frame(self, frame: Frame) -> Leaf | None:
+        """Return the call that a frame is the code of."""
+        for code, leaf in self._code.get((frame.file, frame.function), ()):
+            if frame.line in {code.co_firstlineno, *(line for *_, line in code.co_lines())}:
+                return leaf
+        return None
+
+    def _function(self, file: str, name: str) -> Leaf | None:
+        one = _value(file, name)
         if id(one) in self._objects:
             return self._objects[id(one)][1]
         # Something else stood in its place when it was looked for.
@@ -189,15 +219,11 @@ class CallIndex:
     def _method(self, file: str, receiver: str, name: str) -> Leaf | None:
         kind = self._type(file, receiver, _DEEP)
         if isinstance(kind, Entry):
-            asked: tuple[str, ...] = (name,)
-            if name == _ENTER:
-                asked = ("acquire",) if kind.thread_lock else (_ENTER, "__exit__")
-            return next((leaf for one in asked if (leaf := kind.leaf(one, observed=True))), None)
+            return method_of(kind, name)
         found = self._methods.get(name, set())
         if kind is not None or len({leaf.kind for leaf in found}) != 1:
             return None
-        called = receiver if name.startswith("__") else f"{receiver}.{name}"
-        return replace(next(iter(found)), name=called, confidence="likely")
+        return likely_method(next(iter(found)), receiver, name)
 
     def _type(self, file: str, source: str, deep: int) -> Entry | bool | None:
         """Return the entry of a value's class, True if it is of a class without one, None if unknown."""

@@ -10,7 +10,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from loopclinic.scope.recorder import WINDOW
-from loopclinic.units import duration
+from loopclinic.units import duration, shortened
 
 _FLOOR, _CEILING = 0.001, 10.0
 _MOST_ROWS = 5
@@ -128,17 +128,22 @@ def _numbers(axes: Axes, theme: _Theme, now: Any) -> None:
         axes.text(x + 0.014, 0.16, meaning, size=8, color=theme.muted, va="center")
 
 
-def _strip(axes: Axes, theme: _Theme, history: Mapping[str, Any], now: Any) -> None:
-    axes.set_facecolor("none")
+def log_seconds(axes: Axes, floor: float, ceiling: float) -> None:
+    """Make the vertical axis one of seconds on a log scale."""
     axes.set_yscale("log")
-    axes.set_ylim(_FLOOR, _CEILING)
-    span = _span(history["stalls"], now)
-    axes.set_xlim(-span, 0)
+    axes.set_ylim(floor, ceiling)
     axes.yaxis.set_major_locator(FixedLocator([0.001, 0.01, 0.1, 1, 10]))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(
         FuncFormatter(lambda y, _: f"{y:g} s" if y >= 1 else f"{y * 1000:g} ms")
     )
+
+
+def _strip(axes: Axes, theme: _Theme, history: Mapping[str, Any], now: Any) -> None:
+    axes.set_facecolor("none")
+    log_seconds(axes, _FLOOR, _CEILING)
+    span = _span(history["stalls"], now)
+    axes.set_xlim(-span, 0)
     axes.xaxis.set_major_locator(FixedLocator([-span * share / 4 for share in range(4, -1, -1)]))
     axes.xaxis.set_major_formatter(
         FuncFormatter(lambda x, _: f"{-x:g} s{' ago' if x == -span else ''}" if x else "now")
@@ -252,4 +257,4 @@ def _rows(axes: Axes, theme: _Theme, now: Any, stalls: list[Any]) -> None:
 def _shorten(text: str, most: int) -> str:
     # A dollar sign would start mathematics.
     text = text.replace("$", r"\$")
-    return text if len(text) <= most else text[: most - 1] + "…"
+    return shortened(text, most)

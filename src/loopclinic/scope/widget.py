@@ -26,17 +26,7 @@ if TYPE_CHECKING:
 _EVERY = 0.1  # seconds between ticks
 _UNSEEN = 150.0  # seconds without a sign of life from any page until a scope stops to measure
 _STATIC = Path(__file__).parent / "static"
-_PARTS = (
-    "words",
-    "track",
-    "elements",
-    "strip",
-    "exports",
-    "rows",
-    "chip",
-    "view",
-    "scope",
-)
+_PARTS = ("words", "track", "elements", "strip", "exports", "rows", "chip", "view", "scope")
 
 
 def page_source() -> str:

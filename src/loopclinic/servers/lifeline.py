@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 _GRACE = 1.0
@@ -69,6 +69,15 @@ class ParentLink:
             threading.Thread(
                 target=target, args=given, name=f"loopclinic-{name}", daemon=True
             ).start()
+
+    async def serve(self, address: Any, answer: Callable[[Any], Coroutine[Any, Any, Any]]) -> None:
+        """Tell the parent `address`, and answer its calls on the running loop until it is gone."""
+        import asyncio  # not every child has a loop
+
+        loop = asyncio.get_running_loop()
+        self.ready(address)
+        self.listen(lambda call: asyncio.run_coroutine_threadsafe(answer(call), loop).result())
+        await asyncio.Event().wait()
 
     def _reply(
         self, calls: "queue.SimpleQueue[bytes]", answer: Callable[[Any], Any] | None

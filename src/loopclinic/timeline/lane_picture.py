@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable, Iterator
 from html import escape
 
 from loopclinic.drawing.charts import fitted, legend, scale, seconds
+from loopclinic.drawing.svg import svg, text
 from loopclinic.drawing.tables import Drawing
 from loopclinic.timeline.model import Lane, LaneStall, Span, Trace
-from loopclinic.units import count, duration
+from loopclinic.units import count, duration, shortened
 
 _RIGHT = 14
 _TOP, _ROW = 26, 26
@@ -44,9 +45,9 @@ def drawing_of(trace: Trace) -> Drawing:
     if trace.stalls:
         keys.append(("var(--lc-stall)", "stall"))
     html = legend(*keys, between=" &ensp; ")
-    html += fitted(lambda width: _svg(trace, lanes, width))
+    html += fitted(lambda width: _picture(trace, lanes, width))
     html += "".join(f"<p class='lc-muted'>{escape(one)}</p>" for one in notes)
-    return Drawing(html, "\n".join([*_text(trace, lanes), *notes]))
+    return Drawing(html, "\n".join([*_rows(trace, lanes), *notes]))
 
 
 def _chosen(trace: Trace) -> list[Lane]:
@@ -57,7 +58,7 @@ def _chosen(trace: Trace) -> list[Lane]:
     return [one for one in own if id(one) in kept]
 
 
-def _svg(trace: Trace, lanes: list[Lane], width: float) -> str:
+def _picture(trace: Trace, lanes: list[Lane], width: float) -> str:
     end = trace.end or 1.0
     name = _NAME if width >= _BROAD else _SHORT_NAME
     begin = 20 + _STRONG * name
@@ -72,24 +73,16 @@ def _svg(trace: Trace, lanes: list[Lane], width: float) -> str:
     for value in scale(end, 6 if width >= _BROAD else 3):
         x, write = across(value), seconds if trace.unit == "seconds" else "{:g}".format
         parts.append(f"<path class='lc-grid' d='M{x:.1f} {_TOP}V{floor}'/>")
-        parts.append(
-            f"<text x='{x:.1f}' y='{floor + 16}' text-anchor='middle'>{write(value)}</text>"
-        )
+        parts.append(text(x, floor + 16, write(value), anchor="middle"))
     parts += _stalls(trace.stalls, across, floor, width)
     for row, lane in enumerate(lanes):
         y = _TOP + _ROW * (row + 0.5)
-        short = lane.name if len(lane.name) <= name else f"{lane.name[: name - 1]}…"
-        parts.append(
-            f"<g><title>{escape(_title(lane))}</title><text class='lc-strong' x='{begin - 12:.1f}' "
-            f"y='{y + 4:.1f}' text-anchor='end'>{escape(short)}</text></g>"
-        )
+        named = text(begin - 12, y + 4, shortened(lane.name, name), anchor="end", strong=True)
+        parts.append(f"<g><title>{escape(_title(lane))}</title>{named}</g>")
         parts += _lane(lane, trace, y, across, titled=width >= _BROAD)
     stalled = f", {count(len(trace.stalls), 'stall')}" if trace.stalls else ""
     label = f"Timeline: {count(len(lanes), 'task')}{stalled}, over {_length(trace, trace.end)}."
-    return (
-        f"<svg class='lc-chart' viewBox='0 0 {width:.0f} {floor + 24}' role='img' "
-        f"aria-label='{escape(label, quote=True)}'>{''.join(parts)}</svg>"
-    )
+    return svg(width, floor + 24, parts, label)
 
 
 def _stalls(
@@ -112,10 +105,7 @@ def _stalls(
             yield f"<path class='lc-stall-mark' d='M{middle:.1f} {_TOP - 12}l5 5l-5 5l-5 -5Z'/>"
             if not any(begun < start + wide and start < ended for begun, ended in taken):
                 x, anchor = (middle - 9, "end") if at_end else (middle + 9, "start")
-                yield (
-                    f"<text class='lc-strong' x='{x:.1f}' y='{_TOP - 3}' text-anchor='{anchor}'>"
-                    f"{escape(words)}</text>"
-                )
+                yield text(x, _TOP - 3, words, anchor=anchor, strong=True)
                 taken.append((start, start + wide))
             taken.append((middle - 6, middle + 6))
         yield "</g>"
@@ -145,9 +135,8 @@ def _lane(
     if lane.ended is not None:
         yield f"<path d='M{last:.1f} {y - 8:.1f}V{y + 8:.1f}' stroke='var(--lc-text)' stroke-width='2'/>"
         if said := _end(lane):
-            short = said if len(said) <= _END else f"{said[: _END - 1]}…"
             color = "muted" if lane.outcome == "cancelled" else "stall"
-            yield _label(last + 6, y, short, color, "start")
+            yield _label(last + 6, y, shortened(said, _END), color, "start")
 
 
 def _title(lane: Lane) -> str:
@@ -187,7 +176,7 @@ def _written(span: Span, left: float, right: float, y: float) -> str:
     choices = [span.label] if span.label else [line, span.waits_for] if span.waits_for else []
     fits = next((one for one in choices if one and len(one) <= room), "")
     if not fits and span.label and room >= 2:
-        fits = f"{span.label[: room - 1]}…"
+        fits = shortened(span.label, room)
     if not fits:
         return ""
     middle = (left + right) / 2
@@ -202,10 +191,8 @@ def _label(x: float, y: float, words: str, color: str, anchor: str) -> str:
         f"<rect x='{left - 2:.1f}' y='{y - 7:.1f}' width='{wide + 4:.1f}' height='14' rx='3' "
         "fill='var(--lc-surface)' pointer-events='none'/>"
     )
-    return (behind if color != "surface" else "") + (
-        f"<text x='{x:.1f}' y='{y + 4:.1f}' text-anchor='{anchor}' pointer-events='none' "
-        f"style='font-size:11px;fill:var(--lc-{color})'>{escape(words)}</text>"
-    )
+    look = f" pointer-events='none' style='font-size:11px;fill:var(--lc-{color})'"
+    return behind * (color != "surface") + text(x, y + 4, words, anchor=anchor, more=look)
 
 
 def _said(span: Span, trace: Trace) -> str:
@@ -221,13 +208,12 @@ def _length(trace: Trace, length: float) -> str:
     return duration(length) if trace.unit == "seconds" else count(round(length), "step")
 
 
-def _text(trace: Trace, lanes: list[Lane]) -> Iterator[str]:
+def _rows(trace: Trace, lanes: list[Lane]) -> Iterator[str]:
     """Yield the lines of a terminal's picture: a row a lane, and one for the stalls."""
     end = trace.end or 1.0
 
     def row(name: str, cells: Iterable[str], words: str = "") -> str:
-        short = name if len(name) <= _TEXT_NAME else f"{name[: _TEXT_NAME - 1]}…"
-        return f"{short:>{_TEXT_NAME}} {''.join(cells)} {words}".rstrip()
+        return f"{shortened(name, _TEXT_NAME):>{_TEXT_NAME}} {''.join(cells)} {words}".rstrip()
 
     def fill(cells: list[str], started: float, ended: float, sign: str) -> None:
         first, last = (int(_CELLS * min(at / end, 1.0)) for at in (started, ended))

@@ -1,10 +1,10 @@
 """Terminal demo of lesson 01: the blocking retry against the fixed one, in about fifteen seconds."""
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.text import Text
 
-from loopclinic.lessons.blocking_sleep import LESSON, ladder
-from loopclinic.lessons.story.demo_output import begin, end, table
+from loopclinic.lessons.blocking_sleep import ladder
+from loopclinic.lessons.story.demo_output import table
 from loopclinic.load import Load, Vitals, drive
 from loopclinic.probe import Probe
 from loopclinic.scope.terminal import live
@@ -13,15 +13,14 @@ from loopclinic.units import duration
 
 LOAD = Load(rate=30, seconds=4, payloads=ladder.PAYLOADS, seed=1)
 
+SCENE = (
+    f"{LOAD.rate:g} callers a second for {LOAD.seconds:g} s, all on one event loop. "
+    "One in ten has to try again, twice;\nthe other nine should never notice."
+)
 
-async def demo(console: Console) -> None:
+
+async def demo(console: Console) -> RenderableType:
     """Drive the blocking retry and the fixed one on this process's own loop, and show both."""
-    begin(
-        console,
-        LESSON,
-        f"{LOAD.rate:g} callers a second for {LOAD.seconds:g} s, all on one event loop. "
-        "One in ten has to try again, twice;\nthe other nine should never notice.",
-    )
     async with FaultyUpstream(**ladder.DIALS) as upstream:
         before = await _act(console, "Before: time.sleep(...)", ladder.blocking, upstream.url)
         title = "After: await asyncio.sleep(...), jitter, one deadline"
@@ -39,10 +38,10 @@ async def demo(console: Console) -> None:
     rows.add_row("how late the loop was (p99)", *late, "")
     console.print(rows)
     worst = before.worst
-    if worst is not None and worst.line is not None:
-        console.print(f"The line that everybody waited for: {worst.where}", highlight=False)
-        console.print(Text(f"    {(worst.code or '').partition('  #')[0]}", style="italic"))
-    end(console, LESSON)
+    if worst is None or worst.line is None:
+        return ""
+    console.print(f"The line that everybody waited for: {worst.where}", highlight=False)
+    return Text(f"    {(worst.code or '').partition('  #')[0]}", style="italic")
 
 
 async def _act(console: Console, title: str, rung: ladder.Transcribe, url: str) -> Vitals:

@@ -1,4 +1,4 @@
-"""The lesson's three computations, and the rungs: where each of them is computed."""
+"""The computations of lesson 08 and six places to run them ("rungs"), from the loop to interpreters."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""What the notebook shows: the GIL's share of a computation, a storm of logins on each rung, a race."""
+"""Experiments of notebook 08: the GIL's share of a computation, a storm of logins on each rung, a benchmark."""
 
 import asyncio
 import threading

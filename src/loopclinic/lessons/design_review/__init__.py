@@ -2,8 +2,6 @@
 
 from loopclinic.lessons.catalogue import Lesson
 
-__all__ = ["LESSON"]
-
 LESSON = Lesson(
     number="91",
     stem="design_review",

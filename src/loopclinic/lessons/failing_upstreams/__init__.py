@@ -1,13 +1,11 @@
 """Lesson 10: a dependency that turns slow, and what keeps the rest alive.
 
-Limit: 1,250 lines, because its check has a service in memory that is slow, down, tried and well again, and its
+Limit: 1,231 lines, because its check has a service in memory that is slow, down, tried and well again, and its
 notebook has a pool that runs dry, guards around an SDK, four breakers side by side, and in virtual time outages
 and a quota.
 """
 
-from loopclinic.lessons.catalogue import Lesson
-
-__all__ = ["LESSON"]
+from loopclinic.lessons.catalogue import Lesson, graded, words
 
 LESSON = Lesson(
     number="10",
@@ -15,34 +13,22 @@ LESSON = Lesson(
     title="One slow dependency takes everything down",
     summary="Deadlines, places, breakers and honest fallbacks: keep a service up while one it depends on is not.",
     minutes=35,
-    conflicts=(
-        "sync-circuit-breaker",
-        "half-open-stampede",
-        "masked-failure",
-        "retry-storm",
-        "missing-deadline",
-        "unbounded-gather",
-        "swallowed-cancellation",
-        "dropped-task",
-        "blocking-sleep",
+    conflicts=words(
+        "sync-circuit-breaker half-open-stampede masked-failure retry-storm missing-deadline "
+        "unbounded-gather swallowed-cancellation dropped-task blocking-sleep"
     ),
     requires=("01",),
     public=("Prices", "Price", "UnavailableError"),
     deadline=20.0,
-    hints=(
-        (
-            "What does the breaker get to see: a call that has failed, or a coroutine that nobody has awaited "
-            "yet? And who hears of a KeyError that comes from your own code?"
-        ),
-        (
-            "Await inside of what counts. Count ConnectionError and TimeoutError only, let everything else "
-            "pass, and give the probe back on every way out. One time at which all waits end serves the "
-            "whole call."
-        ),
-        (
-            "`async with asyncio.timeout_at(until): value = await self._fetch(item)` inside of a `try`, whose "
-            "`except (ConnectionError, TimeoutError)` counts and whose `finally` ends the probe. A semaphore "
-            "around it holds the places; look whether the service rests before you wait for one, and again after."
-        ),
-    ),
+    hints=graded("""
+        What does the breaker get to see: a call that has failed, or a coroutine that nobody has awaited yet?
+        And who hears of a KeyError that comes from your own code?
+
+        Await inside of what counts. Count ConnectionError and TimeoutError only, let everything else pass,
+        and give the probe back on every way out. One time at which all waits end serves the whole call.
+
+        `async with asyncio.timeout_at(until): value = await self._fetch(item)` inside of a `try`, whose
+        `except (ConnectionError, TimeoutError)` counts and whose `finally` ends the probe. A semaphore around
+        it holds the places; look whether the service rests before you wait for one, and again after.
+    """),
 )

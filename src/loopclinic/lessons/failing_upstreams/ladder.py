@@ -1,4 +1,4 @@
-"""The rungs of the ladder: ways to ask a service that may be sick, a breaker that counts awaited calls, and a bucket of tokens.
+"""Ways of lesson 10 to call a failing service ("rungs"), with a circuit breaker for awaited calls and a token bucket.
 
 Each is `rung(fetch)`, which returns `await get(item)`. That raises ConnectionError or TimeoutError where
 there is no price: the fallback, marked as one, is the page's business. Times in seconds.

@@ -1,4 +1,4 @@
-"""What the notebook shows: a pool that runs dry, guards around a sync SDK, libraries, an outage, a quota."""
+"""Experiments of notebook 10: a pool that runs dry, guards around a sync SDK, breakers compared, an outage, a quota."""
 
 import asyncio
 import heapq

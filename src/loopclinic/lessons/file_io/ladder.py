@@ -1,4 +1,4 @@
-"""The rungs of lesson 07, as its notebook writes them: each stores a clip under a name, and syncs it."""
+"""The save of lesson 07 in four versions ("rungs"): each stores a clip under a name, and syncs it."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""The story of lesson 07: what file operations cost, a read that waits, price of hops, cut saves, race."""
+"""Experiments of notebook 07: what file operations cost, a read that waits, thread hops, interrupted saves, a benchmark."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""Server process for one way to store updates: Flask on waitress, or aiohttp for the async one."""
+"""Servers of notebook 03: Flask on waitress for a way that blocks, aiohttp for one that awaits."""
 
 import asyncio
 import base64
@@ -80,9 +80,8 @@ def served(way: Way, dsn: str, *, grace: float = 5.0) -> WsgiServer:
     def target(dsn: str) -> Any:
         return way(dsn) if native else Receiving(way, dsn)
 
-    return server(
-        target, {"dsn": dsn}, threads=THREADS, grace=grace, label=f"the server of {name_of(way)}"
-    )
+    label = f"the server of {name_of(way)}"
+    return server(target, {"dsn": dsn}, threads=THREADS, grace=grace, label=label)
 
 
 @asynccontextmanager

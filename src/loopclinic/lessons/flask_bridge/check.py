@@ -1,16 +1,16 @@
 """Check of lab 03: its `Receiver` behind waitress under load, with a locked database, and at SIGTERM."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from loopclinic.lessons.core import Budget, Check, Judged, Kept, Place
+from loopclinic.lessons.core import Budget, Check, Judged, Kept
 from loopclinic.lessons.core.figures import Figure
-from loopclinic.lessons.core.verdicts import none_of, reported
-from loopclinic.lessons.database.postgres_verdicts import CONNECTIONS, too_many
+from loopclinic.lessons.core.verdicts import reported
+from loopclinic.lessons.database.postgres_verdicts import CONNECTIONS
+from loopclinic.lessons.flask_bridge import webhook_verdicts as reasons
 from loopclinic.lessons.flask_bridge.check_servers import (
     FORGED,
     GRACE,
@@ -19,18 +19,13 @@ from loopclinic.lessons.flask_bridge.check_servers import (
     STORED,
     THREADS,
     TIMEOUT,
-    UNUSUAL,
     Death,
     Driving,
     Receivers,
-    broken,
     count_statuses,
-    not_stored,
-    numbered,
-    refusals,
-    root,
 )
-from loopclinic.lessons.flask_bridge.receiver_app import NEVER_AWAITED, Seen, Trouble, most_common
+from loopclinic.lessons.flask_bridge.receiver_app import NEVER_AWAITED, Seen, Trouble
+from loopclinic.lessons.flask_bridge.webhook_verdicts import numbered
 from loopclinic.lessons.flask_bridge.webhooks import LOST, UNANSWERED, Provider, Webhook, forge
 from loopclinic.units import count, span
 from loopclinic.verdict import Reason
@@ -56,10 +51,6 @@ PILED_UP = Budget(
     "work go on leaves 1.",
 )
 
-_TROUBLED = {"500", "503", "0", "-1"}
-"""Answers of a lab that could not store a webhook, lost connections and none at all among them."""
-_FEW = 0.25
-"""Share of webhooks that a busy machine may have answered 503, twice over."""
 _ANSWER = 2.5
 """Seconds after which the provider takes a webhook for unanswered."""
 _CARRIED, _END = 0.2, 0.6
@@ -69,8 +60,6 @@ _GATHER, _ARRIVE = 0.4, 1.0
 _SOON = 0.3
 """Seconds for connections that are just closing."""
 _LOOK = 0.02
-_ONE_POOL = "Make one pool in __init__, with max_size=size, for all webhooks."
-_STORE_FIRST = "Answer 204 once `await record(database, update)` has come back."
 
 
 class Load(Driving):
@@ -137,79 +126,17 @@ class Load(Driving):
         )
 
     def judge(self, found: "Load.Found", judged: Judged) -> Iterator[Reason | Kept]:
-        stored, still, view = list(self._stored(found)), judged.found(Standstill), found.made.view
+        still, view = judged.found(Standstill), found.made.view
+        stored = list(reasons.stored(found))
         # What webhooks that fail open follows from that; too many at once are that scene's to report.
         reported = bool(stored) or (still is not None and still.too_many)
         early = still is not None and still.early > 0
         never = [one for one in found.made.unseen if one.message.startswith(NEVER_AWAITED)][:1]
-        step, more = (
-            "Await it: calling an async function only makes a coroutine.",
-            "unawaited-coroutine",
-        )
-        forgotten = (broken(one.message, step, one.place, conflict=more) for one in never)
-        yield from numbered(1, view, forgotten, silent=True)
-        yield from numbered(4, view, self._made(found, reported=reported, early=early))
+        yield from numbered(1, view, map(reasons.never_awaited, never), silent=True)
+        made = reasons.made(found, MADE, reported=reported, early=early)
+        yield from numbered(4, view, made)
         yield from numbered(1, view, stored)
-        yield from numbered(2, view, self._forged(found))
-
-    def _made(self, found: "Load.Found", *, reported: bool, early: bool) -> Iterator[Reason]:
-        """Judge loops, connections and threads that were made for single webhooks; one reason at most."""
-        many, made, conflict = found.deliveries, found.made, None
-        # A query that runs out of time is cancelled over another connection, and may lose its own.
-        opened, most = made.opened - 2 * found.put_off, MADE.limit * many
-        if made.loops > most:
-            number, what, place, conflict = made.loops, "loops", made.runs_at, "loop-per-call"
-            said = f"made {count(number, 'event loop')}, each with connections of its own: what belongs to a loop ends with it."
-            step = "Run one loop on a thread of its own, and hand it work by asyncio.run_coroutine_threadsafe."
-        elif opened > most and not reported:
-            number, what, place = made.opened, "connections", made.opened_at
-            said, step = f"opened {count(number, 'connection')} to PostgreSQL.", _ONE_POOL
-            conflict = "too-many-connections"
-        elif made.started > most and not early:
-            # Threads that nobody waits for are reported by what is lost with them.
-            number, what, place = made.started, "threads", made.started_at
-            said = f"started {count(number, 'thread')}."
-            step = "Let the server's thread wait: asyncio.run_coroutine_threadsafe(work, loop).result()."
-        else:
-            return
-        figures = {"measured": f"{number / many:.1f} {what} a webhook"}
-        figures["budget"] = f"{MADE.limit:g} {what} a webhook"
-        yield broken(f"{many} webhooks {said}", step, place, conflict=conflict, **figures)
-
-    def _stored(self, found: "Load.Found") -> Iterator[Reason]:
-        """Judge webhooks that a database at leisure did not get; one reason at most."""
-        refused, error, made = found.refused, root(found.made.errors), found.made
-        often = sum(refused.values()) > _FEW * found.webhooks
-        of, answered = f"Of {found.webhooks} webhooks", f"some were answered {refusals(refused)}."
-        if refused.keys() - _TROUBLED and not error.message:
-            step = "Answer 204 once the update is stored, also to one that is sent again."
-            yield broken(f"{of} that the provider signed, {answered}", step)
-        elif often or refused.keys() - {str(LATER)}:
-            yield not_stored(f"{of}, with an idle database, {answered}", error, made.waits_at)
-        elif found.missing and not refused:
-            said = f"{of} answered 204, {found.missing} were not in `updates` a second later."
-            yield broken(said, _STORE_FIRST, error.place, **none_of(found.missing, "update"))
-        elif found.miscounted:
-            said = "The sums in `messages` are not those of `updates`."
-            step = "Leave it to `record`: it counts an update once, also when it comes twice."
-            yield broken(said, step, **none_of(found.miscounted, "message"))
-        elif made.recorded < found.webhooks / 2:
-            stored = f"{found.webhooks} updates were stored"
-            said = f"{stored}, and `record` stored {made.recorded} of them."
-            step = "Store by `await record(database, update)`: other code relies on it."
-            measured, budget = (count(one, "call") for one in (made.recorded, found.webhooks))
-            yield broken(said, step, measured=measured, budget=budget)
-
-    def _forged(self, found: "Load.Found") -> Iterator[Reason]:
-        if found.forged_stored or found.let_in:
-            kind, status = found.let_in[0] if found.let_in else ("forged", FORGED)
-            # What it lets in raises nothing; any other status comes of an error.
-            error = Trouble("") if status in {STORED, FORGED} else root(found.made.errors)
-            said = f"A webhook that the provider did not sign ({kind}) was answered "
-            said += f"{UNUSUAL.get(str(status), status)}{', and stored' * (found.forged_stored > 0)}.{error}"
-            step = "Call `genuine` on the bytes as they came, before anything else, and answer 401."
-            more = none_of(max(len(found.let_in), found.forged_stored), "forged webhook")
-            yield broken(said, step, error.place, **more)
+        yield from numbered(2, view, reasons.forged_let_in(found))
 
 
 class Standstill(Driving):
@@ -318,93 +245,14 @@ class Standstill(Driving):
         made, end = judged.expect(Load).made, judged.found(Sigterm)
         if judged.keeps(Load, 1):
             if not found.early:
-                yield from numbered(4, made.view, self._connections(found, made.opened_at))
-            yield from numbered(3, made.view, self._answers(found), silent=found.early > 0)
+                held = reasons.connections_held(found, made.opened_at)
+                yield from numbered(4, made.view, held)
+            answers = reasons.answers(found, LATE, PILED_UP)
+            yield from numbered(3, made.view, answers, silent=found.early > 0)
         lost = end is not None and end.lost > 0  # which reports the same
-        yield from numbered(1, made.view, () if lost else self._early(found), silent=lost)
-
-    def _early(self, found: "Standstill.Found") -> Iterator[Reason]:
-        if found.early:
-            said = "While the database hung, answers of 204 came "
-            said += f"to {count(found.early, 'webhook')}: nothing "
-            said += "was stored, and only this process knew of them."
-            step, more = "Answer once the update is stored.", none_of(found.early, "answer")
-            yield broken(said, step, conflict="dropped-task", **more)
-        elif found.missing and not found.refused:
-            said = f"The database was back, and {count(found.missing, 'webhook')} of those that came again "
-            said += "were answered 204 and not stored."
-            yield broken(said, _STORE_FIRST, **none_of(found.missing, "update"))
-
-    def _connections(self, found: "Standstill.Found", opened_at: Place | None) -> Iterator[Reason]:
-        """Judge how many connections there were, and how many of them were at work; one reason at most."""
-        if found.too_many:
-            yield from too_many(found.sessions, SIZE, opened_at, promise=4, next_step=_ONE_POOL)
-        elif found.waiting <= SIZE / 2:
-            how = "the bridge takes them one after another."
-            step = "Start each webhook's work at once; the pool keeps them to `size`."
-            place = found.after.waits_at or most_common(Counter(found.middle.tasks_at))
-            if found.middle.recording > found.waiting:
-                how = f"{found.middle.recording} calls of `record` shared what the pool had."
-                step, place = "Give the pool max_size=size.", opened_at or place
-            had = f"{found.waiting} of {SIZE} connections had one"
-            said = f"With {THREADS} webhooks to be stored, {had}: {how}"
-            more = {"measured": f"{found.waiting} at once", "budget": f"{SIZE} at once"}
-            yield broken(said, step, place, conflict="sequential-awaits", timed=True, **more)
-
-    def _answers(self, found: "Standstill.Found") -> Iterator[Reason]:
-        """Judge the answers, what they leave behind, and what becomes of webhooks that come again."""
-        late, error, still = found.unanswered, root(found.errors), "While the database hung"
-        if late:
-            who, why = f"{late} of {THREADS} webhooks", "each keeps a thread of the server"
-            if late == THREADS:
-                who = f"{late} webhooks"
-                why = "as many as there are threads, so the server answers nobody"
-            said = f"{still}, {who} had no answer after {span(found.seconds)}: {why}."
-            step = "Put asyncio.timeout(timeout) around the work, and answer TimeoutError with 503."
-            more = {
-                "measured": f"over {found.seconds / TIMEOUT:.0f} x timeout",
-                "budget": str(LATE),
-            }
-            more["conflict"], place = "missing-deadline", found.after.waits_at
-            yield broken(said, step, place, timed=True, **more)
-            return
-        others = {k: n for k, n in found.answered.items() if k not in {str(LATER), str(STORED)}}
-        if others:
-            said = f"{still}, webhooks were answered {refusals(others)} instead of 503.{error}"
-            step = "Answer 503 when the deadline passes: the provider sends it again."
-            yield broken(said, step, error.place)
-        if not found.early:  # answers that came too early are reported by what SIGTERM does to them
-            yield from self._left_behind(found)
-            yield from self._back(found, error)
-
-    def _left_behind(self, found: "Standstill.Found") -> Iterator[Reason]:
-        webhooks = sum(found.answered.values())
-        most = PILED_UP.limit * webhooks
-        if found.left > most:
-            goes_on = f"{found.left} tasks and threads kept working on them"
-        elif found.carried_out > most:
-            stored = f"{found.carried_out} of them were stored"
-            goes_on = f"{stored} all the same, once the rows were free"
-        else:
-            return
-        said = f"{webhooks} webhooks were answered 503, and {goes_on}: with every redelivery there are more."
-        step = "End the work at the deadline, not only the wait: asyncio.timeout inside it, or future.cancel()."
-        place = found.after.waits_at or next(iter(found.after.tasks_at), None)
-        if shield := next((one for one in found.middle.tasks_at if "shield(" in one.code), None):
-            step = "Await the work itself: asyncio.shield keeps the deadline from ending it."
-            place = shield
-        left = max(found.left, found.carried_out) / webhooks
-        more = {"measured": f"{left:.1f} left behind for each 503", "budget": str(PILED_UP)}
-        yield broken(said, step, place, conflict="unbounded-gather", **more)
-
-    def _back(self, found: "Standstill.Found", error: Trouble) -> Iterator[Reason]:
-        if sum(found.refused.values()) > _FEW * sum(found.answered.values()):
-            said = "The database was back, and the same webhooks were answered "
-            yield not_stored(f"{said}{refusals(found.refused)}.", error, None)
-        elif found.miscounted:
-            said = "A webhook that was answered 503 and came again was counted twice."
-            step = "Leave it to `record`: it counts an update once."
-            yield broken(said, step, **none_of(found.miscounted, "message"))
+        yield from numbered(
+            1, made.view, () if lost else reasons.answered_early(found), silent=lost
+        )
 
 
 class Sigterm(Driving):
@@ -515,11 +363,11 @@ class Sigterm(Driving):
 
     def judge(self, found: "Sigterm.Found", judged: Judged) -> Iterator[Reason | Kept]:
         made, still = judged.expect(Load).made, judged.found(Standstill)
-        yield from numbered(1, made.view, self._lost(found))
+        yield from numbered(1, made.view, reasons.lost(found))
         forgets = found.lost > 0 or (still is not None and still.early > 0)
         if judged.keeps(Load, 1):  # else it is reported already why webhooks fail
-            closing, silent = self._closing(found, forgets=forgets), forgets or bool(found.failed)
-            yield from numbered(5, made.close, closing, silent=silent)
+            closing = reasons.closing(found, self.under_way, forgets=forgets)
+            yield from numbered(5, made.close, closing, silent=forgets or bool(found.failed))
         if not judged.reasons:
             unseen = [(one.message, one.place) for one in found.after.unseen]
             dropped = [one for one in unseen if one[0].startswith(("Task", "Future"))]
@@ -527,58 +375,7 @@ class Sigterm(Driving):
             yield from numbered(1, made.view, reported(dropped), silent=True)
             yield from numbered(5, made.close, reported(unclosed), silent=True)
         if not judged.reasons:  # what comes late also fails of what is reported already
-            yield from numbered(5, made.close, self._latecomers(found), silent=True)
-
-    def _lost(self, found: "Sigterm.Found") -> Iterator[Reason]:
-        if found.lost:
-            said = f"At SIGTERM, {found.lost} of {found.promised} updates were lost: answered 204, and in no "
-            said += "table. The provider will not send them again."
-            step = "Answer once the update is stored; whoever waits for it keeps it."
-            place, more = found.closed.waits_at, none_of(found.lost, "update")
-            yield broken(said, step, place, conflict="dropped-task", **more)
-
-    def _closing(self, found: "Sigterm.Found", *, forgets: bool) -> Iterator[Reason]:
-        """Judge the end of `close` and the answers to webhooks that were under way."""
-        closed, place, refused = found.closed, found.closed.waits_at, found.refused
-        error = closed.errors[0] if closed.errors else Trouble("")
-        if closed.late:
-            said = f"`close()` was not over {span(GRACE)} after SIGTERM."
-            step = "Wait for the webhooks in flight, each of which has its deadline; then close."
-            more: dict[str, Any] = {"measured": f"over {span(GRACE)}", "budget": span(GRACE)}
-            yield broken(said, step, place, conflict="missing-deadline", timed=True, **more)
-            return
-        if closed.closing:
-            said = f"`close()` raised {closed.closing}."
-            step = "Close the pool on the loop it belongs to, then stop the loop."
-            yield broken(said, step, place)
-        if refused:
-            said = f"At SIGTERM, {self.under_way} webhooks were in flight; they were answered "
-            said += f"{refusals(refused)}.{error}"
-            step = (
-                "In close(), wait for those in flight before you take down the pool and the loop."
-            )
-            more = none_of(sum(refused.values()), "webhook")
-            yield broken(said, step, error.place, conflict="dropped-task", **more)
-        elif closed.connections and not forgets:
-            more = none_of(closed.connections, "connection")
-            said = f"When close() had returned, {more['measured']} stayed open."
-            step = "Close the pool in close(), on its loop, and wait for that."
-            yield broken(said, step, place, conflict="unclosed-resource", **more)
-
-    def _latecomers(self, found: "Sigterm.Found") -> Iterator[Reason]:
-        """Judge webhooks that came after SIGTERM and were answered neither 503 nor truly 204."""
-        if not found.failed:
-            return
-        # What got no answer, or is lost, is with no one; the rest was answered by an error.
-        dropped = bool(found.failed.keys() & {str(UNANSWERED), str(STORED)})
-        error = found.after.errors[-1] if found.after.errors else Trouble("")
-        said = f"Of {found.latecomers} webhooks that came after SIGTERM, some were answered "
-        said += f"{refusals(found.failed)}.{error}"
-        step = "Answer 503 once close() was called, also when it has returned: the provider sends it again."
-        place = found.after.waits_at if dropped else error.place
-        more = none_of(sum(found.failed.values()), "webhook")
-        more["conflict"] = "dropped-task" if dropped else None
-        yield broken(said, step, place, timed=dropped, **more)
+            yield from numbered(5, made.close, reasons.latecomers(found), silent=True)
 
 
 def praise(judged: Judged) -> str:

@@ -1,19 +1,18 @@
-"""Shared by the scenes of lab 03: servers of the lab's `Receiver`, queries of what was stored, reasons."""
+"""Servers of lab 03's `Receiver`: started, driven and asked by the scenes of its check; why one died."""
 
 import asyncio
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Self
 
-from loopclinic.lessons.core import Judged, Kept, Place, Scene
+from loopclinic.lessons.core import Judged, Place, Scene
 from loopclinic.lessons.core.scene import from_json
 from loopclinic.lessons.core.stacks import defined_at, line_at
-from loopclinic.lessons.core.verdicts import at, broke
+from loopclinic.lessons.core.verdicts import broke
 from loopclinic.lessons.database.sessions import named
 from loopclinic.lessons.flask_bridge.receiver_app import LEFT_AT, Seen, Trouble
 from loopclinic.lessons.flask_bridge.webhooks import (
@@ -43,8 +42,6 @@ STORED, LATER, FORGED = 204, 503, 401
 UNUSUAL = {str(LOST): "by a lost connection", str(UNANSWERED): "not at all"}
 
 _LOOK = 0.1
-_FOREIGN = re.compile(r"attached to a different loop|different event loop|Event loop is closed")
-"""How asyncio says that something belongs to another loop."""
 
 
 class Receivers:
@@ -176,54 +173,7 @@ class Death(Scene[Trouble]):
             step = "Open what webhooks need in __init__, and set `app` to a Flask application."
         conflict = "nested-loop" if "running event loop" in found.message else None
         place = found.place or (load.made.view if load else None)
-        yield broken(found.message, step, place, conflict=conflict)
-
-
-# Reasons.
-
-
-def numbered(
-    promise: int, place: Place | None, said: Iterable[Reason], *, silent: bool = False
-) -> Iterator[Reason | Kept]:
-    """Yield these reasons with a promise's number, and a place where they have none.
-
-    Without any, say that the promise is kept, unless `silent`.
-    """
-    said = list(said)
-    for one in said:
-        yield replace(one, promise=promise, **({} if one.file else at(place)))
-    if not said and not silent:
-        yield Kept(promise)
-
-
-broken = partial(broke, None)
-"""Returns a reason whose promise `numbered` adds."""
-
-
-def not_stored(sentence: str, error: Trouble, waits_at: Place | None) -> Reason:
-    """Return the reason for webhooks that were not stored: `sentence`, and what was raised."""
-    conflict = None
-    if not error.message:
-        if waits_at is not None and ".result(" in waits_at.code:
-            conflict = "blocking-sync-primitive"
-        step = "See where they wait: a loop must not wait for its own work."
-        return broken(sentence, step, waits_at, conflict=conflict, timed=True)
-    step = "See what it raises: with an idle database, every webhook can be stored."
-    if _FOREIGN.search(error.message):
-        conflict = "loop-bound-primitive"
-        step = "Make the pool on the loop that uses it, and use it from no other."
-    elif "running event loop" in error.message:
-        conflict = "nested-loop"
-        step = "Hand the work to a loop on another thread: a running loop can't run a second one."
-    elif "another operation is in progress" in error.message:
-        step = "A connection serves one webhook at a time: take one from a pool for each."
-    return broken(f"{sentence}{error}", step, error.place, conflict=conflict)
-
-
-def root(errors: Sequence[Trouble]) -> Trouble:
-    """Return the error that explains the others, an empty one if there was none."""
-    foreign = (one for one in errors if _FOREIGN.search(one.message))
-    return next(foreign, errors[0] if errors else Trouble(""))
+        yield broke(None, found.message, step, place, conflict=conflict)
 
 
 def count_statuses(statuses: Iterable[int], *, besides: int | None = None) -> dict[str, int]:

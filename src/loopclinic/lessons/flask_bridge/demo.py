@@ -2,23 +2,22 @@
 
 import asyncio
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.text import Text
 
-from loopclinic.lessons.flask_bridge import LESSON, ladder
+from loopclinic.lessons.flask_bridge import ladder
 from loopclinic.lessons.flask_bridge.story import RATE, deliveries, deploy, race
-from loopclinic.lessons.story.demo_output import BAD, GOOD, begin, end, race_table
+from loopclinic.lessons.story.demo_output import BAD, GOOD, race_table
 from loopclinic.units import count
 
+SCENE = (
+    f"Delivery statuses arrive at Flask, {RATE:.0f} a second; the code that stores them is\n"
+    "asynchronous. In the middle of the load comes SIGTERM."
+)
 
-async def demo(console: Console) -> None:
+
+async def demo(console: Console) -> RenderableType:
     """Deploy two ways under load and count what is lost; then measure two ways to wait."""
-    begin(
-        console,
-        LESSON,
-        f"Delivery statuses arrive at Flask, {RATE:.0f} a second; the code that stores them is\n"
-        "asynchronous. In the middle of the load comes SIGTERM.",
-    )
     dsn = await deliveries()
     for way, what in (
         (ladder.DaemonThreads, "A daemon thread with a loop of its own for each"),
@@ -35,5 +34,4 @@ async def demo(console: Console) -> None:
     ways = (ladder.LoopPerRequest, ladder.DrainedBridge)
     found = await asyncio.to_thread(race, *ways, dsn=dsn, rounds=2, seconds=0.6)
     console.print(race_table(found, "eight threads"))
-    console.print(found.sentence, highlight=False)
-    end(console, LESSON)
+    return found.sentence

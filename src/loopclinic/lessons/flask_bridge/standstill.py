@@ -36,15 +36,10 @@ async def standstill(*ways: Way, dsn: str, seconds: float = 1.5) -> Drawing:
                         await _drawn(name, sent, ledger, seconds - _BEFORE)
                     answers, health = await asyncio.gather(*sent), await healthy
                 counts = Counter(one.status for one in answers)
+                came = ", ".join(f"{number} x {status}" for status, number in counts.items())
                 color = "stall" if health > 0.7 * seconds else "calm"
-                rows.append(
-                    [
-                        code(name),
-                        ", ".join(f"{number} x {status}" for status, number in counts.items()),
-                        span(max(one.seconds for one in answers)),
-                        bar(health / max(seconds, health), color, words=span(health)),
-                    ]
-                )
+                took = bar(health / max(seconds, health), color, words=span(health))
+                rows.append([code(name), came, span(max(one.seconds for one in answers)), took])
     heads = ["Way", "Answers", "The last after", "GET /health, which needs no database, took"]
     note = f"The database hung for {span(seconds)}. {THREADS} webhooks "
     note += "came, one for each thread, and then came a health check."

@@ -17,7 +17,7 @@ import asyncpg
 import psutil
 
 from loopclinic.drawing.charts import COLORS, Series, Strip, scale, strips
-from loopclinic.drawing.tables import Cell, Drawing, code, colored, span, table
+from loopclinic.drawing.tables import Cell, Drawing, Drawn, code, colored, span, table
 from loopclinic.lessons.core.check_threads import entered
 from loopclinic.lessons.database.sessions import named
 from loopclinic.lessons.flask_bridge import LESSON
@@ -37,6 +37,7 @@ from loopclinic.lessons.story.kernel_database import KernelDatabase
 from loopclinic.lessons.story.other_tools import Opinion, linter, opinions
 from loopclinic.lessons.story.prediction import Prediction
 from loopclinic.lessons.story.race import Column, Race, Result
+from loopclinic.lessons.story.stalled import named_after
 from loopclinic.lessons.story.sweep import closed_loop
 from loopclinic.load.variant import name_of
 from loopclinic.load.vitals import percentile
@@ -111,7 +112,7 @@ def _most(samples: list[Sample]) -> Sample:
 
 
 @dataclass(frozen=True, repr=False)
-class Deploy:
+class Deploy(Drawn):
     """What became of the webhooks of one deploy: the provider's view, and the table's."""
 
     name: str
@@ -138,22 +139,21 @@ class Deploy:
         """The most threads and connections, in words."""
         return f"{count(self.threads, 'thread')} and {count(self.connections, 'connection')}"
 
-    def __str__(self) -> str:
-        return (
-            f"{self.name}: {self.promised} of {self.sent} webhooks answered 204, {self.lost} of these lost, "
-            f"{self.put_off} put off, {self.failed} failed; up to {self.made}; gone {span(self.seconds)} "
-            "after SIGTERM."
+    def drawing(self) -> Drawing:
+        """Draw what was sent and answered; a page tells what was lost where it is set against a guess."""
+        said = f"{self.name}: {self.promised} of {self.sent} webhooks answered 204, {self.lost} of these "
+        said += f"lost, {self.put_off} put off, {self.failed} failed; up to {self.made}; gone "
+        page = (
+            f"{self.sent} webhooks were sent, {self.promised} were answered 204. After SIGTERM the "
         )
-
-    __repr__ = __str__
+        page += f"server was gone within {span(self.seconds)}; {self.put_off} got no answer and will be sent again."
+        return Drawing(Drawing.note(page).html, f"{said}{span(self.seconds)} after SIGTERM.")
 
     def against(self, guess: Prediction) -> Drawing:
         """Set what was lost against a guess, and draw threads and connections over time."""
         what = f"in no table, of {self.promised} that were answered 204"
-        if self.lost:
-            head = guess.against(self.lost, what)
-        else:
-            head = Drawing.note(f"This time, none is {what}: run the cell above again.")
+        none = Drawing.note(f"This time, none is {what}: run the cell above again.")
+        head = guess.against(self.lost, what) if self.lost else none
         words = f"Up to {self.made}, for webhooks that need one of each "
         words += "for a few milliseconds. The provider's log: 204, 204, 204."
         return head + Drawing.note(words) + self._over_time()
@@ -182,13 +182,6 @@ class Deploy:
             title=words,
         )
         return Drawing(svg, words)
-
-    def _repr_html_(self) -> str:
-        # What was lost is told where it is set against the guess.
-        return Drawing.note(
-            f"{self.sent} webhooks were sent, {self.promised} were answered 204. After SIGTERM the server "
-            f"was gone within {span(self.seconds)}; {self.put_off} got no answer and will be sent again."
-        )._repr_html_()
 
 
 async def deploy(way: Way, dsn: str, **how: Any) -> Deploy:
@@ -289,7 +282,6 @@ async def score(*ways: Way, dsn: str, seconds: float = 0.8) -> Drawing:
 
 async def diagnose(run: Deploy, dsn: str) -> Drawing:
     """Ask each tool about a deploy that just was; about a second."""
-    remarks = await linter(LESSON, "-", "threads")
     sessions = await asyncio.to_thread(_sessions, dsn)
     statuses = f"{run.promised} x 204, {run.failed} x something else than 503"
     threads = f"up to {count(run.threads, 'thread')} of its own making"
@@ -298,7 +290,7 @@ async def diagnose(run: Deploy, dsn: str) -> Drawing:
     missing, loss = f"{run.lost} missing", "the loss, and which ones"
     return opinions(
         Opinion("the access log", "status codes", statuses, "-", "what a 204 is worth"),
-        remarks,
+        await linter(LESSON, "-", "threads"),
         Opinion("the process", "threading.active_count()", threads, "that they climb", dies),
         Opinion("PostgreSQL", "pg_stat_database", sessions, cut, "which updates these were"),
         Opinion("a reconciliation", rows, missing, loss, list_),
@@ -341,15 +333,11 @@ async def two_loops(dsn: str) -> Drawing:
                 first.run(asyncio.sleep(0.05))
         return "no error"
 
-    raised = re.sub(
-        r"<Task .*?coro=<(\w+\(\)).*?>(?= got)|<Future .*?>(?= attached)",
-        lambda found: f"<Task {found[1]} ...>" if found[1] else "<Future ...>",
-        await asyncio.to_thread(elsewhere),
-    )
-    return _quoted(
-        "A pool's connections report to the loop they were made on. Used under a second one, it raises:",
-        raised,
-    )
+    raised = await asyncio.to_thread(elsewhere)
+    raised = re.sub(r"<Task .*?coro=<(\w+\(\)).*?>(?= got)", r"<Task \1 ...>", raised)
+    raised = re.sub(r"<Future .*?>(?= attached)", "<Future ...>", raised)
+    said = "A pool's connections report to the loop they were made on. Used under a second one, it raises:"
+    return _quoted(said, raised)
 
 
 async def own_loop(call: Any) -> Drawing:
@@ -364,13 +352,9 @@ async def own_loop(call: Any) -> Drawing:
         worst = max(probe.stalls, key=lambda one: one.seconds, default=None)
     if worst is None:
         return Drawing.note(f"The loop was not stuck: {ended}.")
-    seen = worst.first_seen
-    when = "" if seen is None else f", named {span(seen)} after it began"
-    return _quoted(
-        f"The loop was stuck for {span(worst.seconds)} at {worst.where}{when}: it waited for work that only "
-        f"it could do. Without a timeout it would wait forever. It ended by {ended}.",
-        worst.code or "",
-    )
+    said = f"The loop was stuck for {span(worst.seconds)} at {worst.where}{named_after(worst)}: it waited for "
+    said += "work that only it could do. Without a timeout it would wait forever. It ended by "
+    return _quoted(f"{said}{ended}.", worst.code or "")
 
 
 def _quoted(words: str, quoted: str) -> Drawing:
@@ -430,8 +414,9 @@ async def _paced(
     began = time.perf_counter()
     sent = await provider.paced(list(itertools.islice(webhooks, round(rate * seconds))), rate)
     times = sorted(one.seconds for one in sent if one.status == _STORED)
+    rate = len(times) / (time.perf_counter() - began)
     return {
-        "throughput": len(times) / (time.perf_counter() - began),
+        "throughput": rate,
         "p99": percentile(times, 0.99),
         "failed": 1 - len(times) / len(sent),
     }
@@ -449,13 +434,11 @@ def _sentence(found: Result) -> str:
         return ""
     rates = sorted(found.times("rate", "DrainedBridge", "LoopPerRequest"))
     tails = sorted(found.times("p99", "DrainedBridge", "LoopPerRequest"))
-    rate, spread = found.given["rate"], f"({tails[0]:.0%} to {tails[-1]:.0%})"
-    if rate is not None:
-        said = f"At {rate:.0f} webhooks a second for both, the bridge's p99 is "
-        return f"{said}{median(tails):.0%} of the other's {spread}."
+    tail, spread = f"{median(tails):.0%}", f"({tails[0]:.0%} to {tails[-1]:.0%})"
+    if (rate := found.given["rate"]) is not None:
+        return f"At {rate:.0f} webhooks a second for both, the bridge's p99 is {tail} of the other's {spread}."
     said = f"With the same eight threads the bridge answers {median(rates):.1f} times as many webhooks a "
-    said += f"second ({rates[0]:.1f} to {rates[-1]:.1f}), at "
-    return f"{said}{median(tails):.0%} of the p99 {spread}."
+    return f"{said}second ({rates[0]:.1f} to {rates[-1]:.1f}), at {tail} of the p99 {spread}."
 
 
 def _bound(found: Result) -> tuple[float, str]:

@@ -1,9 +1,7 @@
 """Experiments of notebook 12: patches on each Python, tasks of a real worker, calls on a running loop, a benchmark."""
 
 import asyncio
-import importlib.util
 import inspect
-import json
 import re
 import shutil
 import sys
@@ -15,17 +13,16 @@ from concurrent.futures import wait
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import asgiref.sync
 from celery import Celery
 
 from loopclinic.drawing.tables import Drawing, Drawn, bold, code, colored, table
-from loopclinic.lessons.core.child_programs import ran
 from loopclinic.lessons.database.sessions import SessionMonitor, Sighting, named
 from loopclinic.lessons.loop_boundaries.celery_worker import CeleryWorker
 from loopclinic.lessons.loop_boundaries.ladder import COSTS, SIZE, Run, one_loop
+from loopclinic.lessons.story.asyncio_patches import PATCHES, tried
 from loopclinic.lessons.story.other_tools import Opinion, linter, opinions
 from loopclinic.lessons.story.race import Column, Race, Result
 from loopclinic.lessons.story.race_worker import worker
@@ -36,7 +33,10 @@ from loopclinic.units import count, span
 
 Way = Callable[[str], Run]
 
-_PATCHES = ("nest_asyncio", "nest_asyncio2")
+_PLAIN, _TRIED = (
+    ("nested_run", "current", "deadline"),
+    ("nested_run", "frames", "order", "current", "deadline"),
+)
 _PYTHONS = ("python3.15", "python3.14")
 """The newest of these that is there runs the patches, too: the first one was written before 3.14."""
 _PATIENCE = 10.0
@@ -57,31 +57,17 @@ async def patches() -> Drawing:
         pythons += [one for name in _PYTHONS if (one := shutil.which(name))][:1]
     rows = []
     for python in pythons:
-        for name in ("", *_PATCHES):
-            found = await _tried(python, name)
+        for name in ("", *PATCHES):
+            # What nests does so only with a patch.
+            found = await tried(name, *(_TRIED if name else _PLAIN), python=python)
             patch = f"{name}.apply()" if name else "plain"
-            cells = (
-                found.get(key, "-") for key in ("nested", "frames", "order", "current", "deadline")
-            )
-            short = (one.partition(":")[0] for one in cells)
+            short = (str(found.get(one, "-")).partition(":")[0] for one in _TRIED)
             rows.append([bold(found["python"], patch), *map(code, short)])
     if len(pythons) == 1 and sys.version_info < (3, 14):
         rows.append([bold("3.14 or newer", _NOT_HERE), *map(code, "-----")])
     heads = ["Python, and what runs first", "asyncio.run, nested", "Frames of 10 such calls"]
     heads += ["A short call is over", "current_task()", "timeout()"]
     return table(heads, rows)
-
-
-async def _tried(python: str, name: str) -> Mapping[str, str]:
-    """Run the program `patches.py` on this Python, with or without a patch."""
-    spec = importlib.util.find_spec(name) if name else None
-    given = [str(spec.origin)] if spec else []
-    program = Path(__file__).with_name("patches.py")
-    status, out, err = await ran((python, "-I", str(program), *given))
-    if status:
-        raise RuntimeError(f"{program.name} ended with status {status}: {err.decode()[-300:]}")
-    found: Mapping[str, str] = json.loads(out)
-    return found
 
 
 # Tasks of a real worker, by way.

@@ -1,4 +1,4 @@
-"""Four ways to block a loop, each looking like code from a review."""
+"""Four calls that block the playground's loop: sleep, SQL query, Python computation, C call that keeps the GIL."""
 
 import itertools
 import queue

@@ -1,5 +1,6 @@
 """Widgets of the playground: a live chart of how long callers wait, and the scope of the service's loop."""
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -66,16 +67,15 @@ class RemoteScope(anywidget.AnyWidget):
         """Forget all ticks: those of another service follow."""
         self._settings |= history.get("settings", {})
         self._now: Mapping[str, Any] | None = None
-        self._ticks: list[list[Any]] = []
-        self._stalls: list[Any] = []
+        self._ticks: deque[list[Any]] = deque(maxlen=_TICKS)
+        self._stalls: deque[Any] = deque(maxlen=_STALLS)
         self._stopped = False
 
     def add(self, tick: Mapping[str, Any]) -> None:
         """Show a tick of a `Recorder`, and keep it for pages that load later."""
         self._now = tick
-        self._ticks = [*self._ticks[1 - _TICKS :], [tick["at"], tick["strip"]]]
-        if tick["ended"]:
-            self._stalls = [*self._stalls, *tick["ended"]][-_STALLS:]
+        self._ticks.append([tick["at"], tick["strip"]])
+        self._stalls += tick["ended"]
         self.send(tick)
 
     def stop(self) -> None:
@@ -87,8 +87,8 @@ class RemoteScope(anywidget.AnyWidget):
         """Return all that a page needs which was not there before."""
         return {
             "now": {**self._now, "ended": []} if self._now is not None else None,
-            "ticks": self._ticks,
-            "stalls": self._stalls,
+            "ticks": [*self._ticks],
+            "stalls": [*self._stalls],
             "stopped": self._stopped,
             "settings": self._settings,
         }

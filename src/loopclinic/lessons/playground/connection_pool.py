@@ -1,4 +1,4 @@
-"""Connections to one HTTP server, kept open and reused: the callers' to the service, the service's to its upstream."""
+"""HTTP connections of the playground, kept open and reused: callers to service, service to upstream."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""The controls: one widget for each of the settings, in groups."""
+"""Controls of the playground: one widget for each of its settings, in groups."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence

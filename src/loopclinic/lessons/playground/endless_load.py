@@ -1,4 +1,4 @@
-"""Process of the callers: open-loop load without an end, with calls due evenly spaced, at random, or in bursts."""
+"""Process of the playground's callers: open-loop load without an end, evenly spaced, at random, or in bursts."""
 
 import asyncio
 import gc
@@ -148,7 +148,6 @@ def next_arrivals(rate: float, bursts: int, rng: Random) -> tuple[float, int]:
 
 async def main(link: ParentLink) -> None:
     """Play until the parent is gone."""
-    loop = asyncio.get_running_loop()
     stream: EndlessLoad | None = None
 
     async def reply(call: dict[str, Any]) -> dict[str, Any] | None:
@@ -163,10 +162,5 @@ async def main(link: ParentLink) -> None:
             return stream.take()
         return None
 
-    def answer(call: dict[str, Any]) -> dict[str, Any] | None:
-        return asyncio.run_coroutine_threadsafe(reply(call), loop).result()
-
     gc.freeze()  # what the imports made is never looked through: a collection would be charged to the service
-    link.ready("callers")
-    link.listen(answer)
-    await asyncio.Event().wait()
+    await link.serve("callers", reply)

@@ -34,18 +34,15 @@ def rows(
     `loop` and `place` are the measured busy shares of the loop and of the narrowest place.
     """
     m: Any = moment
-    none = moment is None
+    in_flight = (
+        f"{m.in_flight:.1f}" if m else NONE,
+        f"{seen.in_flight:.1f}" if seen.stable else "grows",
+    )
+    times = ("p50", "p99", "mean")
     found = [
-        Row("p50", _shown(m and m.p50), _shown(seen.p50)),
-        Row("p99", _shown(m and m.p99), _shown(seen.p99)),
-        Row("mean", _shown(m and m.mean), _shown(seen.mean)),
+        *(Row(one, _shown(m and getattr(m, one)), _shown(getattr(seen, one))) for one in times),
         Row("answered", _rate(m and m.answered), _rate(seen.throughput), _failures(moment)),
-        Row(
-            "in flight",
-            NONE if none else f"{m.in_flight:.1f}",
-            f"{seen.in_flight:.1f}" if seen.stable else "grows",
-            "Little: rate \N{MULTIPLICATION SIGN} mean",
-        ),
+        Row("in flight", *in_flight, "Little: rate \N{MULTIPLICATION SIGN} mean"),
         Row(f"{seen.place} busy", _share(place), _share(min(seen.utilization, 1.0)), _of(seen)),
     ]
     if seen.place != "loop":
@@ -62,8 +59,7 @@ def _of(seen: Forecast) -> str:
 def _failures(moment: "Moment | None") -> str:
     if moment is None or not moment.reasons:
         return ""
-    worst = next(iter(moment.reasons))
-    return f"{moment.failed:.0f}/s failed, most by {worst}"
+    return f"{moment.failed:.0f}/s failed, most by {next(iter(moment.reasons))}"
 
 
 def _shown(seconds: float | None, write: Callable[[float], str] = duration) -> str:

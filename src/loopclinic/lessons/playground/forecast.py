@@ -143,42 +143,36 @@ def _drawn(
 
 
 def _broken(s: Settings, lines: dict[str, Line], loop: float, p99: float, most: float) -> list[str]:
-    found = []
+    """Return a sentence for each assumption that does not hold."""
     over = [name for name, line in lines.items() if not line.stable]
     if loop >= 1:
         over.insert(0, "loop")
-    if over:
-        grows = s.rate - most
-        found.append(
-            f"No steady state: the {over[0]} can serve {most:,.0f}/s of {s.rate:,.0f}/s, so the line "
-            f"grows by {grows:,.0f} a second until callers give up."
-        )
-    elif p99 > s.timeout:
-        found.append(
-            f"Some wait longer than the timeout of {duration(s.timeout)} and leave the line."
-        )
-    if s.retries and (over or p99 > s.timeout):
-        found.append(
-            f"Each failure comes back up to {s.retries} times: arrivals depend on the waits, and "
-            "theory takes them as given."
-        )
-    if s.share and s.remedy == "none":
-        found.append("While the loop is blocked all lines stop at once: they are not independent.")
-    if s.share and s.how in ("cpu", "gil") and s.remedy in ("thread", "sized"):
-        found.append("The threads share one GIL, and the loop takes its turn among them.")
-    if s.share and s.how in ("cpu", "gil") and s.remedy == "native":
-        found.append("There is no native form of computing: it is cut into slices on the loop.")
+    late = p99 > s.timeout
+    no_state = f"No steady state: the {next(iter(over), '')} can serve {most:,.0f}/s of {s.rate:,.0f}/s, so "
+    no_state += f"the line grows by {s.rate - most:,.0f} a second until callers give up."
+    repeated = (
+        f"Each failure comes back up to {s.retries} times: arrivals depend on the waits, and "
+    )
+    repeated += "theory takes them as given."
+    computes = s.share and s.how in ("cpu", "gil")
     busiest = max(line.utilization for line in lines.values())
-    if s.pool > 2 * s.capacity and busiest > _CROWDED:
-        found.append(f"The upstream refuses new requests when {2 * s.capacity} are there already.")
-    if s.fastest_at and s.limit == s.places and s.share:
-        found.append(
-            "Not everybody who holds a place is at the upstream, so it is faster than assumed."
-        )
-    if s.bursts > 1:
-        found.append(
-            "Arrivals in a burst wait for each other; the formulas know only how uneven arrivals are."
-        )
-    if (s.bursts != 1 or s.spread != 1) and busiest > _TELLING:
-        found.append("Not M/M/c: waits are stretched by Allen and Cunneen's approximation.")
-    return found
+    cases = (
+        (over, no_state),
+        (late and not over, f"Some wait longer than the timeout of {duration(s.timeout)} and leave the line."),
+        (s.retries and (over or late), repeated),
+        (s.share and s.remedy == "none",
+         "While the loop is blocked all lines stop at once: they are not independent."),
+        (computes and s.remedy in ("thread", "sized"),
+         "The threads share one GIL, and the loop takes its turn among them."),
+        (computes and s.remedy == "native",
+         "There is no native form of computing: it is cut into slices on the loop."),
+        (s.pool > 2 * s.capacity and busiest > _CROWDED,
+         f"The upstream refuses new requests when {2 * s.capacity} are there already."),
+        (s.fastest_at and s.limit == s.places and s.share,
+         "Not everybody who holds a place is at the upstream, so it is faster than assumed."),
+        (s.bursts > 1,
+         "Arrivals in a burst wait for each other; the formulas know only how uneven arrivals are."),
+        ((s.bursts != 1 or s.spread != 1) and busiest > _TELLING,
+         "Not M/M/c: waits are stretched by Allen and Cunneen's approximation."),
+    )  # fmt: skip
+    return [sentence for holds, sentence in cases if holds]

@@ -74,14 +74,15 @@ class RecentCalls:
 
     def figures(self) -> Moment | None:
         """Return the figures, or None where nothing was added yet."""
-        taken = list(self._taken)
-        if not taken:
+        if not (taken := list(self._taken)):
             return None
-        seconds = max(sum(one["seconds"] for one in taken), 1e-9)
+
+        def total(name: str) -> float:
+            return float(sum(one[name] for one in taken))
+
+        seconds = max(total("seconds"), 1e-9)
         latency = [seconds for one in taken for seconds in one["latency"]]
-        reasons: Counter[str] = Counter()
-        for one in taken:
-            reasons.update(one["failed"])
+        reasons = sum((Counter(one["failed"]) for one in taken), Counter[str]())
         everybody = waited(latency, taken[-1]["ages"])
         return Moment(
             seconds=seconds,
@@ -90,8 +91,8 @@ class RecentCalls:
             p99=percentile(everybody, 0.99),
             answered=(len(latency) - reasons["timeout"]) / seconds,
             failed=sum(reasons.values()) / seconds,
-            attempts=sum(one["attempts"] for one in taken) / seconds,
-            in_flight=sum(one["in_flight_seconds"] for one in taken) / seconds,
+            attempts=total("attempts") / seconds,
+            in_flight=total("in_flight_seconds") / seconds,
             count=len(latency),
             reasons=dict(reasons.most_common()),
         )
@@ -170,16 +171,11 @@ class LiveFigures:
             self.expected = forecast(self._settings, handling=self._handling)
         lag, self._lag = self._lag, 0.0
         return Point(
-            at=round(taken["at"] - self._offset, 3),
-            p50=None if isnan(moment.p50) else moment.p50,
-            p99=None if isnan(moment.p99) else moment.p99,
-            answered=moment.answered,
-            failed=moment.failed,
-            attempts=moment.attempts,
-            in_flight=moment.in_flight,
-            lag=lag,
-            busy=self._busy,
-            expected=self.expected.p99 if self.expected.stable else None,
+            round(taken["at"] - self._offset, 3),
+            None if isnan(moment.p50) else moment.p50,
+            None if isnan(moment.p99) else moment.p99,
+            *(moment.answered, moment.failed, moment.attempts, moment.in_flight),
+            *(lag, self._busy, self.expected.p99 if self.expected.stable else None),
         )
 
     def rows(self) -> list[Row]:
@@ -191,8 +187,7 @@ class LiveFigures:
         place, size = self.expected.place, self.expected.places
         if place == "loop":
             return self._busy
-        if place in ("pool", "upstream", "limit"):
-            name = "limit" if place == "limit" else "pool"
+        if name := {"pool": "pool", "upstream": "pool", "limit": "limit"}.get(place):
             held = last[name]["busy_seconds"] - first[name]["busy_seconds"]
             return float(min(1.0, held / seconds / size))
         return min(1.0, fmean(one["threads_busy"] for one in self._totals) / size)

@@ -41,7 +41,8 @@ class Processes:
         self._callers = ServerProcess(f"{_HOME}.endless_load", label="callers")
         self._service: ServerProcess | None = None
         self._database = Database("playground")
-        self._asked: dict[str, Any] = {"stream": None, "service": None}
+        self._asked: dict[str, Any] = {}
+        """Answers that are still to come, by the question."""
         self._begun = False
         self._sweep_at = time.monotonic() + _SWEEP
 
@@ -94,32 +95,32 @@ class Processes:
             ServerError: a process died.
         """
         assert self._service is not None
-        news = {"stream": None, "service": None}
-        for name, process, question, wanted in (
-            ("stream", self._callers, {"take": None}, callers),
-            ("service", self._service, {"tick": None}, True),
+        news: dict[str, Any] = {}
+        for question, process, wanted in (
+            ("take", self._callers, callers),
+            ("tick", self._service, True),
         ):
-            asked = self._asked[name]
-            if asked is not None and asked.done():
-                news[name] = asked.result()
-                self._asked[name] = asked = None
-            if asked is None and wanted:
-                self._asked[name] = process.submit(question)
-        answers: Any = news["service"] or {}
-        return Readings(news["stream"], answers.get("service"), answers.get("tick"))
+            if (asked := self._asked.get(question)) is not None and asked.done():
+                news[question] = self._asked.pop(question).result()
+            if wanted and question not in self._asked:
+                self._asked[question] = process.submit({question: None})
+        answers = news.get("tick") or {}
+        return Readings(news.get("take"), answers.get("service"), answers.get("tick"))
 
     def close(self) -> None:
         """End everything. Idempotent."""
-        for process in (self._callers, self._service, self._upstream):
-            if process is not None:
-                process.close()
+        for process in self._known:
+            process.close()
         self._database.close()
+
+    @property
+    def _known(self) -> list[ServerProcess]:
+        return [*filter(None, (self._callers, self._service, self._upstream))]
 
     @property
     def pids(self) -> tuple[int, ...]:
         """The processes that run."""
-        known = (self._callers, self._service, self._upstream)
-        return tuple(one.pid for one in known if one is not None and one.pid is not None)
+        return tuple(one.pid for one in self._known if one.pid is not None)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -130,6 +131,5 @@ class Processes:
 
 def dials(settings: Settings) -> Dials:
     """Return what the settings ask of the upstream."""
-    return Dials(
-        capacity=settings.capacity, queue=settings.capacity, fastest_at=settings.fastest_at
-    )
+    many = settings.capacity
+    return Dials(capacity=many, queue=many, fastest_at=settings.fastest_at)

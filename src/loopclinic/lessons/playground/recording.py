@@ -1,10 +1,10 @@
-"""A recording of a run: named, saved, loaded, compared with another."""
+"""Recording of a playground run: its points, settings and changes, saved as JSON and read again."""
 
 import json
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
@@ -13,7 +13,6 @@ from loopclinic.lessons.playground.settings import Settings
 from loopclinic.paths import state_dir
 
 _SCHEMA = 1
-_FIGURES = ("p50", "p99", "answered", "failed", "attempts", "in_flight", "lag", "busy", "expected")
 _LONGEST_NAME = 60
 
 
@@ -42,7 +41,10 @@ class Point:
 
     def to_list(self) -> list[float | None]:
         """Return the values in order, rounded to what was measured."""
-        return [_short(self.at), *(_short(getattr(self, name)) for name in _FIGURES)]
+        return [_short(getattr(self, name)) for name in COLUMNS]
+
+
+COLUMNS = tuple(one.name for one in fields(Point))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +76,12 @@ class Recording:
         Raises:
             RecordingError: there are none yet, or the name is empty.
         """
-        known = list(points)
         title = name.strip()[:_LONGEST_NAME]
-        if not known:
+        if not (known := list(points)):
             raise RecordingError("Nothing has been measured yet: wait for the first figures.")
         if not _slug(title):
             raise RecordingError("A recording needs a name with a letter or a digit in it.")
-        first = known[0].at
-        later = []
+        first, later = known[0].at, []
         for change in changes:
             if change.at < first:
                 settings = settings.but(**change.changed)
@@ -104,7 +104,7 @@ class Recording:
             "made": self.made,
             "settings": self.settings.to_dict(),
             "changes": [[change.at, dict(change.changed)] for change in self.changes],
-            "columns": ["at", *_FIGURES],
+            "columns": COLUMNS,
             "points": [point.to_list() for point in self.points],
         }
         return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
@@ -117,35 +117,31 @@ class Recording:
             RecordingError: it is none, or one of a newer version.
         """
         try:
-            values = json.loads(text)
-            schema = values["schema"]
-            recording = cls._of_values(values) if schema == _SCHEMA else None
+            return cls._of_values(json.loads(text))
         except RecordingError:
             raise
         except (ValueError, KeyError, TypeError) as error:
             said = f"{type(error).__name__}: {error}"
             raise RecordingError(f"This is no recording of the playground ({said}).") from None
-        if recording is None:
+
+    @classmethod
+    def _of_values(cls, values: Mapping[str, Any]) -> Self:
+        if (schema := values["schema"]) != _SCHEMA:
             raise RecordingError(
                 f"This recording has schema {schema}, and this version of loopclinic reads "
                 f"{_SCHEMA}: update it."
             )
-        if not recording.points:
+        rows = (dict(zip(values["columns"], row, strict=True)) for row in values["points"])
+        points = [{name: _number(row[name]) for name in row if name in COLUMNS} for row in rows]
+        if not points:
             raise RecordingError("This recording holds no points.")
-        return recording
-
-    @classmethod
-    def _of_values(cls, values: Mapping[str, Any]) -> Self:
-        columns = values["columns"]
-        known = {"at", *_FIGURES}
-        rows = (dict(zip(columns, row, strict=True)) for row in values["points"])
-        points = tuple(
-            Point(**{name: _number(row[name]) for name in row if name in known})  # type: ignore[arg-type]
-            for row in rows
+        return cls(
+            str(values["name"]),
+            Settings.of(values["settings"]),
+            tuple(Point(**one) for one in points),  # type: ignore[arg-type]
+            tuple(Change(float(at), dict(changed)) for at, changed in values["changes"]),
+            str(values["made"]),
         )
-        changes = (Change(float(at), dict(changed)) for at, changed in values["changes"])
-        settings = Settings.of(values["settings"])
-        return cls(str(values["name"]), settings, points, tuple(changes), str(values["made"]))
 
     def save(self) -> Path:
         """Write it among the user's recordings; one of the same name is replaced."""

@@ -1,4 +1,4 @@
-"""Recordings as a still picture, for slides and pages without widgets."""
+"""Still picture of playground recordings (Matplotlib), for slides and pages without widgets."""
 
 import io
 from dataclasses import dataclass
@@ -6,11 +6,11 @@ from math import nan
 from typing import Any
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from loopclinic.lessons.playground.recording import Recording
 from loopclinic.lessons.playground.settings import in_words
-from loopclinic.units import duration
+from loopclinic.scope.still_picture import log_seconds
+from loopclinic.units import duration, shortened
 
 _HIGH, _LOW, _LAW = "#D55E00", "#0072B2", "#009E73"
 _INKS = {None: "#7C7C7C", False: "#3B3B3B", True: "#C8C8C8"}
@@ -25,11 +25,9 @@ class Picture(Figure):
     alt = ""
 
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        buffer = io.BytesIO()
-        self.savefig(buffer, format="png", dpi=192, transparent=True)
-        width, height = (round(inches * 96) for inches in self.get_size_inches())
-        size = {"width": width, "height": height}
-        return {"image/png": buffer.getvalue(), "text/plain": self.alt}, {"image/png": size}
+        data = {"image/png": png(self, dpi=192, transparent=True), "text/plain": self.alt}
+        size = zip(("width", "height"), self.get_size_inches(), strict=True)
+        return data, {"image/png": {name: round(inches * 96) for name, inches in size}}
 
 
 def picture(
@@ -41,13 +39,7 @@ def picture(
     figure.patch.set_alpha(0)
     axes = figure.add_subplot()
     axes.patch.set_alpha(0)
-    axes.set_yscale("log")
-    axes.set_ylim(_FLOOR, _CEILING)
-    axes.yaxis.set_major_locator(FixedLocator([0.001, 0.01, 0.1, 1, 10]))
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(
-        FuncFormatter(lambda y, _: f"{y:g} s" if y >= 1 else f"{y * 1000:g} ms")
-    )
+    log_seconds(axes, _FLOOR, _CEILING)
     axes.grid(visible=True, axis="y", color=ink, alpha=0.3, linestyle=(0, (1, 3)))
     for side, spine in axes.spines.items():
         spine.set_visible(side == "bottom")
@@ -75,10 +67,10 @@ def picture(
     return figure
 
 
-def png(figure: Figure) -> bytes:
-    """Return a figure as PNG on white."""
+def png(figure: Figure, **looks: Any) -> bytes:
+    """Return a figure as PNG, on white unless `looks` say otherwise."""
     out = io.BytesIO()
-    figure.savefig(out, format="png", dpi=160, facecolor="white")
+    figure.savefig(out, format="png", **(looks or {"dpi": 160, "facecolor": "white"}))
     return out.getvalue()
 
 
@@ -99,7 +91,7 @@ def _changes(axes: Any, recording: Recording, ink: str, *, per_letter: float) ->
             letters = int((one.end - one.at) / per_letter) - 1
             if letters >= 3:  # of fewer nothing can be read
                 axes.annotate(
-                    one.words if len(one.words) <= letters else f"{one.words[: letters - 1]}…",
+                    shortened(one.words, letters),
                     (one.at, 1.0), xycoords=("data", "axes fraction"), xytext=(3, -9 - 11 * number),
                     textcoords="offset points", fontsize=8, color=ink,
                 )  # fmt: skip

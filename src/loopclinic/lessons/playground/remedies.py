@@ -1,4 +1,4 @@
-"""Ways to run a blocking call: directly, in threads, in processes, or as an awaitable."""
+"""Ways to run the playground's blocking call: directly, in threads, in processes, or as an awaitable."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Widget row for recordings: save the last minute, show it under the next, download, upload."""
+"""Widgets for playground recordings: save the last minute, draw it under the next, download, upload."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Process of the service under load: a limit, a blocking call, a pool and an upstream, changed while it runs."""
+"""Process of the playground's service: a limit, a blocking call, a pool and an upstream, changed while it runs."""
 
 import asyncio
 import contextlib

@@ -129,8 +129,7 @@ def _status(name: str, value: Any) -> str:
         case "bursts":
             return {0: "evenly spaced", 1: "Poisson"}.get(value, f"bursts of {value}")
         case "service" | "block" | "timeout":
-            words = {"service": "service", "block": "blocks", "timeout": "timeout"}[name]
-            return f"{words} {duration(value)}"
+            return f"{'blocks' if name == 'block' else name} {duration(value)}"
         case "spread":
             return f"spread {value:g}"
         case "share":

@@ -186,15 +186,13 @@ class UpdateThread:
         self._send({"kind": "state", "state": state, "sentence": sentence})
 
     def _mark(self, before: Settings, after: Settings) -> None:
-        changed = before.changes(after)
-        if not changed:
+        if not (changed := before.changes(after)):
             return
         at = self.points[-1].at if self.points else 0.0
         last = self.changes[-1] if self.changes else None
-        same = last is not None and set(last.changed) == set(changed) and at - last.at < _SAME
-        if last is not None and same:
-            at = last.at
-            self.changes.pop()
+        same = last is not None and last.changed.keys() == changed.keys() and at - last.at < _SAME
+        if same:
+            at = self.changes.pop().at
         if len(self.changes) == self.changes.maxlen:
             self.first = self.first.but(**self.changes[0].changed)
         self.changes.append(Change(at, changed))
@@ -210,8 +208,8 @@ class UpdateThread:
             step = self._steps.popleft() if self._steps else None
             self._playing_step = step
         if before is not None:
-            reading = self._reading
-            self._seen.append(Seen(before, reading.moment, reading.expected, self._step_lag))
+            moment, expected = self._reading.moment, self._reading.expected
+            self._seen.append(Seen(before, moment, expected, self._step_lag))
         if step is None:
             with self._lock:
                 self._played = None
@@ -219,9 +217,8 @@ class UpdateThread:
             with suppress(Exception):  # whoever waited for it has left
                 played.set_result(self._seen)
             return
-        self._send(
-            {"kind": "step", "sentence": step.sentence, "settings": step.settings, "last": False}
-        )
+        said = {"sentence": step.sentence, "settings": step.settings, "last": False}
+        self._send({"kind": "step", **said})
         if step.settings != self.settings:
             self._turn(step.settings)
         else:

@@ -1,4 +1,4 @@
-"""The rungs of the ladder, from one after another to a place for each chain.
+"""The batch handler of lesson 05 in four versions ("rungs"), from one after another to a chain for each sender.
 
 Each is `async def rung(batch, handle, *, limit)`; messages have an `id`, a `sender` and a `text`.
 """

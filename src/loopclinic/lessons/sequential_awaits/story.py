@@ -1,4 +1,4 @@
-"""What the notebook shows: requests over time, one connection, shapes of a batch, a race."""
+"""Experiments of notebook 05: requests over time, one connection, shapes of a batch, a benchmark."""
 
 import asyncio
 import itertools

@@ -1,23 +1,21 @@
 """Terminal demo of lesson 13: half-sync billing under load against the migrated one, in twenty seconds."""
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.text import Text
 
-from loopclinic.lessons.standardize import LESSON
 from loopclinic.lessons.standardize.ladder import WAYS, HalfSync, Migrated, served
 from loopclinic.lessons.standardize.story import harbor, outcomes, survey
-from loopclinic.lessons.story.demo_output import BAD, GOOD, begin, end, table
+from loopclinic.lessons.story.demo_output import BAD, GOOD, table
 from loopclinic.load import Load, drive
 from loopclinic.units import duration
 
 _LOAD = Load(rate=60, seconds=2, arrivals="uniform")
 
+SCENE = "A code base of 69 files, half of it asynchronous; its linter is content."
 
-async def demo(console: Console) -> None:
+
+async def demo(console: Console) -> RenderableType:
     """Search a code base in four ways; then put a package under load as it was and migrated."""
-    begin(
-        console, LESSON, "A code base of 69 files, half of it asynchronous; its linter is content."
-    )
     console.print(str(await survey()), highlight=False)
     console.print("\nIts billing under load, as it is and migrated ...\n")
     dsn = await harbor()
@@ -33,5 +31,4 @@ async def demo(console: Console) -> None:
         )
     console.print(rows)
     console.print("Two payments of all that is open, at once:\n")
-    console.print((await outcomes(*WAYS, dsn=dsn)).text, highlight=False)
-    end(console, LESSON)
+    return (await outcomes(*WAYS, dsn=dsn)).text

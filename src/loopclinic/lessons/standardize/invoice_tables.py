@@ -1,4 +1,4 @@
-"""The sample code base, and its tables created in a database."""
+"""Sample code base of lesson 13: its folder, and its tables created in a database."""
 
 import contextlib
 from pathlib import Path

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -31,7 +32,6 @@ from loopclinic.lessons.standardize.mutants import MUTANTS
 from loopclinic.lessons.story.kernel_database import KernelDatabase
 from loopclinic.lessons.story.other_tools import ruff_path
 from loopclinic.lessons.story.stalled import stalled
-from loopclinic.load import Vitals
 from loopclinic.paths import kit_root
 from loopclinic.probe import Probe
 from loopclinic.units import count
@@ -80,9 +80,8 @@ harbor = KernelDatabase("moorings", _fill).address
 """`await harbor()` gives the address of a database with open invoices; it ends with the kernel."""
 
 
-def stalls(vitals: Vitals) -> Drawing:
-    """Draw what the load did to the loop, in the figures that matter."""
-    return stalled(vitals, ", waiting", last="payment")
+stalls = partial(stalled, doing=", waiting", last="payment")
+"""`stalls(vitals)` draws what the load did to the loop, in the figures that matter."""
 
 
 # Searches.
@@ -130,18 +129,20 @@ class Survey(Drawn):
         scanned = f"{self.through_calls} of them through other functions, each with its "
         scanned += f"chain. It could not resolve {count(counts['unresolved_calls'], 'call')}, "
         scanned += f"nor parse {count(counts['syntax_errors'], 'file')}."
-        lines, found = f"{len(self.mixed)} lines", count(self.conflicts, "finding")
+        lines, found = len(self.mixed), count(self.conflicts, "finding")
         rows = (
             (
-                bold("grep for mixed files", f'grep -E "{MIXED}"'),
-                f"{len(files)} files, {lines}",
+                "grep for mixed files",
+                f'grep -E "{MIXED}"',
+                f"{len(files)} files, {lines} lines",
                 mixed,
             ),
-            (bold("grep for loops", f'grep -E "{RUNS}"'), f"{len(self.runs)} lines", runs),
-            (bold("the linter", _RUFF_CHECK), linter, linted),
-            (bold("the scanner", "loopclinic scan"), found, scanned),
+            ("grep for loops", f'grep -E "{RUNS}"', f"{len(self.runs)} lines", runs),
+            ("the linter", _RUFF_CHECK, linter, linted),
+            ("the scanner", "loopclinic scan", found, scanned),
         )
-        return table(["Search", "It says", "What that is worth"], rows)
+        shown = ((bold(name, command), *rest) for name, command, *rest in rows)
+        return table(["Search", "It says", "What that is worth"], shown)
 
     def kinds(self) -> Drawing:
         """Draw what the scanner found, by kind, with what the linter has of the same lines."""
@@ -150,24 +151,21 @@ class Survey(Drawn):
         both = Counter(one["kind"] for one in found if (one["file"], one["line"]) in seen)
         most = max(many.values(), default=1)
         first = f"The {_KINDS} most frequent of {len(many)} kinds. " if len(many) > _KINDS else ""
-        return table(
-            ["Kind", "", "scanner", "linter, too"],
-            [
-                (code(kind), _bars(both[kind] / most, n / most), str(n), str(both[kind] or ""))
-                for kind, n in many.most_common(_KINDS)
-            ],
-            note=f"{first}Blue is what the linter names, too.",
+        rows = (
+            (code(kind), _bars(both[kind] / most, n / most), str(n), str(both[kind] or ""))
+            for kind, n in many.most_common(_KINDS)
         )
+        note = f"{first}Blue is what the linter names, too."
+        return table(["Kind", "", "scanner", "linter, too"], rows, note=note)
 
 
 def _bars(lag: float, stall: float) -> Cell:
     """Return a bar over the share `stall` of the cell, blue up to the share `lag`."""
-    bars = ((lag, "lag"), (stall - lag, "stall"))
-    parts = (
+    parts = "".join(
         f"<div style='width:{share:.1%};background:var(--lc-{color})'></div>"
-        for share, color in bars
+        for share, color in ((lag, "lag"), (stall - lag, "stall"))
     )
-    return Cell(f"<div style='display:flex;height:12px;min-width:320px'>{''.join(parts)}</div>")
+    return Cell(f"<div style='display:flex;height:12px;min-width:320px'>{parts}</div>")
 
 
 async def survey() -> Survey:
@@ -304,9 +302,8 @@ async def tests_on_mutants(*tests: Callable[[Any, Any], Any]) -> Drawing:
             cells.append(colored("passes", "stall") if passed else colored("fails", "calm"))
         below = f"never awaited: {count(forgotten, 'coroutine')}" if forgotten else ""
         rows.append([bold(test.__name__, below), *cells])
-    return table(
-        ["On a service that ...", "is right", *(one.what for one in MUTANTS.values())], rows
-    )
+    heads = ["On a service that ...", "is right", *(one.what for one in MUTANTS.values())]
+    return table(heads, rows)
 
 
 async def _passes(test: Any, kind: Any, package: ModuleType) -> tuple[bool, int]:

@@ -17,6 +17,7 @@ from IPython.display import DisplayHandle, display
 
 from loopclinic.drawing import scripted, styled
 from loopclinic.drawing.charts import fitted
+from loopclinic.drawing.svg import line, svg, text
 from loopclinic.drawing.tables import Drawing, span
 from loopclinic.units import count
 
@@ -202,8 +203,8 @@ def _picture(moves: Sequence[Move], ticks: Sequence[Move]) -> str:
     words = "Each line is one move, from when you made it (dot) to when the loop got it (mark)."
     if ticks:
         words += f" Gray: a timer that ticks every {span(_TICK)}."
-    svg = fitted(lambda width: _lines(moves, ticks, width, words))
-    return f"{svg}<p class='lc-muted'>{words}</p>"
+    drawn = fitted(lambda width: _lines(moves, ticks, width, words))
+    return f"{drawn}<p class='lc-muted'>{words}</p>"
 
 
 def _lines(moves: Sequence[Move], ticks: Sequence[Move], width: float, words: str) -> str:
@@ -226,11 +227,9 @@ def _lines(moves: Sequence[Move], ticks: Sequence[Move], width: float, words: st
     ]
     for second in range(int(end - start) + 1):
         x = at(start + second)
-        drawn.append(
-            f"<line x1='{x:.1f}' x2='{x:.1f}' y1='{bottom + 4}' y2='{bottom + 8}' "
-            f"stroke='var(--lc-border)'/><text x='{x:.1f}' y='{bottom + 22}' "
-            f"text-anchor='{'start' if second == 0 else 'middle'}'>{second} s</text>"
-        )
+        drawn.append(line(x, x, bottom + 4, bottom + 8, "stroke='var(--lc-border)'"))
+        anchor = "start" if second == 0 else "middle"
+        drawn.append(text(x, bottom + 22, f"{second} s", anchor=anchor))
     for index, (move, by_hand) in enumerate(shown):
         y = top + index * step
         late = move.wait > _LATE
@@ -246,7 +245,4 @@ def _lines(moves: Sequence[Move], ticks: Sequence[Move], width: float, words: st
             f"y2='{y:.1f}' stroke='{color}' stroke-opacity='.6'/><circle cx='{a:.1f}' cy='{y:.1f}' "
             f"r='1.6' fill='{color}'/>{mark}</g>"
         )
-    return (
-        f"<svg class='lc-chart' viewBox='0 0 {width:.0f} {bottom + 26:.0f}' role='img' "
-        f"aria-label='{words}'>{''.join(drawn)}</svg>"
-    )
+    return svg(width, bottom + 26, drawn, words)

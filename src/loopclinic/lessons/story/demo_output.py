@@ -1,4 +1,6 @@
-"""Terminal output of demos: how each begins and ends, tables, benchmark results."""
+"""Terminal output of demos: runs one between its beginning and its end; tables, benchmark results."""
+
+from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -12,15 +14,12 @@ from loopclinic.lessons.story.race import Result
 BAD, GOOD = STUCK, FREE
 
 
-def begin(console: Console, lesson: Lesson, scene: str) -> None:
-    """Print the lesson's title and the scene."""
+async def show(console: Console, lesson: Lesson, demo: Any) -> None:
+    """Run a module `demo`: print its lesson's title and `SCENE`, what `demo` returns, where to go on."""
     console.print()
     console.print(Text(f"{lesson.number}  {lesson.title}", style="bold"))
-    console.print(f"{scene}\n")
-
-
-def end(console: Console, lesson: Lesson) -> None:
-    """Say where the learner goes on."""
+    console.print(f"{demo.SCENE}\n")
+    console.print(await demo.demo(console), highlight=False)
     assert lesson.shipped is not None
     by = f"judged by [bold]loopclinic check {lesson.number}[/bold]"
     console.print(f"\nFix it yourself: labs/{lesson.shipped.name}, {by}.\n", highlight=False)

@@ -162,24 +162,9 @@ async def debug_run(
     """
     name = f"{function.__module__}:{getattr(function, '__name__', '')}"
     order = {"function": name, "given": given, "dump_after": dump_after, "end_after": end_after}
-    out, err = await program(
-        "loopclinic.lessons.story.debug_program", dev=True, stdin=json.dumps(order).encode()
-    )
-    return DebugRun(**json.loads(out.splitlines()[-1]), dump=err)
-
-
-async def program(
-    module: str, *arguments: str, dev: bool = False, stdin: bytes | None = None
-) -> tuple[str, str]:
-    """Run one of the kit's programs to its end; return what it printed, and its errors.
-
-    `dev` is whether in Python's development mode, `stdin` what it reads.
-
-    Raises:
-        RuntimeError: it failed.
-    """
-    command = (sys.executable, *(("-X", "dev") if dev else ()), "-m", module, *arguments)
-    status, out, err = await ran(command, stdin, environ={**os.environ, "PYTHONWARNINGS": "ignore"})
+    command = (sys.executable, "-X", "dev", "-m", "loopclinic.lessons.story.debug_program")
+    environ = {**os.environ, "PYTHONWARNINGS": "ignore"}
+    status, out, err = await ran(command, json.dumps(order).encode(), environ=environ)
     if status:
-        raise RuntimeError(f"{module} ended with status {status}: {err.decode()[-500:]}")
-    return out.decode(), err.decode()
+        raise RuntimeError(f"{name} ended with status {status}: {err.decode()[-500:]}")
+    return DebugRun(**json.loads(out.splitlines()[-1]), dump=err.decode())

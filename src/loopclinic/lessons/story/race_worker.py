@@ -1,6 +1,5 @@
 """Worker process of a benchmark (race or sweep): measures one variant."""
 
-import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -31,14 +30,6 @@ def worker(measure: Measure, way: Any = None) -> ServerProcess:
 async def main(link: ParentLink) -> None:
     """Measure whenever the parent asks, until it is gone."""
     measure, way = unpack_value(link.spec)
-    loop = asyncio.get_running_loop()
-
-    def answer(given: dict[str, Any]) -> Any:
-        # On the lifeline's thread: what is measured runs on the loop of this process.
-        return asyncio.run_coroutine_threadsafe(measure(way, **given), loop).result()
-
-    link.ready(sys.version)
     # What still runs at the end is not even cancelled: a hundred thousand tasks in a semaphore's
     # queue take minutes to leave it.
-    link.listen(answer)
-    await asyncio.Event().wait()
+    await link.serve(sys.version, lambda given: measure(way, **given))

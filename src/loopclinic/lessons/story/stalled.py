@@ -1,9 +1,10 @@
-"""Sentence about the stalls that a load caused, with the line of the longest."""
+"""Sentences about stalls: those that a load caused, and how soon one was named."""
 
 from html import escape
 
 from loopclinic.drawing.tables import Drawing, span
 from loopclinic.load import Vitals
+from loopclinic.probe import Stall
 
 
 def stalled(vitals: Vitals, doing: str, *, last: str) -> Drawing:
@@ -18,3 +19,9 @@ def stalled(vitals: Vitals, doing: str, *, last: str) -> Drawing:
         f"{span(vitals.lag.p99)}; the last {last} waited {span(vitals.latency.max)}."
     )
     return Drawing(f"<p>{words}{line}</p>", words)
+
+
+def named_after(stall: Stall) -> str:
+    """Return in words how soon after its beginning a stall was noticed; empty if only at its end."""
+    seen = stall.first_seen
+    return "" if seen is None else f", named {span(seen)} after it began"

@@ -1,4 +1,4 @@
-"""The records of a brand-audit service: companies, audits, queries, responses.
+"""Tables of lesson 02 (companies, audits, queries, responses): created, filled with test audits, read.
 
 Schema and seed rows lie in `data/sync_database`, where a learner finds them.
 """

@@ -2,23 +2,22 @@
 
 import asyncio
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.text import Text
 
-from loopclinic.lessons.story.demo_output import BAD, begin, end, race_table
-from loopclinic.lessons.sync_database import LESSON, ladder
+from loopclinic.lessons.story.demo_output import BAD, race_table
+from loopclinic.lessons.sync_database import ladder
 from loopclinic.lessons.sync_database.story import brand_audits, hang, patient, race
 from loopclinic.units import duration
 
+SCENE = (
+    "Audits of brands, on one event loop, with a driver that blocks.\n"
+    "An audit keeps its connection while it asks a language model."
+)
 
-async def demo(console: Console) -> None:
+
+async def demo(console: Console) -> RenderableType:
     """Hang this process's own loop in two ways, with a deadline; then measure three ways to query."""
-    begin(
-        console,
-        LESSON,
-        "Audits of brands, on one event loop, with a driver that blocks.\n"
-        "An audit keeps its connection while it asks a language model.",
-    )
     dsn = await brand_audits()
     for title, companies, what in (
         ("A dry pool", [1, 2, 3], "Three audits, two connections"),
@@ -32,5 +31,4 @@ async def demo(console: Console) -> None:
     ways = (ladder.blocking, ladder.on_threads, ladder.native)
     result = await asyncio.to_thread(race, *ways, dsn=dsn, rounds=2, seconds=0.8)
     console.print(race_table(result, "ten connections, queries of 20 ms"))
-    console.print(result.sentence, highlight=False)
-    end(console, LESSON)
+    return result.sentence

@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -27,12 +28,12 @@ from loopclinic.lessons.story.other_tools import (
     opinions,
 )
 from loopclinic.lessons.story.race import Column, Race, Result
-from loopclinic.lessons.story.stalled import stalled
+from loopclinic.lessons.story.stalled import named_after, stalled
 from loopclinic.lessons.story.sweep import closed_loop
 from loopclinic.lessons.sync_database import LESSON
 from loopclinic.lessons.sync_database.audit_tables import companies, draw, enter, lay_out
 from loopclinic.lessons.sync_database.ladder import CONNECTIONS, COSTS, LATENCY, Rung, opened
-from loopclinic.load import Request, Variant, Vitals
+from loopclinic.load import Request, Variant
 from loopclinic.probe import Probe, Stall
 from loopclinic.units import count
 
@@ -61,11 +62,9 @@ def served(audit: Any, dsn: str) -> Variant:
     return Variant(handle, name=audit.__name__, setup=lambda: opened(audit, dsn))
 
 
-def stalls(vitals: Vitals) -> Drawing:
-    """Describe the stalls of the loop under the load, in figures."""
-    return stalled(
-        vitals, ", with its CPU idle: it waited for one query after another", last="audit"
-    )
+_IDLE = ", with its CPU idle: it waited for one query after another"
+stalls = partial(stalled, doing=_IDLE, last="audit")
+"""`stalls(vitals)` describes the stalls of the loop under the load, in figures."""
 
 
 # Hangs.
@@ -138,9 +137,8 @@ class Hang(Drawn):
         if self.stall is None:
             ends = ", ".join(self.endings)
             return Drawing.note(f"{self.title}: no hang; {ends} after {span(self.seconds)}.")
-        seen = self.stall.first_seen
-        when = "" if seen is None else f", named {span(seen)} after it began"
-        stood = bold(f"{self.title}.") + f" The loop was stuck at {self.stall.where}{when}:\n"
+        stuck = f" The loop was stuck at {self.stall.where}{named_after(self.stall)}:\n"
+        stood = bold(f"{self.title}.") + stuck
         rows = [(str(one.pid), bold(one.says), code(_short(one.query))) for one in self.sessions]
         return table(
             ["Session", "PostgreSQL says", "Its last statement"],

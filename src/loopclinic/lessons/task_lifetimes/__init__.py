@@ -1,12 +1,10 @@
 """Lesson 11: background tasks that vanish, errors that nobody sees, restarts that lose work.
 
-Limit: 1,415 lines, because it has a Bot API server with a printer, a bot of python-telegram-bot in a process
+Limit: 1,403 lines, because it has a Bot API server with a printer, a bot of python-telegram-bot in a process
 that is restarted, a census of what holds a task, and five ways to start a job, besides its check.
 """
 
-from loopclinic.lessons.catalogue import Lesson
-
-__all__ = ["LESSON"]
+from loopclinic.lessons.catalogue import Lesson, graded, words
 
 LESSON = Lesson(
     number="11",
@@ -14,28 +12,20 @@ LESSON = Lesson(
     title="The task that vanished, and its error with it",
     summary="Background jobs: who holds them, who is told of their errors, and what a restart does to them.",
     minutes=30,
-    conflicts=(
-        "dropped-task",
-        "unseen-task-error",
-        "abrupt-shutdown",
-        "missing-deadline",
-        "unisolated-failure",
+    conflicts=words(
+        "dropped-task unseen-task-error abrupt-shutdown missing-deadline unisolated-failure"
     ),
     requires=("00",),
     public=("Jobs",),
-    hints=(
-        (
-            "For each job, ask three questions: who holds the task while it waits, who looks at it when it "
-            "ends, and who waits for it when the bot stops?"
-        ),
-        (
-            "Hold tasks in a set that each task leaves when it ends. Run the factory in a coroutine of "
-            "your own that catches what it raises and tells it. In close: refuse, wait, cancel, wait."
-        ),
-        (
-            "`task.add_done_callback(self._tasks.discard)` lets go. `asyncio.wait(self._tasks, "
-            "timeout=grace)` waits and cancels nothing; after it, cancel what is left and `asyncio.wait` "
-            "once more, without a timeout. Both only if the set is not empty. Wrap `on_error` in a try."
-        ),
-    ),
+    hints=graded("""
+        For each job, ask three questions: who holds the task while it waits, who looks at it when it ends,
+        and who waits for it when the bot stops?
+
+        Hold tasks in a set that each task leaves when it ends. Run the factory in a coroutine of your own
+        that catches what it raises and tells it. In close: refuse, wait, cancel, wait.
+
+        `task.add_done_callback(self._tasks.discard)` lets go. `asyncio.wait(self._tasks, timeout=grace)`
+        waits and cancels nothing; after it, cancel what is left and `asyncio.wait` once more, without a
+        timeout. Both only if the set is not empty. Wrap `on_error` in a try.
+    """),
 )

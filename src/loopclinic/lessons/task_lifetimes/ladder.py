@@ -1,4 +1,4 @@
-"""The rungs of the ladder: each is `way(application)` and returns `start(job, update)`, which starts a job."""
+"""Five ways of lesson 11 to start a background job ("rungs"): `way(application)` returns `start(job, update)`."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""What the notebook shows: who holds a task, a bot that is restarted, two taps, a framework's stop."""
+"""Experiments of notebook 11: who holds a task, a bot that is restarted, two taps, a framework's stop."""
 
 import asyncio
 import gc

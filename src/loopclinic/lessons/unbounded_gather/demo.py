@@ -2,30 +2,29 @@
 
 import asyncio
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.panel import Panel
 from rich.text import Text
 
-from loopclinic.lessons.story.demo_output import BAD, GOOD, begin, end, table
+from loopclinic.lessons.story.demo_output import BAD, GOOD, table
 from loopclinic.lessons.story.over_time import watched
-from loopclinic.lessons.unbounded_gather import LESSON, ladder, story
+from loopclinic.lessons.unbounded_gather import ladder, story
 from loopclinic.lessons.unbounded_gather.posts import due
 from loopclinic.servers import Counts
 
 POSTS = 600
 _TICK = 0.1
 
+SCENE = (
+    f"{POSTS} posts are due. The service works on {story.CAPACITY} at a time, {story.LATENCY * 1000:.0f} ms "
+    "each, and has a short queue.\nWhat comes beyond that is answered 429; a client that goes on "
+    "is cut off."
+)
 
-async def demo(console: Console) -> None:
+
+async def demo(console: Console) -> RenderableType:
     """Publish the same posts all at once, then at the service's own pace, and show both."""
-    begin(
-        console,
-        LESSON,
-        f"{POSTS} posts are due. The service works on {story.CAPACITY} at a time, {story.LATENCY * 1000:.0f} ms "
-        "each, and has a short queue.\nWhat comes beyond that is answered 429; a client that goes on "
-        "is cut off.",
-    )
     before = await _act(console, "Before", "gather(*all)", ladder.publish_all)
     after = await _act(console, "After", f"{story.CAPACITY} workers on one queue", ladder.polite)
     rows = table("", before.name, after.name)
@@ -38,8 +37,7 @@ async def demo(console: Console) -> None:
         rows.add_row(name, figure(before), figure(after))
     console.print(rows)
     done = f"The first was done after {before.held.seconds:.1f} s"
-    console.print(f"{done}, and told its caller nothing: it {before.held.ended}.", highlight=False)
-    end(console, LESSON)
+    return f"{done}, and told its caller nothing: it {before.held.ended}."
 
 
 def _share(run: story.Run) -> str:

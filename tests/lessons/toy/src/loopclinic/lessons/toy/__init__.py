@@ -1,8 +1,6 @@
 """Lesson 99: a wait without a deadline."""
 
-from loopclinic.lessons.catalogue import Lesson
-
-__all__ = ["LESSON"]
+from loopclinic.lessons.catalogue import Lesson, graded
 
 LESSON = Lesson(
     number="99",
@@ -13,9 +11,11 @@ LESSON = Lesson(
     conflicts=("missing-deadline",),
     requires=("00",),
     public=("lookup_price",),
-    hints=(
-        "Which await of `lookup_price` ends only when somebody else wants it to?",
-        "Put one deadline around the whole call, and let its TimeoutError out.",
-        "Write `async with asyncio.timeout(deadline):` around the await of `supplier.price(item)`.",
-    ),
+    hints=graded("""
+        Which await of `lookup_price` ends only when somebody else wants it to?
+
+        Put one deadline around the whole call, and let its TimeoutError out.
+
+        Write `async with asyncio.timeout(deadline):` around the await of `supplier.price(item)`.
+    """),
 )

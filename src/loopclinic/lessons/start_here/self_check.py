@@ -1,4 +1,4 @@
-"""Self-check of notebook 00: Python, kernel, widgets, servers and labs, one line each with its repair."""
+"""Self-check of notebook 00: Python, kernel, widgets, servers and labs, a row each with its repair."""
 
 import asyncio
 import platform
@@ -6,12 +6,11 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from html import escape
 from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple
 
-from loopclinic.drawing.tables import Drawing
+from loopclinic.drawing.tables import Drawing, bold, colored, table
 from loopclinic.paths import kit_root
 from loopclinic.servers import SERVICES
 from loopclinic.tried_pythons import untried
@@ -34,11 +33,7 @@ def _loop() -> _Line:
     loop = asyncio.get_running_loop()
     name = type(loop).__name__
     if getattr(loop, "_selector", None) is None:
-        return _Line(
-            "Kernel",
-            f"{name} has no selector to watch",
-            "Use the kernel named Python 3 of this kit.",
-        )
+        return _Line("Kernel", f"{name} has no selector", "Use the kit's kernel, named Python 3.")
     return _Line("Kernel", f"its event loop runs ({name})")
 
 
@@ -76,21 +71,13 @@ _QUESTIONS: dict[str, Callable[[], _Line]] = {
 
 
 def self_check() -> Drawing:
-    """Ask each question, and show one line for each: well, or what to do."""
-    rows, texts = [], []
+    """Ask each question, and show a row for each: well, or what to do."""
+    rows = []
     for name, question in _QUESTIONS.items():
         try:
             line = question()
         except Exception as error:
             line = _Line(name, f"{type(error).__name__}: {error}", _DOCTOR)
-        color, mark, word = (
-            ("var(--lc-stall)", "◆", "to do") if line.repair else ("var(--lc-calm)", "●", "ok")
-        )
-        repair = f" <b>{escape(line.repair)}</b>" if line.repair else ""
-        rows.append(
-            f"<div style='display:flex;gap:10px'><span style='color:{color}' title='{word}'>{mark}"
-            f"</span><span style='flex:none;width:5em'>{line.name}</span><span class='lc-muted' "
-            f"style='min-width:0;overflow-wrap:anywhere'>{escape(line.detail)}{repair}</span></div>"
-        )
-        texts.append(f"{word:6} {line.name:8} {line.detail} {line.repair}".rstrip())
-    return Drawing("".join(rows), "\n".join(texts))
+        mark = colored("to do", "stall") if line.repair else colored("ok", "calm")
+        rows.append([bold(name), mark, f"{line.detail}\n{line.repair}".rstrip()])
+    return table(["Part", "", ""], rows)

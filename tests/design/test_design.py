@@ -233,6 +233,8 @@ def test_of_many_variants_the_best_is_named_and_those_that_make_it_worse():
         "first's slowest request takes 300 ms, best's 100 ms. "
         "worst's slowest request takes 900 ms, first's 300 ms. No difference between first and same."
     )
+    few = measured(*([vitals(0.1)] * 2 for _ in "abc"), names=("a", "b", "c"))
+    assert few.headline.startswith("Whether a, b and c differ can't be told from 2 rounds")
 
 
 def test_most_callers_are_spoken_of_and_stand_in_rows_of_their_own():

@@ -153,7 +153,7 @@ async def test_what_an_earlier_scope_of_the_same_cell_saw_is_still_marked():
         assert "Nothing has stalled yet" in str(marked(scope))
         scope.earlier = {**scope.recorder.history(), "ticks": [[0.5, 0.001]], "stalls": [stall]}
         drawn = marked(scope)
-    assert "long: 4.0 s" in str(drawn)
+    assert "long: 4.00 s" in str(drawn)
     assert "Its median here is 1.0 ms." in str(drawn)  # what the scope saw outside the stall
     assert drawn.html.count("lc-stall-block") == 2  # for a wide page and a narrow one
     assert "<code>time.sleep(4)</code>" in drawn.html

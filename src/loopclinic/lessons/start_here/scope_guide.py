@@ -7,6 +7,7 @@ from typing import Any
 from loopclinic.drawing.lag_strip import lag_strip
 from loopclinic.drawing.tables import Drawing, span
 from loopclinic.scope import Scope
+from loopclinic.units import duration
 
 _AROUND = 3.0  # seconds shown before and after a stall
 
@@ -36,7 +37,7 @@ def marked(scope: Scope) -> Drawing:
         f"{span(median(usual) if usual else 0.0)}."
     )
     stalled = (
-        f"A stall is as wide and as tall as it was long: {span(seconds)}. Whatever became ready "
+        f"A stall is as wide and as tall as it was long: {duration(seconds)}. Whatever became ready "
         "meanwhile waited for the rest of it. The dashed line is the least that counts as a stall."
     )
     named = (

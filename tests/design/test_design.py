@@ -221,7 +221,7 @@ def test_the_sentence_names_the_line_its_share_and_the_price():
     quick = [replace(vitals(0.046), threads=4)] * 5
     found = measured(slow, quick, names=("before", "after"))
     assert found.headline == (
-        "before stalls its loop 63% of the time at /srv/shop/carriers.py:22; its slowest request takes "
+        "before stalls its loop 63% of the time at carriers.py:22; its slowest request takes "
         "289 ms, after's 46.0 ms. The price of after: 4 threads instead of 0."
     )
 

@@ -135,8 +135,8 @@ def _stalls(comparison: "Comparison", variant: str) -> str:
         share = min(1.0, place.seconds / seconds)
         if share >= _TOLD:
             line = "in" if place.worst.get("burst") else "at"
-            place_said = where(place).rpartition("/")[2]  # its folders are in the table
-            return f"{variant} stalls its loop {share:.0%} of the time {line} {place_said}"
+            line += " " + where(place).rpartition("/")[2]  # its folders are in the table
+            return f"{variant} stalls its loop {share:.0%} of the time {line}"
     return ""
 
 

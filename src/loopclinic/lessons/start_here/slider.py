@@ -183,9 +183,8 @@ class Slider(anywidget.AnyWidget):
         if message["number"]:
             self._loop.call_soon_threadsafe(self._hear, message)
         else:
-            self.send(
-                {"kind": "here"}
-            )  # not by way of the loop: the page wants to know of the kernel
+            # Not by way of the loop: the page wants to know of the kernel.
+            self.send({"kind": "here"})
 
     def _hear(self, message: dict[str, Any]) -> None:
         value = message["value"]

@@ -57,16 +57,12 @@ def _servers() -> _Line:
     return _Line("Servers", f"{len(SERVICES)} started and ended in {perf_counter() - began:.1f} s")
 
 
-def _kit() -> _Line:
-    return _Line("Labs", str(kit_root() / "labs"))
-
-
 _QUESTIONS: dict[str, Callable[[], _Line]] = {
     "Python": _python,
     "Kernel": _loop,
     "Widgets": _widgets,
     "Servers": _servers,
-    "Labs": _kit,
+    "Labs": lambda: _Line("Labs", str(kit_root() / "labs")),
 }
 
 

@@ -23,7 +23,7 @@ LAYERS = (
         "verdict",
     },
     {"probe", "servers"},
-    {"attached", "scope", "load", "runner", "export", "scanner", "timeline"},
+    {"attached", "scope", "load", "runner", "export", "scanner", "timeline", "interrupted_cell"},
     {"lessons", "design", "recall"},
     {"checks"},
     {"cli", "__main__", "room"},

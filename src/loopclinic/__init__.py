@@ -5,6 +5,7 @@ Everything below is imported on first use, so that `import loopclinic` costs nex
 PYTEST_DONT_REWRITE: pytest warns where a plugin's package was imported before pytest, as under `run`.
 """
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -76,3 +77,7 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted([*globals(), *_HOMES])
+
+
+if "ipykernel" in sys.modules:
+    import_module("loopclinic.interrupted_cell").install()

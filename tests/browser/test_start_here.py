@@ -137,3 +137,29 @@ def test_a_guess_is_dragged_and_the_next_key_runs_the_next_cell(lab, browser):
         press(page, 2)
         expect(output(notebook, at["scope"]).locator(".lc-scope")).to_be_visible()
         assert notebook.prompt(at["guess"]) == "[2]:"
+
+
+@pytest.mark.prove
+def test_two_presses_of_i_end_a_cell_with_one_sentence_and_it_can_be_run_again(lab, browser):
+    with new_page(browser, height=720) as page:
+        waits = "count += 1\nawait in_thread(lambda: time.sleep(60 if count == 1 else 0))\ncount"
+        path = lab.write(
+            "interrupted.ipynb",
+            "import time\nfrom loopclinic.servers.sync_async import in_thread\ncount = 0",
+            waits,
+        )
+        notebook = lab.open(page, path)
+        notebook.run(0)
+        notebook.start(1)
+        assert notebook.prompt(1) == "[*]:"
+        page.locator(".jp-Notebook").press("Escape")
+        press(page, 2, "i")
+        said = output(notebook, 1)
+        expect(said).to_have_text(
+            "Interrupted at cell [2], line 2. The kernel is ready: run this cell again.",
+            timeout=20_000,
+        )
+        # Until then ipykernel drops requests, as it does those that a failed cell has behind it.
+        page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
+        notebook.run(1, 20)
+        expect(said).to_have_text("[3]:2")

@@ -141,6 +141,8 @@ def test_a_picture_has_a_line_for_each_move_and_each_tick():
     html = Moves("time.sleep(4)", moves, [Move(0, 0.5, 3.0)])._repr_html_()
     assert html.count("stroke-opacity") == 2 * 4  # for a wide page and a narrow one
     assert "3 moves; 2 waited, the first for 3.0 s" in html
+    assert "ends coincide" not in html
+    assert "its ends coincide" in Moves("asyncio.sleep(4)", moves[2:])._repr_html_()
 
 
 async def test_what_an_earlier_scope_of_the_same_cell_saw_is_still_marked():
@@ -150,7 +152,11 @@ async def test_what_an_earlier_scope_of_the_same_cell_saw_is_still_marked():
     with Scope() as scope:
         assert "Nothing has stalled yet" in str(marked(scope))
         scope.earlier = {**scope.recorder.history(), "ticks": [[0.5, 0.001]], "stalls": [stall]}
-        assert "4.0 s" in str(marked(scope))
+        drawn = marked(scope)
+    assert "long: 4.00 s" in str(drawn)
+    assert "Its median here is 1.0 ms." in str(drawn)  # what the scope saw outside the stall
+    assert drawn.html.count("lc-stall-block") == 2  # for a wide page and a narrow one
+    assert "<code>time.sleep(4)</code>" in drawn.html
 
 
 async def test_the_self_check_is_well_here_and_names_a_repair_elsewhere(monkeypatch):
@@ -163,7 +169,7 @@ async def test_the_self_check_is_well_here_and_names_a_repair_elsewhere(monkeypa
 
     monkeypatch.setitem(self_check._QUESTIONS, "Servers", fail)
     said = str(self_check.self_check())
-    assert "to do  Servers" in said
+    assert "Servers: to do; " in said
     assert "loopclinic doctor" in said
 
 

@@ -296,4 +296,4 @@ def test_the_last_words_of_an_interrupted_comparison_say_so(error, capsys):
     with suppress(error), Progress(shown=True) as progress:
         progress.say("Round 1 of 3")
         raise error
-    assert capsys.readouterr().err == "Interrupted: no figures were kept. Run it again.\n"
+    assert capsys.readouterr().err == "Interrupted: no figures were kept.\n"

@@ -111,7 +111,9 @@ def test_again_and_interrupted_while_it_blocks(notebook, session, capfd):
     except TimeoutError:
         assert "KeyboardInterrupt caught in kernel" in capfd.readouterr().err
     else:
-        assert reply["status"] == "ok" or reply["ename"] in INTERRUPTED
+        if reply["status"] != "ok":
+            assert reply["ename"] in INTERRUPTED
+            assert [one[:19] for one in reply["traceback"]] == ["Interrupted at cell"]
     again = session.run(blocks.source)  # as a learner does next
     if again["status"] == "aborted":  # the kernel was still dropping what it thought was queued
         again = session.run(blocks.source)

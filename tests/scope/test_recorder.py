@@ -7,7 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from loopclinic.probe import Snapshot, Stall
+from loopclinic.probe import Frame, Snapshot, Stall
+from loopclinic.scope import recorder as module
 from loopclinic.scope.recorder import Recorder
 from tests.probe.fakes import FakeLoop
 
@@ -169,9 +170,12 @@ def test_the_history_tells_a_late_page_all_and_what_ended_not_twice(loop, probe)
     assert treated == ["01_blocking_sleep", "One retry, everybody waits"]
 
 
-def test_a_synchronous_cell_is_marked():
+def test_a_synchronous_cell_is_marked_by_its_own_line(monkeypatch):
+    """Although a line of the kit that it calls was at work."""
+    monkeypatch.setattr(module, "cell_label", {"x": "cell [4]"}.get)
+    frames = Frame("shell.py", 7, "run_code", ""), Frame("x", 1, "<module>", "race(slow)"), Frame("race.py", 9, "race", "call()")  # fmt: skip
     stall = Stall(
-        started=2.0, seconds=1.0, cell="cell [4]", synchronous_cell=True, file="x", line=1
+        started=2.0, seconds=1.0, synchronous_cell=True, file="race.py", line=9, stack=frames
     )
     nothing = Snapshot(
         at=1.0, iterations=9, idle=1.0, age=0.0, counts=(0,) * 512, sums=(0.0,) * 512
@@ -188,7 +192,8 @@ def test_a_synchronous_cell_is_marked():
     )
     recorder = Recorder(probe)
     told = recorder.tick()["ended"]
-    assert [(one["cell"], one["where"]) for one in told] == [(True, "cell [4], line 1")]
+    found = [(one["cell"], one["where"], one["code"], one["prompt"]) for one in told]
+    assert found == [(True, "cell [4], line 1", "race(slow)", "[4]")]
 
 
 def test_pages_may_ask_for_the_history_while_the_probe_ticks(loop, probe):

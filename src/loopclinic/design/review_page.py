@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from loopclinic.drawing.document import breakable, document, facts, headline, notes
 from loopclinic.drawing.tables import Drawing
 from loopclinic.load.comparison_views import figure_table
-from loopclinic.load.conclusion import worse
+from loopclinic.load.conclusion import listed, worse
 from loopclinic.runner.program_page import place_section, place_table
 from loopclinic.runner.wording import lesson_of
 from loopclinic.units import count, duration
@@ -27,7 +27,7 @@ RIGHTS = (
 
 def design_page(review: "DesignReview", title: str = "") -> str:
     """Return the page."""
-    title = title or " and ".join(review.variants)
+    title = title or listed(review.variants)
     sections = [
         f"<h1>{escape(title)}</h1>",
         headline(review.headline, bad=worse(review)),

@@ -39,11 +39,11 @@ def conclusion(comparison: "Comparison") -> str:
         return f"{whose} {what} takes {_shown(comparison, lead, first)}."
     rounds = len(comparison.rounds[0])
     if rounds < ENOUGH:
-        names = " and ".join(comparison.variants)
-        return f"Whether {names} differ can't be told from {count(rounds, 'round')}: give three or more."
+        names, many = listed(comparison.variants), count(rounds, "round")
+        return f"Whether {names} differ can't be told from {many}: give three or more."
     differing = [other for other in others if _differences(comparison, first, other)]
     if not differing:
-        return f"No difference between {_listed(comparison.variants)} under this load."
+        return f"No difference between {listed(comparison.variants)} under this load."
     lead = _leading(comparison)
     best = min(differing, key=lambda one: comparison.median(lead, one, group=_of(comparison, lead)))
     said = [_sentence(comparison, first, best)]
@@ -52,7 +52,7 @@ def conclusion(comparison: "Comparison") -> str:
         if other != best and _worse(comparison, next(iter(found)), first, other) == other:
             said.append(_sentence(comparison, first, other))
     if same := [other for other in others if other not in differing]:
-        said.append(f"No difference between {_listed([first, *same])}.")
+        said.append(f"No difference between {listed([first, *same])}.")
     return " ".join(said)
 
 
@@ -124,7 +124,7 @@ def _sentence(comparison: "Comparison", first: str, other: str) -> str:
         if comparison.difference(price, other, first).found
         and _worse(comparison, price, first, other) == quick
     ]
-    cost = f" The price of {quick}: {_listed(prices)}." if prices else ""
+    cost = f" The price of {quick}: {listed(prices)}." if prices else ""
     return f"{stalls}; {said}.{cost}" if stalls else f"{said}.{cost}"
 
 
@@ -135,9 +135,11 @@ def _stalls(comparison: "Comparison", variant: str) -> str:
         share = min(1.0, place.seconds / seconds)
         if share >= _TOLD:
             line = "in" if place.worst.get("burst") else "at"
-            return f"{variant} stalls its loop {share:.0%} of the time {line} {where(place)}"
+            line += " " + where(place).rpartition("/")[2]  # its folders are in the table
+            return f"{variant} stalls its loop {share:.0%} of the time {line}"
     return ""
 
 
-def _listed(names: "list[str] | tuple[str, ...]") -> str:
+def listed(names: "list[str] | tuple[str, ...]") -> str:
+    """Return names as a sentence lists them: `a, b and c`."""
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))

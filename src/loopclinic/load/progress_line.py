@@ -51,7 +51,7 @@ class Progress:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None and issubclass(kind, KeyboardInterrupt | CancelledError):
-            self.done("Interrupted: no figures were kept. Run it again.")
+            self.done("Interrupted: no figures were kept.")
         if self._terminal:
             sys.stderr.write("\n")
             sys.stderr.flush()

@@ -122,7 +122,8 @@ class Review:
             return f"No stall over {duration(self.threshold)}.{but}"
         worst, lost = self.places[0], sum(place.seconds for place in self.places)
         many = f"{self.stalls} stall{'s' * (self.stalls != 1)} over {duration(self.threshold)}"
-        return f"{many}, {duration(lost)} in all; {where(worst)} took {duration(worst.own)} of it."
+        line = where(worst).rpartition("/")[2]
+        return f"{many}, {duration(lost)} in all; {line} took {duration(worst.own)} of it."
 
     def __str__(self) -> str:
         lines = [

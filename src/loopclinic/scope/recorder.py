@@ -2,6 +2,7 @@
 
 import os
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -175,6 +176,10 @@ class Recorder:
 
 def _stall(stall: Stall) -> dict[str, Any]:
     inner = next((i for i, frame in enumerate(stall.stack) if user_code(frame.file)), 0)
+    cells = ((one, cell) for one in reversed(stall.stack) if (cell := cell_label(one.file)))
+    if stall.synchronous_cell and (found := next(cells, None)):  # not the kit's line that it calls
+        at, cell = found
+        stall = replace(stall, file=at.file, line=at.line, code=at.code, cell=cell)
     return {
         "id": round(stall.started * 1e6),
         "started": stall.started,
@@ -194,9 +199,7 @@ def _stall(stall: Stall) -> dict[str, Any]:
         "stack": [_frame(frame) for frame in stall.stack[inner:][-_FRAMES:]],
         "others": stall.others,
         "lines": [_share(one) for one in stall.lines[:_LINES]] if stall.others else [],
-        "handlers": [one.to_dict() for one in stall.handlers[:_LINES]]
-        if len(stall.handlers) > 1
-        else [],
+        "handlers": [one.to_dict() for one in stall.handlers[:_LINES] if stall.handlers[1:]],
         "waited": str(stall.waiting or ""),
         "waiters": [one.to_dict() for one in stall.waiting.groups] if stall.waiting else [],
     }

@@ -46,7 +46,7 @@ def routes() -> Drawing:
     for one in ROUTES:
         names = ", ".join(f"{lesson.number} {lesson.title}" for lesson in one.lessons)
         rows.append([bold(one.name), Cell(_links(one.lessons), names), f"{one.minutes} min"])
-    return table(["If you have, or if you say", "Take", "In all"], rows)
+    return table(["Your time, or your work", "Lessons", "In all"], rows)
 
 
 def _links(chosen: Sequence[Lesson]) -> str:

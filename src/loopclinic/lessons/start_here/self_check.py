@@ -1,4 +1,4 @@
-"""Self-check of notebook 00: Python, kernel, widgets, servers, labs, cards due; a line each, with its repair."""
+"""Self-check of notebook 00: Python, kernel, widgets, servers, labs, cards due; a row each, with its repair."""
 
 import asyncio
 import platform
@@ -7,12 +7,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from html import escape
 from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple
 
-from loopclinic.drawing.tables import Drawing
+from loopclinic.drawing.tables import Drawing, bold, colored, table
 from loopclinic.paths import kit_root
 from loopclinic.recall.cards import waiting
 from loopclinic.recall.guesses import read
@@ -38,11 +37,7 @@ def _loop() -> _Line:
     loop = asyncio.get_running_loop()
     name = type(loop).__name__
     if getattr(loop, "_selector", None) is None:
-        return _Line(
-            "Kernel",
-            f"{name} has no selector to watch",
-            "Use the kernel named Python 3 of this kit.",
-        )
+        return _Line("Kernel", f"{name} has no selector", "Use the kit's kernel, named Python 3.")
     return _Line("Kernel", f"its event loop runs ({name})")
 
 
@@ -66,10 +61,6 @@ def _servers() -> _Line:
     return _Line("Servers", f"{len(SERVICES)} started and ended in {perf_counter() - began:.1f} s")
 
 
-def _kit() -> _Line:
-    return _Line("Labs", str(kit_root() / "labs"))
-
-
 def _recall() -> _Line | None:
     many = sum(at <= datetime.now(UTC) for at, *_ in waiting(read()))
     return _Line("Recall", f"{count(many, 'card')} due", "loopclinic recall") if many else None
@@ -80,14 +71,14 @@ _QUESTIONS: dict[str, Callable[[], _Line | None]] = {
     "Kernel": _loop,
     "Widgets": _widgets,
     "Servers": _servers,
-    "Labs": _kit,
+    "Labs": lambda: _Line("Labs", str(kit_root() / "labs")),
     "Recall": _recall,
 }
 
 
 def self_check() -> Drawing:
-    """Ask each question, and show one line for each: well, or what to do."""
-    rows, texts = [], []
+    """Ask each question, and show a row for each: well, or what to do."""
+    rows = []
     for name, question in _QUESTIONS.items():
         try:
             line = question()
@@ -95,14 +86,6 @@ def self_check() -> Drawing:
             line = _Line(name, f"{type(error).__name__}: {error}", _DOCTOR)
         if line is None:
             continue
-        color, mark, word = (
-            ("var(--lc-stall)", "◆", "to do") if line.repair else ("var(--lc-calm)", "●", "ok")
-        )
-        repair = f" <b>{escape(line.repair)}</b>" if line.repair else ""
-        rows.append(
-            f"<div style='display:flex;gap:10px'><span style='color:{color}' title='{word}'>{mark}"
-            f"</span><span style='flex:none;width:5em'>{line.name}</span><span class='lc-muted' "
-            f"style='min-width:0;overflow-wrap:anywhere'>{escape(line.detail)}{repair}</span></div>"
-        )
-        texts.append(f"{word:6} {line.name:8} {line.detail} {line.repair}".rstrip())
-    return Drawing("".join(rows), "\n".join(texts))
+        mark = colored("to do", "stall") if line.repair else colored("ok", "calm")
+        rows.append([bold(name), mark, f"{line.detail}\n{line.repair}".rstrip()])
+    return table(["Part", "", ""], rows)

@@ -62,7 +62,7 @@ function render({ model, el }) {
       const verb = waiting.size === 1 ? "waits" : "wait";
       said.textContent = `${moves(waiting.size)} ${verb} for the loop, the first for ${words(oldest)}.`;
     } else if (batch === null) {
-      said.textContent = "Drag it: the loop below follows.";
+      said.textContent = "Drag it: does the loop below follow?";
     } else if (batch.worst > 0.25) {
       said.textContent = `${moves(batch.count)} arrived all at once, up to ${words(batch.worst)} late.`;
     } else {

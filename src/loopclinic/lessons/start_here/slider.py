@@ -184,9 +184,8 @@ class Slider(anywidget.AnyWidget):
         if message["number"]:
             self._loop.call_soon_threadsafe(self._hear, message)
         else:
-            self.send(
-                {"kind": "here"}
-            )  # not by way of the loop: the page wants to know of the kernel
+            # Not by way of the loop: the page wants to know of the kernel.
+            self.send({"kind": "here"})
 
     def _hear(self, message: dict[str, Any]) -> None:
         value = message["value"]
@@ -201,6 +200,8 @@ class Slider(anywidget.AnyWidget):
 
 def _picture(moves: Sequence[Move], ticks: Sequence[Move]) -> str:
     words = "Each line is one move, from when you made it (dot) to when the loop got it (mark)."
+    if all(one.wait <= _LATE for one in (*moves, *ticks)):
+        words += " Nothing waited, so its ends coincide."
     if ticks:
         words += f" Gray: a timer that ticks every {span(_TICK)}."
     drawn = fitted(lambda width: _lines(moves, ticks, width, words))

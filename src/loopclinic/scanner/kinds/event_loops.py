@@ -41,7 +41,7 @@ def detect(survey: Survey) -> Iterator[Finding]:
     entries = _entries(survey)
     threads = _one_thread(survey, entries)
     commands = _command_wrappers(survey)
-    for file, index, function, event in survey.calls():
+    for file, index, function, event in survey.calls_of(_NAMES | {"Thread"}):
         if tail(event.value) == "Thread" and _starts_loop(survey, file, event):
             starters.append(((file, index), event, bool(event.flags & IN_LOOP)))
         if (
@@ -107,11 +107,9 @@ def _one_thread(survey: Survey, entries: set[Node]) -> set[Node]:
             if _per_call((file, index), function, event, entries, set()):
                 often |= targets if _for_this_call(function, event) else set()
     names = {survey.project.function(*one).name for one in found}
-    for file, index, function, event in survey.calls():
-        called = tail(event.value) in names and _per_call(
-            (file, index), function, event, entries, set()
-        )
-        often |= set(functions_in(survey.evaluate(file, event.value))) if called else set()
+    for file, index, function, event in survey.calls_of(names):
+        if _per_call((file, index), function, event, entries, set()):
+            often |= set(functions_in(survey.evaluate(file, event.value)))
     return found - often
 
 

@@ -43,7 +43,7 @@ _ALL = _CANCELLED | {"builtins.BaseException"}
 
 def detect(survey: Survey) -> Iterator[Finding]:
     """Yield what is started or made, and then dropped, and cancellation that is caught and kept."""
-    for file, index, function, event in survey.calls():
+    for file, index, function, event in survey.calls:
         if event.flags & (DISCARDED | UNUSED):
             found = _dropped(survey, file, function, event)
             if found is not None:

@@ -7,7 +7,14 @@ from typing import NamedTuple
 from loopclinic.blocking_calls import Leaf
 from loopclinic.conflicts import CONFLICTS, WEIGHTS
 from loopclinic.scanner.event_outcomes import Outcome, Outcomes
-from loopclinic.scanner.facts.fact_records import IN_LOOP, IN_RETRY, Event, Function
+from loopclinic.scanner.facts.fact_records import (
+    IN_LOOP,
+    IN_RETRY,
+    ONCE,
+    ONCE_A_KEY,
+    Event,
+    Function,
+)
 from loopclinic.scanner.facts.values import dotted, tail
 from loopclinic.scanner.finding import Frame, weakest
 from loopclinic.scanner.project import Node, Project
@@ -55,6 +62,7 @@ class Graph:
         """Follow roots through all sync functions they reach, then find the witnesses."""
         callers: dict[Node, list[_Call]] = {}
         level: dict[Node, Witness] = {}
+        hinted: dict[Node, Witness] = {}
         stack = list(roots)
         while stack:
             node = stack.pop()
@@ -71,7 +79,7 @@ class Graph:
                         stack.append(target)
                     elif not function.is_async:
                         found = Witness(colored(one.leaf, event), 1, event, None, one.confidence)
-                        _keep(level, node, found)
+                        _keep(hinted if one.confidence == "hint" else level, node, found)
             retrier = None if function.is_async else self._retrier(node)
             if retrier is not None:
                 _keep(level, node, Witness(retrier, 1, None, None))
@@ -81,7 +89,6 @@ class Graph:
             for target, calls in callers.items()
         }
         self._spread(level, surely)
-        hinted: dict[Node, Witness] = {}
         for target in list(self.witnesses):
             self._lift(hinted, target, callers)
         self._spread(hinted, callers)
@@ -117,7 +124,9 @@ class Graph:
         function = self.project.function(*node)
         self.unresolved += function.unresolved
         before = self.outcomes.unresolved
-        steps = [(event, self.outcomes.of(node[0], event)) for event in function.events]
+        steps = [
+            (event, _surely(event, self.outcomes.of(node[0], event))) for event in function.events
+        ]
         if not function.is_async:  # what it hands to a loop runs after it has returned
             steps = [(event, [one for one in found if not one.later]) for event, found in steps]
         self.unresolved += self.outcomes.unresolved - before
@@ -169,6 +178,13 @@ class Graph:
             node = witness.to
 
 
+def _surely(event: Event, outcomes: list[Outcome]) -> list[Outcome]:
+    """Return what an event leads to, as a hint where it happens once."""
+    if not event.flags & ONCE:
+        return outcomes
+    return [one._replace(confidence="hint") for one in outcomes]
+
+
 def _already_told(leaf: Leaf, begun: set[str]) -> bool:
     """Return whether a leaf goes on with another one of its function, or runs only where no loop does."""
     if leaf.kind == "nested-loop" and "" in begun:
@@ -184,7 +200,12 @@ def _looks_for_loop(function: Function) -> bool:
 
 
 def colored(leaf: Leaf, event: Event) -> Leaf:
-    """Return the leaf, a sleep inside a retry as `blocking-retry`, one of a few milliseconds as light."""
+    """Return the leaf, a sleep inside a retry as `blocking-retry`, one of a few milliseconds as light.
+
+    What happens once for each key of a cache weighs a step less.
+    """
+    if event.flags & ONCE_A_KEY:
+        leaf = replace(leaf, own_weight=max(0, leaf.weight - 1))
     if leaf.kind != "blocking-sleep":
         return leaf
     if event.flags & IN_RETRY:

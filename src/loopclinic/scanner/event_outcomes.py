@@ -243,8 +243,7 @@ class Outcomes:
             return found
         if "stub" in function.traits and one[0] == "B":
             return found + self._overridden(function, one)
-        sure = "hint" if functions.keeps_result(where, function) else "certain"
-        found.append(Outcome(None, where, self._as_called(one, event), sure))
+        found.append(Outcome(None, where, self._as_called(one, event)))
         return found
 
     def _as_called(self, one: Type, event: Event | None, shift: int | None = None) -> int:

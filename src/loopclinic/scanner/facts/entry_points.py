@@ -8,7 +8,7 @@ from loopclinic.scanner.facts.syntax_queries import contains_await, spelled
 from loopclinic.scanner.name_sets import words
 
 _VERBS = words("get post put patch delete head options websocket route api_route")
-_REQUESTS = _VERBS | words(
+REQUESTS = _VERBS | words(
     "middleware exception_handler tool call_tool websocket_route get_mapping post_mapping"
 )
 _STARTS = words(
@@ -42,6 +42,8 @@ _REGISTERING = words(
 _ADDING = words("get post put patch delete head view route")
 ROUTING = _REGISTERING | _ADDING
 """Names of calls that may register a function for a route."""
+INCLUDING = words("include_router register_blueprint add_subapp mount add_routes Mount")
+"""Names of calls that take a router into another, or into the application."""
 
 Entry = tuple[str, str]
 """What calls a function, one of `CONTEXTS` of loopclinic.scanner.finding, and by which name."""
@@ -82,8 +84,8 @@ def _decorated(decorator: ast.expr, name: str, first: str) -> Entry | None:
         return ("start" if given in _STARTS else "stop"), name
     if last in _STARTS or last in _STOPS:
         return ("start" if last in _STARTS else "stop"), name
-    if last in _REQUESTS and call is not None and (last not in _VERBS or given[:1] in ("/", "")):
-        return ("request", _route(call, last, given) or name) if base else None
+    if last in REQUESTS and call is not None and (last not in _VERBS or given[:1] in ("/", "")):
+        return ("request", _route(call, last, given)) if base else None
     if last in ("command", "group", "callback"):
         root = base.partition(".")[0]
         if first in _TALKS and root not in ("click", "typer"):
@@ -95,13 +97,13 @@ def _decorated(decorator: ast.expr, name: str, first: str) -> Entry | None:
 
 
 def _route(call: ast.Call, verb: str, path: str) -> str:
-    """Return method and path of a route, `POST /orders`, or nothing."""
-    if path[:1] != "/":
+    """Return method and path of a route, `POST /orders`; the path is empty at its router's own."""
+    if path[:1] != "/" and (not call.args or verb not in _VERBS):
         return ""
     if verb in ("route", "api_route"):
         methods = [one.value for one in call.keywords if one.arg == "methods"]
         verb = _first_text(methods[0]) if methods else ""
-    return f"{'WebSocket' if verb.startswith('websocket') else verb.upper()} {path}".strip()
+    return f"{'WebSocket' if verb.startswith('websocket') else verb.upper()} {path}"
 
 
 def registered(call: ast.Call, name: str) -> str:
@@ -112,6 +114,16 @@ def registered(call: ast.Call, name: str) -> str:
         return ""
     verb = name.removeprefix("add_")
     return f"{verb.upper()} {path}" if verb in _VERBS - {"route", "api_route"} else path
+
+
+def included(call: ast.Call) -> tuple[str, list[ast.expr]]:
+    """Return the prefix that a call gives to what it includes, with `=` where it replaces one, and that."""
+    named = {one.arg: one.value for one in call.keywords}
+    prefix = named.get("prefix") or named.get("url_prefix") or (call.args or [None])[0]
+    text = prefix.value if isinstance(prefix, ast.Constant) else ""
+    inner = [*call.args, *filter(None, map(named.get, ("app", "routes", "router", "blueprint")))]
+    text = text if isinstance(text, str) else ""
+    return "=" * ("url_prefix" in named and text != "") + text, inner
 
 
 def _first_text(node: ast.AST | None) -> str:

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from loopclinic.scanner.facts.entry_points import ROUTING, registered
+from loopclinic.scanner.facts.entry_points import INCLUDING, ROUTING, included, registered
 from loopclinic.scanner.facts.fact_records import (
     AWAITED,
     DISCARDED,
@@ -49,7 +49,7 @@ _KEPT = words(
 """Calls whose result depends on their arguments."""
 _BY_CONSTANTS = words(
     "Queue LifoQueue PriorityQueue JoinableQueue AsyncClient ClientTimeout ClientSession Timeout"
-    " socket socketpair from_url Redis"
+    " socket socketpair from_url Redis APIRouter Blueprint"
 )
 _OPENERS = words(
     "connect create_pool create_redis_pool create_connection open_connection create_async_engine"
@@ -442,7 +442,11 @@ class Expressions(ABC):
         self.event("call", node, callee, args, consts, flags)
         if name in ROUTING and (route := registered(node, name)):
             for _, value in args:
-                self.pattern("route", node, (value,), route)
+                self.pattern("route", node, (value, callee[1]), route)
+        if name in INCLUDING:
+            prefix, inner = included(node)
+            routers = [self.quietly(one) for one in inner if not isinstance(one, ast.Constant)]
+            self.pattern("includes", node, (callee[1], *routers), prefix)
         if name == "run" and self._runs_loop(callee):
             self.facts.loop_runs += 1
             self.pattern("runs-loop", node, (), " ".join(map(str, self.scope.path)))
@@ -492,7 +496,8 @@ class Expressions(ABC):
                 if arg.value is None or isinstance(arg.value, (bool, int, float)):
                     consts.append((key, arg.value))
                 elif isinstance(key, str):
-                    consts.append((key, "s"))
+                    told = key in ("prefix", "url_prefix") and isinstance(arg.value, str)
+                    consts.append((key, arg.value if told else "s"))
                 continue
             value = self.visit(arg)
             if isinstance(key, str) or (value is not None and not isinstance(arg, ast.Starred)):

@@ -79,7 +79,8 @@ def detect(survey: Survey) -> Iterator[Finding]:
                 "No loop runs here, so this warns or fails; make the caller async, "
                 "or hand the loop in."
             )
-            yield survey.finding(file, index, event, "get-event-loop", message, "likely")
+            sure = "likely" if function.owner is None else "hint"  # a coroutine may make the object
+            yield survey.finding(file, index, event, "get-event-loop", message, sure)
     yield from _bound(survey, starters, once)
     yield from _from_threads(survey)
 
@@ -249,7 +250,7 @@ def _bound(
         for one in _started(survey, node[0], event):
             for user in _reachable(survey, one):
                 reached.setdefault(user, []).append((node, event.line, often))
-    for file, pattern, name, path in made:
+    for file, pattern, name, path, holders in made:
         users = [
             user
             for user in reached
@@ -257,6 +258,14 @@ def _bound(
             or (pattern.function and user == (file, pattern.function))
         ]
         loops = {(node, line): often for user in users for node, line, often in reached[user]}
+        if holders:  # only loops under which the object is used that has this attribute
+            holding = {
+                one[:2]
+                for user, found in reached.items()
+                if any(_uses(survey, user, *holder) for holder in holders)
+                for one in found
+            }
+            loops = {loop: often for loop, often in loops.items() if loop in holding}
         if not any(loops.values()) and not _one_after_another([*loops], once, runs):
             continue
         if path.endswith("sessionmaker"):  # what it makes belongs to a loop, and is made there
@@ -274,29 +283,31 @@ def _bound(
         )
 
 
-def _made(survey: Survey) -> Iterator[tuple[int, Pattern, str, str]]:
+def _made(
+    survey: Survey,
+) -> Iterator[tuple[int, Pattern, str, str, list[tuple[int, str]]]]:
     """Yield what belongs to one loop and outlives the function that makes it: file, shape, name, class.
 
-    Of attributes, only those whose class has an instance that outlives functions, too.
+    Of attributes, only those whose class has an instance that outlives functions, too, with where that is.
     """
     attributes: dict[tuple[int, int], list[tuple[int, Pattern, str]]] = {}
-    instances: list[tuple[int, int]] = []
+    instances: dict[tuple[int, int], list[tuple[int, str]]] = {}
     for file, pattern in survey.patterns("made"):
         owner = survey.project.function(file, pattern.function).owner
         for one in survey.evaluate(file, pattern.values[0]):
             entry = survey.catalogue.cls(one[1] if one[0] == "O" else "")
             if one[0] == "I" and not pattern.note.startswith("self."):
-                instances.append(one[1:3])
+                instances.setdefault(one[1:3], []).append((file, pattern.note))
             if not entry.loop_bound and not entry.closes:
                 continue
             if not pattern.note.startswith("self."):
-                yield file, pattern, pattern.note, entry.path
+                yield file, pattern, pattern.note, entry.path, []
             elif owner is not None and entry.loop_bound:
                 attributes.setdefault((file, owner), []).append((file, pattern, entry.path))
             break
-    for cls in dict.fromkeys(instances):
+    for cls, holders in instances.items():
         for file, pattern, path in attributes.get(cls, ()):
-            yield file, pattern, pattern.note, path
+            yield file, pattern, pattern.note, path, holders
 
 
 def _one_after_another(

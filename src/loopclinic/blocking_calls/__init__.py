@@ -27,7 +27,8 @@ project's pyproject.toml, describes a class or the functions of a module:
     returns, awaits      method -> import path of what it returns, or gives when awaited ("" unknown)
     attributes           attribute -> import path of its type; any_attribute, subscript, called,
                          divided (by `/`), enters, async_enters: of what these give; elements_of
-    fluent               other methods return the object itself; one_of: one of the rows it stands for
+    fluent               other methods return the object itself, and calls of a `deep` one what blocks as well;
+                         one_of: one of the rows it stands for
     deep                 any chain of attributes ends in a blocking call: `client.chat.completions.create`;
                          deep_methods limits the last name, deep_names (of a module) the first
     deep_awaits          last names of chains of attributes that give a coroutine
@@ -44,7 +45,7 @@ project's pyproject.toml, describes a class or the functions of a module:
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -239,7 +240,7 @@ class Catalogue:
         for entry in self.modules.get(module, ()):
             found = entry.leaf(name)
             if found is not None:
-                return found
+                return replace(found, name=path)
         owner = self.classes.get(module)
         if owner is not None and (owner.static or name in ("connect", "cwd", "home", "ask")):
             return owner.leaf(name)
@@ -258,6 +259,20 @@ class Catalogue:
             if names[0] in entry.deep_names and len(names) > 1 and names[-1] not in entry.unless:
                 return Leaf(entry.kind, path, entry.confidence, entry.source)
         return None
+
+    def deep_leaf(self, path: str, names: tuple[str, ...]) -> Leaf | None:
+        """Return what calling a chain of attributes of an instance of a class is."""
+        entry = self.cls(path)
+        name = names[-1]
+        if (
+            not entry.deep
+            or name in entry.unless
+            or name.startswith("with_")
+            or names[0] in entry.deep_async_names
+            or (entry.deep_methods and name not in entry.deep_methods)
+        ):
+            return None
+        return Leaf(entry.kind, f"{entry.path}.{'.'.join(names)}", entry.confidence, entry.source)
 
     def on_loop(self, path: str) -> int | str | None:
         """Return which argument of the function or class at an import path runs on the loop."""

@@ -13,12 +13,12 @@ from loopclinic.scanner.name_sets import words
 from loopclinic.scanner.project import Node, Project, functions_in
 from loopclinic.scanner.routes import Routes
 
-_TESTS = words("test tests testing pytest conftest fixtures e2e cypress")
+_TESTS = words("_tests test tests testing pytest conftest fixtures e2e cypress")
 _SCRIPTS = words(
     "scripts script examples example samples sample demo demos benchmarks benchmark bench docs doc"
-    " docs_src tutorials tutorial alembic migrations hack playground contrib"
+    " evals docs_src tutorials tutorial alembic migrations hack playground contrib"
 )
-_OUTSIDE = words("tools tool dev utils ci bin")
+_OUTSIDE = words("tools tool dev utils ci bin release")
 """Folders of scripts where they stand beside the package; inside one they hold its own code."""
 _SCRIPT_FILES = words("setup noxfile fabfile manage tasks dodo")
 _COMMAND_FILES = words("cli __main__ commands console")
@@ -36,7 +36,11 @@ def of_path(path: str) -> str:
         return "script"
     if not folders and name in _SCRIPT_FILES:
         return "script"
-    if name in _COMMAND_FILES or name.endswith("_cli") or {"cli", "management"} & set(folders):
+    if (
+        name in _COMMAND_FILES
+        or name.endswith("_cli")
+        or {"cli", "cmds", "management"} & set(folders)
+    ):
         return "command"
     return ""
 

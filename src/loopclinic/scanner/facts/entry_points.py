@@ -19,6 +19,7 @@ _STOPS = words(
 )
 _START_NAMES = _STARTS | words("lifespan setup_hook cog_load startup_event async_setup_entry")
 _STOP_NAMES = _STOPS | words("shutdown_event cog_unload on_cleanup async_unload_entry teardown")
+_MAIN = words("main amain async_main main_async run_main")
 _BOTS = words(
     "hybrid_command slash_command listener event message_handler callback_query_handler"
     " callback_query context_menu autocomplete on_message on_callback_query message_command"
@@ -72,6 +73,8 @@ def entry_of(node: ast.FunctionDef | ast.AsyncFunctionDef, bases: tuple[str, ...
         return "request", node.name
     if [one.arg for one in arguments[:2]] == ["update", "context"]:
         return "bot", node.name
+    if node.name.strip("_") in _MAIN:
+        return "once", node.name
     return "", ""
 
 

@@ -18,6 +18,7 @@ _PATCHES = {"nest_asyncio.apply", "nest_asyncio2.apply"}
 _ENTRY = re.compile(
     r"^_*(main|cli|test_\w+|handle|run_server|serve|entry_?point|console|\w+_main|main_\w+)$"
 )
+_MAIN = re.compile(r"^_*(a?main|\w+_main|main_\w+)$")
 _BEGINS = re.compile(
     r"^_*(_init_|_enter_|_aenter_|(start|run|launch|init|setup|open|connect|begin|lifespan)\w*)_*$"
 )
@@ -58,8 +59,10 @@ def detect(survey: Survey) -> Iterator[Finding]:
             name = min(patch).partition(".")[0]
             message = f"{name} lets one loop run inside another; await instead."
             yield survey.finding(file, index, event, "nested-loop", message, "likely")
-        per_call = (file, index) not in commands and _per_call(
-            (file, index), function, event, entries, threads
+        per_call = (
+            (file, index) not in commands
+            and _per_call((file, index), function, event, entries, threads)
+            and not _runs_main(survey, file, event)
         )
         if paths & _RUN or "asyncio.AbstractEventLoop.run_until_complete" in paths:
             often = per_call or _is_task(function) or (file, index) in several
@@ -83,6 +86,12 @@ def detect(survey: Survey) -> Iterator[Finding]:
             yield survey.finding(file, index, event, "get-event-loop", message, sure)
     yield from _bound(survey, starters, once)
     yield from _from_threads(survey)
+
+
+def _runs_main(survey: Survey, file: int, event: Event) -> bool:
+    """Return whether the coroutine that a loop is made for is the program's main one."""
+    started = _started(survey, file, event)
+    return any(_MAIN.match(survey.project.function(*one).name) for one in started)
 
 
 def _entries(survey: Survey) -> set[Node]:

@@ -192,6 +192,7 @@ def _swallowed(survey: Survey) -> Iterator[Finding]:
                 "CancelledError is caught and not raised again: whoever cancelled is not obeyed."
             )
         confidence = "likely" if how == "other" else "certain"
-        if how == "ends" and _is_task(survey, file, one.function):
-            confidence = "hint"  # the task ends, as it was asked to
+        of_another = one.note.partition(":")[2] and caught & _CANCELLED and how != "finally"
+        if of_another or (how == "ends" and _is_task(survey, file, one.function)):
+            confidence = "hint"  # it is the cancelled task's, or this one ends, as it was asked to
         yield survey.finding(file, one.function, one, "swallowed-cancellation", message, confidence)

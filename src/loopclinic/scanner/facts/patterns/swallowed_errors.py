@@ -19,8 +19,8 @@ def handlers(reader: Expressions, node: ast.Try) -> None:
         else:
             types = [reader.visit(handler.type)]
         how = _raised(handler)
-        if how == "again":
-            passed_on += types
+        if how in ("again", "kept"):
+            passed_on += types if how == "again" else []
             continue
         if not any(one in passed_on for one in types):
             _note(reader, handler, node.body, [*types, None, *passed_on], how)
@@ -127,9 +127,11 @@ def forget_own_cancellation(reader: Expressions, nodes: list[ast.AST]) -> None:
 
 
 def _raised(handler: ast.ExceptHandler) -> str:
-    """Say what a handler raises: "again" for what it caught, "other", or "nothing"."""
+    """Say what a handler raises: "again" for what it caught, "kept" to raise it later, "other", or "nothing"."""
     found = "nothing"
     for node in inside(handler.body):
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Name):
+            found = "kept" if node.value.id == handler.name else found
         if isinstance(node, ast.Raise):
             if node.exc is None or (isinstance(node.exc, ast.Name) and node.exc.id == handler.name):
                 return "again"

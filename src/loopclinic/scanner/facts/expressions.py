@@ -443,13 +443,8 @@ class Expressions(ABC):
             spread = ast.Starred in map(type, node.args)
             flags |= given(len(node.args), spread=spread)
         self.event("call", node, callee, args, consts, flags)
-        if name in ROUTING and (route := registered(node, name)):
-            for _, value in args:
-                self.pattern("route", node, (value, callee[1]), route)
-        if name in INCLUDING:
-            prefix, inner = included(node)
-            routers = [self.quietly(one) for one in inner if not isinstance(one, ast.Constant)]
-            self.pattern("includes", node, (callee[1], *routers), prefix)
+        if name in ROUTING or name in INCLUDING:
+            self._note_routes(name, node, callee[1], args)
         if name == "run" and self._runs_loop(callee):
             self.facts.loop_runs += 1
             self.pattern("runs-loop", node, (), " ".join(map(str, self.scope.path)))
@@ -469,6 +464,17 @@ class Expressions(ABC):
         if consts and name not in _BY_CONSTANTS:
             consts = tuple(one for one in consts if one[1] is True or one[1] is False)
         return self.make("c", callee, args, consts)
+
+    def _note_routes(
+        self, name: str, node: ast.Call, router: Value, args: tuple[tuple[int | str, Value], ...]
+    ) -> None:
+        if name in ROUTING and (route := registered(node, name)):
+            for _, value in args:
+                self.pattern("route", node, (value, router), route)
+        if name in INCLUDING:
+            prefix, inner = included(node)
+            routers = [self.quietly(one) for one in inner if not isinstance(one, ast.Constant)]
+            self.pattern("includes", node, (router, *routers), prefix)
 
     def opens(self, node: ast.Call) -> bool:
         """Return whether a call may give something that is to be closed."""

@@ -100,6 +100,42 @@ def collected(node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp
     return node.elt.value if isinstance(node.elt, ast.Starred) else node.elt
 
 
+def missing(test: ast.expr) -> str:
+    """Return what a test finds missing, as written: `self.pool`, or `self.cache[]` of one key."""
+    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        test = test.operand
+        if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+            return missing(test.operand)
+        if isinstance(test, ast.Call) and spelled(test.func) == "hasattr" and len(test.args) > 1:
+            name = test.args[1]
+            return f"{spelled(test.args[0])}.{getattr(name, 'value', '')}"
+        if isinstance(test, ast.Compare) and len(test.ops) == 1:
+            right = test.comparators[0]
+            if isinstance(test.ops[0], ast.IsNot) and isinstance(right, ast.Constant):
+                return spelled(test.left)
+            return named(ast.Subscript(right)) if isinstance(test.ops[0], ast.In) else ""
+        return spelled(test)
+    if isinstance(test, ast.Compare) and len(test.ops) == 1:
+        right = test.comparators[0]
+        if isinstance(test.ops[0], ast.NotIn):
+            return named(ast.Subscript(right))
+        if isinstance(test.left, ast.Call) and spelled(test.left.func) == "len":
+            return spelled(test.left.args[0]) if getattr(right, "value", 1) == 0 else ""
+        none = isinstance(right, ast.Constant) and right.value is None
+        return spelled(test.left) if none and isinstance(test.ops[0], ast.Is | ast.Eq) else ""
+    if isinstance(test, ast.BoolOp):
+        parts = [missing(one) for one in test.values]
+        return next(filter(None, parts), "")
+    return ""
+
+
+def named(node: ast.expr) -> str:
+    """Return a name as written, `cache[]` for an element."""
+    if isinstance(node, ast.Subscript):
+        return f"{spelled(node.value)}[]" if spelled(node.value) else ""
+    return spelled(node)
+
+
 def is_main_guard(test: ast.expr) -> bool:
     """Return whether this is `__name__ == "__main__"`."""
     return (

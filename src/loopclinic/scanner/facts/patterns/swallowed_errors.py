@@ -1,7 +1,7 @@
 """Pattern: `try` or `suppress` around an await that catches errors or cancellation and drops them."""
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from loopclinic.scanner.facts.expressions import Expressions
 from loopclinic.scanner.facts.syntax_queries import SCOPES, called_on, inside, spelled
@@ -63,41 +63,15 @@ def _note(
 
 
 def note_ends(reader: Expressions, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
-    """Note which handlers are the last thing that a function does, so that it ends all the same."""
-    patterns = reader.facts.patterns
-    own = [
-        at
-        for at, one in enumerate(patterns)
-        if one.kind == "swallowed-cancellation" and one.function == reader.scope.index
-    ]
-    ends = {one.lineno for one in _last(node.body)} if own else ()
-    for at in own:
-        if patterns[at].line in ends and patterns[at].note.startswith(("nothing", "suppress")):
-            patterns[at] = patterns[at]._replace(note=f"ends:{patterns[at].note.partition(':')[2]}")
-
-
-def _last(body: list[ast.stmt], *, falls: bool = True) -> Iterator[ast.With | ast.ExceptHandler]:
-    """Yield the handlers and `with` blocks behind which a function ends; it may fall off the end of this body."""
-    for at, one in enumerate(body):
-        end = falls and at == len(body) - 1
-        if isinstance(one, ast.With) and end:
-            yield one
-        for handler in getattr(one, "handlers", ()):
-            if (end and not isinstance(handler.body[-1], ast.Continue)) or isinstance(
-                handler.body[-1], ast.Return
-            ):
-                yield handler
-        loops = isinstance(one, ast.While | ast.For | ast.AsyncFor)
-        for part in ("body", "orelse"):
-            if not isinstance(one, SCOPES):
-                yield from _last(getattr(one, part, []), falls=end and not loops)
-        if loops and end:
-            yield from (
-                handler
-                for inner in inside(one.body)  # type: ignore[attr-defined]
-                for handler in getattr(inner, "handlers", ())
-                if isinstance(handler.body[-1], ast.Break)
-            )
+    """Note which handlers return, or are the last thing that a function does: it ends all the same."""
+    last = node.body[-1]
+    at_end = {last.lineno, *(one.lineno for one in getattr(last, "handlers", ()))}
+    for at, one in enumerate(reader.facts.patterns):
+        how, _, awaited = one.note.partition(":")
+        if one.kind != "swallowed-cancellation" or one.function != reader.scope.index:
+            continue
+        if how == "returns" or (how in ("nothing", "suppress") and one.line in at_end):
+            reader.facts.patterns[at] = one._replace(note=f"ends:{awaited}")
 
 
 def forget_own_cancellation(reader: Expressions, nodes: list[ast.AST]) -> None:
@@ -127,8 +101,8 @@ def forget_own_cancellation(reader: Expressions, nodes: list[ast.AST]) -> None:
 
 
 def _raised(handler: ast.ExceptHandler) -> str:
-    """Say what a handler raises: "again" for what it caught, "kept" to raise it later, "other", or "nothing"."""
-    found = "nothing"
+    """Say what a handler raises: "again" for what it caught, "kept" to raise it later, "other", or nothing."""
+    found = "returns" if isinstance(handler.body[-1], ast.Return) else "nothing"
     for node in inside(handler.body):
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Name):
             found = "kept" if node.value.id == handler.name else found

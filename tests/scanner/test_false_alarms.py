@@ -13,10 +13,12 @@ def shown(found):
 
 CASES = {
     "what a search gives is data": (
-        "from elasticsearch import Elasticsearch\nstore = Elasticsearch()\n"
-        "def hits(answer):\n    return answer.get('hits')\n"
-        "def search(name):\n    return store.search(index=name)\n"
-        "async def page(name):\n    {}\n",
+        (
+            "from elasticsearch import Elasticsearch\nstore = Elasticsearch()\n"
+            "def hits(answer):\n    return answer.get('hits')\n"
+            "def search(name):\n    return store.search(index=name)\n"
+            "async def page(name):\n    {}\n"
+        ),
         "search(name)",
         "hits(await found(name))",
         "blocking-db",
@@ -28,28 +30,34 @@ CASES = {
         "blocking-sdk",
     ),
     "a stream that is in memory": (
-        "import io\nfrom typing import BinaryIO\n"
-        "def number(stream: BinaryIO):\n    return stream.read(4)\n"
-        "async def page(name):\n    {}\n",
+        (
+            "import io\nfrom typing import BinaryIO\n"
+            "def number(stream: BinaryIO):\n    return stream.read(4)\n"
+            "async def page(name):\n    {}\n"
+        ),
         "number(open(name, 'rb'))",
         "number(io.BytesIO(name))",
         "blocking-file-io",
     ),
     "an awaited call of a wrapper that waits for other callers only": (
-        "import concurrent.futures\nDONE = concurrent.futures.Future()\n"
-        "def both(function):\n    def wrapper(*given):\n        if running():\n"
-        "            return function(*given)\n        return DONE.result()\n    return wrapper\n"
-        "@both\nasync def fetch():\n    pass\n"
-        "@both\ndef plain():\n    pass\n"
-        "async def page():\n    {}\n",
+        (
+            "import concurrent.futures\nDONE = concurrent.futures.Future()\n"
+            "def both(function):\n    def wrapper(*given):\n        if running():\n"
+            "            return function(*given)\n        return DONE.result()\n    return wrapper\n"
+            "@both\nasync def fetch():\n    pass\n"
+            "@both\ndef plain():\n    pass\n"
+            "async def page():\n    {}\n"
+        ),
         "plain()",
         "await fetch()",
         "blocking-sync-primitive",
     ),
     "a database in memory": (
-        "import sqlite3\nclass Pool:\n    def __init__(self, path):\n"
-        "        self.own = sqlite3.connect(':memory:')\n        self.disk = sqlite3.connect(path)\n"
-        "POOL = Pool('x')\nasync def page():\n    {}\n",
+        (
+            "import sqlite3\nclass Pool:\n    def __init__(self, path):\n"
+            "        self.own = sqlite3.connect(':memory:')\n        self.disk = sqlite3.connect(path)\n"
+            "POOL = Pool('x')\nasync def page():\n    {}\n"
+        ),
         "POOL.disk.execute('SELECT 1')",
         "POOL.own.execute('SELECT 1')",
         "blocking-db",
@@ -67,47 +75,59 @@ CASES = {
         "blocking-net",
     ),
     "cancellation that is raised later": (
-        "import asyncio\nasync def page(job):\n    late = None\n    try:\n        await job.run()\n"
-        "    except asyncio.CancelledError as error:\n        {}\n    await job.end()\n"
-        "    if late:\n        raise late\n",
+        (
+            "import asyncio\nasync def page(job):\n    late = None\n    try:\n        await job.run()\n"
+            "    except asyncio.CancelledError as error:\n        {}\n    await job.end()\n"
+            "    if late:\n        raise late\n"
+        ),
         "print(error)",
         "late = error",
         "swallowed-cancellation",
     ),
     "the end of another task": (
-        "import asyncio\nasync def page(job):\n    try:\n        await {}\n"
-        "    except asyncio.CancelledError:\n        pass\n    await job.end()\n",
+        (
+            "import asyncio\nasync def page(job):\n    try:\n        await {}\n"
+            "    except asyncio.CancelledError:\n        pass\n    await job.end()\n"
+        ),
         "job.run()",
         "job.task",
         "swallowed-cancellation",
     ),
     "a task that ends as it was asked to": (
-        "import asyncio\nasync def watch():\n    while True:\n        try:\n            await asyncio.sleep(1)\n"
-        "        except asyncio.CancelledError:\n            return\n"
-        "async def begin(kept):\n    {}\n",
+        (
+            "import asyncio\nasync def watch():\n    while True:\n        try:\n            await asyncio.sleep(1)\n"
+            "        except asyncio.CancelledError:\n            return\n"
+            "async def begin(kept):\n    {}\n"
+        ),
         "await watch()",
         "kept.append(asyncio.create_task(watch()))",
         "swallowed-cancellation",
     ),
     "the program's main coroutine": (
-        "import asyncio\nasync def main():\n    pass\nasync def fetch():\n    pass\n"
-        "def run(options):\n    return asyncio.run({})\n",
+        (
+            "import asyncio\nasync def main():\n    pass\nasync def fetch():\n    pass\n"
+            "def run(options):\n    return asyncio.run({})\n"
+        ),
         "fetch()",
         "main()",
         "loop-per-call",
     ),
     "a loop that is kept by an object": (
-        "import asyncio\nclass Feed:\n    async def poll(self):\n        pass\n"
-        "    def __init__(self):\n        self.loop = {0}\n"
-        "def feed():\n    return {1}\n",
+        (
+            "import asyncio\nclass Feed:\n    async def poll(self):\n        pass\n"
+            "    def __init__(self):\n        self.loop = {0}\n"
+            "def feed():\n    return {1}\n"
+        ),
         ("None", "asyncio.get_event_loop()"),
         ("asyncio.get_event_loop()", "None"),
         "get-event-loop",
     ),
     "parts of a package that its own __init__ imports": (
-        "import aiohttp\nfrom parts import Ending\nclass Shop({}):\n"
-        "    def __init__(self):\n        self.session = aiohttp.ClientSession()\n"
-        "async def page():\n    return Shop()\n",
+        (
+            "import aiohttp\nfrom parts import Ending\nclass Shop({}):\n"
+            "    def __init__(self):\n        self.session = aiohttp.ClientSession()\n"
+            "async def page():\n    return Shop()\n"
+        ),
         "object",
         "Ending",
         "unclosed-resource",

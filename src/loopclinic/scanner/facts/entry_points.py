@@ -122,7 +122,7 @@ def registered(call: ast.Call, name: str) -> str:
 def included(call: ast.Call) -> tuple[str, list[ast.expr]]:
     """Return the prefix that a call gives to what it includes, with `=` where it replaces one, and that."""
     named = {one.arg: one.value for one in call.keywords}
-    prefix = named.get("prefix") or named.get("url_prefix") or (call.args or [None])[0]
+    prefix = named.get("prefix") or named.get("url_prefix") or next(iter(call.args), None)
     text = prefix.value if isinstance(prefix, ast.Constant) else ""
     inner = [*call.args, *filter(None, map(named.get, ("app", "routes", "router", "blueprint")))]
     text = text if isinstance(text, str) else ""

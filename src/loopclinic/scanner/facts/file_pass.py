@@ -120,6 +120,7 @@ class Pass(Statements):
         if scope.owner is not None and not is_lambda and not replaces:
             self.classes[scope.owner].methods[name] = scope.index
         self.facts.functions.append(_UNFINISHED)
+        first = len(self.facts.patterns)
         outer, self.scope = self.scope, scope
         dropped, self.dropped = self.dropped, None
         if is_lambda:
@@ -128,17 +129,18 @@ class Pass(Statements):
             scope.annotation = self.annotation(node.returns)
             self.body(node.body)
             if self.live:
-                self._shapes(node)
+                self._shapes(node, first)
         self.facts.functions[scope.index] = scope.close()
         self.scope, self.dropped = outer, dropped
         return value
 
-    def _shapes(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
-        """Look for shapes in a function whose body has just been read."""
+    def _shapes(self, node: ast.FunctionDef | ast.AsyncFunctionDef, first: int) -> None:
+        """Look for shapes in a function whose body has just been read, and noted from `first` on."""
         nodes = list(inside(node.body))  # once for all: each of them looks at every node
         opened(self, node, nodes)
-        forget_own_cancellation(self, nodes)
-        note_ends(self, node)
+        if any(one.kind == "swallowed-cancellation" for one in self.facts.patterns[first:]):
+            forget_own_cancellation(self, nodes)
+            note_ends(self, node)
         if isinstance(node, ast.AsyncFunctionDef):
             if not self.scope.entry[0] and runs_on(nodes):
                 self.scope.entry = "worker", node.name

@@ -113,12 +113,12 @@ def missing(test: ast.expr) -> str:
             right = test.comparators[0]
             if isinstance(test.ops[0], ast.IsNot) and isinstance(right, ast.Constant):
                 return spelled(test.left)
-            return named(ast.Subscript(right)) if isinstance(test.ops[0], ast.In) else ""
+            return _element(right) if isinstance(test.ops[0], ast.In) else ""
         return spelled(test)
     if isinstance(test, ast.Compare) and len(test.ops) == 1:
         right = test.comparators[0]
         if isinstance(test.ops[0], ast.NotIn):
-            return named(ast.Subscript(right))
+            return _element(right)
         if isinstance(test.left, ast.Call) and spelled(test.left.func) == "len":
             return spelled(test.left.args[0]) if getattr(right, "value", 1) == 0 else ""
         none = isinstance(right, ast.Constant) and right.value is None
@@ -131,9 +131,11 @@ def missing(test: ast.expr) -> str:
 
 def named(node: ast.expr) -> str:
     """Return a name as written, `cache[]` for an element."""
-    if isinstance(node, ast.Subscript):
-        return f"{spelled(node.value)}[]" if spelled(node.value) else ""
-    return spelled(node)
+    return _element(node.value) if isinstance(node, ast.Subscript) else spelled(node)
+
+
+def _element(node: ast.expr) -> str:
+    return f"{spelled(node)}[]" if spelled(node) else ""
 
 
 def is_main_guard(test: ast.expr) -> bool:

@@ -14,11 +14,11 @@ def kept(reader: Expressions, node: ast.If) -> tuple[int, int]:
         assigned = (one for one in inside(node.body) if isinstance(one, ast.Assign))
         if any(named(target) == lacking for one in assigned for target in one.targets):
             return _flag(lacking), 0
-    present = _lacking(ast.UnaryOp(ast.Not(), node.test))
-    last = node.body[-1]
-    if present and isinstance(last, ast.Return) and last.value is not None:
-        value = last.value
-        if named(value) == present and len(node.body) == 1 and _outlives(reader, present):
+    only = node.body[0]
+    if len(node.body) == 1 and isinstance(only, ast.Return) and only.value is not None:
+        present = named(only.value)
+        denied = ast.UnaryOp(ast.Not(), node.test)
+        if present and present == _lacking(denied) and _outlives(reader, present):
             return 0, _flag(present)
     return 0, 0
 

@@ -77,11 +77,6 @@ def note_ends(reader: Expressions, node: ast.FunctionDef | ast.AsyncFunctionDef)
 def forget_own_cancellation(reader: Expressions, nodes: list[ast.AST]) -> None:
     """Forget what is caught around a task that this function itself cancelled."""
     index = reader.scope.index
-    if not any(
-        one.kind == "swallowed-cancellation" and one.function == index
-        for one in reader.facts.patterns
-    ):
-        return
     cancelled = called_on(nodes, "cancel")
     for one in nodes if cancelled else ():
         if isinstance(one, ast.For) and spelled(one.target) in cancelled:

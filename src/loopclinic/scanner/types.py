@@ -172,9 +172,7 @@ class Inference:
         found = self.instance(file, annotation)
         if annotation is None:
             return self.evaluate(file, default) or self.functions.passed(file, index, position)
-        if any(one[0] == "O" and one[1].startswith("typing.") for one in found):
-            found = ()  # an IO[bytes] may as well be in memory
-        elif found and not self.project.any_protocol(found):
+        if found and not self.project.any_protocol(found):
             return found
         return found + self.functions.passed(file, index, position)
 
@@ -315,10 +313,7 @@ class Inference:
         if tag == "O":
             return _made(self.catalogue.cls(callee[1]).called)
         if tag == "Z":
-            plain = (
-                self.catalogue.deep_leaf(*callee[1:]) and not self.catalogue.cls(callee[1]).fluent
-            )
-            return () if plain else (callee,)
+            return (callee,)
         if tag == "I":
             method = self.project.method(callee[1], callee[2], "__call__")
             if method is not None:

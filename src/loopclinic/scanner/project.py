@@ -44,6 +44,16 @@ def joined(parts: Iterable[Types]) -> Types:
     return tuple(dict.fromkeys(one for part in parts for one in part))
 
 
+def instance_of(path: str) -> Types:
+    """Return an instance of the class at an import path; nothing for an empty path."""
+    return (("O", path, False),) if path else ()
+
+
+def inside(types: Types, tag: str) -> Types:
+    """Return what the types of a tag give: the elements of "R", the results of "K"."""
+    return joined(one[1] for one in types if one[0] == tag)
+
+
 def functions_in(types: Types) -> list[Node]:
     """Return the functions and bound methods among types."""
     return [(one[1], one[2]) for one in types if one[0] in ("F", "B")]
@@ -79,7 +89,11 @@ class Project:
                 for base in bases:
                     self._inherits.setdefault(base, []).append((number, index))
         self.evaluate: Callable[[int, Value], Types]
-        """Set by the types."""
+        """Returns what a value of a file may be; set by `Inference`."""
+
+    def evaluate_all(self, file: int, values: Iterable[Value]) -> Types:
+        """Return what any of several values of a file may be."""
+        return joined(self.evaluate(file, value) for value in values)[: 2 * FINITE]
 
     def calls(self, name: str) -> list[tuple[int, Event]]:
         """Return the calls, with arguments, of anything of that name.

@@ -7,14 +7,7 @@ from typing import NamedTuple
 from loopclinic.blocking_calls import Leaf
 from loopclinic.conflicts import CONFLICTS, WEIGHTS
 from loopclinic.scanner.event_outcomes import Outcome, Outcomes
-from loopclinic.scanner.facts.fact_records import (
-    IN_LOOP,
-    IN_RETRY,
-    ONCE,
-    ONCE_A_KEY,
-    Event,
-    Function,
-)
+from loopclinic.scanner.facts.fact_records import IN_LOOP, IN_RETRY, ONCE_A_KEY, Event, Function
 from loopclinic.scanner.facts.values import dotted, tail
 from loopclinic.scanner.finding import Frame, weakest
 from loopclinic.scanner.project import Node, Project
@@ -124,9 +117,7 @@ class Graph:
         function = self.project.function(*node)
         self.unresolved += function.unresolved
         before = self.outcomes.unresolved
-        steps = [
-            (event, _surely(event, self.outcomes.of(node[0], event))) for event in function.events
-        ]
+        steps = [(event, self.outcomes.of(node[0], event)) for event in function.events]
         if not function.is_async:  # what it hands to a loop runs after it has returned
             steps = [(event, [one for one in found if not one.later]) for event, found in steps]
         self.unresolved += self.outcomes.unresolved - before
@@ -176,13 +167,6 @@ class Graph:
                 call = dotted(event_there.value)
             yield Frame(self.paths[node[0]], line, one.qualname, call)
             node = witness.to
-
-
-def _surely(event: Event, outcomes: list[Outcome]) -> list[Outcome]:
-    """Return what an event leads to, as a hint where it happens once."""
-    if not event.flags & ONCE:
-        return outcomes
-    return [one._replace(confidence="hint") for one in outcomes]
 
 
 def _already_told(leaf: Leaf, begun: set[str]) -> bool:

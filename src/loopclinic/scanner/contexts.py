@@ -83,8 +83,7 @@ class Contexts:
                     self._found[file, index] = kind, name
             for one in facts.patterns:
                 if one.kind == "route":
-                    verb, _, path = one.note.rpartition(" ")
-                    path = f"{verb} {self._routes.prefixed(file, one.values[1], path)}".strip()
+                    path = self._routes.prefixed(file, one.values[1], one.note)
                     for node in functions_in(self._project.evaluate(file, one.values[0])):
                         self._found[node] = ("request", path)
             for function in facts.functions:

@@ -11,6 +11,7 @@ from loopclinic.scanner.facts.fact_records import (
     ENTERED,
     NONE,
     NOT_NONE,
+    ONCE,
     TRUE,
     Event,
     Function,
@@ -70,7 +71,11 @@ class Outcomes:
         self.unresolved = 0
 
     def of(self, file: int, event: Event) -> list[Outcome]:
-        """Return what one event leads to; empty if nothing that is known to block."""
+        """Return what one event leads to, as a hint where it happens once; empty if nothing that blocks."""
+        found = self._of(file, event)
+        return [one._replace(confidence="hint") for one in found] if event.flags & ONCE else found
+
+    def _of(self, file: int, event: Event) -> list[Outcome]:
         if event.op == "call":
             return self._call(file, event)
         if event.op == "with":

@@ -5,35 +5,22 @@ import re
 from typing import Any
 
 from loopclinic.scanner.facts.entry_points import entry_of, runs_on
-from loopclinic.scanner.facts.fact_records import (
-    IN_RETRY,
-    ONCE,
-    ONCE_A_KEY,
-    Class,
-    Facts,
-    Function,
-    Parameter,
-)
+from loopclinic.scanner.facts.fact_records import IN_RETRY, Class, Facts, Function, Parameter
 from loopclinic.scanner.facts.function_scope import Scope
+from loopclinic.scanner.facts.patterns import swallowed_errors
 from loopclinic.scanner.facts.patterns.abandoned_generators import left_early
+from loopclinic.scanner.facts.patterns.kept_results import keeps
 from loopclinic.scanner.facts.patterns.long_loops import counted
 from loopclinic.scanner.facts.patterns.racy_initialization import initialized
 from loopclinic.scanner.facts.patterns.sequential_awaits import in_turn
-from loopclinic.scanner.facts.patterns.swallowed_errors import (
-    forget_own_cancellation,
-    note_ends,
-)
 from loopclinic.scanner.facts.patterns.unbounded_fanout import at_once
 from loopclinic.scanner.facts.patterns.unclosed_resources import opened
 from loopclinic.scanner.facts.statements import Statements
 from loopclinic.scanner.facts.syntax_queries import deep, inside, is_stub
-from loopclinic.scanner.facts.values import Value, tail, uncalled
-from loopclinic.scanner.name_sets import words
+from loopclinic.scanner.facts.values import Value, tail
 from loopclinic.scanner.newer_syntax import parsed
 
 _IGNORE = re.compile(r"#\s*loopclinic:\s*ignore(?:\[([\w\-, ]*)\])?")
-_KEEPERS = words("cache lru_cache cached_property")
-"""Decorators of functools that keep a result, for each choice of arguments."""
 _RETRIES = re.compile(r"retr(y|i)|backoff", re.IGNORECASE)
 
 
@@ -107,9 +94,7 @@ class Pass(Statements):
         if _RETRIES.search(scope.name):
             scope.flags |= IN_RETRY
         self._parameters(node, scope)
-        if any(tail(uncalled(one)) in _KEEPERS for one in decorators):
-            own = len(scope.parameters) - ("method" in scope.traits)
-            scope.flags |= ONCE_A_KEY if own > 0 else ONCE
+        scope.flags |= keeps(scope)
         value = self.make("fn", scope.index)
         if isinstance(node, ast.AsyncFunctionDef):
             for decorator, worth in zip(node.decorator_list, decorators, strict=True):
@@ -139,8 +124,8 @@ class Pass(Statements):
         nodes = list(inside(node.body))  # once for all: each of them looks at every node
         opened(self, node, nodes)
         if any(one.kind == "swallowed-cancellation" for one in self.facts.patterns[first:]):
-            forget_own_cancellation(self, nodes)
-            note_ends(self, node)
+            swallowed_errors.forget_own_cancellation(self, nodes)
+            swallowed_errors.note_ends(self, node)
         if isinstance(node, ast.AsyncFunctionDef):
             if not self.scope.entry[0] and runs_on(nodes):
                 self.scope.entry = "worker", node.name

@@ -90,8 +90,8 @@ def detect(survey: Survey) -> Iterator[Finding]:
 
 def _runs_main(survey: Survey, file: int, event: Event) -> bool:
     """Return whether the coroutine that a loop is made for is the program's main one."""
-    started = _started(survey, file, event)
-    return any(_MAIN.match(survey.project.function(*one).name) for one in started)
+    names = (survey.project.function(*one).name for one in _started(survey, file, event))
+    return any(map(_MAIN.match, names))
 
 
 def _entries(survey: Survey) -> set[Node]:

@@ -181,3 +181,14 @@ def test_an_object_is_bound_by_the_loops_that_its_own_holder_runs_under(tmp_path
         other="from node import Node\nNODE = Node()\nasync def x(): pass\n",
     )
     assert [one.kind for one in found] == []
+
+
+def test_a_query_in_memory_is_found_and_weighs_little(tmp_path):
+    (found,) = scanned(
+        tmp_path,
+        app=(
+            "import sqlite3\nDB = sqlite3.connect(':memory:')\n"
+            "async def page():\n    DB.execute('SELECT 1')\n"
+        ),
+    )
+    assert (found.kind, found.weight) == ("blocking-db", "light")

@@ -188,6 +188,31 @@ def test_sarif_says_where_to_read_on_and_who_a_finding_is(tree):
     assert ranks == sorted(ranks, reverse=True)
 
 
+@pytest.mark.parametrize("head", ["", '"""Says what it is."""\n', "import asyncio\n"])
+def test_sarif_holds_the_edit_that_was_suggested(tmp_path, head):
+    text = f"{head}import time\nasync def f():\n    time.sleep(1)\n    open('x').read()\n"
+    (tmp_path / "a.py").write_text(text)
+    (run,) = sarif(scan_path(tmp_path, Settings(), jobs=1))["runs"]
+    fixed, *others = run["results"]
+    assert [one.get("fixes") for one in others] == [None] * len(others)
+    (fix,) = fixed["fixes"]
+    (change,) = fix["artifactChanges"]
+    assert change["artifactLocation"] == {"uri": "a.py", "uriBaseId": "ROOT"}
+    lines = text.split("\n")
+    for one in change["replacements"]:
+        at = one["deletedRegion"]
+        line = lines[at["startLine"] - 1]
+        assert at["endLine"] == at["startLine"]
+        lines[at["startLine"] - 1] = (
+            line[: at["startColumn"] - 1]
+            + one["insertedContent"]["text"]
+            + line[at["endColumn"] - 1 :]
+        )
+    main(["scan", str(tmp_path), "--fix", "--no-cache"])
+    assert "\n".join(lines) == (tmp_path / "a.py").read_text()
+    assert "await asyncio.sleep(1)" in fix["description"]["text"]
+
+
 def test_two_alike_lines_have_fingerprints_of_their_own(tmp_path):
     (tmp_path / "a.py").write_text(
         "import time\nasync def f():\n    time.sleep(1)\n    time.sleep(1)\n"

@@ -276,3 +276,167 @@ def test_lines_that_lead_to_one_call_stand_under_it(tmp_path, capsys):
     text = capsys.readouterr().out
     assert text.count("leads to time.sleep") == 1
     assert "2 more lines to app.py:3:" in text
+
+
+KEPT = {
+    "a module's name": "STATE = None\ndef state():\n    global STATE\n    if STATE is None:\n        STATE = load()\n    return STATE\n",
+    "an attribute of a class": "class State:\n    one = None\n    @classmethod\n    def get(cls):\n        if not cls.one:\n            cls.one = load()\n        return cls.one\ndef state():\n    return State.get()\n",
+    "an attribute that may not be there": "class State:\n    @staticmethod\n    def get():\n        if not hasattr(State, 'one') or State.one is None:\n            State.one = load()\n        return State.one\ndef state():\n    return State.get()\n",
+    "an attribute of an object": "class Box:\n    def __init__(self):\n        self.all = []\n    def get(self):\n        if len(self.all) == 0:\n            self.all = load()\n        return self.all\nBOX = Box()\ndef state():\n    return BOX.get()\n",
+    "what is there is returned first": "class State:\n    one = None\n    @classmethod\n    def get(cls):\n        if cls.one is not None:\n            return cls.one\n        cls.one = load()\n        return cls.one\ndef state():\n    return State.get()\n",
+    "a cached property": "import functools\nclass Box:\n    @functools.cached_property\n    def state(self):\n        return load()\nBOX = Box()\ndef state():\n    return BOX.state\n",
+    "a cached function": "import functools\n@functools.lru_cache\ndef state():\n    return load()\n",
+}  # fmt: skip
+NOT_KEPT = {
+    "a name of the function": "def state():\n    one = None\n    if one is None:\n        one = load()\n    return one\n",
+    "it runs out": "import time\nclass State:\n    one = None\n    until = 0\n    @classmethod\n    def get(cls):\n        if cls.one is None or cls.until < time.time():\n            cls.one = load()\n        return cls.one\ndef state():\n    return State.get()\n",
+    "something else is set": "class State:\n    one = None\n    @classmethod\n    def get(cls):\n        if cls.one is None:\n            two = load()\n            return two\ndef state():\n    return State.get()\n",
+    "an attribute of a parameter": "def state(order=None):\n    if order.lines is None:\n        order.lines = load()\n",
+}  # fmt: skip
+LOAD = "def load():\n    return open('state.json').read()\n"
+
+
+@pytest.mark.parametrize("how", KEPT)
+def test_what_is_made_once_and_kept_is_a_hint(tmp_path, how):
+    text = f"{LOAD}{KEPT[how]}async def page():\n    return state()\n"
+    (found,) = scanned(tmp_path, app=text)
+    assert (found.kind, found.confidence) == ("blocking-file-io", "hint")
+    assert found.leaf == ("app.py", 2, "builtins.open")
+
+
+@pytest.mark.parametrize("how", NOT_KEPT)
+def test_what_is_not_kept_is_none(tmp_path, how):
+    (found,) = scanned(
+        tmp_path, app=f"{LOAD}{NOT_KEPT[how]}async def page():\n    return state()\n"
+    )
+    assert (found.confidence, found.weight) == ("certain", "medium")
+
+
+@pytest.mark.parametrize(
+    ("way", "weights"),
+    [
+        ("    if name not in KNOWN:\n        KNOWN[name] = {}\n    return KNOWN[name]\n", ("light", "medium")),
+        ("    if name in KNOWN:\n        return KNOWN[name]\n    KNOWN[name] = {}\n", ("light", "medium")),
+        ("    KNOWN[name] = {}\n", ("medium", "heavy")),
+    ],
+)  # fmt: skip
+def test_what_is_kept_for_each_key_weighs_a_step_less(tmp_path, way, weights):
+    for call, weight in zip(("open(name).read()", "requests.get(name)"), weights, strict=True):
+        head = "import requests\nKNOWN = {}\ndef get(name):\n"
+        text = f"{head}{way.format(call)}async def page(name):\n    return get(name)\n"
+        (found,) = scanned(tmp_path, app=text)
+        assert (found.confidence, found.weight) == ("certain", weight)
+
+
+def test_what_is_kept_hides_nothing_that_happens_each_time(tmp_path):
+    (found,) = scanned(
+        tmp_path,
+        app=(
+            "import requests\nclass Keys:\n    known = None\n    def get(self, name):\n"
+            "        if self.known is None:\n            self.known = requests.get('https://x')\n"
+            "        return open(name).read()\n"
+            "async def page(name):\n    return Keys().get(name)\n"
+        ),
+    )
+    assert (found.kind, found.confidence) == ("blocking-file-io", "certain")
+
+
+def test_what_main_alone_calls_runs_once_as_well(tmp_path):
+    found = scanned(
+        tmp_path,
+        a=(
+            "import asyncio\nasync def main():\n    await load()\n    await shared()\n"
+            "async def load():\n    open('x')\n"
+            "async def shared():\n    open('x')\n"
+            "async def reload():\n    await shared()\n"
+            "asyncio.run(main())\n"
+        ),
+    )
+    assert [(one.line, one.called_by, one.weight) for one in found] == [
+        (8, "", "medium"),
+        (6, "once main", "light"),
+    ]
+
+
+def test_an_import_by_name_weighs_little_since_the_next_one_finds_the_module(tmp_path):
+    (found,) = scanned(
+        tmp_path, app="import importlib\nasync def f(x):\n    importlib.import_module(x)\n"
+    )
+    assert found.weight == "light"
+
+
+def test_results_that_a_script_drops_weigh_less_than_those_of_a_service(tmp_path):
+    text = "import asyncio\nasync def f(x):\n    await asyncio.gather(*x, return_exceptions=True)\n"
+    found = scanned(tmp_path, scripts__a=text, shop=text)
+    assert [(one.file, one.weight) for one in found] == [
+        ("shop.py", "medium"),
+        ("scripts/a.py", "light"),
+    ]
+
+
+ROUTES = {
+    "a router's own": (
+        {"app": "router = APIRouter(prefix='/orders')\n@router.get('/{id}')\nasync def one():"},
+        "request GET /orders/{id}",
+    ),
+    "a router's own path": (
+        {"app": "router = APIRouter(prefix='/orders')\n@router.get('')\nasync def one():"},
+        "request GET /orders",
+    ),
+    "no path at all": ({"app": "router = APIRouter()\n@router.get('')\nasync def one():"}, "request one"),
+    "a router in a function": (
+        {"app": "def routes():\n  router = APIRouter(prefix='/a')\n  @router.get('/b')\n  async def one():"},
+        "request GET /a/b",
+    ),
+    "included, through two others": (
+        {
+            "api": (
+                "from fastapi import APIRouter\nimport orders\nfrom rest import router as rest\n"
+                "api = APIRouter(prefix='/api')\n"
+                "api.include_router(orders.router, prefix='/orders')\napi.include_router(rest)\n"
+            ),
+            "main": "from api import api\nfrom fastapi import FastAPI\napp = FastAPI()\napp.include_router(api, prefix='/v1/')\nasync def x(): pass\n",
+            "rest": "router = None\n",
+            "orders": "router = APIRouter(prefix='/all')\n@router.post('/new')\nasync def one():",
+        },
+        "request POST /v1/api/orders/all/new",
+    ),
+    "a blueprint": (
+        {"app": "from quart import Blueprint\nbp = Blueprint('a', __name__, url_prefix='/a')\n@bp.route('/b', methods=['PUT'])\nasync def one():"},
+        "request PUT /a/b",
+    ),
+    "a blueprint that is registered under another prefix": (
+        {
+            "main": "from parts import bp\nasync def x(): pass\napp.register_blueprint(bp, url_prefix='/c')\n",
+            "parts": "from quart import Blueprint\nbp = Blueprint('a', __name__, url_prefix='/a')\n@bp.get('/b')\nasync def one():",
+        },
+        "request GET /c/b",
+    ),
+    "a mounted application": (
+        {"app": "from fastapi import FastAPI\napp = FastAPI()\nadmin = FastAPI()\napp.mount('/admin', admin)\n@admin.get('/b')\nasync def one():"},
+        "request GET /admin/b",
+    ),
+    "routes of an application within another": (
+        {"app": "from aiohttp import web\nroutes = web.RouteTableDef()\napp = web.Application()\nadmin = web.Application()\nadmin.add_routes(routes)\napp.add_subapp('/admin/', admin)\n@routes.get('/b')\nasync def one(request):"},
+        "request GET /admin/b",
+    ),
+    "a handler that is added by a call": (
+        {"app": "from aiohttp import web\napp = web.Application()\nadmin = web.Application()\ndef setup():\n    admin.router.add_get('/b', one)\n    app.add_subapp('/admin', admin)\nasync def one(request):"},
+        "request GET /admin/b",
+    ),
+    "two routes of one function: the first": (
+        {"app": "a = APIRouter(prefix='/a')\nb = APIRouter(prefix='/b')\n@a.get('/x')\n@b.get('/x')\nasync def one():"},
+        "request GET /a/x",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", ROUTES)
+def test_a_route_is_named_with_its_prefix(tmp_path, what):
+    files, called = ROUTES[what]
+    *others, (last, text) = files.items()
+    head = "import time\nfrom fastapi import APIRouter\n"
+    depth = "      " if text.startswith("def ") else "    "
+    made = {**dict(others), last: f"{head}{text}\n{depth}time.sleep(1)\n"}
+    (found,) = scanned(tmp_path, **made)
+    assert found.called_by == called

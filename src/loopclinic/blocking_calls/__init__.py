@@ -2,49 +2,13 @@
 
 `kinds.toml` has words for each kind of them.
 
-An entry of the TOML files beside this module, or of `[[tool.loopclinic.scan.catalogue]]` in a
-project's pyproject.toml, describes a class or the functions of a module:
-
-    class, module        its import path; `also` lists other paths to the same, `former` those of
-                         older versions
-    source               where it is documented
-    since                the first Python whose standard library has it, if newer than 3.11
-    kind                 the conflict that a blocking call is; confidence = "likely" if less than certain
-    blocks               functions or methods that block; "*" all but those in `unless`;
-                         `optional` those that not every version has; "__init__", "__enter__" and
-                         "__iter__" stand for making, entering and iterating,
-                         "__import__" for importing the module in a function
-    observed             calls that block now and then: the probe names them when they do, the scanner
-                         passes over them
-    cause, remedy        words for what held the loop and what to do, where the kind's own do not fit
-    free_if_given        arguments with which "__init__" does not block
-    light, heavy         of those, the ones that look at metadata, or change one entry of a folder, and the
-                         ones that read or copy whole trees: where they differ from the rest of their kind
-    if_given             those that block only where their first argument is given, method -> its name
-    blocking_with        methods that block when their result is entered by `with`
-    continues            methods that only go on with what one above began, on the same object
-    made_by              functions that return an instance; made_by_await where they are awaited
-    returns, awaits      method -> import path of what it returns, or gives when awaited ("" unknown)
-    attributes           attribute -> import path of its type; any_attribute, subscript, called,
-                         divided (by `/`), enters, async_enters: of what these give; elements_of
-    fluent               other methods return the object itself; one_of: one of the rows it stands for
-    deep                 any chain of attributes ends in a blocking call: `client.chat.completions.create`;
-                         deep_methods limits the last name, deep_names (of a module) the first
-    deep_awaits          last names of chains of attributes that give a coroutine
-    async_with           only `async with` enters it; only_async_with: only so entered are the results
-                         of these
-    on_loop              functions and methods whose argument runs on the loop, method -> its position or name
-    on_loop_methods      methods that subclasses define and the loop calls; on_loop_decorators: methods that
-                         decorate such a function; "on_*" stands for all that begin so
-    closes               methods that close it: it must be closed
-    loop_bound           it belongs to the loop that first uses it
-    untimed              awaited operations on the network that have no timeout of their own
+`README.md` says what an entry may have, here or in `[[tool.loopclinic.scan.catalogue]]` of a project.
 """
 
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -85,7 +49,7 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry of the catalogue, see the module's docstring."""
+    """One entry of the catalogue, see README.md."""
 
     path: str
     is_class: bool
@@ -239,7 +203,7 @@ class Catalogue:
         for entry in self.modules.get(module, ()):
             found = entry.leaf(name)
             if found is not None:
-                return found
+                return replace(found, name=path)
         owner = self.classes.get(module)
         if owner is not None and (owner.static or name in ("connect", "cwd", "home", "ask")):
             return owner.leaf(name)
@@ -258,6 +222,20 @@ class Catalogue:
             if names[0] in entry.deep_names and len(names) > 1 and names[-1] not in entry.unless:
                 return Leaf(entry.kind, path, entry.confidence, entry.source)
         return None
+
+    def deep_leaf(self, path: str, names: tuple[str, ...]) -> Leaf | None:
+        """Return what calling a chain of attributes of an instance of a class is."""
+        entry = self.cls(path)
+        name = names[-1]
+        if (
+            not entry.deep
+            or name in entry.unless
+            or name.startswith("with_")
+            or names[0] in entry.deep_async_names
+            or (entry.deep_methods and name not in entry.deep_methods)
+        ):
+            return None
+        return Leaf(entry.kind, f"{entry.path}.{'.'.join(names)}", entry.confidence, entry.source)
 
     def on_loop(self, path: str) -> int | str | None:
         """Return which argument of the function or class at an import path runs on the loop."""

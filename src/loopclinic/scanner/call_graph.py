@@ -7,7 +7,7 @@ from typing import NamedTuple
 from loopclinic.blocking_calls import Leaf
 from loopclinic.conflicts import CONFLICTS, WEIGHTS
 from loopclinic.scanner.event_outcomes import Outcome, Outcomes
-from loopclinic.scanner.facts.fact_records import IN_LOOP, IN_RETRY, Event, Function
+from loopclinic.scanner.facts.fact_records import IN_LOOP, IN_RETRY, ONCE_A_KEY, Event, Function
 from loopclinic.scanner.facts.values import dotted, tail
 from loopclinic.scanner.finding import Frame, weakest
 from loopclinic.scanner.project import Node, Project
@@ -55,6 +55,7 @@ class Graph:
         """Follow roots through all sync functions they reach, then find the witnesses."""
         callers: dict[Node, list[_Call]] = {}
         level: dict[Node, Witness] = {}
+        hinted: dict[Node, Witness] = {}
         stack = list(roots)
         while stack:
             node = stack.pop()
@@ -71,7 +72,7 @@ class Graph:
                         stack.append(target)
                     elif not function.is_async:
                         found = Witness(colored(one.leaf, event), 1, event, None, one.confidence)
-                        _keep(level, node, found)
+                        _keep(hinted if one.confidence == "hint" else level, node, found)
             retrier = None if function.is_async else self._retrier(node)
             if retrier is not None:
                 _keep(level, node, Witness(retrier, 1, None, None))
@@ -81,7 +82,6 @@ class Graph:
             for target, calls in callers.items()
         }
         self._spread(level, surely)
-        hinted: dict[Node, Witness] = {}
         for target in list(self.witnesses):
             self._lift(hinted, target, callers)
         self._spread(hinted, callers)
@@ -184,7 +184,12 @@ def _looks_for_loop(function: Function) -> bool:
 
 
 def colored(leaf: Leaf, event: Event) -> Leaf:
-    """Return the leaf, a sleep inside a retry as `blocking-retry`, one of a few milliseconds as light."""
+    """Return the leaf, a sleep inside a retry as `blocking-retry`, one of a few milliseconds as light.
+
+    What happens once for each key of a cache weighs a step less.
+    """
+    if event.flags & ONCE_A_KEY:
+        leaf = replace(leaf, own_weight=max(0, leaf.weight - 1))
     if leaf.kind != "blocking-sleep":
         return leaf
     if event.flags & IN_RETRY:

@@ -11,17 +11,19 @@ from loopclinic.scanner.facts.values import Value, tail
 from loopclinic.scanner.finding import RAISED
 from loopclinic.scanner.name_sets import words
 from loopclinic.scanner.project import Node, Project, functions_in
+from loopclinic.scanner.routes import Routes
 
-_TESTS = words("test tests testing pytest conftest fixtures e2e cypress")
+_TESTS = words("_tests test tests testing pytest conftest fixtures e2e cypress")
 _SCRIPTS = words(
     "scripts script examples example samples sample demo demos benchmarks benchmark bench docs doc"
-    " docs_src tutorials tutorial alembic migrations hack playground contrib"
+    " evals docs_src tutorials tutorial alembic migrations hack playground contrib"
 )
-_OUTSIDE = words("tools tool dev utils ci")
+_OUTSIDE = words("tools tool dev utils ci bin release")
 """Folders of scripts where they stand beside the package; inside one they hold its own code."""
 _SCRIPT_FILES = words("setup noxfile fabfile manage tasks dodo")
 _COMMAND_FILES = words("cli __main__ commands console")
-_TEST_FILE = re.compile(r"test_.*|.*_tests?|tests?|conftest")
+_TEST_FILE = re.compile(r"test_.*|.*_tests?|tests?|testcases?|conftest")
+_RARELY = frozenset({"start", "stop", "once", "command"})
 _RUNNING = words("run run_until_complete")
 
 
@@ -34,7 +36,11 @@ def of_path(path: str) -> str:
         return "script"
     if not folders and name in _SCRIPT_FILES:
         return "script"
-    if name in _COMMAND_FILES or name.endswith("_cli") or {"cli", "management"} & set(folders):
+    if (
+        name in _COMMAND_FILES
+        or name.endswith("_cli")
+        or {"cli", "cmds", "management"} & set(folders)
+    ):
         return "command"
     return ""
 
@@ -45,6 +51,7 @@ class Contexts:
     def __init__(self, project: Project, graph: Graph, roots: list[Node], paths: list[str]) -> None:
         self._project = project
         self._places = [of_path(path) for path in paths]
+        self._routes = Routes(project)
         self._found: dict[Node, Entry] = {}
         self._callees = {
             node: set(self._called(node)) for node in graph.steps if not self._places[node[0]]
@@ -69,12 +76,16 @@ class Contexts:
         for file in self._project.live:
             facts = self._project.of(file)
             for index, function in enumerate(facts.functions):
-                if function.entry[0]:
-                    self._found[file, index] = function.entry
+                kind, name = function.entry
+                if kind == "request":
+                    name = self._routes.name(file, function)
+                if kind:
+                    self._found[file, index] = kind, name
             for one in facts.patterns:
                 if one.kind == "route":
+                    path = self._routes.prefixed(file, one.values[1], one.note)
                     for node in functions_in(self._project.evaluate(file, one.values[0])):
-                        self._found[node] = ("request", one.note)
+                        self._found[node] = ("request", path)
             for function in facts.functions:
                 for event in function.events:
                     if event.op == "call" and event.args and tail(event.value) in _RUNNING:
@@ -109,16 +120,16 @@ class Contexts:
                         queue.append(callee)
 
     def _spread_start(self) -> None:
-        """Hand start and stop on to what nothing else calls."""
+        """Hand start, stop and what runs once on to what nothing else calls."""
         callers: dict[Node, set[Node]] = {}
         for node, callees in self._callees.items():
             for callee in callees:
                 callers.setdefault(callee, set()).add(node)
-        queue = deque(node for node, entry in self._found.items() if entry[0] in ("start", "stop"))
+        queue = deque(node for node, entry in self._found.items() if entry[0] in _RARELY)
         while queue:
             node = queue.popleft()
             for callee in self._callees.get(node, ()):
                 entries = {self._found.get(one, ("",))[0] for one in callers[callee]}
-                if callee not in self._found and entries <= {"start", "stop"}:
+                if callee not in self._found and entries <= _RARELY:
                     self._found[callee] = self._found[node]
                     queue.append(callee)

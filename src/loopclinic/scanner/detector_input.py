@@ -1,6 +1,6 @@
 """Input of a detector: the project, its types, the call graph, and how to make a finding."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from loopclinic.conflicts import CONFLICTS
 from loopclinic.scanner.call_graph import Graph
@@ -12,6 +12,9 @@ from loopclinic.scanner.finding import Finding, Frame, weighed
 from loopclinic.scanner.name_sets import words
 from loopclinic.scanner.project import Project, Types
 from loopclinic.scanner.types import Inference
+
+Call = tuple[int, int, Function, Event]
+"""A call: its file, the function it stands in by position there and as its record, the event."""
 
 HANDING = words("Thread Process Timer to_thread run_in_executor run_sync run_in_threadpool submit")
 """Names of what is handed a function to run it somewhere else."""
@@ -25,6 +28,15 @@ class Survey:
         self.project = project
         self.catalogue = project.catalogue
         self.types = Inference(project)
+        self.calls: list[Call] = [
+            (file, index, function, event)
+            for file, index, function in self.functions()
+            for event in function.events
+            if event.op == "call"
+        ]
+        self._named: dict[str, list[Call]] = {}
+        for call in self.calls:
+            self._named.setdefault(tail(call[3].value), []).append(call)
         self.graph = Graph(project, Outcomes(project, self.types), paths)
         self.roots = [
             (file, index)
@@ -32,11 +44,7 @@ class Survey:
             if function.is_async or self._called_by_loop(file, function)
         ]
         outcomes = self.graph.outcomes
-        self.handing = [
-            call
-            for call in self.calls()
-            if (name := tail(call[3].value)) in HANDING or name in self.catalogue.handing
-        ]
+        self.handing = self.calls_of(HANDING | self.catalogue.handing)
         """Calls that hand a function to a thread, an executor or a loop."""
         self.handed = [
             (file, index, event, found)
@@ -77,12 +85,10 @@ class Survey:
             for index, function in enumerate(facts.functions):
                 yield number, index, function
 
-    def calls(self) -> Iterator[tuple[int, int, Function, Event]]:
-        """Yield the calls of all functions."""
-        for file, index, function in self.functions():
-            for event in function.events:
-                if event.op == "call":
-                    yield file, index, function, event
+    def calls_of(self, names: Iterable[str]) -> list[Call]:
+        """Return the calls of anything with one of these names, in the order of the source."""
+        found = [call for name in sorted(names) for call in self._named.get(name, ())]
+        return sorted(found, key=lambda call: (*call[:2], *call[3][1:3]))
 
     def patterns(self, kind: str) -> Iterator[tuple[int, Pattern]]:
         """Yield the shapes that were noted for a kind."""

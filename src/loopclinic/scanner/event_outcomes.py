@@ -11,6 +11,7 @@ from loopclinic.scanner.facts.fact_records import (
     ENTERED,
     NONE,
     NOT_NONE,
+    ONCE,
     TRUE,
     Event,
     Function,
@@ -21,6 +22,8 @@ from loopclinic.scanner.functions import calls_wrapped
 from loopclinic.scanner.project import Node, Project, Type
 from loopclinic.scanner.types import Inference
 
+_ANY_OF = 4
+"""Of more classes that define a method, hardly one is known to be meant."""
 _ENTERING = ("__enter__", "__exit__")
 _ITERATING = ("__iter__", "__next__")
 _CALLING: dict[str, int | str] = {
@@ -68,7 +71,11 @@ class Outcomes:
         self.unresolved = 0
 
     def of(self, file: int, event: Event) -> list[Outcome]:
-        """Return what one event leads to; empty if nothing that is known to block."""
+        """Return what one event leads to, as a hint where it happens once; empty if nothing that blocks."""
+        found = self._of(file, event)
+        return [one._replace(confidence="hint") for one in found] if event.flags & ONCE else found
+
+    def _of(self, file: int, event: Event) -> list[Outcome]:
         if event.op == "call":
             return self._call(file, event)
         if event.op == "with":
@@ -113,7 +120,7 @@ class Outcomes:
             leaf = None if awaited else self.catalogue.cls(one[1]).leaf("__call__")
             return [] if leaf is None else [Outcome(replace(leaf, name=one[1]))]
         if tag == "Z":
-            return [] if awaited else _at(self._deep(one))
+            return [] if awaited else _at(self.catalogue.deep_leaf(one[1], one[2]))
         if tag in ("F", "B"):
             return self._function(file, one, event, awaited=awaited)
         if tag == "C":
@@ -199,20 +206,6 @@ class Outcomes:
             return []
         return _at(entry.leaf(name))
 
-    def _deep(self, one: Type) -> Leaf | None:
-        entry = self.catalogue.cls(one[1])
-        name = one[2][-1]
-        if (
-            not entry.deep
-            or name in entry.unless
-            or name.startswith("with_")
-            or one[2][0] in entry.deep_async_names
-        ):
-            return None
-        if entry.deep_methods and name not in entry.deep_methods:
-            return None
-        return Leaf(entry.kind, f"{entry.path}.{'.'.join(one[2])}", entry.confidence, entry.source)
-
     def _function(
         self, file: int, one: Type, event: Event | None, *, awaited: bool
     ) -> list[Outcome]:
@@ -234,8 +227,9 @@ class Outcomes:
         body = True
         if wrapper is not None:
             made = self.project.function(*wrapper)
-            if not made.is_async:
-                found.append(Outcome(None, *wrapper))
+            if not made.is_async:  # it gives this call something to await: it has another form
+                sure = "hint" if awaited and function.is_async else "certain"
+                found.append(Outcome(None, *wrapper, sure))
             body = not made.is_async and calls_wrapped(made)
         elif awaited and functions.any_unknown(where, function):
             body = False
@@ -243,8 +237,7 @@ class Outcomes:
             return found
         if "stub" in function.traits and one[0] == "B":
             return found + self._overridden(function, one)
-        sure = "hint" if functions.keeps_result(where, function) else "certain"
-        found.append(Outcome(None, where, self._as_called(one, event), sure))
+        found.append(Outcome(None, where, self._as_called(one, event)))
         return found
 
     def _as_called(self, one: Type, event: Event | None, shift: int | None = None) -> int:
@@ -269,6 +262,8 @@ class Outcomes:
             index = self.project.cls(where, cls).methods.get(function.name)
             if index is not None and not self.project.function(where, index).is_async:
                 found.append(Outcome(None, where, index, "likely"))
+        if len(found) > _ANY_OF:
+            return [more._replace(confidence="hint") for more in found]
         return found
 
     def _constructor(self, file: int, one: Type, event: Event | None) -> list[Outcome]:

@@ -11,8 +11,11 @@ from typing import Any, NamedTuple
 from loopclinic.scanner.facts import Summary, facts_of
 
 _LARGEST = 32 * 1024 * 1024
-_LIVE = (b"async", b"await", b"run_until_complete", b"tornado", b"socketio", b"sanic", b"nicegui")
-"""Words without which a file has nothing to do with event loops."""
+_LIVE = (
+    *(b"async", b"await", b"run_until_complete", b"tornado", b"socketio", b"sanic", b"nicegui"),
+    *(b"include_router", b"register_blueprint", b"add_subapp"),
+)
+"""Words without which a file has nothing to do with event loops, nor with the routes of one that has."""
 _VERSION = f"Python {sys.version_info.major}.{sys.version_info.minor}"
 
 

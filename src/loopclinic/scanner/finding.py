@@ -31,7 +31,8 @@ _WRONG_ANYWHERE = frozenset(
 
 def weighed(kind: str, weight: int, context: str) -> str:
     """Return one of WEIGHTS: that of a leaf or a kind, less for what runs once or for nobody else."""
-    wrong = kind in _WRONG_ANYWHERE and (context != "test" or kind == "unawaited-coroutine")
+    by_itself = context in ("test", "script")
+    wrong = kind in _WRONG_ANYWHERE and (not by_itself or kind == "unawaited-coroutine")
     steps = 0 if wrong else LOWERED.get(context, 0)  # a test that awaits nothing tests nothing
     return WEIGHTS[max(0, weight - steps)]
 

@@ -21,7 +21,6 @@ _RETRIERS = words(
 )
 """Decorators that sleep between the attempts of a sync function."""
 
-_KEEPERS = words("functools.cache functools.lru_cache")
 _HARMLESS = words("staticmethod classmethod lru_cache cache wraps override")
 _FOLLOWED = frozenset("OIZRDT")
 """A function that is handed over is looked at where it is handed over."""
@@ -44,10 +43,6 @@ class Functions:
     def retrier(self, file: int, one: Function) -> str | None:
         """Return the import path of a decorator that sleeps between attempts."""
         return next((path for path in self._decorators(file, one) if path in _RETRIERS), None)
-
-    def keeps_result(self, file: int, one: Function) -> bool:
-        """Return whether the function runs once: its result is kept, and it has no parameters."""
-        return not one.parameters and any(path in _KEEPERS for path in self._decorators(file, one))
 
     def _decorators(self, file: int, one: Function) -> Iterator[str]:
         """Yield the import paths of its decorators from outside."""

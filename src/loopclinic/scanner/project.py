@@ -148,7 +148,12 @@ class Project:
         """Return what `from a.b import name` means in a file."""
         package = self.modules.find(file, level, module)
         submodule = self.modules.find(file, level, f"{module}.{name}" if module else name)
-        if self.has(package) and (name in self.of(package).bindings or submodule is None):
+        of_itself = package == file and submodule is not None
+        if (
+            self.has(package)
+            and not of_itself
+            and (name in self.of(package).bindings or submodule is None)
+        ):
             return self.name(package, name, outside=True)
         if self.has(submodule):
             return (("M", submodule),)

@@ -34,6 +34,8 @@ class Patch(NamedTuple):
     text: str
     safe: bool
     """It does the same, and only lets others run meanwhile."""
+    imports: int | None = None
+    """The line, from 0, before which `import asyncio` is to stand; None if it is there."""
 
     def applied(self, source: str) -> str:
         """Return the line as it is to be."""
@@ -44,18 +46,18 @@ def patches(report: Report, found: Iterable[Finding]) -> dict[Finding, Patch]:
     """Return the edits for those findings of a report for which there is one."""
     root = Path(report.root)
     folder = root if root.is_dir() else root.parent
-    trees: dict[str, tuple[list[str], dict[tuple[int, int], _Site]]] = {}
+    trees: dict[str, tuple[list[str], dict[tuple[int, int], _Site], int | None]] = {}
     edits = {}
     for one in found:
         if one.through_calls or one.kind not in _THREADED | {"blocking-sleep"}:
             continue
         if one.file not in trees:
             trees[one.file] = _read(folder / one.file)
-        lines, sites = trees[one.file]
+        lines, sites, imports = trees[one.file]
         site = sites.get((one.line, one.column - 1))
         patch = site and _patch(one, site, lines[one.line - 1])
         if patch:
-            edits[one] = patch
+            edits[one] = patch._replace(imports=imports)
     return edits
 
 
@@ -81,9 +83,8 @@ def apply(report: Report, found: Iterable[Finding]) -> list[str]:
         lines = text.split(ends)
         for patch in sorted(edits, reverse=True):
             lines[patch.line - 1] = patch.applied(lines[patch.line - 1])
-        at = _import_at(ast.parse(text))
-        if at is not None:
-            lines.insert(at, "import asyncio")
+        if edits[0].imports is not None:
+            lines.insert(edits[0].imports, "import asyncio")
         path.write_bytes(ends.join(lines).encode("utf-8"))
     return [f"{file}:{one.line}" for file, edits in done.items() for one in sorted(edits)]
 
@@ -98,19 +99,19 @@ class _Site(NamedTuple):
     """A synchronous `with` is held around it."""
 
 
-def _read(path: Path) -> tuple[list[str], dict[tuple[int, int], _Site]]:
+def _read(path: Path) -> tuple[list[str], dict[tuple[int, int], _Site], int | None]:
     try:
         text = decoded(path.read_bytes())
         tree = ast.parse(text)
     except (OSError, ValueError, SyntaxError, RecursionError):
-        return [], {}
+        return [], {}, None
     lines = text.split("\n")
     found: dict[tuple[int, int], _Site] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.AsyncFunctionDef):
             for statement in node.body:
                 _calls(statement, lines, found, alone=False, guarded=False)
-    return lines, found
+    return lines, found, _import_at(tree)
 
 
 def _calls(

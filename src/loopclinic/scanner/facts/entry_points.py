@@ -8,7 +8,7 @@ from loopclinic.scanner.facts.syntax_queries import contains_await, spelled
 from loopclinic.scanner.name_sets import words
 
 _VERBS = words("get post put patch delete head options websocket route api_route")
-_REQUESTS = _VERBS | words(
+REQUESTS = _VERBS | words(
     "middleware exception_handler tool call_tool websocket_route get_mapping post_mapping"
 )
 _STARTS = words(
@@ -19,6 +19,7 @@ _STOPS = words(
 )
 _START_NAMES = _STARTS | words("lifespan setup_hook cog_load startup_event async_setup_entry")
 _STOP_NAMES = _STOPS | words("shutdown_event cog_unload on_cleanup async_unload_entry teardown")
+_MAIN = words("main amain async_main main_async run_main")
 _BOTS = words(
     "hybrid_command slash_command listener event message_handler callback_query_handler"
     " callback_query context_menu autocomplete on_message on_callback_query message_command"
@@ -42,6 +43,8 @@ _REGISTERING = words(
 _ADDING = words("get post put patch delete head view route")
 ROUTING = _REGISTERING | _ADDING
 """Names of calls that may register a function for a route."""
+INCLUDING = words("include_router register_blueprint add_subapp mount add_routes Mount")
+"""Names of calls that take a router into another, or into the application."""
 
 Entry = tuple[str, str]
 """What calls a function, one of `CONTEXTS` of loopclinic.scanner.finding, and by which name."""
@@ -70,6 +73,8 @@ def entry_of(node: ast.FunctionDef | ast.AsyncFunctionDef, bases: tuple[str, ...
         return "request", node.name
     if [one.arg for one in arguments[:2]] == ["update", "context"]:
         return "bot", node.name
+    if node.name.strip("_") in _MAIN:
+        return "once", node.name
     return "", ""
 
 
@@ -82,8 +87,8 @@ def _decorated(decorator: ast.expr, name: str, first: str) -> Entry | None:
         return ("start" if given in _STARTS else "stop"), name
     if last in _STARTS or last in _STOPS:
         return ("start" if last in _STARTS else "stop"), name
-    if last in _REQUESTS and call is not None and (last not in _VERBS or given[:1] in ("/", "")):
-        return ("request", _route(call, last, given) or name) if base else None
+    if last in REQUESTS and call is not None and (last not in _VERBS or given[:1] in ("/", "")):
+        return ("request", _route(call, last, given)) if base else None
     if last in ("command", "group", "callback"):
         root = base.partition(".")[0]
         if first in _TALKS and root not in ("click", "typer"):
@@ -95,13 +100,13 @@ def _decorated(decorator: ast.expr, name: str, first: str) -> Entry | None:
 
 
 def _route(call: ast.Call, verb: str, path: str) -> str:
-    """Return method and path of a route, `POST /orders`, or nothing."""
-    if path[:1] != "/":
+    """Return method and path of a route, `POST /orders`; the path is empty at its router's own."""
+    if path[:1] != "/" and (not call.args or verb not in _VERBS):
         return ""
     if verb in ("route", "api_route"):
         methods = [one.value for one in call.keywords if one.arg == "methods"]
         verb = _first_text(methods[0]) if methods else ""
-    return f"{'WebSocket' if verb.startswith('websocket') else verb.upper()} {path}".strip()
+    return f"{'WebSocket' if verb.startswith('websocket') else verb.upper()} {path}"
 
 
 def registered(call: ast.Call, name: str) -> str:
@@ -112,6 +117,16 @@ def registered(call: ast.Call, name: str) -> str:
         return ""
     verb = name.removeprefix("add_")
     return f"{verb.upper()} {path}" if verb in _VERBS - {"route", "api_route"} else path
+
+
+def included(call: ast.Call) -> tuple[str, list[ast.expr]]:
+    """Return the prefix that a call gives to what it includes, with `=` where it replaces one, and that."""
+    named = {one.arg: one.value for one in call.keywords}
+    prefix = named.get("prefix") or named.get("url_prefix") or next(iter(call.args), None)
+    text = prefix.value if isinstance(prefix, ast.Constant) else ""
+    inner = [*call.args, *filter(None, map(named.get, ("app", "routes", "router", "blueprint")))]
+    text = text if isinstance(text, str) else ""
+    return "=" * ("url_prefix" in named and text != "") + text, inner
 
 
 def _first_text(node: ast.AST | None) -> str:

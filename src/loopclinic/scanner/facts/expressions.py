@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from loopclinic.scanner.facts.entry_points import ROUTING, registered
+from loopclinic.scanner.facts.entry_points import INCLUDING, ROUTING, included, registered
 from loopclinic.scanner.facts.fact_records import (
     AWAITED,
     DISCARDED,
@@ -49,7 +49,7 @@ _KEPT = words(
 """Calls whose result depends on their arguments."""
 _BY_CONSTANTS = words(
     "Queue LifoQueue PriorityQueue JoinableQueue AsyncClient ClientTimeout ClientSession Timeout"
-    " socket socketpair from_url Redis"
+    " socket socketpair from_url Redis APIRouter Blueprint"
 )
 _OPENERS = words(
     "connect create_pool create_redis_pool create_connection open_connection create_async_engine"
@@ -436,13 +436,15 @@ class Expressions(ABC):
             return None
         if isinstance(func, ast.Attribute) and ("ready", base) in self.scope.known:
             consts += (("block", False),)
+        stand_in = _stand_in(name, node)
+        if stand_in == "memory":
+            return self.make("k", stand_in)
         if node.args:
             spread = ast.Starred in map(type, node.args)
             flags |= given(len(node.args), spread=spread)
         self.event("call", node, callee, args, consts, flags)
-        if name in ROUTING and (route := registered(node, name)):
-            for _, value in args:
-                self.pattern("route", node, (value,), route)
+        if name in ROUTING or name in INCLUDING:
+            self._note_routes(name, node, callee[1], args)
         if name == "run" and self._runs_loop(callee):
             self.facts.loop_runs += 1
             self.pattern("runs-loop", node, (), " ".join(map(str, self.scope.path)))
@@ -456,10 +458,23 @@ class Expressions(ABC):
                     self.used(node.args[position], value)
         elif callee[0] == "if":
             name = callee[3]
+        if stand_in:
+            return self.make("k", stand_in)
         args = args if name in _KEPT else ()
         if consts and name not in _BY_CONSTANTS:
             consts = tuple(one for one in consts if one[1] is True or one[1] is False)
         return self.make("c", callee, args, consts)
+
+    def _note_routes(
+        self, name: str, node: ast.Call, router: Value, args: tuple[tuple[int | str, Value], ...]
+    ) -> None:
+        if name in ROUTING and (route := registered(node, name)):
+            for _, value in args:
+                self.pattern("route", node, (value, router), route)
+        if name in INCLUDING:
+            prefix, inner = included(node)
+            routers = [self.quietly(one) for one in inner if not isinstance(one, ast.Constant)]
+            self.pattern("includes", node, (router, *routers), prefix)
 
     def opens(self, node: ast.Call) -> bool:
         """Return whether a call may give something that is to be closed."""
@@ -492,7 +507,8 @@ class Expressions(ABC):
                 if arg.value is None or isinstance(arg.value, (bool, int, float)):
                     consts.append((key, arg.value))
                 elif isinstance(key, str):
-                    consts.append((key, "s"))
+                    told = key in ("prefix", "url_prefix") and isinstance(arg.value, str)
+                    consts.append((key, arg.value if told else "s"))
                 continue
             value = self.visit(arg)
             if isinstance(key, str) or (value is not None and not isinstance(arg, ast.Starred)):
@@ -553,3 +569,12 @@ class Expressions(ABC):
             )
         args = tuple(self.annotation(item) for item in items)
         return ("an", base, args)
+
+
+def _stand_in(name: str, node: ast.Call) -> str:
+    """Return what something is that waits less than others of its class: a database in memory, a datagram socket."""
+    first = node.args[0] if node.args else None
+    if name == "connect" and isinstance(first, ast.Constant) and first.value == ":memory:":
+        return "memory"
+    given = [*node.args, *(one.value for one in node.keywords)] if name == "socket" else ()
+    return "datagram" if any(spelled(one).endswith("SOCK_DGRAM") for one in given) else ""

@@ -21,11 +21,13 @@ _PROPERTIES = words("property cached_property hybrid_property reify")
     AWAITS_INSIDE,
     ENTERED,
     IN_LOCK,
-) = (1 << bit for bit in range(10))
+    ONCE,
+    ONCE_A_KEY,
+) = (1 << bit for bit in range(12))
 """Flags of an event: awaited; its value is dropped, or assigned to a name that nothing reads;
 inside a loop, a retry, a timeout scope, `if __name__ == "__main__"`; a `with` around an await; entered by
-`async with`; inside an `async with` on a lock."""
-_GIVEN, _GUARD = 10, 16
+`async with`; inside an `async with` on a lock; only while a result is not kept yet, or none for this key."""
+_GIVEN, _GUARD = 12, 18
 _MANY = (1 << _GUARD - _GIVEN) - 1
 ANY_GUARD = -1 << _GUARD
 TRUE, FALSE, NONE, NOT_NONE = range(4)

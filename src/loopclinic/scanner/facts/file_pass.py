@@ -7,11 +7,12 @@ from typing import Any
 from loopclinic.scanner.facts.entry_points import entry_of, runs_on
 from loopclinic.scanner.facts.fact_records import IN_RETRY, Class, Facts, Function, Parameter
 from loopclinic.scanner.facts.function_scope import Scope
+from loopclinic.scanner.facts.patterns import swallowed_errors
 from loopclinic.scanner.facts.patterns.abandoned_generators import left_early
+from loopclinic.scanner.facts.patterns.kept_results import keeps
 from loopclinic.scanner.facts.patterns.long_loops import counted
 from loopclinic.scanner.facts.patterns.racy_initialization import initialized
 from loopclinic.scanner.facts.patterns.sequential_awaits import in_turn
-from loopclinic.scanner.facts.patterns.swallowed_errors import forget_own_cancellation
 from loopclinic.scanner.facts.patterns.unbounded_fanout import at_once
 from loopclinic.scanner.facts.patterns.unclosed_resources import opened
 from loopclinic.scanner.facts.statements import Statements
@@ -93,6 +94,7 @@ class Pass(Statements):
         if _RETRIES.search(scope.name):
             scope.flags |= IN_RETRY
         self._parameters(node, scope)
+        scope.flags |= keeps(scope)
         value = self.make("fn", scope.index)
         if isinstance(node, ast.AsyncFunctionDef):
             for decorator, worth in zip(node.decorator_list, decorators, strict=True):
@@ -103,6 +105,7 @@ class Pass(Statements):
         if scope.owner is not None and not is_lambda and not replaces:
             self.classes[scope.owner].methods[name] = scope.index
         self.facts.functions.append(_UNFINISHED)
+        first = len(self.facts.patterns)
         outer, self.scope = self.scope, scope
         dropped, self.dropped = self.dropped, None
         if is_lambda:
@@ -111,16 +114,18 @@ class Pass(Statements):
             scope.annotation = self.annotation(node.returns)
             self.body(node.body)
             if self.live:
-                self._shapes(node)
+                self._shapes(node, first)
         self.facts.functions[scope.index] = scope.close()
         self.scope, self.dropped = outer, dropped
         return value
 
-    def _shapes(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
-        """Look for shapes in a function whose body has just been read."""
+    def _shapes(self, node: ast.FunctionDef | ast.AsyncFunctionDef, first: int) -> None:
+        """Look for shapes in a function whose body has just been read, and noted from `first` on."""
         nodes = list(inside(node.body))  # once for all: each of them looks at every node
         opened(self, node, nodes)
-        forget_own_cancellation(self, nodes)
+        if any(one.kind == "swallowed-cancellation" for one in self.facts.patterns[first:]):
+            swallowed_errors.forget_own_cancellation(self, nodes)
+            swallowed_errors.note_ends(self, node)
         if isinstance(node, ast.AsyncFunctionDef):
             if not self.scope.entry[0] and runs_on(nodes):
                 self.scope.entry = "worker", node.name

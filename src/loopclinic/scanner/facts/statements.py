@@ -19,6 +19,7 @@ from loopclinic.scanner.facts.fact_records import (
 )
 from loopclinic.scanner.facts.function_scope import Scope, union
 from loopclinic.scanner.facts.patterns import swallowed_errors
+from loopclinic.scanner.facts.patterns.kept_results import kept
 from loopclinic.scanner.facts.patterns.racy_initialization import is_locked
 from loopclinic.scanner.facts.syntax_queries import (
     contains_await,
@@ -101,10 +102,12 @@ class Statements(Expressions):
             return
         self._test(node.test)
         true, false = self.learned(node.test)
-        self._branch(node.body, learned=true)
+        within, behind = kept(self, node)
+        self._branch(node.body, within, learned=true)
         self._branch(node.orelse, learned=false)
         if isinstance(node.body[-1], _LEAVING):
             self._learn(false)
+            self.scope.flags |= behind
 
     def _read_assert(self, node: ast.Assert) -> None:
         self.visit(node.test)
@@ -271,7 +274,10 @@ class Statements(Expressions):
             if self.scope.known:
                 own = ("a", base, target.attr)
                 self.scope.known = {key: one for key, one in self.scope.known.items() if key != own}
-            if base is not None and base[0] in ("self", "cls"):
+            if base is not None and base[0] == "g":  # Settings._instance = Settings()
+                named = self.facts.bindings.get(base[1], ())
+                base = next((one for one in named if one is not None and one[0] == "cl"), base)
+            if base is not None and base[0] in ("self", "cls", "cl"):
                 self._member(base[1], target.attr, value)
         elif isinstance(target, (ast.Tuple, ast.List)):
             for position, one in enumerate(target.elts):

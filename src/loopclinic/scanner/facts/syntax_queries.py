@@ -4,12 +4,21 @@ import ast
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
-_BARE = frozenset({ast.Name, ast.Constant})
-_NO_CODE = frozenset({"ctx", "op", "ops"})
+from loopclinic.scanner.name_sets import words
+
+SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
+_BARE = (*SCOPES, ast.Name, ast.Constant, ast.MatchSingleton, ast.alias)
+_NO_CODE = words(
+    "ctx op ops attr arg name names module level rest kwd_attrs simple conversion type_comment"
+    " is_async asname str"
+)
+"""Fields that hold texts and numbers, and the operators and contexts, which are half of all nodes."""
+_PARTS: dict[type[ast.AST], tuple[str, ...]] = dict.fromkeys(_BARE, ())
+"""Type of node -> the fields that hold nodes, filled as types come up."""
 _DEEPEST = 20_000
 """Calls of Python by Python: so many cover what Python can parse."""
-SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 
 
 def inside(
@@ -17,24 +26,26 @@ def inside(
 ) -> Iterator[ast.AST]:
     """Yield the nodes and all below them, without nested functions, classes, and what is left out.
 
-    Operators and contexts are left out as well: half of all nodes, and nobody looks at them.
+    Operators and contexts are left out as well.
     """
-    stack = list(nodes)[::-1]
+    stack: list[Any] = list(nodes)[::-1]
     while stack:
         node = stack.pop()
-        yield node
-        kind = type(node)
-        if kind in _BARE or isinstance(node, SCOPES) or (without is not None and without(node)):
+        if node is None:  # the key of {**other}
             continue
-        below: list[ast.AST] = []
-        for name in kind._fields:
-            if name not in _NO_CODE:
-                value = getattr(node, name, None)
-                if isinstance(value, ast.AST):
-                    below.append(value)
-                elif isinstance(value, list):
-                    below += [one for one in value if isinstance(one, ast.AST)]
-        stack += below[::-1]
+        yield node
+        kind = node.__class__
+        parts = _PARTS.get(kind)
+        if parts is None:
+            parts = _PARTS[kind] = tuple(one for one in kind._fields[::-1] if one not in _NO_CODE)
+        if not parts or (without is not None and without(node)):
+            continue
+        for name in parts:
+            value = getattr(node, name, None)
+            if value.__class__ is list:
+                stack += value[::-1]
+            elif value is not None:
+                stack.append(value)
 
 
 def contains_await(nodes: Iterable[ast.AST]) -> bool:
@@ -87,6 +98,44 @@ def collected(node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp
     if isinstance(node, ast.DictComp):
         return node.value or node.key  # no value: {**one for one in many}
     return node.elt.value if isinstance(node.elt, ast.Starred) else node.elt
+
+
+def missing(test: ast.expr) -> str:
+    """Return what a test finds missing, as written: `self.pool`, or `self.cache[]` of one key."""
+    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        test = test.operand
+        if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+            return missing(test.operand)
+        if isinstance(test, ast.Call) and spelled(test.func) == "hasattr" and len(test.args) > 1:
+            name = test.args[1]
+            return f"{spelled(test.args[0])}.{getattr(name, 'value', '')}"
+        if isinstance(test, ast.Compare) and len(test.ops) == 1:
+            right = test.comparators[0]
+            if isinstance(test.ops[0], ast.IsNot) and isinstance(right, ast.Constant):
+                return spelled(test.left)
+            return _element(right) if isinstance(test.ops[0], ast.In) else ""
+        return spelled(test)
+    if isinstance(test, ast.Compare) and len(test.ops) == 1:
+        right = test.comparators[0]
+        if isinstance(test.ops[0], ast.NotIn):
+            return _element(right)
+        if isinstance(test.left, ast.Call) and spelled(test.left.func) == "len":
+            return spelled(test.left.args[0]) if getattr(right, "value", 1) == 0 else ""
+        none = isinstance(right, ast.Constant) and right.value is None
+        return spelled(test.left) if none and isinstance(test.ops[0], ast.Is | ast.Eq) else ""
+    if isinstance(test, ast.BoolOp):
+        parts = [missing(one) for one in test.values]
+        return next(filter(None, parts), "")
+    return ""
+
+
+def named(node: ast.expr) -> str:
+    """Return a name as written, `cache[]` for an element."""
+    return _element(node.value) if isinstance(node, ast.Subscript) else spelled(node)
+
+
+def _element(node: ast.expr) -> str:
+    return f"{spelled(node)}[]" if spelled(node) else ""
 
 
 def is_main_guard(test: ast.expr) -> bool:

@@ -39,8 +39,8 @@ def detect(survey: Survey) -> Iterator[Finding]:
 def _called_under_lock(survey: Survey, file: int, index: int) -> bool:
     """Return whether all that call a function hold a lock."""
     name = survey.project.function(file, index).name
-    calls = [event for _, _, _, event in survey.calls() if tail(event.value) == name]
-    return bool(calls) and all(event.flags & IN_LOCK for event in calls)
+    calls = survey.calls_of([name])
+    return bool(calls) and all(event.flags & IN_LOCK for *_, event in calls)
 
 
 def _may_overlap(survey: Survey, file: int, index: int, value: Value) -> bool:

@@ -30,7 +30,7 @@ _SHARED = (
 
 def detect(survey: Survey) -> Iterator[Finding]:
     """Yield what waits without end, and what is opened, used, and dropped open."""
-    for file, index, _, event in survey.calls():
+    for file, index, _, event in survey.calls:
         yield from _timeless(survey, file, index, event)
         if _shared(survey, file, event):
             yield survey.finding(file, index, event, "shared-connection", _SHARED, "likely")
@@ -76,12 +76,11 @@ def _opens(survey: Survey, file: int, index: int) -> bool:
 
 def _made_for_each_call(survey: Survey) -> Iterator[Finding]:
     """Yield the clients that are made in a request handler, a loop, or a function that is called in one."""
-    calls = [*survey.calls()]
-    values = [(file, event.value) for file, _, _, event in calls if event.flags & IN_LOOP]
+    values = [(file, event.value) for file, _, _, event in survey.calls if event.flags & IN_LOOP]
     for kind in ("unbounded-gather", "sequential-awaits"):
         values += [(file, value) for file, one in survey.patterns(kind) for value in one.values]
     repeated = {one[1:3] for at in values for one in survey.evaluate(*at) if one[0] in ("F", "B")}
-    for file, index, function, event in calls:
+    for file, index, function, event in survey.calls:
         often = event.flags & IN_LOOP or (file, index) in repeated or _handles_requests(function)
         if not function.is_async or not often or event.flags & IN_RETRY:
             continue

@@ -18,6 +18,7 @@ _PATCHES = {"nest_asyncio.apply", "nest_asyncio2.apply"}
 _ENTRY = re.compile(
     r"^_*(main|cli|test_\w+|handle|run_server|serve|entry_?point|console|\w+_main|main_\w+)$"
 )
+_MAIN = re.compile(r"^_*(a?main|\w+_main|main_\w+)$")
 _BEGINS = re.compile(
     r"^_*(_init_|_enter_|_aenter_|(start|run|launch|init|setup|open|connect|begin|lifespan)\w*)_*$"
 )
@@ -41,7 +42,7 @@ def detect(survey: Survey) -> Iterator[Finding]:
     entries = _entries(survey)
     threads = _one_thread(survey, entries)
     commands = _command_wrappers(survey)
-    for file, index, function, event in survey.calls():
+    for file, index, function, event in survey.calls_of(_NAMES | {"Thread"}):
         if tail(event.value) == "Thread" and _starts_loop(survey, file, event):
             starters.append(((file, index), event, bool(event.flags & IN_LOOP)))
         if (
@@ -58,8 +59,10 @@ def detect(survey: Survey) -> Iterator[Finding]:
             name = min(patch).partition(".")[0]
             message = f"{name} lets one loop run inside another; await instead."
             yield survey.finding(file, index, event, "nested-loop", message, "likely")
-        per_call = (file, index) not in commands and _per_call(
-            (file, index), function, event, entries, threads
+        per_call = (
+            (file, index) not in commands
+            and _per_call((file, index), function, event, entries, threads)
+            and not _runs_main(survey, file, event)
         )
         if paths & _RUN or "asyncio.AbstractEventLoop.run_until_complete" in paths:
             often = per_call or _is_task(function) or (file, index) in several
@@ -79,9 +82,16 @@ def detect(survey: Survey) -> Iterator[Finding]:
                 "No loop runs here, so this warns or fails; make the caller async, "
                 "or hand the loop in."
             )
-            yield survey.finding(file, index, event, "get-event-loop", message, "likely")
+            sure = "likely" if function.owner is None else "hint"  # a coroutine may make the object
+            yield survey.finding(file, index, event, "get-event-loop", message, sure)
     yield from _bound(survey, starters, once)
     yield from _from_threads(survey)
+
+
+def _runs_main(survey: Survey, file: int, event: Event) -> bool:
+    """Return whether the coroutine that a loop is made for is the program's main one."""
+    names = (survey.project.function(*one).name for one in _started(survey, file, event))
+    return any(map(_MAIN.match, names))
 
 
 def _entries(survey: Survey) -> set[Node]:
@@ -107,11 +117,9 @@ def _one_thread(survey: Survey, entries: set[Node]) -> set[Node]:
             if _per_call((file, index), function, event, entries, set()):
                 often |= targets if _for_this_call(function, event) else set()
     names = {survey.project.function(*one).name for one in found}
-    for file, index, function, event in survey.calls():
-        called = tail(event.value) in names and _per_call(
-            (file, index), function, event, entries, set()
-        )
-        often |= set(functions_in(survey.evaluate(file, event.value))) if called else set()
+    for file, index, function, event in survey.calls_of(names):
+        if _per_call((file, index), function, event, entries, set()):
+            often |= set(functions_in(survey.evaluate(file, event.value)))
     return found - often
 
 
@@ -251,7 +259,7 @@ def _bound(
         for one in _started(survey, node[0], event):
             for user in _reachable(survey, one):
                 reached.setdefault(user, []).append((node, event.line, often))
-    for file, pattern, name, path in made:
+    for file, pattern, name, path, holders in made:
         users = [
             user
             for user in reached
@@ -259,6 +267,14 @@ def _bound(
             or (pattern.function and user == (file, pattern.function))
         ]
         loops = {(node, line): often for user in users for node, line, often in reached[user]}
+        if holders:  # only loops under which the object is used that has this attribute
+            holding = {
+                one[:2]
+                for user, found in reached.items()
+                if any(_uses(survey, user, *holder) for holder in holders)
+                for one in found
+            }
+            loops = {loop: often for loop, often in loops.items() if loop in holding}
         if not any(loops.values()) and not _one_after_another([*loops], once, runs):
             continue
         if path.endswith("sessionmaker"):  # what it makes belongs to a loop, and is made there
@@ -276,29 +292,31 @@ def _bound(
         )
 
 
-def _made(survey: Survey) -> Iterator[tuple[int, Pattern, str, str]]:
+def _made(
+    survey: Survey,
+) -> Iterator[tuple[int, Pattern, str, str, list[tuple[int, str]]]]:
     """Yield what belongs to one loop and outlives the function that makes it: file, shape, name, class.
 
-    Of attributes, only those whose class has an instance that outlives functions, too.
+    Of attributes, only those whose class has an instance that outlives functions, too, with where that is.
     """
     attributes: dict[tuple[int, int], list[tuple[int, Pattern, str]]] = {}
-    instances: list[tuple[int, int]] = []
+    instances: dict[tuple[int, int], list[tuple[int, str]]] = {}
     for file, pattern in survey.patterns("made"):
         owner = survey.project.function(file, pattern.function).owner
         for one in survey.evaluate(file, pattern.values[0]):
             entry = survey.catalogue.cls(one[1] if one[0] == "O" else "")
             if one[0] == "I" and not pattern.note.startswith("self."):
-                instances.append(one[1:3])
+                instances.setdefault(one[1:3], []).append((file, pattern.note))
             if not entry.loop_bound and not entry.closes:
                 continue
             if not pattern.note.startswith("self."):
-                yield file, pattern, pattern.note, entry.path
+                yield file, pattern, pattern.note, entry.path, []
             elif owner is not None and entry.loop_bound:
                 attributes.setdefault((file, owner), []).append((file, pattern, entry.path))
             break
-    for cls in dict.fromkeys(instances):
+    for cls, holders in instances.items():
         for file, pattern, path in attributes.get(cls, ()):
-            yield file, pattern, pattern.note, path
+            yield file, pattern, pattern.note, path, holders
 
 
 def _one_after_another(

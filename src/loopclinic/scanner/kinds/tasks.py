@@ -43,7 +43,7 @@ _ALL = _CANCELLED | {"builtins.BaseException"}
 
 def detect(survey: Survey) -> Iterator[Finding]:
     """Yield what is started or made, and then dropped, and cancellation that is caught and kept."""
-    for file, index, function, event in survey.calls():
+    for file, index, function, event in survey.calls:
         if event.flags & (DISCARDED | UNUSED):
             found = _dropped(survey, file, function, event)
             if found is not None:
@@ -158,6 +158,15 @@ def _handed(survey: Survey, file: int, index: int, event: Event) -> Iterator[Fin
                 return
 
 
+def _is_task(survey: Survey, file: int, index: int) -> bool:
+    """Return whether a coroutine function is only handed to tasks, so that nothing waits inside for its end."""
+    function = survey.project.function(file, index)
+    calls = survey.calls_of([function.name])
+    return bool(calls or function.entry[0] == "worker") and not any(
+        event.flags & AWAITED for *_, event in calls
+    )
+
+
 def _swallowed(survey: Survey) -> Iterator[Finding]:
     """Yield handlers around an await that keep cancellation to themselves."""
     for file, one in survey.patterns("swallowed-cancellation"):
@@ -183,4 +192,7 @@ def _swallowed(survey: Survey) -> Iterator[Finding]:
                 "CancelledError is caught and not raised again: whoever cancelled is not obeyed."
             )
         confidence = "likely" if how == "other" else "certain"
+        of_another = one.note.partition(":")[2] and caught & _CANCELLED and how != "finally"
+        if of_another or (how == "ends" and _is_task(survey, file, one.function)):
+            confidence = "hint"  # it is the cancelled task's, or this one ends, as it was asked to
         yield survey.finding(file, one.function, one, "swallowed-cancellation", message, confidence)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from html import escape
+from importlib import resources
 from pathlib import Path
 
 from loopclinic.conflicts import CONFLICTS, WEIGHTS
@@ -15,34 +16,6 @@ from loopclinic.units import count, duration
 _AROUND = 3  # lines of source before and after
 _UNCHECKED = ("hint", "light")  # until asked for
 
-_STYLE = """<style>
-form { display: flex; flex-wrap: wrap; gap: .4rem 1rem; align-items: center; margin: 1rem 0 0; padding: .5rem 0;
-  position: sticky; top: 0; z-index: 1; background: var(--lc-surface) }
-form input[type=search] { flex: 1 1 16rem }
-td a { white-space: nowrap }
-article { border-top: 1px solid var(--lc-border); padding: .5rem 0 }
-article pre { overflow-x: auto; margin: .4rem 0 }
-pre mark { display: block; background: var(--lc-border); color: inherit }
-.leaf { border-left: 3px solid var(--lc-border); padding-left: .8rem; margin: .8rem 0 }
-.called { border: 1px solid var(--lc-border); border-radius: 3px; padding: 0 .4em; margin-left: .5em }
-.certain { color: var(--lc-stall); font-weight: 600 } .likely { color: var(--lc-lag) } .hint { color: var(--lc-muted) }
-.two { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); gap: 0 3rem; align-items: start }
-</style>"""
-
-# Without a script the page shows everything, and its form does nothing.
-_SCRIPT = """<script>
-const form = document.forms[0], all = [...document.querySelectorAll('article')];
-function filter() {
-  const words = form.search.value.toLowerCase().split(/\\s+/), kind = form.kind.value;
-  const left = [...form.querySelectorAll('input[type=checkbox]')].filter(one => !one.checked).map(one => one.value);
-  for (const one of all) one.hidden = left.includes(one.dataset.sure) || left.includes(one.dataset.weight) || (kind && kind !== one.dataset.kind)
-    || !words.every(word => one.textContent.toLowerCase().includes(word));
-  for (const one of document.querySelectorAll('section, .leaf')) one.hidden = !one.querySelector('article:not([hidden])');
-  form.shown.value = `${all.filter(one => !one.hidden).length} of ${all.length} shown`;
-}
-if (form) { form.oninput = filter; form.onsubmit = () => false; filter(); }
-</script>"""
-
 
 def page(report: Report, lessons: Mapping[str, str] | None = None) -> str:
     """Return the page; `lessons` maps a lesson's name to the address of its notebook."""
@@ -50,7 +23,7 @@ def page(report: Report, lessons: Mapping[str, str] | None = None) -> str:
     lessons = lessons or {}
     show = _Sources(report)
     sections = [
-        _STYLE,
+        f"<style>\n{_part('css')}</style>",
         f"<h1>Conflicts of sync and async in {escape(name)}</h1>",
         headline(verdict(report), bad=bool(report.findings)),
         f'<p class="lc-muted">{breakable(report.root)}</p>',
@@ -66,7 +39,14 @@ def page(report: Report, lessons: Mapping[str, str] | None = None) -> str:
             f"<p>{escape(CONFLICTS[kind].sentence)}{treated}</p>\n"
             f"{articles}\n</section>"
         )
-    return document(f"{name}: conflicts", [*sections, *_skipped(report), _SCRIPT])
+    return document(
+        f"{name}: conflicts", [*sections, *_skipped(report), f"<script>\n{_part('js')}</script>"]
+    )
+
+
+def _part(suffix: str) -> str:
+    """Return the page's style or script."""
+    return resources.files(__package__).joinpath(f"findings_page.{suffix}").read_text("utf-8")
 
 
 def _kinds(report: Report, lessons: Mapping[str, str]) -> str:

@@ -15,6 +15,7 @@ from loopclinic.conflicts import CONFLICTS, TREATMENTS
 from loopclinic.scanner.baseline import mark
 from loopclinic.scanner.finding import Finding, Frame
 from loopclinic.scanner.scan_report import Report
+from loopclinic.scanner.suggested_edits import Patch, patches
 
 _LEVELS = {"certain": "error", "likely": "warning", "hint": "note"}
 _RANKS = {"light": 20.0, "medium": 50.0, "heavy": 90.0}
@@ -45,6 +46,7 @@ def sarif(report: Report) -> dict[str, Any]:
     marks: Counter[str] = Counter()
     root = Path(report.root)
     folder = root if root.is_dir() else root.parent
+    edits = patches(report, report.findings)
     return {
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
         "version": "2.1.0",
@@ -72,7 +74,7 @@ def sarif(report: Report) -> dict[str, Any]:
                         ],
                     }
                 ],
-                "results": [_result(one, kinds, marks) for one in report.findings],
+                "results": [_result(one, kinds, marks, edits.get(one)) for one in report.findings],
             }
         ],
     }
@@ -90,7 +92,9 @@ def _rule(kind: str) -> dict[str, Any]:
     }
 
 
-def _result(one: Finding, kinds: list[str], marks: Counter[str]) -> dict[str, Any]:
+def _result(
+    one: Finding, kinds: list[str], marks: Counter[str], edit: Patch | None
+) -> dict[str, Any]:
     name = mark(one)
     marks[name] += 1
     found: dict[str, Any] = {
@@ -114,7 +118,22 @@ def _result(one: Finding, kinds: list[str], marks: Counter[str]) -> dict[str, An
     if one.through_calls:
         steps = [{"location": _step(frame)} for frame in one.chain]
         found["codeFlows"] = [{"threadFlows": [{"locations": steps}]}]
+    if edit is not None:
+        made = [_replacement(edit.line, edit.start, edit.end, edit.text)]
+        if edit.imports is not None:
+            made.append(_replacement(edit.imports + 1, 0, 0, "import asyncio\n"))
+        change = {"artifactLocation": _artifact(one.file), "replacements": made}
+        found["fixes"] = [{"description": {"text": edit.text}, "artifactChanges": [change]}]
     return found
+
+
+def _replacement(line: int, start: int, end: int, text: str) -> dict[str, Any]:
+    region = {"startLine": line, "startColumn": start + 1, "endLine": line, "endColumn": end + 1}
+    return {"deletedRegion": region, "insertedContent": {"text": text}}
+
+
+def _artifact(file: str) -> dict[str, str]:
+    return {"uri": quote(os.fsencode(file)), "uriBaseId": "ROOT"}
 
 
 def _step(frame: Frame) -> dict[str, Any]:
@@ -128,7 +147,7 @@ def _location(file: str, line: int, column: int | None = None) -> dict[str, Any]
         region["startColumn"] = column
     return {
         "physicalLocation": {
-            "artifactLocation": {"uri": quote(os.fsencode(file)), "uriBaseId": "ROOT"},
+            "artifactLocation": _artifact(file),
             "region": region,
         }
     }

@@ -58,7 +58,8 @@ class Calls:
         if tag == "O":
             return instance_of(self.project.catalogue.cls(callee[1]).called)
         if tag == "Z":
-            return (callee,)
+            leaf = self.project.catalogue.deep_leaf(callee[1], callee[2])
+            return (callee,) if leaf is None or self.project.catalogue.cls(callee[1]).fluent else ()
         if tag == "I":
             method = self.project.method(callee[1], callee[2], "__call__")
             if method is not None:

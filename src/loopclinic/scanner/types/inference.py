@@ -129,7 +129,9 @@ class Inference:
         found = self._annotations.instance(file, annotation)
         if annotation is None:
             return self.evaluate(file, default) or self.functions.passed(file, index, position)
-        if found and not self.project.any_protocol(found):
+        if any(one[0] == "O" and one[1].startswith("typing.") for one in found):
+            found = ()  # an IO[bytes] may as well be in memory
+        elif found and not self.project.any_protocol(found):
             return found
         return found + self.functions.passed(file, index, position)
 

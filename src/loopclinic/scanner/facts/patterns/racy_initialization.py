@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 
 from loopclinic.scanner.facts.expressions import Expressions
-from loopclinic.scanner.facts.syntax_queries import inside, spelled
+from loopclinic.scanner.facts.syntax_queries import inside, missing, named, spelled
 
 _LOCK = re.compile("lock|mutex|sem|guard", re.IGNORECASE)
 
@@ -26,7 +26,7 @@ def initialized(reader: Expressions, node: ast.AsyncFunctionDef) -> None:
 
 
 def _look(reader: Expressions, node: ast.If) -> None:
-    checked = _checked(node.test)
+    checked = missing(node.test)
     if not checked:
         return
     if "." not in checked and checked not in reader.scope.outer and "[" not in checked:
@@ -37,32 +37,13 @@ def _look(reader: Expressions, node: ast.If) -> None:
             suspended = suspended or one.value
         elif isinstance(one, (ast.Assign, ast.AnnAssign)):
             targets = one.targets if isinstance(one, ast.Assign) else [one.target]
-            if any(_spelled_item(target) == checked for target in targets):
+            if any(named(target) == checked for target in targets):
                 below = inside([one.value] if one.value else [])
                 awaits = (here.value for here in below if isinstance(here, ast.Await))
                 awaited = next(awaits, suspended)
                 if awaited is not None:
                     reader.pattern("lazy-init-race", awaited, (), checked)
                     return
-
-
-def _checked(test: ast.expr) -> str:
-    """Return what a test finds missing, as written: `self.pool`, or `self.cache[]`."""
-    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
-        return spelled(test.operand)
-    if isinstance(test, ast.Compare) and len(test.ops) == 1:
-        right = test.comparators[0]
-        if isinstance(test.ops[0], (ast.Is, ast.Eq)) and isinstance(right, ast.Constant):
-            return spelled(test.left) if right.value is None else ""
-        if isinstance(test.ops[0], ast.NotIn) and spelled(right):
-            return f"{spelled(right)}[]"
-    if isinstance(test, ast.BoolOp):
-        return next((found for one in test.values if (found := _checked(one))), "")
-    return ""
-
-
-def _spelled_item(node: ast.expr) -> str:
-    return f"{spelled(node.value)}[]" if isinstance(node, ast.Subscript) else spelled(node)
 
 
 def is_locked(node: ast.AST) -> bool:

@@ -131,9 +131,9 @@ def _report(reader: Expressions, run: list[ast.Call]) -> None:
 
 def _blocks(node: ast.AsyncFunctionDef, nodes: list[ast.AST]) -> Iterator[list[ast.stmt]]:
     for one in nodes:
-        for name in ("body", "orelse", "finalbody"):
+        for name in () if isinstance(one, ast.expr) else ("body", "orelse", "finalbody"):
             block = getattr(one, name, None)
-            if isinstance(block, list) and block and not isinstance(one, ast.Lambda):
+            if isinstance(block, list) and block:
                 yield block
     yield node.body
 

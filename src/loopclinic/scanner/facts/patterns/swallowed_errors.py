@@ -19,8 +19,8 @@ def handlers(reader: Expressions, node: ast.Try) -> None:
         else:
             types = [reader.visit(handler.type)]
         how = _raised(handler)
-        if how == "again":
-            passed_on += types
+        if how in ("again", "kept"):
+            passed_on += types if how == "again" else []
             continue
         if not any(one in passed_on for one in types):
             _note(reader, handler, node.body, [*types, None, *passed_on], how)
@@ -62,14 +62,21 @@ def _note(
     reader.pattern("swallowed-cancellation", node, tuple(types), f"{how}:{','.join(awaited)}")
 
 
+def note_ends(reader: Expressions, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+    """Note which handlers return, or are the last thing that a function does: it ends all the same."""
+    last = node.body[-1]
+    at_end = {last.lineno, *(one.lineno for one in getattr(last, "handlers", ()))}
+    for at, one in enumerate(reader.facts.patterns):
+        how, _, awaited = one.note.partition(":")
+        if one.kind != "swallowed-cancellation" or one.function != reader.scope.index:
+            continue
+        if how == "returns" or (how in ("nothing", "suppress") and one.line in at_end):
+            reader.facts.patterns[at] = one._replace(note=f"ends:{awaited}")
+
+
 def forget_own_cancellation(reader: Expressions, nodes: list[ast.AST]) -> None:
     """Forget what is caught around a task that this function itself cancelled."""
     index = reader.scope.index
-    if not any(
-        one.kind == "swallowed-cancellation" and one.function == index
-        for one in reader.facts.patterns
-    ):
-        return
     cancelled = called_on(nodes, "cancel")
     for one in nodes if cancelled else ():
         if isinstance(one, ast.For) and spelled(one.target) in cancelled:
@@ -89,9 +96,11 @@ def forget_own_cancellation(reader: Expressions, nodes: list[ast.AST]) -> None:
 
 
 def _raised(handler: ast.ExceptHandler) -> str:
-    """Say what a handler raises: "again" for what it caught, "other", or "nothing"."""
-    found = "nothing"
+    """Say what a handler raises: "again" for what it caught, "kept" to raise it later, "other", or nothing."""
+    found = "returns" if isinstance(handler.body[-1], ast.Return) else "nothing"
     for node in inside(handler.body):
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Name):
+            found = "kept" if node.value.id == handler.name else found
         if isinstance(node, ast.Raise):
             if node.exc is None or (isinstance(node.exc, ast.Name) and node.exc.id == handler.name):
                 return "again"

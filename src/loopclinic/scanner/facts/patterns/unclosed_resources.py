@@ -45,7 +45,7 @@ def _open_on_a_way_out(
     held: dict[str, list[ast.Call]],
 ) -> None:
     """Note what is closed at the end of a block, and not where a statement leaves it before."""
-    for owner in (node, *nodes):
+    for owner in (node, *(one for one in nodes if not isinstance(one, ast.expr))):
         for part in ("body", "orelse", "finalbody"):
             block: Any = getattr(owner, part, None)
             for at, one in enumerate(block) if isinstance(block, list) else ():

@@ -54,28 +54,9 @@ class StallSamples:
     """The samples of one iteration, and the time that is booked to the place of each."""
 
     __slots__ = (
-        "_at",
-        "_before",
-        "_longest",
-        "_pace",
-        "_places",
-        "_points",
-        "_run",
-        "_stacks",
-        "_unit",
-        "_work",
-        "_worked",
-        "began",
-        "callbacks",
-        "called",
-        "counted",
-        "ended",
-        "gil_held",
-        "gil_likely",
-        "kept",
-        "last",
-        "seen",
-        "waiting",
+        *("_at", "_before", "_longest", "_pace", "_places", "_points", "_run", "_stacks", "_unit"),
+        *("_work", "_worked", "began", "callbacks", "called", "counted", "ended", "gil_held"),
+        *("gil_likely", "kept", "last", "seen", "waiting"),
     )
 
     def __init__(

@@ -233,7 +233,8 @@ def findings(
     told = diagnose(evidence, seconds, case.computing)
     if found.in_handle and (told is None or told.conflict in (None, "cpu-bound")):
         told = Diagnosis(told.conflict if told else None, _NO_FRAME.format(duration(seconds)))
-    return fields | _named(found) | _words(told)
+    said = {"conflict": told.conflict, "diagnosis": told.sentence} if told else {}
+    return fields | _named(found) | said
 
 
 def _anatomy(case: StallSamples, began: float, ended: float) -> dict[str, Any]:
@@ -299,12 +300,6 @@ def _held_by_thread(kept: GilHold, seconds: float) -> dict[str, Any]:
         "conflict": "cpu-bound",
         "diagnosis": sentence,
     }
-
-
-def _words(told: Diagnosis | None) -> dict[str, Any]:
-    if told is None:
-        return {}
-    return {"conflict": told.conflict, "diagnosis": told.sentence}
 
 
 def _burst(case: StallSamples, found: Sample, ended: float, seconds: float) -> str:

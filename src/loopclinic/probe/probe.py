@@ -333,9 +333,6 @@ class Subscribers:
         self._paces: dict[object, tuple[Callable[[], object], float]] = {}
         self._called: dict[object, float] = {}
 
-    def __len__(self) -> int:
-        return len(self._paces)
-
     @property
     def pace(self) -> float:
         """The shortest period among them in seconds, infinity if there are none."""

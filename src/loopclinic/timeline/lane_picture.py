@@ -79,8 +79,9 @@ def _svg(trace: Trace, lanes: list[Lane], width: float) -> str:
     for row, lane in enumerate(lanes):
         y = _TOP + _ROW * (row + 0.5)
         short = lane.name if len(lane.name) <= name else f"{lane.name[: name - 1]}…"
+        title = filter(None, [lane.name, lane.coroutine, lane.outcome, lane.error])
         parts.append(
-            f"<g><title>{escape(_title(lane))}</title><text class='lc-strong' x='{begin - 12:.1f}' "
+            f"<g><title>{escape(' '.join(title))}</title><text class='lc-strong' x='{begin - 12:.1f}' "
             f"y='{y + 4:.1f}' text-anchor='end'>{escape(short)}</text></g>"
         )
         parts += _lane(lane, trace, y, across, titled=width >= _BROAD)
@@ -148,10 +149,6 @@ def _lane(
             short = said if len(said) <= _END else f"{said[: _END - 1]}…"
             color = "muted" if lane.outcome == "cancelled" else "stall"
             yield _label(last + 6, y, short, color, "start")
-
-
-def _title(lane: Lane) -> str:
-    return " ".join(filter(None, [lane.name, lane.coroutine, lane.outcome, lane.error]))
 
 
 def _end(lane: Lane) -> str:

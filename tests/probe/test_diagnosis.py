@@ -424,6 +424,24 @@ def test_a_short_collection_is_not_recorded(collections):
     assert [info["collected"] for _, _, _, info, *_ in collections] == [3]
 
 
+@pytest.mark.parametrize(
+    ("cheap", "said"), [(25, "for 445 ms of 700 ms: "), (5, "for 700 ms, 90% of it at work: ")]
+)
+def test_a_cause_is_told_of_its_own_lines_time(cheap, said):
+    outer = ("/usr/lib/python3.11/asyncio/events.py", 84, "_run")
+    case = StallSamples(0.0)
+    for number in range(1, 71):
+        mine = (
+            ("/home/ada/app.py", 2, "cheap") if number <= cheap else ("/home/ada/app.py", 5, "dear")
+        )
+        case.add(Sample((outer, mine), 1, synchronous_cell=False), number * 0.01)
+    case.work(0.0, Times(0.0, 0.0))
+    case.work(0.7, Times(0.63, 0.0))
+    found = findings(case, 0.0, 0.7, 0.05)
+    assert found["line"] == 5
+    assert f"Computation held the loop {said}" in found["diagnosis"]
+
+
 def test_what_has_no_frame_is_told_as_no_line_of_the_loops():
     case = StallSamples(0.0)
     runs = (asyncio.events.__file__, 80, "_run")

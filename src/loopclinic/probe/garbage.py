@@ -48,11 +48,6 @@ class Collected(NamedTuple):
     automatic: float
     """Seconds of those that no call of `gc.collect` asked for."""
 
-    @property
-    def asked(self) -> bool:
-        """Whether the longest one was asked for by a call."""
-        return _asked(self.longest)
-
 
 runs: deque[Any] = deque(maxlen=64)
 """The latest long collections, as they were recorded; on the clock of `perf_counter`."""
@@ -160,7 +155,7 @@ def during(began: float, ended: float) -> Collected | None:
         max(run.generation for _, run in inside),
         sum(run.freed for _, run in inside),
         max(inside, key=lambda one: one[0])[1],
-        sum(seconds for seconds, run in inside if not _asked(run)),
+        sum(seconds for seconds, run in inside if not asked(run)),
     )
 
 
@@ -176,7 +171,7 @@ def _run(recorded: Any) -> _Run:
     return _Run(began, began + took, info["generation"], info["collected"], sample(cause), thread)
 
 
-def _asked(run: _Run) -> bool:
+def asked(run: _Run) -> bool:
     """Return whether `gc.collect` was called, and it was no allocation that set a collection off."""
     if run.sample is None or run.sample.call is None:
         return False

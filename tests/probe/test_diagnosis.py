@@ -354,6 +354,12 @@ def collections(monkeypatch):
     return runs
 
 
+def recorded(began, seconds, freed):
+    """Return a collection that no Python caused, as it is recorded."""
+    info = {"generation": 2, "collected": freed}
+    return (began, 0.0), began + seconds, seconds, info, [], 0
+
+
 @pytest.mark.parametrize(
     ("file", "function"),
     [(selectors.__file__, "select"), (meter.__file__, "timed")],
@@ -374,11 +380,11 @@ def test_a_long_collection_is_named_as_such(collections):
     loop = FakeLoop()
     with loop.probe() as probe:
         loop.idle(1.0)
-        collections.append(garbage._Run(loop.now + 0.01, loop.now + 0.19, 2, 12345))
+        collections.append(recorded(loop.now + 0.01, 0.18, 12345))
         loop.look(probe, 0.2)
         loop.busy(0)
         loop.idle(1.0)
-        collections.append(garbage._Run(loop.now + 0.01, loop.now + 0.03, 2, 0))
+        collections.append(recorded(loop.now + 0.01, 0.02, 0))
         loop.look(probe, 0.2)
         loop.busy(0)
     long, short = probe.report().stalls
@@ -395,15 +401,45 @@ def test_what_another_thread_did_while_a_collection_waited_for_the_gil_is_no_col
     collections,
 ):
     now, done = [1.0], [0.0]
-    heard = garbage._listener(lambda: now[0], lambda: done[0])
-    found = {"generation": 0, "collected": 0}
-    for seconds, work in ((0.23, 0.0005), (0.23, 0.2)):
-        heard("start", found)
-        now[0] += seconds
-        done[0] += work
-        heard("stop", found)
-    (run,) = collections
-    assert run.ended - run.began == pytest.approx(0.2)
+    heard = garbage._recorder(lambda: now[0], lambda: done[0])
+    for seconds, work, freed in ((0.23, 0.0005, 1), (0.23, 0.2, 7)):
+        for phase, found in (("start", 0), ("stop", freed)):
+            for one in heard:
+                one(phase, {"generation": 2, "collected": found})
+            if phase == "start":
+                now[0] += seconds
+                done[0] += work
+    found = garbage.during(0.0, now[0])
+    assert found.seconds == pytest.approx(0.2)
+    assert (found.times, found.freed, found.generation) == (1, 7, 2)
+    assert found.longest.sample.frames[-1][2].startswith("test_what_another_thread_did")
+
+
+def test_a_short_collection_is_not_recorded(collections):
+    clock = iter([1.0, 1.0009, 2.0, 2.0011, 2.0011])
+    heard = garbage._recorder(lambda: next(clock), lambda: 0.0)
+    for number, phase in enumerate(("start", "stop") * 2):
+        for one in heard:
+            one(phase, {"generation": 0, "collected": number})
+    assert [info["collected"] for _, _, _, info, *_ in collections] == [3]
+
+
+@pytest.mark.parametrize(
+    ("cheap", "said"), [(25, "for 445 ms of 700 ms: "), (5, "for 700 ms, 90% of it at work: ")]
+)
+def test_a_cause_is_told_of_its_own_lines_time(cheap, said):
+    outer = ("/usr/lib/python3.11/asyncio/events.py", 84, "_run")
+    case = StallSamples(0.0)
+    for number in range(1, 71):
+        mine = (
+            ("/home/ada/app.py", 2, "cheap") if number <= cheap else ("/home/ada/app.py", 5, "dear")
+        )
+        case.add(Sample((outer, mine), 1, synchronous_cell=False), number * 0.01)
+    case.work(0.0, Times(0.0, 0.0))
+    case.work(0.7, Times(0.63, 0.0))
+    found = findings(case, 0.0, 0.7, 0.05)
+    assert found["line"] == 5
+    assert f"Computation held the loop {said}" in found["diagnosis"]
 
 
 def test_what_has_no_frame_is_told_as_no_line_of_the_loops():

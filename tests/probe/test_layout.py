@@ -11,7 +11,7 @@ import pytest
 
 from loopclinic.probe import layout, remote_stack
 from loopclinic.probe.layout import LayoutError, described, own_memory, published
-from loopclinic.probe.remote_stack import UnreadableError, line_at, of_json
+from loopclinic.probe.remote_stack import UnreadableError, of_json, position_at
 from loopclinic.probe.witness import Witness
 
 readable = pytest.mark.skipif(Witness.unsuitable() is not None, reason=str(Witness.unsuitable()))
@@ -156,18 +156,18 @@ def test_lines_are_those_that_the_interpreter_gives(module):
     for code in codes(compile(source, module.__file__, "exec")):
         for begin, end, line in code.co_lines():
             for offset in range(begin, end, 2):
-                assert line_at(code.co_linetable, code.co_firstlineno, offset) == (line or 0)
+                assert position_at(code.co_linetable, code.co_firstlineno, offset)[0] == (line or 0)
                 told += 1
         with pytest.raises(UnreadableError):
-            line_at(code.co_linetable, code.co_firstlineno, len(code.co_code))
+            position_at(code.co_linetable, code.co_firstlineno, len(code.co_code))
     assert told
 
 
 def test_a_function_that_has_not_begun_stands_on_its_first_line():
-    assert line_at(b"", 7, -2) == 7
+    assert position_at(b"", 7, -2) == (7, None)
 
 
 @pytest.mark.parametrize("table", [b"", b"\xff", b"\xf0", b"\x00\x00", bytes(range(256))])
 def test_bytes_that_are_no_table_end_somewhere(table):
     with pytest.raises(UnreadableError):
-        line_at(table, 1, 1 << 20)
+        position_at(table, 1, 1 << 20)

@@ -1,11 +1,13 @@
 """Messages of the witness process, and their delivery by pipe and HTTP."""
 
+import mmap
 import os
+import time
 
 import pytest
 
 from loopclinic.probe.gil_holder import STARVED, SURE, WAKES, Account, Holder, HolderCheck, Look
-from loopclinic.probe.sidecar import PipeWriter, named
+from loopclinic.probe.sidecar import BEAT, Beat, PipeWriter, Watch, named
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="pipes of POSIX")
 
@@ -134,3 +136,24 @@ def test_where_the_thread_is_is_read_only_once_somebody_has_asked():
     suspicion = HolderCheck()
     for turns in range(WAKES):
         assert not suspicion.certain(look(turns=turns)[0], read)
+
+
+def test_a_line_that_keeps_the_gil_after_another_is_told_at_once():
+    class Program:
+        at = "first"
+
+        def position(self):
+            return 7, self.at
+
+        def stack(self):
+            return 7, [("app.py", 1 if self.at == "first" else 2, "handler")]
+
+    shared = mmap.mmap(-1, BEAT.size)
+    BEAT.pack_into(shared, 0, *Beat(time.perf_counter() - 2 * STARVED, 7, 0))
+    program = Program()
+    watch = Watch(os.getpid(), program)
+    told = [watch.look(shared) for _ in range(3)]
+    program.at = "second"
+    told += [watch.look(shared) for _ in range(3)]
+    lines = [one and one.frames[0][1] for one in told]
+    assert lines == [None, 1, None, None, 2, None]

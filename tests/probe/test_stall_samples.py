@@ -175,6 +175,18 @@ def test_what_was_seen_from_outside_is_believed_of_the_whole_hold():
     assert shares(case, 0.55) == pytest.approx({1: 0.035, 2: 0.515})
 
 
+def test_operators_that_keep_the_gil_one_after_another_have_each_its_own_time():
+    """Between them nobody gets it: all but the first are seen from outside only."""
+    case = StallSamples(0.0)
+    for hundredth in range(10, 100, 10):
+        line = 1 + (hundredth > 45) + (hundredth > 75)
+        case.add(seen(line=line), hundredth / 100, held=hundredth / 100, exact=True)
+    case.add(seen(line=9), 1.0, held=1.0)
+    assert shares(case, 1.0) == pytest.approx({1: 0.45, 2: 0.3, 3: 0.25})
+    longest = [case.holds(seen(line=line).place, 0.0)[1] for line in (1, 2, 3)]
+    assert longest == pytest.approx([0.4, 0.2, 0.1])
+
+
 def test_what_comes_long_after_the_last_sample_is_no_lines():
     case = StallSamples(0.0)
     case.add(seen(line=1), 0.03)

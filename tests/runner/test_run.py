@@ -95,6 +95,59 @@ def test_a_stall_is_reported_with_its_line_and_the_lesson(watched):
     assert "lesson 01" in report
 
 
+REASONS = {
+    "an import": ("", "import slow  # the line", "blocking-file-io", "An import held the loop"),
+    "a collection that was asked for": (
+        "web = [[[]] for _ in range(1_000_000)]",
+        "gc.collect()  # the line",
+        "cpu-bound",
+        "called for by gc.collect()",
+    ),
+    "what is not known": (
+        "held = threading.Thread(target=ctypes.PyDLL(None).usleep, args=(400_000,))",
+        "held.start(); await asyncio.sleep(0.1); held.join()",
+        None,
+        "Another thread kept the GIL",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        pytest.param(
+            name,
+            marks=[
+                pytest.mark.alone,
+                pytest.mark.skipif(sys.platform != "linux", reason="its scheduler tells"),
+            ]
+            if name == "what is not known"
+            else [],
+        )
+        for name in REASONS
+    ],
+)
+def test_the_reason_of_a_stall_is_what_the_line_does_or_is_not_known(watched, tmp_path, what):
+    before, slow, conflict, words = REASONS[what]
+    (tmp_path / "slow.py").write_text("import time\ntime.sleep(0.3)\n", "utf-8")
+    source = f"""
+import asyncio, ctypes, gc, threading
+{before}
+
+async def main():
+    await asyncio.sleep(0.2)
+    {slow}
+    await asyncio.sleep(0.05)
+
+asyncio.run(main())
+"""
+    known = "# the line" in source
+    done = watched(source, options=("--threshold", "0.02") if known else ("--no-witness",))
+    stall = max(done.review["loops"][0]["stalls"], key=lambda one: one["seconds"])
+    assert (stall["line"], stall["conflict"]) == (line_of(source) if known else None, conflict)
+    assert words in stall["diagnosis"]
+
+
 LOOPS = {
     "several": (3, "for _ in range(3): asyncio.run(main())"),
     "runner": (1, "with asyncio.Runner() as runner: runner.run(main()); runner.run(main())"),

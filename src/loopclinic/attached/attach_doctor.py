@@ -31,7 +31,9 @@ class Row(NamedTuple):
 def rows(pid: int | None) -> Iterator[Row]:
     """Yield what was found, and of a process whether it can be read, and what to do if not."""
     yield Row(
-        "loopclinic", None, f"runs on Python {platform.python_version()}, as {named(_user())}"
+        "loopclinic",
+        None,
+        f"runs on Python {platform.python_version()}, as {named(getattr(os, 'geteuid', int)())}",
     )
     if sys.platform != "linux":
         yield _of_error(_refusal(pid or 0))
@@ -76,7 +78,3 @@ def _refusal(pid: int) -> AttachError:
 
 def _of_error(error: AttachError) -> Row:
     return Row(error.kind, False, str(error))
-
-
-def _user() -> int:
-    return os.geteuid() if hasattr(os, "geteuid") else 0

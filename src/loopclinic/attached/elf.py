@@ -66,10 +66,9 @@ class Elf:
         if loads:
             offset, address = loads[0]
             self.base = address - offset
-        raw = [
-            struct.unpack_from("<IIQQQQI", one)
-            for one in _parts(self._read(sections, wide * number), wide)
-        ]
+        table = self._read(sections, wide * number)
+        starts = range(0, len(table) - wide + 1, wide) if wide else ()
+        raw = [struct.unpack_from("<IIQQQQI", table, at) for at in starts]
         if names >= len(raw):
             raise ElfError
         text = self._read(raw[names][4], raw[names][5])
@@ -103,7 +102,3 @@ class Elf:
 
     def _read(self, offset: int, size: int) -> bytes:
         return self._file[offset : offset + size]
-
-
-def _parts(data: bytes, size: int) -> list[bytes]:
-    return [data[at : at + size] for at in range(0, len(data) - size + 1, size)] if size else []

@@ -3,20 +3,23 @@
 import asyncio
 import os
 import threading
-import weakref
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 from loopclinic.probe import garbage
 from loopclinic.probe.blocking_frames import call_index
 from loopclinic.probe.heartbeat import HeartbeatMeter
-from loopclinic.probe.meter import Clock, Meter, Sink, UnsupportedLoopError
+from loopclinic.probe.meter import Clock, Meter, UnsupportedLoopError
 from loopclinic.probe.watchdog import Watchdog
 
-_meters: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Meter] = weakref.WeakKeyDictionary()
+if TYPE_CHECKING:
+    from loopclinic.probe.probe import Probe
+
+_meters: dict[asyncio.AbstractEventLoop, Meter] = {}
 _lock = threading.Lock()
 
 
-def attach(loop: asyncio.AbstractEventLoop, sink: Sink, clock: Clock | None = None) -> Meter:
+def attach(loop: asyncio.AbstractEventLoop, sink: "Probe", clock: Clock | None = None) -> Meter:
     """Return the loop's meter, made and started if it has none, with `sink` joined.
 
     A `clock` of the caller's own makes a meter without a watchdog thread: the caller looks.
@@ -41,7 +44,7 @@ def attach(loop: asyncio.AbstractEventLoop, sink: Sink, clock: Clock | None = No
         return meter
 
 
-def detach(meter: Meter, sink: Sink) -> None:
+def detach(meter: Meter, sink: "Probe") -> None:
     """Take `sink` off its meter, and the meter off its loop with the last one."""
     with _lock:
         meter.leave(sink)

@@ -8,10 +8,12 @@ instructions are searched backwards, as far as no other such place lies between.
 
 import dis
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import lru_cache
 from types import CodeType, FrameType, ModuleType
 from typing import Any
+
+from loopclinic.probe.frames import frame_of, locals_of
 
 _BIG = 4096  # bytes: an operand of this size can make an operator slow
 _OPERATORS = frozenset(
@@ -76,7 +78,7 @@ def returned_line(called: Any) -> Line | None:
     code: CodeType | None = getattr(called, "cr_code", getattr(called, "__code__", None))
     if not isinstance(code, CodeType):
         return None
-    frame: FrameType | None = getattr(called, "cr_frame", None)
+    frame = frame_of(called)
     if frame is not None:
         return code, _line_before(code, frame.f_lasti, frame) or frame.f_lineno or 0
     found = [
@@ -97,9 +99,7 @@ def _quick(frame: FrameType) -> bool:
         and one.opname.startswith(("LOAD_GLOBAL", "LOAD_NAME", "LOAD_METHOD", "LOAD_ATTR"))
         and not _module(one, frame)
     }
-    return bool(called & _QUICK) and not any(
-        _size(frame.f_locals.get(name, frame.f_globals.get(name))) >= _BIG for name in called
-    )
+    return bool(called & _QUICK) and not any(_size_of(frame, name) >= _BIG for name in called)
 
 
 def _line_before(code: CodeType, offset: int, frame: FrameType | None) -> int | None:
@@ -203,9 +203,6 @@ def _module(one: dis.Instruction, frame: FrameType | None) -> bool:
 
 def _sizes(frame: FrameType | None) -> Any:
     """Return a function that tells the size in bytes of the largest value a line names, or None."""
-    values: tuple[Mapping[str, Any], ...] = (
-        (frame.f_locals, frame.f_globals) if frame is not None else ()
-    )
 
     def size(code: CodeType, line: int) -> int | None:
         names: set[str] = set()
@@ -217,14 +214,17 @@ def _sizes(frame: FrameType | None) -> Any:
             argument = one.argval
             if one.opname.startswith(("LOAD_", "STORE_")):
                 names.update(argument if isinstance(argument, tuple) else (argument,))
-        largest = 0
-        for name in names:
-            holder = next((one for one in values if isinstance(name, str) and name in one), None)
-            if holder is not None:
-                largest = max(largest, _size(holder[name]))
-        return largest if values else None
+        if frame is None:
+            return None
+        return max((_size_of(frame, name) for name in names if isinstance(name, str)), default=0)
 
     return size
+
+
+def _size_of(frame: FrameType, name: str) -> int:
+    """Return the size of the value that a name has in a frame, in bytes."""
+    (value,) = locals_of(frame, name)
+    return _size(frame.f_globals.get(name) if value is None else value)
 
 
 def _size(value: object) -> int:

@@ -13,6 +13,8 @@ from time import perf_counter
 from types import CodeType, FrameType
 from typing import Any
 
+from loopclinic.probe.frames import frame_of
+
 _MANY_TASKS = 2000  # from here on tasks are not looked at one by one: that would itself be a stall
 
 
@@ -171,7 +173,7 @@ def links(coroutine: Any) -> Iterator[tuple[Any, CodeType, FrameType | None]]:
         for kind in ("cr", "gi", "ag"):
             code = getattr(coroutine, f"{kind}_code", None)
             if code is not None:
-                yield coroutine, code, getattr(coroutine, f"{kind}_frame")
+                yield coroutine, code, frame_of(coroutine, kind)
                 awaits = "gi_yieldfrom" if kind == "gi" else f"{kind}_await"
                 coroutine = getattr(coroutine, awaits)
                 break

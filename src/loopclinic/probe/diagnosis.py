@@ -22,6 +22,7 @@ from loopclinic.probe.witness import thread_name
 from loopclinic.units import count, duration
 
 _LINES = 50  # of one stall that are told
+_NEGLIGIBLE = 0.1  # share of a stall below which other lines are none of its causes
 _CHIEFLY = 0.5  # share of a stall from which on a garbage collection is what it was
 _MORE = 1.2  # times as late as the iteration was long, from which on a heartbeat is worth a word
 _HELD = "move it to a process, or do it in parts"  # in a thread it would keep the GIL as well
@@ -134,12 +135,18 @@ def _in_its_place(leaf: Leaf, evidence: Evidence) -> Leaf:
     return leaf
 
 
-def diagnose(evidence: Evidence, seconds: float, share: float | None = None) -> Diagnosis | None:
+def diagnose(
+    evidence: Evidence, seconds: float, share: float | None = None, mine: float | None = None
+) -> Diagnosis | None:
     """Return what a stall of so many seconds looks like, None where nothing tells.
 
-    `share` is how much of the time the thread ran or wanted to, 0 to 1.
+    `share` is how much of the time the thread ran or wanted to, 0 to 1. `mine` is how long the named line
+    took, where other lines, maybe for other causes, took more than is negligible.
     """
     took = f"held the loop for {duration(seconds)}"
+    if mine is not None:
+        took = f"held the loop for {duration(mine)} of {duration(seconds)}"
+        seconds, share = mine, None
     waits_with_gil = evidence.seen_holding > _CHIEFLY * seconds
     if evidence.gil_held and evidence.computes is False and not waits_with_gil:
         # The loop's thread wanted nothing but the GIL, so its line is only where it happened to be.
@@ -230,10 +237,13 @@ def findings(
     if found.place[0].startswith(f"{PACKAGE}probe"):
         own = f"The probe's own work on the stall before it held the loop for {duration(seconds)}."
         return fields | {"diagnosis": own, "gil_held": False}
-    told = diagnose(evidence, seconds, case.computing)
+    mine = _seconds_at(found.place, fields["lines"])
+    mixed = sum(one.seconds for one in fields["lines"]) - mine > _NEGLIGIBLE * seconds
+    told = diagnose(evidence, seconds, case.computing, mine if mixed else None)
     if found.in_handle and (told is None or told.conflict in (None, "cpu-bound")):
         told = Diagnosis(told.conflict if told else None, _NO_FRAME.format(duration(seconds)))
-    return fields | _named(found) | _words(told)
+    said = {"conflict": told.conflict, "diagnosis": told.sentence} if told else {}
+    return fields | _named(found) | said
 
 
 def _anatomy(case: StallSamples, began: float, ended: float) -> dict[str, Any]:
@@ -301,12 +311,6 @@ def _held_by_thread(kept: GilHold, seconds: float) -> dict[str, Any]:
     }
 
 
-def _words(told: Diagnosis | None) -> dict[str, Any]:
-    if told is None:
-        return {}
-    return {"conflict": told.conflict, "diagnosis": told.sentence}
-
-
 def _burst(case: StallSamples, found: Sample, ended: float, seconds: float) -> str:
     many = f"{case.callbacks:,}" if case.callbacks is not None else "many"
     _, _, function = found.frames[found.guilty]
@@ -327,7 +331,7 @@ def _garbage(collected: garbage.Collected, seconds: float) -> dict[str, Any]:
     who = thread_name(run.thread) if run.sample.in_thread else None
     where = "" if who is None else f" in thread {who}" if who else " in another thread"
     fields: dict[str, Any] = {"gil_held": False, "thread": who}
-    if collected.asked:
+    if garbage.asked(collected.longest):
         cause = f"called for by gc.collect(){where}: call it where no loop runs"
         fields["conflict"] = "cpu-bound"
     else:

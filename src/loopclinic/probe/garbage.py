@@ -1,17 +1,26 @@
 """Records when garbage collections ran and for how long: each stops every thread of the process."""
 
+import contextlib
 import gc
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import repeat
+from math import inf
+from operator import attrgetter, call, getitem, gt, is_, itemgetter, sub
 from time import perf_counter, thread_time
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from loopclinic.probe.blocking_frames import call_index, in_progress
+from loopclinic.probe.frames import callers_of
 from loopclinic.probe.stack import Sample, sample
 
 _LONG = 0.001  # seconds: shorter collections explain no stall
+_KEPT = "f_code", "f_lineno", "f_lasti", "f_globals"  # of a frame: none of its locals
+_NOTHING: Any = is_  # of C, with two arguments
 _lock = threading.Lock()
 _listeners = 0
 
@@ -39,43 +48,64 @@ class Collected(NamedTuple):
     automatic: float
     """Seconds of those that no call of `gc.collect` asked for."""
 
-    @property
-    def asked(self) -> bool:
-        """Whether the longest one was asked for by a call."""
-        return _asked(self.longest)
+
+runs: deque[Any] = deque(maxlen=64)
+"""The latest long collections, as they were recorded; on the clock of `perf_counter`."""
 
 
-runs: deque[_Run] = deque(maxlen=64)
-"""The latest long collections; on the clock of `perf_counter`."""
+class _AtStart(partial[Any]):
+    """What is called with `info` at the start of a collection, by `setattr(self, phase, info)`."""
+
+    start, stop = property(None, call), property(None, _NOTHING)
 
 
-def _listener(
+class _AtStop(partial[Any]):
+    start, stop = property(None, _NOTHING), property(None, call)
+
+
+_begun: deque[tuple[float, float]] = deque(maxlen=1)
+
+
+def _recorder(
     clock: Callable[[], float] = perf_counter, work: Callable[[], float] = thread_time
-) -> Any:
-    # All that it needs is bound here: it may be called while the interpreter takes modules apart.
-    long, keep, made, stack = _LONG, runs.append, _Run, sample
-    caller, thread = sys._getframe, threading.get_native_id  # noqa: SLF001
-    began = worked = 0.0
+) -> tuple[Any, ...]:
+    """Return what `gc` is to call with phase and info as a collection starts and stops.
 
-    def heard(phase: str, info: dict[str, int]) -> None:
-        nonlocal began, worked
-        if phase == "start":
-            began, worked = clock(), work()
-        elif (ended := clock()) - began > long:
-            # As the collector starts or ends, its thread may give the GIL to another: only work counts.
-            took = min(ended - began, work() - worked)
-            if took > long:
-                found = info["generation"], info["collected"]
-                try:
-                    cause = stack(caller(1))
-                except Exception:
-                    cause = None
-                keep(made(began, began + took, *found, cause, thread()))
+    It is of C alone, iterators whose next step does the work. A line of Python would have the handlers of
+    signals run in it, and what they raise, such as KeyboardInterrupt, be lost: `gc` only prints it. Other
+    threads would run, too, in the midst of what set the collection off.
+    """
+    info: dict[str, dict[str, int]] = {}
+    long = map(gt, map(sub, _each(clock), map(itemgetter(0), _stored(_begun, 0))), repeat(_LONG))
+    tops = map(dict.get, _each(sys._current_frames), _each(threading.get_ident))  # noqa: SLF001
+    record = zip(
+        _stored(_begun, 0),
+        _each(clock),
+        _each(work),
+        _stored(info, "stop"),
+        map(list, map(map, repeat(attrgetter(*_KEPT)), callers_of(tops))),
+        _each(threading.get_native_id),
+        strict=False,
+    )
+    choice: Any = partial(next, repeat(None)), partial(next, map(runs.append, record))
+    start = map(_begun.append, zip(_each(clock), _each(work), strict=False))
+    stop: Any = map(call, map(getitem, repeat(choice), long))  # type: ignore[arg-type]
+    return (
+        partial(setattr, _AtStart(next, start)),
+        info.__setitem__,
+        partial(setattr, _AtStop(next, stop)),
+    )
 
-    return heard
+
+def _each(function: Callable[[], Any]) -> Iterator[Any]:
+    return map(call, repeat(function))
 
 
-_heard = _listener()
+def _stored(values: Any, key: object) -> Iterator[Any]:
+    return map(getitem, repeat(values), repeat(key))
+
+
+_heard = _recorder()
 
 
 def listen() -> None:
@@ -83,7 +113,8 @@ def listen() -> None:
     global _listeners  # noqa: PLW0603 - one list of callbacks in the process, so one count
     with _lock:
         if not _listeners:
-            gc.callbacks.append(_heard)
+            _begun.append((inf, inf))  # one in progress, of another thread, has no start
+            gc.callbacks.extend(_heard)
         _listeners += 1
 
 
@@ -92,24 +123,29 @@ def unlisten() -> None:
     global _listeners  # noqa: PLW0603
     with _lock:
         _listeners = max(0, _listeners - 1)
-        if not _listeners and _heard in gc.callbacks:
-            gc.callbacks.remove(_heard)
+        if not _listeners:
+            _remove()
+
+
+def _remove() -> None:
+    for one in _heard:
+        with contextlib.suppress(ValueError):  # somebody has emptied the list
+            gc.callbacks.remove(one)
 
 
 def forget() -> None:
     """Start anew in a forked child, where nobody measures and the lock may be somebody's."""
     global _listeners, _lock
     _lock, _listeners = threading.Lock(), 0
-    if _heard in gc.callbacks:
-        gc.callbacks.remove(_heard)
+    _remove()
 
 
 def during(began: float, ended: float) -> Collected | None:
     """Return the long collections within a span of time, None if there were none."""
     inside = [
         (min(run.ended, ended) - max(run.began, began), run)
-        for run in runs.copy()
-        if run.ended > began and run.began < ended
+        for run in (_run(one) for one in runs.copy() if one[1] > began and one[0][0] < ended)
+        if run.ended > max(began, run.began + _LONG)
     ]
     if not inside:
         return None
@@ -119,11 +155,23 @@ def during(began: float, ended: float) -> Collected | None:
         max(run.generation for _, run in inside),
         sum(run.freed for _, run in inside),
         max(inside, key=lambda one: one[0])[1],
-        sum(seconds for seconds, run in inside if not _asked(run)),
+        sum(seconds for seconds, run in inside if not asked(run)),
     )
 
 
-def _asked(run: _Run) -> bool:
+def _run(recorded: Any) -> _Run:
+    """Return a collection as it was recorded, with as much of its time as its thread worked."""
+    (began, before), ended, worked, info, stack, thread = recorded
+    # As the collector starts or ends, its thread may give the GIL to another: only work counts.
+    took = min(ended - began, worked - before)
+    cause: Any = None
+    for seen in reversed(stack):
+        kept = zip(_KEPT, seen, strict=True)
+        cause = SimpleNamespace(**dict(kept), f_locals={}, f_back=cause)
+    return _Run(began, began + took, info["generation"], info["collected"], sample(cause), thread)
+
+
+def asked(run: _Run) -> bool:
     """Return whether `gc.collect` was called, and it was no allocation that set a collection off."""
     if run.sample is None or run.sample.call is None:
         return False

@@ -5,12 +5,17 @@ import contextlib
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable
 from math import inf
 from types import FrameType
+from typing import TYPE_CHECKING
 
-from loopclinic.probe.meter import Clock, Meter, Watching
+from loopclinic.probe.meter import Clock, Meter
 from loopclinic.probe.stall_samples import StallSamples
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from loopclinic.probe.watchdog import Watchdog
 
 _PERIOD = 0.01  # seconds between beats, unless a threshold is so low that it takes more of them
 _SLACK = 0.0015  # seconds: libuv's timers count whole milliseconds
@@ -39,21 +44,13 @@ class HeartbeatMeter(Meter):
     """
 
     __slots__ = (
-        "_base",
-        "_due",
-        "_handle",
-        "_last",
-        "_live",
-        "_quiet",
-        "_wait",
-        "resting",
-        "unseen",
+        *("_base", "_due", "_handle", "_last", "_live", "_quiet", "_wait", "resting", "unseen"),
     )
 
     exact = False
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, clock: Clock, watchdog: Callable[[Meter], Watching]
+        self, loop: asyncio.AbstractEventLoop, clock: Clock, watchdog: "Callable[[Meter], Watchdog]"
     ) -> None:
         super().__init__(loop, clock, watchdog)
         self._handle: asyncio.Handle | None = None

@@ -1,10 +1,10 @@
 """The thread that runs a measured loop, as another thread sees it: its work, its rests and its stack."""
 
 import contextlib
-import sys
 from math import inf
 from typing import TYPE_CHECKING
 
+from loopclinic.probe.frames import top_frame
 from loopclinic.probe.lateness import REFRESH
 from loopclinic.probe.schedule import Schedule, Times, cpu_time, polls, ready
 from loopclinic.probe.witness import native_id
@@ -52,7 +52,7 @@ class LoopThread:
 
     def frame(self) -> "FrameType | None":
         """Return the frame that it is in now."""
-        return sys._current_frames().get(self._ident)  # noqa: SLF001 - the documented way
+        return top_frame(self._ident)
 
     def waits(self) -> bool:
         """Return whether it is in no callback, and waits for events."""

@@ -7,11 +7,14 @@ from collections import deque
 from collections.abc import Callable, Collection
 from math import inf
 from types import FrameType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from loopclinic.probe.histogram import BUCKETS, SHORT, bucket
 from loopclinic.probe.stall_samples import StallSamples
-from loopclinic.probe.witness import GilWitness
+
+if TYPE_CHECKING:
+    from loopclinic.probe.probe import Probe
+    from loopclinic.probe.watchdog import Watchdog
 
 _RESTS = 32  # kept: those of half a second at least
 _REST = 0.02  # seconds in one `select`: what is shorter is no rest that a held GIL made
@@ -23,61 +26,6 @@ class UnsupportedLoopError(RuntimeError):
     """The loop has nothing to measure by; the message names a loop that has."""
 
 
-class Sink(Protocol):
-    """One probe's share of what a meter finds."""
-
-    level: float
-    """The sink wants to hear of iterations busier than this, in seconds."""
-    threshold: float
-    budget: float | None
-    witness: bool | Callable[[], GilWitness]
-    """Whether stacks are wanted also while the GIL is held, or what makes a witness."""
-
-    @property
-    def pace(self) -> float:
-        """How often it wants a tick at least, in seconds."""
-
-    def complete(self, case: StallSamples) -> None:
-        """Complete a stall with samples of an iteration that has ended since."""
-
-    def record(self, began: float, ended: float, case: StallSamples | None, since: float) -> None:
-        """Record an iteration that was busy from `began` to `ended`, on the loop's thread.
-
-        The loop has not rested `since` then, as far as a timer's coroutine is concerned.
-        """
-
-    def tick(self, now: float) -> None:
-        """Do what is due, on the watchdog's thread."""
-
-
-class Watching(Protocol):
-    """What looks at a meter from a thread of its own: `loopclinic.probe.watchdog.Watchdog`."""
-
-    looked: float
-    """When it looked last."""
-    witness_error: str | None
-    """Why there is no witness, where one is wanted."""
-
-    @property
-    def witness_url(self) -> str | None:
-        """Where the witness answers browsers."""
-
-    def start(self, closed: "Callable[[Meter], None]") -> None:
-        """Start the thread; `closed` is called when the loop was closed."""
-
-    def stop(self) -> None:
-        """Stop the thread."""
-
-    def finish_look(self) -> None:
-        """Wait for a look in progress, and take in what was still to be reported."""
-
-    def update_threshold(self) -> None:
-        """Read again what the sinks want."""
-
-    def wake(self, now: float) -> None:
-        """Look again at a loop that begins an iteration now, after a rest that nobody watched."""
-
-
 class Meter:
     """Busy and idle time of one loop, by two clock reads an iteration.
 
@@ -86,29 +34,9 @@ class Meter:
     """
 
     __slots__ = (
-        "__weakref__",
-        "_ended",
-        "_found",
-        "_ours",
-        "_retire",
-        "_selector",
-        "_starts",
-        "asleep",
-        "began",
-        "case",
-        "clock",
-        "counts",
-        "halted",
-        "idle",
-        "iterations",
-        "level",
-        "loop",
-        "rests",
-        "sinks",
-        "sums",
-        "thread_id",
-        "waiting",
-        "watchdog",
+        *("__weakref__", "_ended", "_found", "_ours", "_retire", "_selector", "_starts", "asleep"),
+        *("began", "case", "clock", "counts", "halted", "idle", "iterations", "level", "loop"),
+        *("rests", "sinks", "sums", "thread_id", "waiting", "watchdog"),
     )
 
     exact = True
@@ -119,7 +47,7 @@ class Meter:
     """Busy times, from when to when, that wait to be confirmed."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, clock: Clock, watchdog: "Callable[[Meter], Watching]"
+        self, loop: asyncio.AbstractEventLoop, clock: Clock, watchdog: "Callable[[Meter], Watchdog]"
     ) -> None:
         self._selector: Any = getattr(loop, "_selector", None)
         self._found: Callable[..., Any] = _nothing
@@ -132,7 +60,7 @@ class Meter:
         self.idle = 0.0
         self.iterations = 0
         self.level = inf
-        self.sinks: tuple[Sink, ...] = ()
+        self.sinks: tuple[Probe, ...] = ()
         self.began = clock()
         """When the iteration in progress began; infinity while the loop waits in `select`."""
         self.waiting = self.began
@@ -165,13 +93,13 @@ class Meter:
         # Where somebody wrapped the selector after us, our wrap has to stay: it only passes on.
         self._retire()
 
-    def join(self, sink: Sink) -> None:
+    def join(self, sink: "Probe") -> None:
         """Add a probe that is told of this loop's stalls."""
         self.sinks = (*self.sinks, sink)
         self.relevel()
         self.watchdog.update_threshold()
 
-    def leave(self, sink: Sink) -> None:
+    def leave(self, sink: "Probe") -> None:
         """Remove a probe."""
         self.sinks = tuple(other for other in self.sinks if other is not sink)
         self.relevel()

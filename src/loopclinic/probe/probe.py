@@ -72,6 +72,7 @@ class Probe:
         self.budget = budget
         self.witness = _witness or witness
         self.level = 0.0
+        """The meter is to tell of iterations busier than this, in seconds."""
         self._on_budget = on_budget or _warn
         self._clock = _clock
         self._meter: Meter | None = None
@@ -331,9 +332,6 @@ class Subscribers:
     def __init__(self) -> None:
         self._paces: dict[object, tuple[Callable[[], object], float]] = {}
         self._called: dict[object, float] = {}
-
-    def __len__(self) -> int:
-        return len(self._paces)
 
     @property
     def pace(self) -> float:

@@ -68,19 +68,10 @@ Span = tuple[int, int, int, int]
 """Line, last line, column and last column of a piece of source; columns in bytes."""
 
 
-def line_at(table: bytes, first: int, offset: int) -> int:
-    """Return the line of the instruction at `offset` bytes, 0 if it has none.
+def position_at(table: bytes, first: int, offset: int) -> tuple[int, Span | None]:
+    """Return the line of the instruction at `offset` bytes, 0 if it has none, and its span if it has one.
 
     Source: CPython's Objects/locations.md (3.11: locations.md under PEP 626), the table of locations.
-
-    Raises:
-        UnreadableError: the table ends before.
-    """
-    return position_at(table, first, offset)[0]
-
-
-def position_at(table: bytes, first: int, offset: int) -> tuple[int, Span | None]:
-    """Return the line of the instruction at `offset` bytes as `line_at` does, and its span if it has one.
 
     Raises:
         UnreadableError: the table ends before.
@@ -334,7 +325,7 @@ def place(memory: Memory, known: Known, step: Step) -> Place | None:
         for where in (layout.code_file, layout.code_name, layout.code_table)
     )
     (first,) = _INT.unpack_from(found, layout.code_line)
-    line = line_at(bytes_at(memory, known, table), first, offset)
+    line, _ = position_at(bytes_at(memory, known, table), first, offset)
     return text_at(memory, known, file), line, text_at(memory, known, name)
 
 

@@ -36,7 +36,7 @@ from loopclinic.probe.remote_stack import (
 )
 
 INTERVAL = 0.01  # seconds between beats at most
-REPEAT = 0.1  # seconds between two readings of one and the same stall
+REPEAT = 0.1  # seconds between two readings of a stall that has not moved on
 BEAT = struct.Struct("dqqd")
 
 
@@ -73,7 +73,8 @@ class Watch:
         self._pid, self._reader, self._calm = pid, reader, calm * interval
         self._interval = interval
         self._check = HolderCheck()
-        self._told = 0.0
+        self._told: tuple[float, object] = 0.0, None  # when, and where the thread was
+        self._at: object = None
         self.pause = self._calm
         """Seconds until the next look."""
 
@@ -91,19 +92,20 @@ class Watch:
         self.pause = self._interval / 5
         look = Look(beat.at, silent, account(self._pid, beat.watchdog))
         sure = self._check.certain(look, lambda: self._holder(beat))
-        if not sure or silent < 2 * every or now - self._told < REPEAT:
+        told, there = self._told
+        if not sure or silent < 2 * every or (self._at == there and now - told < REPEAT):
             return None
         found = self._reader.stack()
         if found is None or not found[1] or BEAT.unpack_from(shared, offset)[0] != beat.at:
             return None
-        self._told = now
+        self._told = now, self._at
         thread, frames = found
         return Seen(
             now, silent - every + self._interval, thread if thread != beat.loop else 0, frames
         )
 
     def _holder(self, beat: Beat) -> Holder | None:
-        found = self._reader.position()
+        self._at = found = self._reader.position()
         if found is None or found[0] == beat.watchdog:
             return None
         return Holder(found, account(self._pid, found[0]))

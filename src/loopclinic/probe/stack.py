@@ -9,13 +9,13 @@ import sys
 import sysconfig
 from collections.abc import Mapping, Sequence
 from functools import cache
-from itertools import accumulate, repeat, takewhile
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
 from loopclinic.probe.blocking_frames import span_of
 from loopclinic.probe.bytecode import at_entry, held_line, returned_line
+from loopclinic.probe.frames import callers_of, locals_of, uncollected
 from loopclinic.probe.remote_stack import Span
 from loopclinic.probe.report import Frame
 
@@ -167,13 +167,15 @@ def sample(
     `held` says that the GIL could not be had until now: then the line that kept it is named, which
     may be an earlier one than that where the thread stands.
     """
-    chain = _chain(frame)
+    # At once: its thread goes on, and what a frame that has moved says of its caller is not to be relied on.
+    chain = uncollected(next(callers_of([frame])))
     frames: list[Place] = []
     guilty = -1
     in_shell = coroutine = False
     coroutines: list[int] = []
     callback: tuple[int, int] | None = None
-    task = _task(loop)
+    current = asyncio.current_task(loop) if loop is not None else None
+    task = current.get_name() if current is not None else None
     frame, line, returned, ran = _corrected(frame, held=held)
     call = span_of(frame) if frame is not None and not line and returned is None else None
     if returned is not None:
@@ -217,17 +219,6 @@ def sample(
     )
 
 
-def _chain(frame: FrameType | None) -> list[FrameType]:
-    """Return `frame` and its callers, read in one call of C code.
-
-    Between two lines of Python its thread may go on, and what a frame that has moved says of its caller is
-    no more to be relied on.
-    """
-    if frame is None:
-        return []
-    return list(takewhile(bool, accumulate(repeat("f_back"), getattr, initial=frame)))
-
-
 def _corrected(
     frame: FrameType | None, *, held: bool
 ) -> tuple[FrameType | None, int, tuple[CodeType, int] | None, str | None]:
@@ -239,7 +230,7 @@ def _corrected(
         return frame, 0, None, None
     handle = _handle(frame) if held else None
     if handle is not None:
-        called = getattr(handle.f_locals.get("self"), "_callback", None)
+        called = getattr(locals_of(handle, "self")[0], "_callback", None)
         ran = getattr(called, "__self__", None)
         if isinstance(ran, asyncio.Task):
             return handle, 0, returned_line(ran.get_coro()), ran.get_name()
@@ -287,17 +278,10 @@ def _loops(file: str, name: str) -> bool:
 
 def _progress(frame: FrameType, loop: asyncio.AbstractEventLoop | None) -> tuple[int, int] | None:
     """Return which callback an iteration of `loop` is at, and of how many: its frame's own count."""
-    values = frame.f_locals
-    index, total = values.get("i"), values.get("ntodo")
-    if values.get("self") is not loop or not isinstance(index, int) or not isinstance(total, int):
+    owner, index, total = locals_of(frame, "self", "i", "ntodo")
+    if owner is not loop or not isinstance(index, int) or not isinstance(total, int):
         return None  # another loop, or one that counts otherwise
     return index, total
-
-
-def _task(loop: asyncio.AbstractEventLoop | None) -> str | None:
-    """Return the name of the task that runs on `loop`."""
-    task = asyncio.current_task(loop) if loop is not None else None
-    return task.get_name() if task is not None else None
 
 
 def of_frames(frames: list[Place], coroutines: frozenset[int] | None = None, **more: Any) -> Sample:

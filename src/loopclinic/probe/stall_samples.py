@@ -1,6 +1,7 @@
 """Stack samples and thread times of one iteration, taken while it lasts too long."""
 
 from collections import Counter
+from itertools import pairwise
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -54,28 +55,9 @@ class StallSamples:
     """The samples of one iteration, and the time that is booked to the place of each."""
 
     __slots__ = (
-        "_at",
-        "_before",
-        "_longest",
-        "_pace",
-        "_places",
-        "_points",
-        "_run",
-        "_stacks",
-        "_unit",
-        "_work",
-        "_worked",
-        "began",
-        "callbacks",
-        "called",
-        "counted",
-        "ended",
-        "gil_held",
-        "gil_likely",
-        "kept",
-        "last",
-        "seen",
-        "waiting",
+        *("_at", "_before", "_longest", "_pace", "_places", "_points", "_run", "_stacks", "_unit"),
+        *("_work", "_worked", "began", "callbacks", "called", "counted", "ended", "gil_held"),
+        *("gil_likely", "kept", "last", "seen", "waiting"),
     )
 
     def __init__(
@@ -197,11 +179,19 @@ class StallSamples:
         """Return the points since `began` in order.
 
         From outside a callback that is over, and frees its values, has no frame: the stack that was read
-        within as soon as the GIL was free has its line.
+        within as soon as the GIL was free has its line. What keeps the GIL after something else did, without
+        a release in between, has kept it only since it was seen.
         """
         points = sorted(
             (one for one in self._points if one.at >= began), key=lambda point: point.at
         )
+        since = -inf
+        for index, (before, point) in enumerate(pairwise(points[:]), start=1):
+            if not (before.exact and point.exact and point.at - point.held < before.at):
+                since = -inf
+            elif before.sample.place != point.sample.place:
+                since = point.at
+            points[index] = point._replace(held=min(point.held, point.at - since))
         after: Point | None = None
         for index in range(len(points) - 1, -1, -1):
             point = points[index]

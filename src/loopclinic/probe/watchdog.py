@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from loopclinic.probe.blocking_frames import call_index
 from loopclinic.probe.census import waiting_on
+from loopclinic.probe.frames import count_threads
 from loopclinic.probe.gil_holder import SURE
 from loopclinic.probe.heartbeat import HeartbeatMeter
 from loopclinic.probe.lateness import Lateness
@@ -202,7 +203,7 @@ class Watchdog:
         meter = self._meter
         rests = meter.exact and meter.iterations == self._seen_at and meter.began == inf
         self._seen_at = meter.iterations
-        if not rests or not _alone():
+        if not rests or count_threads() > _ALONE:
             self._wait = self._awake_wait
             return
         pace = min((sink.pace for sink in meter.sinks), default=inf)
@@ -238,7 +239,7 @@ class Watchdog:
         """Return for how long nothing passes unseen: to look is to wrest the GIL from the loop."""
         meter = self._meter
         left, longest, short = self._threshold / 2 - meter.age(now), _LONGEST, _SHORT
-        if meter.resting and _alone():
+        if meter.resting and count_threads() <= _ALONE:
             left, short = _REST * self._threshold, _ASLEEP
         elif self._witness is not None:
             longest = self._witness.interval  # it listens for a beat
@@ -535,8 +536,3 @@ class Watchdog:
             for case in heard:
                 case.work(now, work)
         return heard
-
-
-def _alone() -> bool:
-    """Return whether no thread but the loop's and this one can keep the GIL."""
-    return len(sys._current_frames()) <= _ALONE  # noqa: SLF001 - counted without a lock

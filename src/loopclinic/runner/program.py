@@ -20,8 +20,7 @@ from loopclinic.runner.socket_channel import Listener, identity
 from loopclinic.runner.unwatched_children import STARTUP, Unwatched
 
 _PERIOD = 0.1  # seconds between two calls of `on_beat`
-_FAULTS = ("SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE")
-_CRASHES = (*_FAULTS, "SIGABRT")
+_CRASHES = ("SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGABRT")
 _STOPS = ("SIGTSTP", "SIGTTIN", "SIGTTOU")
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 

@@ -77,8 +77,9 @@ def _picture(trace: Trace, lanes: list[Lane], width: float) -> str:
     parts += _stalls(trace.stalls, across, floor, width)
     for row, lane in enumerate(lanes):
         y = _TOP + _ROW * (row + 0.5)
+        title = " ".join(filter(None, [lane.name, lane.coroutine, lane.outcome, lane.error]))
         named = text(begin - 12, y + 4, shortened(lane.name, name), anchor="end", strong=True)
-        parts.append(f"<g><title>{escape(_title(lane))}</title>{named}</g>")
+        parts.append(f"<g><title>{escape(title)}</title>{named}</g>")
         parts += _lane(lane, trace, y, across, titled=width >= _BROAD)
     stalled = f", {count(len(trace.stalls), 'stall')}" if trace.stalls else ""
     label = f"Timeline: {count(len(lanes), 'task')}{stalled}, over {_length(trace, trace.end)}."
@@ -137,10 +138,6 @@ def _lane(
         if said := _end(lane):
             color = "muted" if lane.outcome == "cancelled" else "stall"
             yield _label(last + 6, y, shortened(said, _END), color, "start")
-
-
-def _title(lane: Lane) -> str:
-    return " ".join(filter(None, [lane.name, lane.coroutine, lane.outcome, lane.error]))
 
 
 def _end(lane: Lane) -> str:

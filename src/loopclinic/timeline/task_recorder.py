@@ -7,10 +7,14 @@ graph stays whole, and the way is the same on every Python.
 """
 
 import asyncio
+import contextlib
 import sys
 import weakref
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import repeat
+from operator import call
 from time import perf_counter
 from types import BuiltinFunctionType, MethodType
 from typing import TYPE_CHECKING, Any
@@ -46,7 +50,9 @@ class Recorded:
         """Since when a step is scheduled, None if none is."""
         self.recorder = recorder
         self.key = id(task)
-        self.task = weakref.ref(task, self._lost)
+        # Of C alone: an interrupt that came while Python ran here would be printed, and lost.
+        lost = map(recorder.lost.append, zip(repeat(self), map(call, repeat(recorder.clock))))
+        self.task = weakref.ref(task, partial(next, lost))
         self.born = born
         self.code: CodeType | None = getattr(coroutine, "cr_code", None)
         self.name = task.get_name()
@@ -65,10 +71,6 @@ class Recorded:
     def function(self) -> str:
         """The task's own coroutine."""
         return self.code.co_qualname.rpartition("<locals>.")[2] if self.code else "task"
-
-    def _lost(self, _: object) -> None:
-        if self.outcome == "pending":
-            self.recorder.end(self, "lost", self.recorder.clock())
 
 
 class TimedStep:
@@ -145,6 +147,8 @@ class Recorder:
         self._steps: deque[Step] = deque(maxlen=steps)
         self._lanes: dict[int, Recorded] = {}
         self._over: deque[Recorded] = deque()
+        self.lost: deque[tuple[Recorded, float]] = deque()
+        """Lanes whose task is no more, and since when."""
         self._names: Counter[str] = Counter()
         self._creating: Any = None
         self._offset = 0.0
@@ -178,6 +182,7 @@ class Recorder:
 
     def remove(self) -> None:
         """Leave the loop as it was found; where somebody covered it after us, only pass on."""
+        self._end_lost()
         self.live, self.stopped = False, self.clock()
         while self._undo:
             self._undo.pop()()
@@ -185,6 +190,7 @@ class Recorder:
     def lanes(self) -> tuple[Lane, ...]:
         """Return the lanes up to now, or to `remove`; from any thread."""
         now = self.clock() if self.live else self.stopped
+        self._end_lost()
         due = due_futures(self.loop, self.loop.time()) if self.live else {}
         known = sorted([*list(self._lanes.values()), *self._over], key=lambda one: one.born)
         steps: dict[int, list[Step]] = {id(one): [] for one in known}
@@ -244,6 +250,7 @@ class Recorder:
                 self._creating = before
             stood = getattr(coroutine, "cr_suspended", False)
             if self.live and (task.done() or stood):  # eager: its first step is over
+                self._end_lost()
                 lane = self._lanes.get(id(task)) or self._new_lane(task, coroutine, born)
                 if lane is not None:
                     self.add(lane, task, born, born, self.clock())
@@ -257,6 +264,8 @@ class Recorder:
         task = getattr(callback, "__self__", None)
         if task is None or not self.live:
             return callback
+        if self.lost:  # another task may be where one was
+            self._end_lost()
         lane = self._lanes.get(id(task))
         kind = type(callback)
         if (callback.__name__ if kind in _NAMED else kind.__name__) not in _STEPS:
@@ -333,6 +342,13 @@ class Recorder:
         if self.live and self._lanes.pop(lane.key, None) is not None:
             lane.outcome, lane.ended = outcome, ended
             self._over.append(lane)
+
+    def _end_lost(self) -> None:
+        with contextlib.suppress(IndexError):  # another thread does so, too
+            while self.lost:
+                lane, ended = self.lost.popleft()
+                if lane.outcome == "pending":
+                    self.end(lane, "lost", ended)
 
     def _drawn(self, lane: Recorded, steps: list[Step], now: float, due: dict[int, float]) -> Lane:
         task = lane.task()

@@ -55,6 +55,9 @@ def main() -> None:
     print("\nA hundred calls at once, by the connections of the client's pool")
     print(asyncio.run(story.by_pool(ladder.check_then_count)))
 
+    print("\nA cache entry ends, and many ask for it at once")
+    print(story.stampede())
+
     print("\nOne call, whose answer comes too late")
     print(asyncio.run(story.retried()))
 

@@ -33,7 +33,11 @@ def main() -> None:
     print("\nClaim: one asyncio.run a task is an 'acceptable pattern', without a database")
     ways = (ladder.run_each, ladder.one_loop)
     print(asyncio.run(story.worked(*ways, tasks=args.tasks, database=False)))
-    print(story.async_task())
+    print(story.charges())
+
+    print("\nThe same tasks in a worker that forks: four processes")
+    names = "run_each", "runner_each_thread", "one_loop", "before_the_fork"
+    print(asyncio.run(story.preforked(*names, tasks=100)))
 
     print(f"\n{args.tasks:,} tasks at PostgreSQL, {args.rounds} interleaved rounds")
     ways = (ladder.run_each, ladder.runner_each_thread, ladder.one_loop)

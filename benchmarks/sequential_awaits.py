@@ -10,6 +10,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+from loopclinic.lessons.core.call import now
+from loopclinic.lessons.schedules.search import Schedule, in_virtual_time
 from loopclinic.lessons.sequential_awaits import ladder, story
 
 
@@ -17,6 +19,18 @@ async def optimized(batch: Sequence[Any], handle: ladder.Handle, *, limit: int =
     """Do as the team's diff does: gather, and leave out what has no text."""
     del limit
     await asyncio.gather(*(handle(message) for message in batch if message.text))
+
+
+def exact(way: story.Way, limit: int) -> float:
+    """Return the messages per second of a way, in virtual time."""
+
+    async def play(_: Schedule) -> float:
+        batch, began = story.webhook(), now()
+        seconds = {one: story.LATENCIES[one.id % len(story.LATENCIES)] for one in batch}
+        await way(batch, lambda one: asyncio.sleep(seconds[one]), limit=limit)
+        return len(batch) / (now() - began)
+
+    return in_virtual_time(play)
 
 
 def main() -> None:
@@ -33,6 +47,11 @@ def main() -> None:
     )
     ways = (ladder.one_by_one, ladder.chains, ladder.whole_chains)
     print(story.race(*ways, rounds=args.rounds, limit=2))
+
+    print("By places, in virtual time, where only the requests take time (messages per second):")
+    for way in (ladder.one_by_one, ladder.chains, ladder.whole_chains):
+        rates = ", ".join(f"{limit} places {exact(way, limit):.1f}" for limit in (2, 10))
+        print(f"  {way.__name__}: {rates}")
 
     print("\nThe same claim, by the shape of the batch, in virtual time")
     print(story.speed_ups(ladder.chains))

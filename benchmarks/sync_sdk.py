@@ -7,7 +7,6 @@ Uploads per second against the bound, a name lookup beside uploads, callers who 
 
 import argparse
 import asyncio
-import threading
 
 from loopclinic.lessons.sync_sdk import ladder, story
 
@@ -27,29 +26,6 @@ async def beside() -> None:
     print(await story.giving_up())
 
 
-def errors_of_two_loops(turns: int = 200) -> list[str]:
-    """Return what happens to an asyncio.Lock that two threads use, each with a loop of its own."""
-    lock, errors = asyncio.Lock(), list[str]()
-
-    async def use() -> None:
-        for _ in range(turns):
-            async with lock:
-                await asyncio.sleep(0.001)
-
-    def run() -> None:
-        try:
-            asyncio.run(asyncio.wait_for(use(), 10))
-        except (RuntimeError, TimeoutError) as error:
-            errors.append(repr(error))
-
-    threads = [threading.Thread(target=run) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return errors
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
@@ -67,7 +43,10 @@ def main() -> None:
         print(story.race(ladder.own_threads, size=4, callers=callers, rounds=args.rounds))
 
     print("\nClaim: 'thread-safe concurrent access', by an asyncio.Lock: two threads, a loop each")
-    print(*errors_of_two_loops() or ["no error"], sep="\n")
+    print(asyncio.run(story.two_loops()))
+
+    print("\nA process dies between making its bucket and setting its policy")
+    print(asyncio.run(story.half_made()))
 
 
 if __name__ == "__main__":

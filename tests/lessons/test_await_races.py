@@ -129,8 +129,39 @@ def test_what_a_limiter_holds_is_counted_and_what_the_loop_holds_is_not():
 
 
 def test_a_call_that_takes_no_time_keeps_nobody_waiting():
-    found = check.Keys.Found(one=0.0, many=0.0, kept=0.0, waited=None, line=None)
-    assert [*check.Keys().judge(found, Judged())] == [Kept(6), Kept(7)]
+    found = check.Keys.Found(0.0, 0.0, allowed=200, kept=0.0, waited=None, line=None)
+    assert [*check.Keys().judge(found, Judged())] == [Kept(1), Kept(6), Kept(7)]
+
+
+def test_keys_that_share_a_counter_are_told():
+    found = check.Keys.Found(2.0, 2.0, allowed=172, kept=0.0, waited=None, line=None)
+    reason, *_ = check.Keys().judge(found, Judged())
+    assert (reason.promise, reason.measured, reason.budget) == (1, "172 calls", "200 calls")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "got", "allowed", "conflict"),
+    [
+        (100, "TTTFFTTTFFTTT TTTTTT", 200, "non-atomic-counter"),
+        (82, "TTTTFTTTTFTTT TTTTTT", 200, "non-atomic-counter"),
+        (100, "TTTTFTTTTFTTT TTTTTT", 200, None),  # one after the other, too
+        (100, "TTTFFTTTFFTTT TTTTTT", 3, None),  # one counter for all keys
+    ],
+)
+def test_a_wrong_count_is_a_race_only_where_calls_one_by_one_come_out_right(
+    wrong, got, allowed, conflict
+):
+    windows = check.Windows.Found(got, "TTTFFTTTFFTTT TTTTTT", "F", "T", None, None)
+    keys = check.Keys.Found(2.0, 2.0, allowed, 0.0, None, None)
+    found = check.AtOnce.Found(check.Searched(100, wrong, 0, error="2 were allowed"), None)
+    (reason,) = check.AtOnce().judge(found, Judged({check.Windows: windows, check.Keys: keys}))
+    assert (reason.promise, reason.conflict) == (1, conflict)
+    assert ("this is no race" in reason.next_step) == (conflict is None)
+
+
+def test_a_cache_entry_that_ends_is_computed_once_under_a_lock():
+    assert str(story.stampede(30)).splitlines()[0].endswith("30 of 30")
+    assert str(story.stampede(30)).splitlines()[1].endswith("1 of 30")
 
 
 # On a real Valkey, at full length.

@@ -11,6 +11,7 @@ from multiprocessing import get_context
 import psutil
 import pytest
 
+from loopclinic.lessons.core import Ending, Judged, Loop, Place, Stall
 from loopclinic.lessons.cpu_bound import check, ladder, story
 from loopclinic.lessons.cpu_bound.noted_passwords import (
     Computation,
@@ -26,7 +27,48 @@ def ran(began, over, password="s"):
     return Computation("matches", password, 1, 1, 0, True, began, over)
 
 
-# What the check counts.
+# What the check counts and says.
+
+
+@pytest.mark.parametrize(
+    ("what", "wanted", "ending", "step"),
+    [
+        ("A registration", "None", {"message": "AttributeError: Can't pickle local"}, "Send a"),
+        ("Of two registrations at once, 2 returned: one", "", {}, "Take the name before"),
+        (
+            *("A registration after one that failed", "None"),
+            *(
+                {"message": "NameTakenError: eve", "error": ("NameTakenError",)},
+                "Give the name back",
+            ),
+        ),
+        ("A registration with a weak password", "WeakPasswordError", {}, "Give the password on"),
+    ],
+)
+def test_a_wrong_answer_is_told_with_its_own_next_step(what, wanted, ending, step):
+    ended = Ending("raised" if ending else "returned", 0.1, value="None", **ending)
+    found = check.Quiet.Found((check.Step(what, wanted, ended),), 1, 1, 3, (None, None))
+    reason, *_ = check.Quiet().judge(found, Judged())
+    assert reason.promise == 1
+    assert reason.next_step.startswith(step)
+
+
+def test_a_close_that_holds_the_loop_breaks_the_third_promise_and_tells_no_more():
+    stall = Stall(Place("lab.py", 7, "pool.shutdown()"), 0.9, "blocking-sync-primitive")
+    loop = Loop(0.9, 0.4, 1.0, 0.0, 0.4, 0.9, 0, stall, None, False)
+    fine = Ending("returned", 0.9)
+    found = check.Closing.Found(fine, None, 11, loop, fine, None)
+    (reason,) = check.Closing().judge(found, Judged())
+    assert (reason.promise, reason.conflict) == (3, "blocking-sync-primitive")
+
+
+def test_a_computation_that_was_killed_is_not_counted_as_one_beside():
+    found = check.Cancelled.Found(
+        Ending("cancelled", 0.0), 0, went_on=False, crowd=4, places=3, line=None
+    )
+    (reason,) = check.Cancelled().judge(found, Judged())
+    assert reason.promise == 6
+    assert "never came to its end" in reason.sentence
 
 
 def test_one_that_begins_when_another_is_over_is_not_beside_it():

@@ -30,7 +30,7 @@ def test_the_service_knows_a_sync_function_that_guards_the_call():
     async def fetched(call):
         service = price_service.Service()
         value = await call(service.fetch, "3")
-        assert (value, service.begun, service.peak, service.now) == (1003, 1, 1, 0)
+        assert (value, service.begun, service.peak, service.now) == (3, 1, 1, 0)
         return service.sync
 
     def guard(fetch, item):
@@ -62,13 +62,13 @@ class UnavailableError(Exception):
 @pytest.mark.parametrize(
     ("given", "kind"),
     [
-        (Price(1000), "fresh"),
+        (Price(0), "fresh"),
         (Price(900, stale=True), "stale"),
         (Price(900), "wrong"),
-        (Price(1000, stale=True), "older"),
+        (Price(0, stale=True), "older"),
         (Price(None, stale=True), "wrong"),
         (None, "wrong"),
-        (1000, "wrong"),
+        (0, "wrong"),
         (UnavailableError(), "unavailable"),
         (KeyError(), "raised"),
     ],
@@ -146,12 +146,19 @@ def test_a_sync_guard_is_named_only_where_the_service_is_not_left_alone():
 
 def test_a_caller_that_was_refused_for_others_swallows_nothing():
     refused = ended("raised", -0.2, message="UnavailableError: 104")
-    found = check.Cancelled.Found((ended("cancelled", 0.0), refused), 0, (), None, CODE)
-    (reason,) = said(check.Cancelled(), found)
+    found = check.Cancelled.Found((ended("cancelled", 0.0), refused), 0, (), 2, None, CODE)
+    _, reason = said(check.Cancelled(), found)
     assert (reason.promise, reason.conflict) == (7, None)
     assert "raised UnavailableError: 104" in reason.sentence
-    late = check.Cancelled.Found((ended("returned", 0.0, value="None"),), 0, (), None, CODE)
-    assert said(check.Cancelled(), late)[0].conflict == "swallowed-cancellation"
+    late = check.Cancelled.Found((ended("returned", 0.0, value="None"),), 0, (), 2, None, CODE)
+    assert said(check.Cancelled(), late)[1].conflict == "swallowed-cancellation"
+
+
+def test_who_leaves_the_line_gives_no_place_back():
+    found = check.Cancelled.Found((ended("cancelled", 0.0),), 0, (), 3, None, CODE)
+    reason, _ = said(check.Cancelled(), found)
+    assert (reason.promise, reason.measured, reason.budget) == (2, "3 calls", "2 calls")
+    assert reason.next_step.startswith("Give back a place only where it was taken")
 
 
 # The story.

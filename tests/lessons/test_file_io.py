@@ -92,6 +92,67 @@ def test_a_sync_is_seen_that_only_c_code_calls(tmp_path):
     assert disk.early == ""
 
 
+@pytest.mark.parametrize(
+    ("synced", "early"), [("folder", "got that name before"), ("temporary", "")]
+)
+def test_only_the_file_that_is_synced_counts(tmp_path, synced, early):
+    async def save(chunks, folder, name):
+        content = b"".join([chunk async for chunk in chunks])
+
+        def work():
+            temporary = folder / "temporary"
+            temporary.write_bytes(content)
+            descriptor = os.open(folder if synced == "folder" else temporary, os.O_RDONLY)
+            os.fsync(descriptor)
+            os.close(descriptor)
+            temporary.replace(folder / name)
+
+        await asyncio.to_thread(work)
+
+    disk, ending, whole = seen(tmp_path, save)
+    assert ending.returned, ending
+    assert whole
+    assert disk.early.startswith(early)
+    assert bool(disk.early) == bool(early)
+
+
+def test_a_file_that_comes_from_elsewhere_is_synced_there(tmp_path):
+    async def save(chunks, folder, name):
+        content = b"".join([chunk async for chunk in chunks])
+
+        def work():
+            with (tmp_path / "elsewhere").open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file)
+            (tmp_path / "elsewhere").replace(folder / name)
+
+        await asyncio.to_thread(work)
+
+    disk, *_ = seen(tmp_path, save)
+    assert disk.early == ""
+
+
+@pytest.mark.parametrize(
+    "later", [lambda work: work(), lambda work: ThreadPoolExecutor(1).submit(work).result()]
+)
+def test_work_on_files_after_the_end_of_a_save_goes_on(tmp_path, later):
+    async def save(chunks, folder, name):
+        await asyncio.to_thread((folder / name).write_bytes, b"")
+        asyncio.get_running_loop().call_later(0.001, later, (folder / name).unlink)
+
+    async def run():
+        with disk_in(tmp_path / "clips") as disk:
+            call = save_of(save, disk, Source(disk, []), "clip.wav")
+            await call.settled(5)
+            before = disk.went_on
+            while disk.files():
+                await asyncio.sleep(0.001)
+            return before, disk.went_on
+
+    assert asyncio.run(run()) == (False, True)
+
+
 def test_nothing_stays_replaced(tmp_path):
     before = ThreadPoolExecutor.submit, os.fsync, os.fdatasync, sys.getprofile()
     seen(tmp_path, ladder.pieces)

@@ -73,7 +73,13 @@ def test_a_right_answer_keeps_what_a_scene_tests(scene):
 @pytest.mark.parametrize(
     ("scene", "changed", "promise", "conflict", "said"),
     [
-        (check.Opening(), {"early_threads": 1}, 3, None, "started 1 thread and opened 0"),
+        (
+            check.Opening(),
+            {"early_threads": 1},
+            3,
+            None,
+            "started 1 thread, which a fork has not.",
+        ),
         (check.Opening(), {"early_connections": 2}, 3, None, "opened 2 connections"),
         (check.Opening(), {"away": FINE}, 3, None, "was away; a call returned 1"),
         (check.Opening(), {"back": RAISED}, 3, None, "is back; a call raised OSError"),
@@ -166,11 +172,14 @@ async def test_who_refuses_on_a_running_loop_and_who_stops_it():
     assert refusing.count("went on") == refusing.count("RuntimeError") == 3
 
 
-def test_an_async_task_succeeds_and_does_nothing():
-    said = str(story.async_task())
+def test_an_async_task_does_nothing_and_retries_charge_again():
+    said = str(story.charges())
     assert "SUCCESS" in said
     assert "a coroutine" in said
     assert "0 charges" in said
+    assert "4 charges" in said
+    assert said.count("FAILURE") == 2
+    assert said.endswith("1 charge")
 
 
 @pytest.mark.prove
@@ -210,6 +219,21 @@ def test_each_way_opens_what_the_notebook_says_and_nothing_is_left():
     assert one["opened"] <= ladder.SIZE
     left = {one.pid for one in psutil.Process().children(recursive=True)} - before
     assert left == set()
+
+
+@pytest.mark.prove
+def test_a_worker_that_forks_has_no_thread_that_was_started_before():
+    before = {one.pid for one in psutil.Process().children(recursive=True)}
+    names = "run_each", "runner_each_thread", "before_the_fork"
+    each, kept, early = asyncio.run(story.preforked(*names, tasks=12, processes=2)).runs
+    assert (each["done"], each["loops"]) == (12, 12)
+    assert each["opened"] >= 12
+    assert kept["done"] == 12
+    assert kept["loops"] <= 2
+    assert kept["opened"] <= 2 * ladder.SIZE
+    assert early["done"] == 0
+    assert early["error"]
+    assert {one.pid for one in psutil.Process().children(recursive=True)} - before == set()
 
 
 @pytest.mark.prove

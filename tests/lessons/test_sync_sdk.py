@@ -7,13 +7,15 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from loopclinic.lessons.core import Ending, Judged, Kept, Loop, Place
+from loopclinic.lessons.core.verdicts import broke
 from loopclinic.lessons.sync_sdk import check, ladder, story
 from loopclinic.lessons.sync_sdk.noted_sdk import NotedSdk
 
 URL = "http://key:secret@127.0.0.1:1"
 FINE = Ending("returned", 0.1)
+RAISED = Ending("raised", 0.1)
 CANCELLED = Ending("cancelled", 0.001)
-LINE = Place("lab.py", 7, "await put()")
+LINE, GET = Place("lab.py", 7, "await put()"), Place("lab.py", 9, "await get()")
 LOOP = Loop(1.5, 0, 0.02, 0.0, 0.0, 0.0, 3, None, LINE, False)
 
 
@@ -70,14 +72,14 @@ def judged(scene, **changed):
             "makes": 1,
         },
         check.Failing: {
-            "endings": [Ending("raised", 0.1)] * 2 + [FINE] * 2 + [Ending("raised", 0.1)],
-            "same": [True, True, False, False, True],
+            "endings": [RAISED, RAISED, FINE, RAISED, FINE, RAISED],
+            "same": [True, True, False, True, False, True],
             "got": True,
         },
         check.Cancelled: {"beside": [FINE] * 3, "endings": [CANCELLED] * 4, "sent": 0, "most": 2},
         check.Closing: {"under_way": 0, "threads": 0, "waiting": FINE, "loop": LOOP},
     }[type(scene)]
-    given = {"failed": None, "put_at": LINE} | right | changed
+    given = {"failed": None, "put_at": LINE, "get_at": GET} | right | changed
     return [*scene.judge(scene.Found(**given), Judged())]
 
 
@@ -101,14 +103,24 @@ def test_a_right_answer_keeps_what_a_scene_tests(scene):
         (check.First(), {"threads": 4}, 3, "too-many-connections", "4 threads, 3 at once"),
         (check.First(), {"most": 1}, 3, "sequential-awaits", "1 call of the SDK ran at once"),
         (check.First(), {"makes": 2}, 4, "lazy-init-race", "`make_bucket` 2 times"),
-        (check.First(), {"stored": 11}, 1, None, "the server has 11 of 12"),
+        (check.First(), {"stored": 11}, 1, None, "The server has 11 of 12"),
         (check.Failing(), {"got": False}, 1, None, "`get` of a file that is stored"),
         (
             check.Failing(),
-            {"same": [True, True, False, False, False]},
+            {"same": [True, True, False, True, False, False]},
             1,
             None,
             "`get_object`, of what is missing",
+        ),
+        (
+            check.Failing(),
+            {
+                "endings": [RAISED, RAISED, FINE, FINE, FINE, RAISED],
+                "same": [True, True, False, False, False, True],
+            },
+            1,
+            "masked-failure",
+            "`put_object` raised an error; the call that needed it returned",
         ),
         (check.Cancelled(), {"most": 4}, 5, "too-many-connections", "Then 4 calls"),
         (check.Cancelled(), {"sent": 1}, 5, "dropped-task", "1 file of calls"),
@@ -129,6 +141,47 @@ def test_each_figure_decides(scene, changed, promise, conflict, said):
     assert (reason.promise, reason.conflict) == (promise, conflict)
     assert said in reason.sentence
     assert (reason.file, reason.line) == ("lab.py", 7)
+
+
+def test_what_get_loses_is_told_at_its_line():
+    (reason,) = (one for one in judged(check.First(), got=0) if not isinstance(one, Kept))
+    assert (reason.promise, reason.line) == (1, GET.line)
+    assert "12 of 12 files" in reason.sentence
+
+
+def test_a_wait_that_nobody_notices_is_not_told():
+    reason = judged(check.First(), on_default=4, thread_wait=0.001)[1]
+    assert reason.conflict == "executor-saturation"
+    assert reason.sentence.endswith("have no others.")
+
+
+def test_a_client_for_each_call_is_not_told_to_take_a_lock():
+    (reason,) = (one for one in judged(check.First(), connects=15) if not isinstance(one, Kept))
+    assert "15 times" in reason.sentence
+    assert reason.next_step.startswith("Keep the client")
+
+
+def test_a_failure_of_a_call_is_not_laid_on_the_cancelled_one_beside_it():
+    scene, raised = check.Cancelled(), Ending("raised", 0.1, message="TimeoutError")
+    found = scene.Found(
+        failed=None,
+        put_at=LINE,
+        get_at=GET,
+        beside=[raised],
+        endings=[CANCELLED] * 4,
+        sent=0,
+        most=2,
+    )
+    (reason,) = scene.judge(found, Judged())
+    assert (reason.promise, reason.conflict) == (5, None)
+    assert [*scene.judge(found, Judged(reasons=[broke(1, "It fails.", "Do not.")]))] == []
+
+
+def test_an_upload_fails_by_whatever_name_it_is_asked_for():
+    sdk = NotedSdk(URL)
+    sdk.failures["put_object"] = OSError("away")
+    with pytest.raises(OSError, match="away"):
+        sdk._noting("fput_object", lambda: True)()
 
 
 def test_a_storage_that_does_not_open_says_so():

@@ -89,6 +89,10 @@ def test_a_promise_is_never_kept_by_silence(adds, hurries, left, states):
 def test_the_root_comes_first_and_only_a_whole_trial_is_praised():
     assert judged(3, 4).praise == "It gave 3."
     assert judged(3, 4, None).praise == ""
+    for unjudged, hurries in ((2, 9), (1, None)):
+        (reason,) = judged(3, hurries).reasons
+        assert f"promise {unjudged} could not be put to the test" in reason.sentence
+        assert judged(3, hurries).praise == ""
     slow, wrong = judged(4, 10).reasons
     assert (slow.conflict, wrong.promise) == ("blocking-sleep", 1)
 

@@ -177,18 +177,26 @@ class AtOnce(Scene["AtOnce.Found"]):
     def judge(self, found: Found, judged: Judged) -> Iterator[Said]:
         step = "Await asyncio.sleep instead, or do without waiting."
         yield from slept(found.stall, "every call for every key", step, promise=6)
-        yield _numbers(found.searched, 1, "in one process")
+        windows, keys = judged.found(Windows), judged.found(Keys)
+        in_turn = windows is None or windows.got.startswith("TTTFF")
+        race = in_turn and (keys is None or keys.allowed == MANY_KEYS)
+        yield _numbers(found.searched, 1, "in one process", race=race)
 
 
-def _numbers(found: Searched, promise: int, where: str) -> Said:
-    """Judge what a search found."""
+def _numbers(found: Searched, promise: int, where: str, *, race: bool = True) -> Said:
+    """Judge what a search found; if calls one after another come out wrong, too, it is no race."""
     shown, searched = f"{len(found.steps)} steps", f"{found.schedules} schedules {where}"
     if len(found.steps) <= MOST_STEPS:
         shown = "; ".join(found.steps) or "no command reached the store"
+    conflict: str | None
     if found.wrong:
         said = f"In {found.wrong} of {searched}, a wrong number of calls was allowed. In the "
         said += f"smallest (seed {found.seed}) {found.error}: {shown}."
         step, conflict = _ONE_STEP, "non-atomic-counter"
+        if not race and found.wrong == found.schedules:
+            step = "Count each key by itself, and allow exactly `limit` of its calls: this is "
+            step += "no race."
+            conflict = None
     elif found.raised:
         said = f"In {found.raised} of {searched}, a call did not answer. In the smallest "
         said += f"(seed {found.seed}): {found.error}."
@@ -306,6 +314,10 @@ class Windows(Scene["Windows.Found"]):
             got += await asked("keen")
             used, since = (1, at) if at >= since + 1 else (used + 1, since)
             expected += "T" if used <= 3 else "F"
+        began, got, expected = now(), f"{got} ", f"{expected} TTTTTT"
+        for at in (0.0, 0.9, 0.9, 1.1, 1.1, 1.1):
+            await _sleep(max(0.0, began + at * WINDOW - now()))
+            got += await asked("uneven")
         edges: dict[str, str] = {}
         for key, edge in (("early", -EDGE), ("late", EDGE)):
             began = now()
@@ -327,14 +339,14 @@ class Windows(Scene["Windows.Found"]):
         if not wrong and not edges:
             yield Kept(3)
             return
-        said = f"Somebody with a limit of 3 tried {TRIES:g} times a window. Allowed (T) or not (F): {found.got}; "
-        said += f"right is {found.expected}."
+        said = f"With a limit of 3, somebody tried {TRIES:g} times a window; somebody else once, twice near its end, "
+        said += f"three times in the next. Allowed (T) or not (F): {found.got}; right is {found.expected}."
         if not wrong:
             when, edge = ("before", found.early) if found.early != "F" else ("after", found.late)
             said = f"{EDGE:g} s {when} the end of a full window, the answer was {edge}."
         if found.ended is not None:
             said = f"One call after the other, with a limit of 3: a call {found.ended}."
-        step = "Give the counter its end with its first call only: set it with `nx`, or expire it with `nx`."
+        step = "Let one counter end as a whole, `window` seconds after its first call, which alone sets that: by `nx`."
         place = (found.ended and found.ended.place) or found.line
         yield broke(3, said, step, place, **none_of(wrong + edges, "wrong answer"))
 
@@ -459,7 +471,7 @@ class Crashes(Scene["Crashes.Found"]):
         else:
             said = f"A process died after `{found.command}`, before its next command. In a later window, "
             said += f"{found.allowed} of {found.limit} calls were allowed: what it left there has no end."
-            step = "Give the counter its end in the step that makes it: one transaction, or a set with `ex` and `nx`."
+            step = "Give a value its end in the step that makes it: one transaction, or a set with `ex` and `nx`."
             more = counted(found.allowed, found.limit, "call")
             yield broke(5, said, step, found.place, conflict="non-atomic-counter", **more)
 
@@ -467,7 +479,7 @@ class Crashes(Scene["Crashes.Found"]):
 class Keys(Scene["Keys.Found"]):
     """Many keys at once, then thousands that come and go."""
 
-    title, promises = "200 keys at once, then 2,000 that come and go", (6, 7)
+    title, promises = "200 keys at once, then 2,000 that come and go", (1, 6, 7)
 
     @dataclass(frozen=True, slots=True)
     class Found:
@@ -475,6 +487,8 @@ class Keys(Scene["Keys.Found"]):
 
         one: float
         many: float
+        allowed: int
+        """Of those calls."""
         kept: float
         waited: Place | None
         line: Place | None
@@ -489,6 +503,7 @@ class Keys(Scene["Keys.Found"]):
         await _sleep(1.5 * one.seconds)
         waited = calls.look()
         many = max(ending.seconds for ending in await calls.settled(most))
+        allowed = sum(call.value is True for call in calls.values())
         store, kept = MemoryStore(), list[int]()
         limiter = _limiter(lab, Link(store, 0))
         for turn in range(TURNS):
@@ -500,14 +515,22 @@ class Keys(Scene["Keys.Found"]):
             await limiter.allow("last")
             kept.append(_reach(limiter, lab))
         least = min(after - before for before, after in itertools.pairwise(kept)) / KEPT_KEYS
-        return self.Found(one.seconds, many, least, waited, defined_at(lab.Limiter.allow))
+        return self.Found(one.seconds, many, allowed, least, waited, defined_at(lab.Limiter.allow))
 
     def judge(self, found: Found, judged: Judged) -> Iterator[Said]:
         times = found.many / max(found.one, _HOP)
+        if found.allowed == MANY_KEYS:
+            yield Kept(1)
+        elif not judged.breaks(1):
+            said = f"Of the first calls for {MANY_KEYS} keys, {found.allowed} were allowed."
+            more = counted(found.allowed, MANY_KEYS, "call")
+            yield broke(
+                1, said, "Count each key by itself, under its whole name.", found.line, **more
+            )
         if times > WAITS.limit:
             said = f"Calls for {MANY_KEYS} keys at once took {times:.0f} times as long as one: they wait for each "
             said += "other."
-            step = "Share no lock among keys: let the store count in one step, which needs none."
+            step = "Share no lock and no limit among keys: let the store count in one step, which needs none."
             more = {"measured": f"{times:.1f} x one call", "budget": str(WAITS)}
             place = found.waited or found.line
             yield broke(6, said, step, place, conflict="sequential-awaits", **more)

@@ -6,10 +6,11 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from weakref import WeakValueDictionary
 
 from redis.asyncio import BlockingConnectionPool, Redis
 
@@ -235,6 +236,30 @@ def keeps_trying(*ways: Allow, hours: int = 4) -> Drawing:
         rows.append([code(name_of(way)), words, f"{sum(answers)} of {len(answers)}"])
     title = f"{LIMIT} messages, then a try each half hour, for {hours} hours of virtual time."
     return table(["Way", "Answers", "Sent"], rows, title=title)
+
+
+def stampede(callers: int = 200) -> Drawing:
+    """Let a cache entry end, and so many ask for it at once, with and without a lock for its key; virtual time."""
+
+    async def play(schedule: Schedule, locked: bool) -> int:
+        cache, locks, computed = dict[str, str](), WeakValueDictionary[str, asyncio.Lock](), 0
+
+        async def get(key: str) -> str:
+            nonlocal computed
+            async with locks.setdefault(key, asyncio.Lock()) if locked else nullcontext():
+                if key not in cache:
+                    computed += 1
+                    await asyncio.sleep(1)
+                    cache[key] = "a page"
+            return cache[key]
+
+        await schedule.together(*(get("/prices") for _ in range(callers)))
+        return computed
+
+    names = {"look, then compute": False, "the same, under a lock for the key": True}
+    counts = {name: in_virtual_time(partial(play, locked=it)) for name, it in names.items()}
+    rows = [[code(name), f"{computed} of {callers}"] for name, computed in counts.items()]
+    return table(["A cache entry has ended", "Callers who compute it"], rows)
 
 
 # An answer that comes too late.

@@ -206,6 +206,16 @@ class Check:
             Promise(number, self._state(number, facts, judged, ended=left_behind is not None), text)
             for number, text in contract.items()
         )
+        tested = {number for scene in self.scenes for number in scene.promises}
+        unjudged = [it.number for it in promises if it.state != "kept" and it.number in tested]
+        if unjudged and not judged.reasons and left_behind is not None:
+            what = (
+                f"Nothing was found wrong, but promise {unjudged[0]} could not be put to the test."
+            )
+            step = (
+                "Run it again. If it stays so, see whether calls end sooner than the contract says."
+            )
+            judged.reasons.append(Reason(what, next_step=step, timed=True))
         reasons = tuple(sorted(dict.fromkeys(judged.reasons), key=_rank))
         # The trial is not over while a promise is not reached: there is nothing to praise yet.
         passed = not reasons and left_behind is not None

@@ -136,7 +136,8 @@ def cancelled_cleanly(
     if ending.how != "cancelled" or (late and ending.seconds > budget.limit):
         yield swallowed(ending, budget, who, ending.place, promise=promise, next_step=next_step)
     elif sent or still_open > 0:
-        what = f"sent {count(sent, 'more request')}" if sent else "kept its request open"
+        open_ = "its request" if still_open == 1 else "requests"
+        what = f"sent {count(sent, 'more request')}" if sent else f"kept {open_} open"
         said, place = (
             f"{who}; it ended, but its work continued and {what}.",
             left.place or ending.place,

@@ -13,7 +13,7 @@ from loopclinic.lessons import core
 from loopclinic.lessons.core import Budget, Call, Calls, Ending, Judged, Kept, Loop, Place, Said
 from loopclinic.lessons.core.figures import Figure
 from loopclinic.lessons.core.stacks import defined_at, learners, line_at
-from loopclinic.lessons.core.verdicts import broke, swallowed
+from loopclinic.lessons.core.verdicts import blocked, broke, counted, swallowed
 from loopclinic.lessons.cpu_bound import noted_passwords as noted
 from loopclinic.units import count, span
 
@@ -26,6 +26,9 @@ OVERTAKEN = Budget(6, "later calls", "Twice the workers. Right: two; last come, 
 CANCEL = Budget(0.5, "s", "A right answer takes milliseconds; one that waits for a result, 1 s.")
 COMPUTED = Budget(8, "of 16 cancelled calls", "A pool takes up to four out of its queue early.")
 STARTED = Budget(6, "workers", "For 12 calls. Two pools have 3 each; a pool for each call, 12.")
+BLOCKED = Budget(
+    0.3, "of the time", "While it closes. Right: 0.05; one that waits on the loop: 1.0."
+)
 WORKERS = 3
 """Not the cores of a small machine, nor the threads of its default executor."""
 _BURNS = 0.04
@@ -180,20 +183,25 @@ class Quiet(core.Scene["Quiet.Found"]):
             ending, wanted = wrong.ending, wrong.wanted or "NameTakenError"
             how = "raise" if wanted.endswith("Error") else "return"
             said = f"{wrong.what} has to {how} {wanted}, and {ending}."
-            step = (
-                "Take the name before the first await, give it back on any error, and let that out."
-            )
-            yield broke(1, said, step, ending.place or enrolls, timed=ending.overdue)
+            step = "Give the password on as it is, and let out what `strength` and `hashed` raise, as it is."
+            if "pickle" in ending.message:
+                step = "Send a function of the module or a method: a lambda or an inner one can't be pickled."
+            elif "two registrations" in wrong.what:
+                step = "Take the name before the first await: between a look and an await, "
+                step += "others run."
+            elif wanted == "None" and ending.is_error("NameTakenError"):
+                step = "Give the name back when a registration fails, however it does."
+            place = ending.place or (verifies if "password" in wrong.what[:14] else enrolls)
+            yield broke(1, said, step, place, timed=ending.overdue)
         elif found.wrong == found.unknown:
             yield from (Kept(1), Kept(2))
         else:
             yield Kept(1)
-            said = (
-                f"verify computed {count(found.unknown, 'time')} for a name that nobody has, and "
-            )
+            said = f"verify computed {count(found.unknown, 'time')} for a name that nobody "
+            said += "has, and "
             said += f"{found.wrong} for a wrong password: how long the answer takes tells who has an account."
             step = "Let `matches` compute with NOBODY's hash where there is no other."
-            figures = {"measured": f"{found.unknown}", "budget": count(found.wrong, "computation")}
+            figures = counted(found.unknown, found.wrong, "computation")
             yield broke(2, said, step, verifies, **figures)
         if found.started > STARTED.limit:
             said = f"For 12 calls, one after another, {found.started} threads and processes were started."
@@ -335,14 +343,14 @@ class Storm(core.Scene["Storm.Found"]):
         if found.most == WORKERS and found.idle <= IDLE.limit:
             yield Kept(4)
         else:
-            said = f"With workers={WORKERS} and 18 calls, {found.most} computations ran at once at most."
+            ran = count(found.most, "computation")
+            said = f"With workers={WORKERS} and 18 calls, {ran} ran at once at most."
             more = {"measured": f"{found.most} at once", "budget": f"{WORKERS}"}
             more["conflict"] = "sequential-awaits"
             step = "Begin the next computation as soon as one is over."
             if found.most > WORKERS:
-                step = (
-                    "Let all computations have one limit: one pool, or one semaphore for all pools."
-                )
+                step = "Let all computations have one limit: one pool, or one semaphore for "
+                step += "all pools."
                 more["conflict"] = "unbounded-gather"
             elif found.most == WORKERS:
                 said += f" Workers were idle {found.idle:.0%} of the time."
@@ -370,6 +378,8 @@ class Cancelled(core.Scene["Cancelled.Found"]):
         worst: Ending
         computed: int
         """Of those that waited."""
+        went_on: bool
+        """Whether the computation of the one that was computed came to its end."""
         crowd: int
         """Computations at once afterwards, at most, the one that goes on included."""
         places: int
@@ -396,13 +406,15 @@ class Cancelled(core.Scene["Cancelled.Found"]):
             return None  # it was over before it was cancelled
         crowd = most_at_once(desk.computed({**first, **waiting, **after}))
         worst = max(endings, key=lambda one: (one.how != "cancelled", one.seconds))
-        places, computed = most_at_once(desk.computed(last)), desk.computed(waiting)
-        return self.Found(worst, len(computed), crowd, places, worst.place or desk.lines[1])
+        places, computed = most_at_once(desk.computed(last)), len(desk.computed(waiting))
+        went_on = all(one.over for one in desk.computed([long]))
+        line = worst.place or desk.lines[1]
+        return self.Found(worst, computed, went_on, crowd, places, line)
 
     def judge(self, found: Found, judged: Judged) -> Iterator[Said]:
         worst, more = found.worst, dict[str, Any]()
         if worst.how != "cancelled" or worst.seconds > CANCEL.limit:
-            who = "17 calls were cancelled; one"
+            who = "A call was cancelled, one of 17"
             step = "Let CancelledError out at once: the computation can go on without its caller."
             yield swallowed(worst, CANCEL, who, found.line, promise=6, next_step=step)
             return
@@ -410,14 +422,18 @@ class Cancelled(core.Scene["Cancelled.Found"]):
             said = f"16 calls were cancelled while they waited, and {found.computed} of them were computed "
             said += "all the same."
             step = "Let a cancelled call leave the queue: await the future, without a shield."
-            more = {"measured": f"{found.computed}", "budget": str(COMPUTED)}
+            more = {"measured": f"{found.computed} of 16", "budget": str(COMPUTED)}
             more["conflict"] = "dropped-task"
         elif judged.breaks(4):
             return
+        elif not found.went_on:
+            said = "A call was cancelled while it was computed, and its computation never came to its end."
+            step = "Let it go on: a worker that is killed is started again, and others wait "
+            step += "for that."
+            more = {"timed": True}
         elif found.places < WORKERS:
-            said = (
-                f"After calls were cancelled, {found.places} of {WORKERS} workers computed at once."
-            )
+            said = f"After calls were cancelled, {found.places} of {WORKERS} workers computed "
+            said += "at once."
             step = "Give a place back however its call ends: in `finally`, or by the future's callback."
             more = {"measured": f"{found.places} places", "budget": f"{WORKERS}"}
         elif found.crowd > WORKERS:
@@ -434,7 +450,7 @@ class Cancelled(core.Scene["Cancelled.Found"]):
 class Closing(core.Scene["Closing.Found"]):
     """A close while calls are computed, and others wait."""
 
-    title, promises = "closing while calls are in progress", (7,)
+    title, promises = "closing while calls are in progress", (3, 7)
 
     @dataclass(frozen=True, slots=True)
     class Found:
@@ -445,6 +461,7 @@ class Closing(core.Scene["Closing.Found"]):
         """The first call in progress that did not return."""
         early: int
         """Calls that were in progress when close returned."""
+        loop: Loop
         later: Ending
         """A call after that."""
         line: Place | None
@@ -454,17 +471,23 @@ class Closing(core.Scene["Closing.Found"]):
         calls, new = desk.crowd("msssssssss"), desk.password("s", 30)
         calls[new] = desk.register("late", new)
         await desk.begun(calls)
-        close = Call(desk.accounts.close, "close")
-        closed = await close.settled(_PATIENCE)
+        async with stage.watch_loop(noted.MIDDLE) as watch:
+            close = Call(desk.accounts.close, "close")
+            closed = await close.settled(_PATIENCE)
         early = sum(not one.done or (one.ended or 0) > (close.ended or 0) for one in calls.values())
         endings = await calls.settled(_PATIENCE / 2)
         failed = next((one for one in endings if not one.returned), None)
         later = await desk.verify("late", new).settled(1.0)
-        return self.Found(closed, failed, early, later, defined_at(lab.Accounts.close))
+        line = defined_at(lab.Accounts.close)
+        return self.Found(closed, failed, early, watch.found, later, line)
 
     def judge(self, found: Found, judged: Judged) -> Iterator[Said]:
         closed, failed, place = found.closed, found.failed, found.line
         step = "Await asyncio.to_thread(pool.shutdown), which waits for what is in the pool."
+        if not judged.breaks(3):
+            yield from blocked(found.loop, BLOCKED, "close ran", promise=3, next_step=step)
+        if found.loop.busy > BLOCKED.limit:
+            return  # calls could not end
         if not closed.returned:
             said, place = f"close {closed}.", closed.place or place
         elif failed is not None and not judged.breaks(1):
@@ -473,9 +496,8 @@ class Closing(core.Scene["Closing.Found"]):
         elif found.early:
             said = f"close returned while {count(found.early, 'call')} were in progress."
         elif not found.later.is_error("RuntimeError"):
-            said = (
-                f"After close had returned, a call {found.later} instead of raising RuntimeError."
-            )
+            said = f"After close had returned, a call {found.later} instead of raising "
+            said += "RuntimeError."
             step = "Keep the closed pool, which raises RuntimeError, or a flag that does."
         else:
             if failed is None:

@@ -73,13 +73,15 @@ def _latest(answers: Sequence[Answer]) -> Ending:
     return max((one.ending for one in answers), key=lambda one: one.seconds)
 
 
-def _crowded(peak: int, code: Code) -> Said:
+def _crowded(peak: int, code: Code, limit: int = LIMIT, also: str = "") -> Said:
     """Judge how many calls were under way."""
-    if peak <= LIMIT:
+    if peak <= limit:
         return Kept(2)
-    said = f"{peak} calls of `fetch` were under way at once, with a limit of {LIMIT}."
+    said = f"{also}{peak} calls of `fetch` were under way at once, with a limit of {limit}."
     step = "Hold a place of one asyncio.Semaphore(limit), made once, around each call of `fetch`."
-    much = counted(peak, LIMIT, "call")
+    if also:
+        step = "Give back a place only where it was taken, as `async with` does."
+    much = counted(peak, limit, "call")
     return broke(2, said, step, code.fetch, conflict="unbounded-gather", **much)
 
 
@@ -140,7 +142,10 @@ class Well(Scene["Well.Found"]):
             blips += await shop.ask(0)
         service.fault = lambda n: down(n) if n % 7 in {0, 1, 3} else LATENCY
         many = [(await shop.ask(number % CROWD))[0] for number in range(MANY)]
-        gets = CROWD + 1 + CROWD + 2 * (1 + CROWD) + MANY
+        for fault in (well, lambda n: down(n) if n % FAILURES else LATENCY):
+            service.fault = fault
+            many += [(await shop.ask(number))[0] for number in range(CROWD)]
+        gets = CROWD + 1 + CROWD + 2 * (1 + CROWD) + len(many)
         stage.vital(retries=(service.begun - gets) / gets)
         given = tuple(crowd), service.peak, tuple(blips), tuple(many)
         return self.Found(*given, service.begun, gets, shop.code)
@@ -154,10 +159,10 @@ class Well(Scene["Well.Found"]):
             return
         yield _crowded(found.peak, code)
         if opened := sum(not one.begun for one in found.many):
-            said = f"Three of seven calls failed, never three in a row, and {count(opened, 'call')} of `get` "
-            said += f"did not reach `fetch`. {FAILURES} failures in a row are to begin a rest."
+            said = f"Many calls failed, never {FAILURES} in a row, and {count(opened, 'call')} of `get` did not "
+            said += f"reach `fetch`. {FAILURES} failures in a row are to begin a rest."
             step = "Set the number of failures to 0 whenever a call of `fetch` succeeds."
-            much = {"measured": f"{opened} of {MANY} refused", "budget": "0 refused"}
+            much = {"measured": f"{opened} of {len(found.many)} refused", "budget": "0 refused"}
             yield broke(3, said, step, code.fetch, **much)
             return
         yield Kept(3)
@@ -169,10 +174,8 @@ class Well(Scene["Well.Found"]):
             much = counted(odd.begun, 2, "attempt")
             yield broke(5, said, step, odd.ending.place or code.fetch, **much)
         elif retries > RETRIES.limit * found.gets + SPARE:
-            said = f"{found.gets} calls of `get` made {count(retries, 'retry', 'retries')}, while three of "
-            said += (
-                "seven calls failed: a sick service gets the most load when it can bear the least."
-            )
+            said = f"{found.gets} calls of `get` made {count(retries, 'retry', 'retries')}, while many calls "
+            said += "failed: a sick service gets the most load when it can bear the least."
             step = "Let each call of `get` earn a tenth of a retry, and spend a whole one on each retry."
             share = f"{retries / found.gets:.2f} retries a call"
             much = {"measured": share, "budget": str(RETRIES), "conflict": "retry-storm"}
@@ -227,7 +230,7 @@ class Slow(Scene["Slow.Found"]):
         busy.service.fails_after = 0.8 * DEADLINE
         busy.service.fault = lambda n: down(n) if n == 1 else 0.8 * DEADLINE
         (again,) = await busy.ask(0)
-        for shop.service.version in (1, 2):
+        for shop.service.version in (2, 1):
             await shop.ask(*range(15))
         shop.service.version, shop.service.fault = 3, hangs
         crowd = await shop.ask(*range(30))
@@ -307,7 +310,10 @@ class Down(Scene["Down.Found"]):
         service.fault, service.version = well, 2
         last = "An attempt had ended by KeyError, and after another rest one caller came"
         await tried(last, callers=1)
-        again = await tried("An attempt had succeeded, and 20 callers came", 20)
+        failing = service.begun + 1
+        service.fault = lambda n: down(n) if n == failing else LATENCY
+        await shop.ask(0)
+        again = await tried("An attempt had succeeded, one call failed, and 20 callers came", 20)
         given = tuple(resting), tuple(probes), tuple(again)
         return self.Found(began, refused.begun, *given, shop.code)
 
@@ -323,11 +329,12 @@ class Down(Scene["Down.Found"]):
             yield _unguarded(said, step, late, **counted(found.began, FAILURES, "call"))
             return
         if found.crowd > LIMIT + FAILURES:
+            if judged.breaks(2):
+                return  # with fewer at once, it may know in time
             said = f"{CROWD} callers came at once to a service that refuses, and {found.crowd} calls of `fetch` "
             said += f"began: {LIMIT} may be under way, and {FAILURES} failures are to be enough."
-            step = (
-                "Look at the count once more when a caller has got its place: it may have waited."
-            )
+            step = "Look at the count once more when a caller has got its place: it may have "
+            step += "waited."
             yield _unguarded(said, step, code, **counted(found.crowd, LIMIT + FAILURES, "call"))
             return
         yield from _rested(found.resting, judged, code)
@@ -340,7 +347,8 @@ class Down(Scene["Down.Found"]):
         stampede = began > expected + 1 > 1
         step = "Let the first caller after a rest try, mark that, and refuse all others until it is over."
         if began < expected:
-            step = "End the attempt in a `finally`, also a cancelled one; one success ends the rest for all."
+            step = "End the attempt in a `finally`, also a cancelled one; one success ends the rest for all, and "
+            step += "sets the number of failures to 0."
         elif not stampede:
             step = "Begin another rest when an attempt fails: until its end nobody calls, and nobody retries."
         said = f"{what}: {count(began, 'call')} of `fetch` began, and {expected} should have."
@@ -397,7 +405,7 @@ class OwnErrors(Scene["OwnErrors.Found"]):
 class Cancelled(Scene["Cancelled.Found"]):
     """Callers that leave: while their call is under way, in line for a place, and beside another caller."""
 
-    title, promises = "callers that leave", (7,)
+    title, promises, limit = "callers that leave", (2, 7), 2
 
     @dataclass(frozen=True, slots=True)
     class Found:
@@ -406,12 +414,13 @@ class Cancelled(Scene["Cancelled.Found"]):
         cancelled: tuple[Ending, ...]
         going_on: int
         others: tuple[tuple[str, Answer], ...]
+        peak: int
         stall: Stall | None
         """What blocked the loop, in this scene or in those before."""
         code: Code
 
     async def drive(self, lab: ModuleType, stage: "Stage") -> Found:
-        shop = Shop(lab, limit=2)
+        shop = Shop(lab, limit=self.limit)
         service, cancelled, going_on = shop.service, list[Ending](), 0
         service.fault = hangs
 
@@ -430,7 +439,7 @@ class Cancelled(Scene["Cancelled.Found"]):
             holding = [shop.begin(item) for item in (105, 106, 107)]
             await leave(holding[2], holding[0], holding[1])
         service.fault, left = well, len(cancelled)
-        (after,) = await shop.ask(1)
+        after, *_ = await shop.ask(1, 2, 3, 4)
         leaving = shop.begin(5)
         await asyncio.sleep(0)
         beside = asyncio.create_task(shop.ask(5))
@@ -443,12 +452,16 @@ class Cancelled(Scene["Cancelled.Found"]):
         going_on = max(going_on, census.left.tasks)
         loop: Any = asyncio.get_running_loop()
         stall = next(iter(loop.stalls), None)
-        return self.Found(tuple(cancelled), going_on, others, stall, shop.code)
+        return self.Found(tuple(cancelled), going_on, others, service.peak, stall, shop.code)
 
     def judge(self, found: Found, judged: Judged) -> Iterator[Said]:
         code, ended = found.code, found.cancelled
         step = "Await asyncio.sleep instead, or do without a pause."
         yield from slept(found.stall, "every page of the shop", step, promise=1)
+        if not judged.breaks(2) and not found.going_on:
+            yield _crowded(
+                found.peak, code, self.limit, "Callers left, some of them in line. Then "
+            )
         others = [(what, one.ending) for what, one in found.others if one.kind != "fresh"]
         # What was over before it was cancelled had been refused for those that left before it.
         early = [("Callers left, one after the other", one) for one in ended if one.seconds < 0]

@@ -33,8 +33,8 @@ class Service:
         """Whether that was inside of a sync function with a `try` or `with`."""
 
     def price(self, item: str) -> int:
-        """Return the price of today."""
-        return 1000 * self.version + int(item)
+        """Return the price of today; the first one is 0."""
+        return 1000 * (self.version - 1) + int(item)
 
     def fetch(self, item: str) -> Coroutine[Any, Any, int]:
         """Return the call, to be awaited."""

@@ -130,7 +130,7 @@ class Clips(_OnDisk):
         wrong = next((one for one in clips if one.unlike or not one.ending.returned), None)
         if wrong is not None:
             how = wrong.unlike or f"save_clip {wrong.ending}"
-            step = "Write each chunk once, in order, and count and hash what you write."
+            step = "Write each chunk once, in order; count and hash what you write; return folder / name."
             late = {"timed": wrong.ending.overdue}
             yield broke(1, f"Of {wrong.words}, {how}.", step, wrong.ending.place or place, **late)
             if not wrong.unlike:
@@ -149,9 +149,7 @@ class Clips(_OnDisk):
         held = max(clips, key=lambda one: one.held)
         if held.held > HELD.limit * 1024:
             kilobytes = f"{held.held / 1024:,.0f} KB"
-            said = (
-                f"Of {held.words}, {kilobytes} were in no file when the next chunk was asked for."
-            )
+            said = f"Of {held.words}, {kilobytes} were in no file of `folder` when the next chunk was asked for."
             step = "Await the write before you ask for more, and bound what waits by its bytes."
             yield broke(4, said, step, place, measured=kilobytes, budget=str(HELD))
         else:
@@ -217,9 +215,7 @@ class Together(_OnDisk):
             yield from () if judged.breaks(5) else (Kept(6),)
         elif not judged.breaks(1):
             said = f"Three clips were saved at once, two of them under one name, and {how}."
-            step = (
-                "Give each save a temporary file of its own, as tempfile.NamedTemporaryFile does."
-            )
+            step = "Let saves share nothing and refuse none: a temporary name for each, and one os.replace."
             place = (ending and ending.place) or found.place
             late = bool(ending and ending.overdue)
             yield broke(6, said, step, place, conflict="torn-file", timed=late)
@@ -251,6 +247,8 @@ class Cut(_OnDisk):
             bad = [one for one in tries if wrong(one)]
             if not bad:
                 continue
+            if "{lost}" in what and judged.breaks(1):
+                return
             one = bad[0]
             shown = {name: getattr(one, name) for name in ("ending", "due", "lost", "left", "open")}
             said = f"A save {one.words}, and {what.format(**shown)}. So it was in {len(bad)} of {len(tries)} saves."

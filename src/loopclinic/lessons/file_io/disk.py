@@ -71,9 +71,10 @@ class Disk:
         self.stop_at = -1
         self.act: Callable[[], object] = bool
         self.ended = self.went_on = False
-        """Whether the save is over, and whether a thread of it was still at work then."""
+        """Whether the save is over, and whether something of it was still at work then, or came to be."""
         self._target, self._whole, self._slow = str(self.folder / name), size, slow
-        self._synced: dict[str, int] = {}
+        self._synced: dict[int, int] = {}
+        """Bytes that were synced, by the number of the file's inode."""
         self.jobs: list[Future[Any]] = []
         self._before = sum(self.files().values())
 
@@ -188,6 +189,7 @@ class Disk:
         if not any(one.startswith(f"{self.folder}{os.sep}") for one in paths):
             return
         if event != "open" or args[2] & _WRITES:
+            self.went_on = self.went_on or self.ended
             self._named(event, paths)
             # Of what only cleans up, a failure is nobody's to handle.
             if event != "os.remove":
@@ -205,7 +207,8 @@ class Disk:
         elif paths[-1] != self._target or event == "os.remove":
             self.early = "was taken away before the new one was there" if not self.named else ""
         else:
-            size, synced = self.files().get(paths[0]), self._synced.get(paths[0])
+            number, size = _inode(paths[0])
+            synced = self._synced.get(number)
             if synced is None:
                 self.early = "got that name before it was synced"
             elif self._whole is not None and not synced == size == self._whole:
@@ -218,9 +221,9 @@ class Disk:
         if event == "c_call" and frame.f_code.co_filename != __file__ and _of_files(function):
             self._called(function.__name__, frame)
 
-    def _called(self, name: str, frame: Any) -> None:
-        if name in _SYNCS:
-            self._synced |= self.files()
+    def _called(self, name: str, frame: Any, descriptor: int | None = None) -> None:
+        if name in _SYNCS:  # a name that was imported from os does not say of which file
+            self._synced |= map(_inode, self.files() if descriptor is None else (descriptor,))
         if threading.get_ident() != self._home:
             if self._slow:
                 time.sleep(self._slow)
@@ -232,8 +235,9 @@ class Disk:
     def syncs(self, sync: Callable[[int], None]) -> Callable[[int], None]:
         """Return a sync that is seen, also where C code calls it."""
 
-        def synced(descriptor: int) -> None:
-            self._called(sync.__name__, sys._getframe())  # noqa: SLF001 - documented
+        def synced(fd: Any) -> None:
+            descriptor = fd if isinstance(fd, int) else fd.fileno()
+            self._called(sync.__name__, sys._getframe(), descriptor)  # noqa: SLF001 - documented
             sync(descriptor)
 
         return synced
@@ -249,6 +253,14 @@ class Disk:
         own = caller.startswith("loopclinic.")  # whose threads ask how the loop is
         self.hops += not own and not any(job in args for job in self.jobs)
         return self._wake(*args, **options)
+
+
+def _inode(file: str | int) -> tuple[int, int]:
+    """Return the number of a file's inode, 0 if there is no file, and its size."""
+    with suppress(FileNotFoundError):
+        found = os.stat(file)  # noqa: PTH116 - of a descriptor, too
+        return found.st_ino, found.st_size
+    return 0, 0
 
 
 def _of_files(function: Any) -> bool:
@@ -286,6 +298,7 @@ def disk_in(folder: Path) -> Iterator[Disk]:
     _install()
 
     def submitted(pool: Any, function: Any, /, *args: Any, **options: Any) -> Any:
+        disk.went_on = disk.went_on or disk.ended
         disk.jobs.append(job := submit(pool, disk.works, function, *args, **options))
         disk.hops += 1  # to its thread, and back
         return job

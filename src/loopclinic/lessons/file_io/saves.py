@@ -104,7 +104,7 @@ class Try:
     """The name of the error that it has to raise."""
     ending: Ending
     went_on: bool
-    """Whether a thread of it was still at work when it had ended."""
+    """Whether something of it was still at work on files when it had ended."""
     lost: str
     """What is wrong with the file of that name; empty if nothing is."""
     left: tuple[str, ...]
@@ -127,8 +127,8 @@ FAULTS: tuple[tuple[Callable[[Try], Any], str | None, str, str], ...] = (
     ),
     (
         lambda one: one.went_on,
-        *("dropped-task", "save_clip ended while its thread was still at work on the file"),
-        "A cancelled await does not stop its thread: asyncio.shield the job, wait until it is over, then raise.",
+        *("dropped-task", "save_clip ended while work on its files went on"),
+        "A cancelled await stops no thread: shield the job, wait for it and for the clean-up, then raise.",
     ),
     (
         lambda one: one.lost,
@@ -142,7 +142,7 @@ FAULTS: tuple[tuple[Callable[[Try], Any], str | None, str, str], ...] = (
     ),
     (
         lambda one: one.open,
-        *("unclosed-resource", "{open} descriptor of a file stayed open"),
+        *("unclosed-resource", "{open} of its files stayed open"),
         "Close the file before you delete it, also if it was opened by a thread meanwhile.",
     ),
 )
@@ -187,6 +187,7 @@ async def _cut_short(
     with disk.full_after(_FULL) if due and at < 0 else nullcontext():
         ending = await call.settled(CAP)
     ends = asyncio.get_running_loop().time() + _ENDS
+    await asyncio.sleep(0.01)  # for a task that it has left
     while disk.working and asyncio.get_running_loop().time() < ends:  # noqa: ASYNC110 - sets no event
         await asyncio.sleep(0.01)
     content, lost = disk.content(name), ""

@@ -1,4 +1,4 @@
-"""A Celery worker in this process: real threads of its pool, with Valkey as its broker."""
+"""Celery workers, with Valkey as their broker: one in this process, with threads; one that forks, in its own."""
 
 import importlib
 import itertools
@@ -11,8 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from celery import Celery
+from celery.signals import worker_ready
 from celery.worker import WorkController
 
+from loopclinic.lessons.loop_boundaries import ladder
+from loopclinic.servers.lifeline import ParentLink
 from loopclinic.servers.server_process import ServerError
 
 # A worker imports these when it starts: two thirds of a start, which no check should wait for.
@@ -103,3 +106,26 @@ class CeleryWorker:
         stop.join(_STOPS)
         self._thread.join(_STOPS)
         self.app.close()
+
+
+def main(link: ParentLink) -> None:
+    """Run a worker that forks; its task `call` runs a rung of the ladder, made before the fork.
+
+    Of one rung, the thread and the pool are made then, too.
+    """
+    names = "broker", "results", "early", "dsn", "processes"
+    broker, results, early, dsn, processes = (link.spec[name] for name in names)
+    app = Celery("forking", broker=broker, backend=results)
+    rungs = ladder.run_each, ladder.runner_each_thread, ladder.one_loop
+    runs = {one.__name__: one(dsn) for one in rungs}
+    runs["before_the_fork"] = ladder.one_loop(early)
+    runs["before_the_fork"](ladder.asked)
+
+    @app.task(name="call")  # type: ignore[untyped-decorator]
+    def call(name: str) -> Any:
+        return runs[name](ladder.asked)
+
+    worker_ready.connect(lambda **_: link.ready(""), weak=False)
+    link.listen()
+    quiet = ("--loglevel=CRITICAL", "--without-gossip", "--without-mingle", "--without-heartbeat")
+    app.worker_main(["worker", "--pool=prefork", f"--concurrency={processes}", *quiet])

@@ -37,6 +37,8 @@ _OTHER_LOOP = (
     *("attached to a different loop", "different event loop", "another operation is in"),
     "> got Future <",  # the rest of the first, where the message was cut
 )
+_OF_LOOPS = "loop-bound-primitive", "nested-loop"
+"""Conflicts by which calls fail: why, the first of them says."""
 _NESTED = ("already running", "while another loop is running", "from a running event loop")
 
 
@@ -84,8 +86,9 @@ class Opening(BridgeScene):
     def judge(self, found: "Opening.Found", judged: Judged) -> Iterator[Said]:
         threads, connections = found.early_threads, found.early_connections
         if threads or connections:
-            said = f"`Bridge(...)` started {count(threads, 'thread')} and opened {count(connections, 'connection')} "
-            said += "before the first call: what forks after it has no such thread, and shares the connection."
+            made = [f"started {count(threads, 'thread')}, which a fork has not"] * bool(threads)
+            opened = f"opened {count(connections, 'connection')}, which a fork shares"
+            said = f"Before the first call, `Bridge(...)` {', and '.join(made + [opened] * bool(connections))}."
             more = none_of(threads + connections, "thread or connection", "threads and connections")
             yield broke(3, said, "Open in the first call of `run`.", found.run_at, **more)
             return
@@ -186,9 +189,8 @@ class Many(BridgeScene):
         if later.loops > 1:
             each = later.loops > THREADS
             whose = "one for each call" if each else f"one for each of {later.threads} threads"
-            said = (
-                f"{count(later.calls, 'call')} made {later.loops} event loops, {whose}. {counted}"
-            )
+            said = f"{count(later.calls, 'call')} made {later.loops} event loops, {whose}. "
+            said += f"{counted}"
             more["conflict"] = "loop-per-call" if each else "too-many-connections"
         elif bad is not None and any(text in bad.message for text in _OTHER_LOOP):
             said, place = self._failed(found, bad), bad.place or found.run_at
@@ -199,10 +201,10 @@ class Many(BridgeScene):
             step = "Let one thread run the loop, and hand it work by run_coroutine_threadsafe."
             more = {"conflict": "nested-loop"}
         elif first.loops > 1 or first.pools > max(1, later.pools):
+            step = "Start one loop under a lock of threads; make one pool on it, under an asyncio.Lock; look again inside."
             said = f"{_TOGETHER} first calls together ran on {count(first.loops, 'loop')} with "
-            said += (
-                f"{count(first.pools, 'pool')}: each looked whether there was one, and found none."
-            )
+            said += f"{count(first.pools, 'pool')}: each looked whether there was one, and "
+            said += "found none."
             most = max(first.loops, first.pools)
             more = {"measured": count(most, "loop or pool", "loops or pools")}
             more |= {"budget": "1 of each", "conflict": "lazy-init-race"}
@@ -369,9 +371,8 @@ class OnLoop(BridgeScene):
                 said = f"Called {where}, `run` {ending} instead of raising RuntimeError."
                 more = {"conflict": "nested-loop", "timed": ending.overdue and not begun}
             elif begun:
-                said = (
-                    f"Called {where}, `run` raised RuntimeError, and `work` was begun all the same."
-                )
+                said = f"Called {where}, `run` raised RuntimeError, and `work` was begun all "
+                said += "the same."
                 more = {"conflict": "dropped-task"}
             else:
                 continue
@@ -428,12 +429,14 @@ class Deadline(BridgeScene):
             more = {"measured": f"more than {span(ending.seconds)}", "budget": str(LATE)}
             more |= {"conflict": "missing-deadline", "timed": True}
         elif not ending.is_error("TimeoutError"):
+            if judged.has(*_OF_LOOPS):
+                return
             said += " instead of raising TimeoutError."
         elif not found.cleaned or found.statements:
             what = (
                 "its statement was under way" if found.statements else "its clean-up was not over"
             )
-            said += f", but {what}. A timeout of result() ends the wait only."
+            said += f", but {what}: the deadline ended the wait, and not the work."
             more["conflict"] = "dropped-task"
         else:
             yield Kept(6)
@@ -523,6 +526,8 @@ class Closing(BridgeScene):
         if failed is not None:
             said, more["timed"] = f"`close()`, called {failed[0]}, {failed[1]}.", failed[1].overdue
             place = failed[1].place or place
+        elif cut is not None and judged.has(*_OF_LOOPS):
+            return
         elif cut is not None or found.under_way:
             said = "`close()` was called while two calls were under way: "
             said += f"one {cut}." if cut else f"it returned before {found.under_way} of them."

@@ -5,6 +5,7 @@ address there is no pool.
 """
 
 import asyncio
+import os
 import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -22,8 +23,21 @@ COSTS = {
     "pool_for_all": "errors: a pool belongs to the loop that made it",
     "runner_each_thread": "a loop and a pool for each thread",
     "one_loop": "a thread for the loop, started by the first task",
+    "before_the_fork": "a thread and a pool that only the parent process has",
 }
 """What each rung costs, in words."""
+
+
+_loops: dict[int, Any] = {}
+
+
+async def asked(pool: Any) -> tuple[int, int]:
+    """Ask PostgreSQL for 1, if there is a pool; return the process and a number of the loop."""
+    loop = asyncio.get_running_loop()
+    _loops[id(loop)] = loop  # kept, so that no number comes twice
+    if pool is not None:
+        await pool.fetchval("select 1")
+    return os.getpid(), id(loop)
 
 
 async def opened(dsn: str) -> Any:

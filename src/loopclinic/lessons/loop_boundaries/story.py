@@ -9,10 +9,11 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from concurrent.futures import wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import asgiref.sync
@@ -20,7 +21,8 @@ from celery import Celery
 
 from loopclinic.drawing.tables import Drawing, Drawn, bold, code, colored, table
 from loopclinic.lessons.database.sessions import SessionMonitor, Sighting, named
-from loopclinic.lessons.loop_boundaries.celery_worker import CeleryWorker
+from loopclinic.lessons.loop_boundaries import celery_worker, ladder
+from loopclinic.lessons.loop_boundaries.celery_worker import THREADS, CeleryWorker
 from loopclinic.lessons.loop_boundaries.ladder import COSTS, SIZE, Run, one_loop
 from loopclinic.lessons.story.asyncio_patches import PATCHES, tried
 from loopclinic.lessons.story.other_tools import Opinion, linter, opinions
@@ -28,10 +30,12 @@ from loopclinic.lessons.story.race import Column, Race, Result
 from loopclinic.lessons.story.race_worker import worker
 from loopclinic.load.variant import name_of
 from loopclinic.scanner import scan
-from loopclinic.servers import SERVICES
+from loopclinic.servers import SERVICES, ServerProcess
 from loopclinic.units import count, span
 
 Way = Callable[[str], Run]
+Begin = Callable[[str], Callable[[], "Future[Any]"]]
+"""Given an address, returns what sends a task, and gives the future of its loop's number."""
 
 _PLAIN, _TRIED = (
     ("nested_run", "current", "deadline"),
@@ -41,6 +45,8 @@ _PYTHONS = ("python3.15", "python3.14")
 """The newest of these that is there runs the patches, too: the first one was written before 3.14."""
 _PATIENCE = 10.0
 """Seconds for tasks of a way, at least; what waits for another loop may wait for ever."""
+_PREFORKED = 1.5
+"""Seconds for tasks of a rung in a worker that forks."""
 _COUNTED = 0.2
 """Seconds in which PostgreSQL counts a session that has just made its first query."""
 _NAMES = r"<.*>|'ThreadPool[^']*'"
@@ -73,16 +79,9 @@ async def patches() -> Drawing:
 # Tasks of a real worker, by way.
 
 
-def _measured(way: Way, celery: CeleryWorker, dsn: str, tasks: int) -> dict[str, Any]:
-    """Let a worker's threads run so many tasks; ask PostgreSQL what they opened. Blocking."""
-    loops, errors = dict[int, Any](), Counter[str]()
-
-    async def work(pool: Any) -> None:
-        loop = asyncio.get_running_loop()
-        loops[id(loop)] = loop  # kept, so that no number comes twice
-        if pool is not None:
-            await pool.fetchval("select 1")
-
+def _measured(name: str, begin: Begin, dsn: str, tasks: int, patience: float) -> dict[str, Any]:
+    """Send so many tasks to a worker, each of which gives its loop; ask PostgreSQL what they opened. Blocking."""
+    errors = Counter[str]()
     with ExitStack() as stack:
         sighting, address = Sighting(), ""
         if dsn:
@@ -91,19 +90,19 @@ def _measured(way: Way, celery: CeleryWorker, dsn: str, tasks: int) -> dict[str,
             time.sleep(_COUNTED)
             sighting, address = stack.enter_context(monitor.watch("tasks")), named(dsn, "tasks")
             stack.callback(monitor.end, "tasks", within=1.0)
-        run, began = way(address), time.perf_counter()
-        jobs = [celery.send(partial(run, work)) for _ in range(tasks)]
-        _, waiting = wait([job.future for job in jobs], max(_PATIENCE, tasks / 25))
+        send, began = begin(address), time.perf_counter()
+        futures = [send() for _ in range(tasks)]
+        done, waiting = wait(futures, patience)
         seconds = time.perf_counter() - began
-    for job in jobs:
-        if job.future not in waiting and (error := job.future.exception()) is not None:
-            # Without the names of task, future and thread, which are other ones in each.
-            errors[f"{type(error).__name__}: {re.sub(_NAMES, '...', str(error))}"] += 1
+    loops = {one.result() for one in done if one.exception() is None}
+    for error in filter(None, (one.exception() for one in done)):
+        # Without the names of task, future and thread, which are other ones in each.
+        errors[f"{type(error).__name__}: {re.sub(_NAMES, '...', str(error))}"] += 1
     late = ["some were not done in time"] * bool(waiting)
     return {
-        "name": name_of(way),
+        "name": name,
         "tasks": tasks,
-        "done": tasks - errors.total() - len(waiting),
+        "done": len(done) - errors.total(),
         "error": "; ".join([text for text, _ in errors.most_common(2)] + late),
         "loops": len(loops),
         "opened": sighting.opened,
@@ -126,9 +125,44 @@ async def measure_all(
 
     def run() -> list[dict[str, Any]]:
         with CeleryWorker(broker) as celery:
-            return [_measured(way, celery, dsn, tasks) for way in ways()]
+
+            def begin(address: str, way: Way) -> Callable[[], "Future[Any]"]:
+                call = partial(way(address), ladder.asked)
+                return lambda: celery.send(call).future
+
+            patience = max(_PATIENCE, tasks / 25)
+            return [
+                _measured(name_of(it), partial(begin, way=it), dsn, tasks, patience)
+                for it in ways()
+            ]
 
     return {"runs": await asyncio.to_thread(run)}
+
+
+async def preforked(*names: str, tasks: int = 16, processes: int = 4) -> "Runs":
+    """Run tasks in rungs of these names, in a worker that forks so many processes, one rung after another."""
+    return await asyncio.to_thread(_preforked, names, tasks, processes)
+
+
+def _preforked(names: tuple[str, ...], tasks: int, processes: int) -> "Runs":
+    with ExitStack() as stack:
+        dsn, broker = _services(stack).values()
+        results = f"file://{stack.enter_context(TemporaryDirectory())}"
+        spec = {"broker": broker, "results": results, "processes": processes}
+        spec |= {"early": dsn, "dsn": named(dsn, "tasks")}
+        stack.enter_context(ServerProcess(celery_worker.__name__, spec, label="Celery's worker"))
+        app = Celery("story", broker=broker, backend=results, set_as_current=False)
+        threads = ThreadPoolExecutor(tasks)
+        stack.callback(threads.shutdown, wait=False, cancel_futures=True)
+
+        def call(name: str) -> Any:
+            return tuple(app.send_task("call", [name]).get(timeout=_PREFORKED, interval=0.02))
+
+        def begin(_: str, name: str) -> Callable[[], "Future[Any]"]:
+            return lambda: threads.submit(call, name)
+
+        found = [_measured(it, partial(begin, name=it), dsn, tasks, _PREFORKED + 1) for it in names]
+        return Runs(tuple(found), f"A worker that forks {processes} processes")
 
 
 @dataclass(frozen=True, repr=False)
@@ -136,6 +170,7 @@ class Runs(Drawn):
     """Tasks in several ways."""
 
     runs: tuple[Mapping[str, Any], ...]
+    title: str = f"A worker with {THREADS} threads"
 
     @property
     def opened(self) -> int:
@@ -160,7 +195,7 @@ class Runs(Drawn):
                 ]
             )
         heads = "Way", "Tasks done", "Loops", "Connections opened", "At once", "Time per task"
-        return table(heads, rows)
+        return table(heads, rows, title=self.title)
 
 
 async def worked(*ways: Way, tasks: int = 200, database: bool = True) -> Runs:
@@ -250,24 +285,36 @@ def adapter(coroutine: Any) -> Any:
     return one_loop("")(lambda _: coroutine)
 
 
-def async_task() -> Drawing:
-    """Let Celery run an `async def` as a task."""
-    charged = list[int]()
+def charges() -> Drawing:
+    """Let Celery run an `async def` as a task, and renewals that fail after their charge, three retries each."""
+    charged, known = list[int](), set[int]()
     app = Celery("story", set_as_current=False)
     app.conf.task_always_eager = True
 
     async def charge(order: int) -> None:
         charged.append(order)
 
-    done = app.task(charge, name="charge").delay(7)
-    coroutine = done.result
-    is_coroutine = inspect.iscoroutine(coroutine)
-    if is_coroutine:
-        coroutine.close()
-    kind = "a coroutine" if is_coroutine else repr(coroutine)
-    charged_so = colored(count(len(charged), "charge"), "calm" if charged else "stall")
-    heads = "Task", "Its state, says Celery", "Its result", "What was done"
-    return table(heads, [[code("async def charge(order)"), done.state, kind, charged_so]])
+    def renew(task: Any, order: int, once: bool = False) -> None:
+        if not (once and order in known):
+            charged.append(order)
+        known.add(order)  # as the key that a payment service is given
+        raise task.retry(exc=ConnectionError("no answer"), countdown=0)
+
+    charging = app.task(charge, name="charge")
+    renewal, rows = app.task(renew, bind=True, name="renew", max_retries=3), list[list[Any]]()
+    for what, begin in (
+        ("async def charge(order)", partial(charging.delay, 7)),
+        ("renew, max_retries=3", partial(renewal.delay, 8)),
+        ("renew, by a key for each order", partial(renewal.delay, 9, once=True)),
+    ):
+        charged.clear()
+        done = begin()
+        if inspect.iscoroutine(done.result):
+            done.result.close()
+        words, right = count(len(charged), "charge"), "calm" if len(charged) == 1 else "stall"
+        kind = type(done.result).__name__
+        rows.append([code(what), done.state, f"a {kind}", colored(words, right)])
+    return table(["Task", "Its state, says Celery", "Its result", "What was done"], rows)
 
 
 # Diagnosis and race.

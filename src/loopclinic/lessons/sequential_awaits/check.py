@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 LONG = Budget(
     1.25,
-    "x what the shape of the batch asks for",
+    "x what its shape asks for",
     "Virtual time, so exact. A right answer needs 1.14 at most, for two slow senders that start late; the "
     "mildest half-fix, which leaves one of four places empty, 1.52.",
 )
@@ -50,10 +50,8 @@ _LATER = 20.0
 """Seconds in which what was left at work comes to its end."""
 _CLEARS_UP = 0.1
 """Seconds that a cancelled request needs to end, at least."""
-_LET_THROUGH = "Let CancelledError pass: catch Exception around a message, not BaseException."
-_OWNED = (
-    "Start the tasks in a TaskGroup: cancelled, it waits for each of them. gather and wait do not."
-)
+_LET_THROUGH = "Let CancelledError pass: catch Exception around a message, and shield no request."
+_OWNED = "Start the tasks in a TaskGroup: cancelled, it waits for each of them. gather, wait and shield do not."
 
 _sleep, _wait = asyncio.sleep, asyncio.wait
 
@@ -205,10 +203,10 @@ class _Played(Scene["_Played.Found"]):
 
     async def drive(self, lab: ModuleType, stage: "Stage") -> Found:
         """Play each batch; of each kind of fault keep the smallest that shows it."""
-        seeds = [stage.rng.getrandbits(32) for _ in range(SEEDS)]
+        drawn = [_drawn(lab, stage.rng.getrandbits(32), self.fails) for _ in range(SEEDS)]
         found: dict[str, list[tuple[int, int, str, Place | None]]] = {}
-        for number, seed in enumerate(seeds):
-            limit, handler = _drawn(lab, seed, self.fails)
+        # The largest limit first: some lab may keep the one of its first call.
+        for number, (limit, handler) in enumerate(sorted(drawn, key=lambda one: -one[0])):
             size = len(handler.batch)
             for kind, (words, place) in (await _wrong(lab, limit, handler)).items():
                 said = f"{count(size, 'message')} and a limit of {limit}: {words}"

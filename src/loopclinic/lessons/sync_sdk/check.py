@@ -25,7 +25,7 @@ from loopclinic.lessons.core import (
 )
 from loopclinic.lessons.core.figures import Figure
 from loopclinic.lessons.core.stacks import defined_at
-from loopclinic.lessons.core.verdicts import blocked, broke
+from loopclinic.lessons.core.verdicts import blocked, broke, counted, swallowed
 from loopclinic.lessons.sync_sdk.noted_sdk import NotedSdk
 from loopclinic.servers.s3 import access, remove
 from loopclinic.servers.slow_proxy import SlowLine
@@ -38,6 +38,8 @@ BLOCKED = Budget(
     0.3, "of the time", "A right answer blocks it for 5 %; one that waits on the loop, for 90 %."
 )
 CANCEL = Budget(0.2, "s", "A right answer takes a millisecond; one that waits for its thread, 500.")
+SHOWN = 0.1
+"""Seconds from which on a wait for a thread is told."""
 ENDS = Budget(0.2, "s", "Threads whose executor has shut down end in a millisecond, others never.")
 
 # Kept from before a lab is imported, which may replace them.
@@ -90,10 +92,11 @@ def _told(ending: Ending | str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Opened:
-    """A storage that was opened and closed, unless that failed, and the line of its `put`."""
+    """A storage that was opened and closed, unless that failed, and the lines of its `put` and `get`."""
 
     failed: Ending | None
     put_at: Place | None
+    get_at: Place | None
 
 
 class _Storing(Scene[Any]):
@@ -143,6 +146,7 @@ class _Storing(Scene[Any]):
         given = {
             "failed": None if failed.returned else failed,
             "put_at": defined_at(lab.Storage.put),
+            "get_at": defined_at(lab.Storage.get),
         }
         return self.Found(**unset | vars(found) | given)
 
@@ -237,16 +241,13 @@ class First(_Storing):
         bad, more = next((one for one in found.endings if not one.returned), None), dict[str, Any]()
         who, place = f"Of {self.many} first calls together", found.put_at
         if bad is not None:
-            said, step, place = (
-                f"{who}, one {_told(bad)}.",
-                "See what stopped it.",
-                bad.place or place,
-            )
-            more = {"timed": bad.overdue}
+            said, step = f"{who}, one {_told(bad)}.", "See what stopped it."
+            place, more = bad.place or place, {"timed": bad.overdue}
         elif found.stored < self.many or found.got < self.read:
-            said = f"{who}, all stored their files, says `put`; the server has {found.stored} of {self.many} as they "
-            said += f"were given, and `get` returned {found.got} of {self.read}."
+            said = f"{who}, each `put` returned. The server has {found.stored} of {self.many} files as they were "
+            said += f"given, and `get` returned {found.got} of {self.read}."
             step = "Send all bytes before `put` returns, and return all of them from `get`."
+            place = found.get_at if found.stored == self.many else place
         else:
             yield Kept(1)
             return
@@ -271,7 +272,9 @@ class First(_Storing):
         if found.on_default:
             shared = count(found.on_default, "thread")
             said = f"Calls of the SDK ran on {shared} of the default executor. asyncio.to_thread and the lookup of "
-            said += f"host names have no others: one call of asyncio.to_thread waited {span(found.thread_wait)}."
+            said += "host names have no others"
+            waited = f": one call of asyncio.to_thread waited {span(found.thread_wait)}."
+            said += waited if found.thread_wait > SHOWN else "."
             measured, budget, conflict = shared, "0 shared threads", "executor-saturation"
         elif found.threads > size or most > size:
             said = f"With size={size}, calls of the SDK ran on {threads}, {most} at once."
@@ -290,25 +293,25 @@ class First(_Storing):
             yield Kept(4)
             return
         bad = next((one for one in found.endings if one.raised), None)
-        said = f"{self.many} first calls together called `connect` {count(found.connects, 'time')} and `make_bucket` "
-        said += count(found.makes, "time") + (f"; one raised {_told(bad.message)}." if bad else ".")
+        said = f"{self.many} first calls together and {self.read} later ones called `connect` "
+        said += f"{count(found.connects, 'time')} and `make_bucket` {count(found.makes, 'time')}"
+        said += f"; one raised {_told(bad.message)}." if bad else "."
         step = "Hold one lock from the check to the assignment, and look again inside of it."
-        more = {
-            "measured": f"{found.connects} and {count(found.makes, 'time')}",
-            "budget": "1 time",
-        }
+        if found.connects > self.many:
+            step = "Keep the client that `connect` returns, and let every call use it."
+        more = counted(max(found.connects, found.makes), 1, "time")
         place = (bad and bad.place) or found.loop.waited or found.put_at
         yield broke(4, said, step, place, conflict="lazy-init-race", **more)
 
 
 class Failing(_Storing):
-    """Connecting fails, then making the bucket; later calls try again. At last, a file is missing."""
+    """Connecting fails, making the bucket, an upload; later calls try again. At last, a file is missing."""
 
-    title, promises = "connecting fails, then the bucket; then a file is missing", (1, 4)
+    title, promises = "connecting fails, the bucket, an upload; then a file is missing", (1, 4)
 
     @dataclass(frozen=True, slots=True)
     class Found(_Opened):
-        """How calls ended: no connection, no bucket, a put, a get of it, a get of what is missing."""
+        """How calls ended: no connection, no bucket, a put, one that fails, a get, a get of what is missing."""
 
         endings: list[Ending]
         same: list[bool]
@@ -316,26 +319,27 @@ class Failing(_Storing):
         got: bool
 
     async def meet(self, found: Any) -> None:
-        self.sdk.failures["connect"] = OSError("no certificate")
-        self.sdk.failures["make_bucket"] = OSError("the server hung up")
-        names = (
-            (self.put, "a"),
-            (self.put, "b"),
-            (self.put, "c"),
-            (self.get, "c"),
-            (self.get, "d"),
+        steps = (
+            (self.put, "a", "connect"),
+            (self.put, "b", "make_bucket"),
+            (self.put, "c", ""),
+            (self.put, "d", "put_object"),
+            (self.get, "c", ""),
+            (self.get, "missing", ""),
         )
         found.endings, found.same, values = [], [], list[Any]()
-        for begin, name in names:
+        for begin, name, fails in steps:
+            if fails:
+                self.sdk.failures[fails] = OSError(f"{fails} failed")
             call = begin(name)
             found.endings.append(await call.settled(_OPENS))
             raised = call.task.exception() if found.endings[-1].raised else None
             found.same.append(raised is not None and raised in self.sdk.raised[-1:])
             values.append(call.value)
-        found.got = values[3] == b"picture"
+        found.got = values[4] == b"picture"
 
     def reasons(self, found: "Failing.Found", judged: Judged) -> Iterator[Said]:
-        *_, put, get, _ = found.endings
+        _, _, put, _, get, _ = found.endings
         if not put.returned:
             if not judged.breaks(4):
                 said = f"Connecting had failed, and making the bucket had; the next call, with all well again, {_told(put)}."
@@ -344,17 +348,15 @@ class Failing(_Storing):
                 yield broke(4, said, step, place, conflict="lazy-init-race", timed=put.overdue)
             return
         yield Kept(4)
-        what = "`connect`", "`make_bucket`", "", "", "`get_object`, of what is missing,"
+        missing = "`get_object`, of what is missing,"
+        what = "`connect`", "`make_bucket`", "", "`put_object`", "", missing
         pairs = zip(what, found.endings, found.same, strict=True)
         bad = next(((name, end) for name, end, same in pairs if name and not same), None)
         if bad is None and get.returned and found.got:
             yield Kept(1)
             return
-        said, step, end = (
-            f"`get` of a file that is stored {_told(get)}.",
-            "Return all of its bytes.",
-            get,
-        )
+        said, end = f"`get` of a file that is stored {_told(get)}.", get
+        step = "Return all of its bytes."
         if bad is not None:
             (name, end), step = bad, "Let errors of `connect` and of the SDK through as they are."
             said = f"{name} raised an error; the call that needed it {_told(end)} instead."
@@ -402,21 +404,17 @@ class Cancelled(_Storing):
             return  # calls were not where they were to be cancelled
         slow = [it for it in found.endings if it.how != "cancelled" or it.seconds > CANCEL.limit]
         hurt = next((one for one in found.beside if not one.returned), None)
-        place, conflict, more = found.put_at, "swallowed-cancellation", dict[str, Any]()
+        place, more = found.put_at, dict[str, Any]()
+        conflict: str | None = "dropped-task"
         if slow:
-            late = slow[0]
-            how = (
-                _told(late) if late.returned or late.raised else f"went on for {span(late.seconds)}"
-            )
-            said = f"A call was cancelled while a thread worked for it, and {how} instead of ending at once with "
-            said += "CancelledError."
-            step, place = "Let CancelledError out at once: the thread ends by itself.", late.place
-            more = {
-                "measured": span(late.seconds),
-                "budget": str(CANCEL),
-                "timed": late.how == "cancelled",
-            }
-        elif hurt is not None:
+            who, place = "A call was cancelled while a thread worked for it", slow[0].place
+            step = "Let CancelledError out at once: the thread ends by itself."
+            yield swallowed(slow[0], CANCEL, who, place or found.put_at, promise=5, next_step=step)
+            return
+        if hurt is not None:
+            if judged.breaks(1):
+                return
+            conflict = None
             said, place = f"A call was cancelled, and another one {_told(hurt)}.", hurt.place
             step = "Connect inside of the hop, or shield what others wait for from each of them."
         elif found.most > self.size:
@@ -427,13 +425,9 @@ class Cancelled(_Storing):
             more = {"measured": f"{found.most} at once", "budget": f"{self.size} at once"}
         elif found.sent:
             said = f"{count(found.sent, 'file')} of calls that were cancelled in the queue went out all the same."
-            step = (
-                "Await the executor's future without a shield: a cancel takes it out of the queue."
-            )
-            conflict, more = (
-                "dropped-task",
-                {"measured": count(found.sent, "file"), "budget": "0 files"},
-            )
+            step = "Await the executor's future without a shield: a cancel takes it out of "
+            step += "the queue."
+            more = {"measured": count(found.sent, "file"), "budget": "0 files"}
         else:
             yield Kept(3)
             yield Kept(5)
@@ -501,7 +495,7 @@ class Closing(_Storing):
 def praise(judged: Judged) -> str:
     """Return the sentence of a pass, with its best numbers."""
     first, cancelled = judged.expect(First), judged.expect(Cancelled)
-    slowest = max(0.001, *(one.seconds for one in cancelled.endings))
+    slowest = max([0.001, *(one.seconds for one in cancelled.endings)])
     return (
         f"{First.many} files went out on {count(first.threads, 'thread')}; meanwhile the loop was busy "
         f"{first.loop.busy:.0%} of the time, and asyncio.to_thread waited {span(first.thread_wait)}. A cancelled "

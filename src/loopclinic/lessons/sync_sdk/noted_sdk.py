@@ -94,8 +94,8 @@ class NotedSdk:
         if thread is threading.main_thread():
             self.on_loop.setdefault(name, stands_at(sys._getframe()))  # noqa: SLF001 - documented
         try:
-            if name in self.failures:
-                raise self.failures.pop(name)  # noqa: TRY301 - as if the call had
+            if (failing := name.removeprefix("f")) in self.failures:  # fput_object is a put_object
+                raise self.failures.pop(failing)  # noqa: TRY301 - as if the call had
             yield
         except Exception as error:
             self.raised.append(error)

@@ -21,6 +21,7 @@ from anyio import to_thread
 from minio import Minio
 from minio.credentials.credentials import Credentials
 from minio.credentials.providers import StaticProvider
+from minio.error import S3Error
 from urllib3 import PoolManager, Retry, Timeout
 
 from loopclinic.drawing.tables import Drawing, Drawn, bar, code, colored, table
@@ -48,6 +49,8 @@ _LOOKUP = 0.1
 _WAITED = 0.1
 """Seconds from which on a lookup is drawn as one that waited."""
 _DATA = b"a picture" * 500
+_POLICY = """{{"Version": "2012-10-17", "Statement": [{{"Effect": "Allow", "Principal": "*",
+    "Action": "s3:GetObject", "Resource": "arn:aws:s3:::{}/*"}}]}}"""
 
 
 class _Noted(StaticProvider):
@@ -262,6 +265,52 @@ async def first_calls(
             [code(name_of(way)), colored(fine, "stall" if errors else "calm"), words or "-"]
         )
     return table(["Way", "Calls that went well", "The others"], rows)
+
+
+async def two_loops() -> Drawing:
+    """Share an asyncio.Lock between two threads with a loop each; two tasks wait for it on the first."""
+    lock, held, rows = asyncio.Lock(), threading.Event(), list[list[Any]]()
+
+    async def hold(seconds: float) -> None:
+        async with lock:
+            asyncio.get_running_loop().call_later(0.1, held.set)  # when the other one waits, too
+            await asyncio.sleep(seconds)
+
+    async def callers(*seconds: float) -> list[Any]:
+        return await asyncio.gather(*map(hold, seconds), return_exceptions=True)
+
+    first = asyncio.ensure_future(asyncio.to_thread(asyncio.run, callers(0.3, 0.0)))
+    await asyncio.to_thread(held.wait, 1.0)
+    second = await asyncio.to_thread(asyncio.run, callers(0.0))
+    for name, ended in ("two tasks on one loop", await first), ("a task on another loop", second):
+        error = next(filter(None, ended), None)
+        said = f"{type(error).__name__}: {str(error).partition('> ')[2]}" if error else "got it"
+        rows.append([name, colored(said, "stall" if error else "calm")])
+    return table(["One asyncio.Lock", "What becomes of it"], rows)
+
+
+async def half_made() -> Drawing:
+    """Let a process die between making its bucket and setting its policy, and start again, in two ways."""
+
+    def start(s3: Minio, bucket: str, looks: bool) -> None:
+        if new := not s3.bucket_exists(bucket):
+            s3.make_bucket(bucket)
+        if new or (looks and not has_policy(s3, bucket)):
+            s3.set_bucket_policy(bucket, _POLICY.format(bucket))
+
+    def has_policy(s3: Minio, bucket: str) -> bool:
+        with suppress(S3Error):
+            return bool(s3.get_bucket_policy(bucket))
+        return False
+
+    rows = []
+    for looks, words in (False, "sets what it made"), (True, "looks for what it needs"):
+        async with opened(seconds=0.02) as s3:  # with a bucket, whose maker has died
+            await s3.run(start, s3.client, s3.bucket, looks)
+            there = await s3.run(has_policy, s3.client, s3.bucket)
+        said = colored("there", "calm") if there else colored("missing", "stall")
+        rows.append([f"A start that {words}", said])
+    return table(["After a death between bucket and policy", "Its policy"], rows)
 
 
 async def giving_up(size: int = 4, patience: float = 0.5) -> Drawing:

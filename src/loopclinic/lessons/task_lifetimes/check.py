@@ -5,6 +5,7 @@ import gc
 import itertools
 import sys
 import weakref
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -88,6 +89,9 @@ class Forgotten(Scene["Forgotten.Found"]):
                 did.add(watched.start(f"job {number % NAMES}", job))
                 if stage.rng.random() < 0.2:
                     await _sleep(0)
+            ready = asyncio.get_running_loop().create_future()
+            ready.set_result(None)
+            did.add(watched.start("awaits a future", lambda: ready))
             await _sleep(1)
             stage.vital(tasks_a_job=(len(asyncio.all_tasks()) - others) / FORGOTTEN)
             for _ in range(2):
@@ -118,7 +122,9 @@ class Forgotten(Scene["Forgotten.Found"]):
             more = counted(found.finished, FORGOTTEN, "finished job")
         elif found.odd:
             said = f"`start` {found.odd} for a job that was started."
-            yield broke(1, said, "Return True from start when the job was started.", found.line)
+            step = "Await whatever the factory returns, in a coroutine of your own, and "
+            step += "return True."
+            yield broke(1, said, step, found.line)
             return
         else:
             yield Kept(1)
@@ -150,20 +156,20 @@ class Errors(Scene["Errors.Found"]):
         line: Place | None
 
     async def drive(self, lab: ModuleType, stage: "Stage") -> Found:
-        raised: dict[str, tuple[BaseException, float]] = {}
+        raised: list[tuple[str, BaseException, float]] = []
         told: list[Told] = []
 
         def on_error(name: str, error: BaseException) -> None:
-            at = raised.get(str(error).strip("'"), (None, now()))[1]
-            told.append(Told(str(name), _words(error), now() - at))
+            after = next((now() - at for _, one, at in raised if one is error), 0.0)
+            told.append(Told(str(name), _words(error), after))
 
         async def fails(name: str, seconds: float, kind: type[Exception]) -> None:
             try:
                 if seconds:
                     await _sleep(seconds)
             finally:
-                raised[name] = kind(name), now()
-                raise raised[name][0]
+                raised.append((name, kind(name), now()))
+                raise raised[-1][1]
 
         async def cancelled() -> None:
             task = asyncio.current_task()
@@ -174,6 +180,7 @@ class Errors(Scene["Errors.Found"]):
         async with watch_jobs(lab, on_error) as watched:
             for name, seconds, kind in (
                 ("fails at once", 0, ValueError),
+                ("fails later", 2, LookupError),
                 ("fails later", 2, LookupError),
                 ("times out", 1, TimeoutError),
                 ("fails while closing", 4, OSError),
@@ -187,9 +194,9 @@ class Errors(Scene["Errors.Found"]):
             await watched.close(5.0)
             await _sleep(2)  # what was not waited for fails now
         # The last of the loop's own messages comes with the last reference, at the end of `watch_jobs`.
-        line = raised_at(*(error for error, _ in raised.values())) or watched.made
-        known = tuple(Told(name, _words(error)) for name, (error, _) in raised.items())
-        for error, _ in raised.values():
+        line = raised_at(*(error for _, error, _ in raised)) or watched.made
+        known = tuple(Told(name, _words(error)) for name, error, _ in raised)
+        for _, error, _ in raised:
             error.__traceback__ = None
         reported = watched.reported("never retrieved")
         return self.Found(known, tuple(told), reported, line or defined_at(lab.Jobs.start))
@@ -198,16 +205,17 @@ class Errors(Scene["Errors.Found"]):
         """Judge what is missing, then what is too much, then what is late."""
         expected = sorted((one.name, one.error) for one in found.raised)
         got = sorted((one.name, one.error) for one in found.told)
-        errors = {one.error for one in found.told}
-        missing = [one for one in found.raised if one.error not in errors]
+        raised, told = (Counter(one.error for one in them) for them in (found.raised, found.told))
+        missing = raised - told
         late = max(found.told, key=lambda one: one.after, default=None)
         if missing:
-            said = f"{len(missing)} of {len(expected)} errors never reached on_error. The first is the "
-            said += f"{missing[0].error.partition(':')[0]} of the job that {missing[0].name}. "
+            first = next(one for one in found.raised if missing[one.error])
+            said = f"{missing.total()} of {len(expected)} errors never reached on_error. The first is the "
+            said += f"{first.error.partition(':')[0]} of the job that {first.name}. "
             log = f'asyncio logged "{found.reported}" when the task was freed.'
             said += log if found.reported else "Nothing was logged either."
             step = "Catch what a job raises in the coroutine that runs it, also while closing, and tell it there."
-            more = counted(len(expected) - len(missing), len(expected), "error")
+            more = counted(len(expected) - missing.total(), len(expected), "error")
             yield broke(2, said, step, found.line, conflict="unseen-task-error", **more)
         elif got != expected:
             name, error = next(one for one in got if got.count(one) != expected.count(one))

@@ -138,6 +138,7 @@ async def _close(lab: ModuleType, seconds: float, *after: float) -> Closed:
     async with watch_jobs(lab) as watched:
         for number in range(JOBS):
             watched.start(f"job {number}", partial(job, number))
+        watched.start("ends sooner", partial(_sleep, min(seconds, GRACE / 2)))
         await _sleep(SLACK)
         began = now()
         calls = Calls({late: Call(partial(close, late)) for late in (0.0, *after)})
@@ -238,15 +239,13 @@ class Closing(Scene["Closing.Found"]):
         place = next((one.place for one in closed.endings if one.place), None) or found.line
         if bad is not None:
             said = f"The jobs were cancelled and had ended, and {what} {bad}."
-            step = (
-                "Let every call of close wait for the same jobs, and return when these have ended."
-            )
+            step = "Let every call of close wait for the same jobs, and return when these "
+            step += "have ended."
             conflict = "missing-deadline" if bad.overdue else None
             return broke(5, said, step, bad.place or place, conflict=conflict)
         if closed.running:
-            said = (
-                f"When {what} returned, {count(closed.running, 'job')} had not ended: each needs "
-            )
+            said = f"When {what} returned, {count(closed.running, 'job')} had not ended: "
+            said += "each needs "
             said += f"{span(CLEAN_UP)} for its clean-up after it is cancelled."
             step = "After cancelling, wait for the tasks once more, in every call of close."
             more = counted(closed.running, 0, "running job")

@@ -1,0 +1,24 @@
+"""A refused call sets the counter back to the limit, and takes its end away."""
+
+import asyncio
+
+
+class Limiter:
+    def __init__(self, connect, *, limit=20, window=3600.0):
+        self._connect, self._limit, self._window = connect, limit, window
+        self._store, self._lock = None, asyncio.Lock()
+
+    async def _ready(self):
+        async with self._lock:
+            if self._store is None:
+                self._store = await self._connect()
+            return self._store
+
+    async def allow(self, key):
+        store = await self._ready()
+        begin = ("set", key, 0, {"ex": self._window, "nx": True})
+        _, used = await store.transaction(begin, ("incr", key))
+        if used > self._limit:
+            await store.set(key, self._limit)
+            return False
+        return True

@@ -1,0 +1,43 @@
+"""Each end of a job begins the grace anew."""
+
+import asyncio
+import logging
+
+
+class Jobs:
+    def __init__(self, on_error):
+        self._on_error, self._tasks, self._closed = on_error, set(), False
+
+    def start(self, name, factory):
+        if self._closed:
+            return False
+        task = asyncio.create_task(self._run(name, factory), name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return True
+
+    async def _run(self, name, factory):
+        try:
+            await factory()
+        except Exception as error:
+            self._tell(name, error)
+
+    def _tell(self, name, error):
+        try:
+            self._on_error(name, error)
+        except Exception:
+            logging.getLogger(__name__).exception("on_error failed")
+
+    async def close(self, grace):
+        self._closed = True
+        if self._tasks:
+            done = True
+            while done and self._tasks:
+                done, _ = await asyncio.wait(
+                    self._tasks, timeout=grace, return_when=asyncio.FIRST_COMPLETED
+                )
+        for task in self._tasks:
+            if not task.cancelling():
+                task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)

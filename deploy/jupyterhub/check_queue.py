@@ -10,14 +10,20 @@ import asyncio
 import contextlib
 import json
 import os
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
+
+from tornado import iostream, web
+
+LearnerOf = Callable[[web.RequestHandler], Awaitable[str | None]]
 
 LONGEST = 75.0
 """Seconds that a turn lasts at most: a check takes up to 30, and its start on a busy machine up to 30 more."""
 PER_LEARNER = 4
 """Checks that one learner may have here, waiting or running."""
 _PERIOD = 1.0
+"""Seconds between two lines, so that a proxy sees life, and the queue that a check is gone."""
 
 
 @dataclass(eq=False)
@@ -72,70 +78,87 @@ class Turns:
                 busy.add(one.learner)
 
 
-def main() -> None:
+class Queue(web.RequestHandler):
+    """The queue over HTTP; `learner_of(handler)` returns who asks, None for nobody it may let in."""
+
+    def initialize(self, turns: Turns, learner_of: LearnerOf) -> None:
+        """Set up one request."""
+        self._turns, self._learner_of = turns, learner_of
+        self._gone = asyncio.Event()
+
+    async def prepare(self) -> None:
+        """Refuse a request without a learner's token."""
+        self.current_user = await self._learner_of(self)
+        if not self.current_user:
+            raise web.HTTPError(403)
+
+    def on_connection_close(self) -> None:
+        """Wake the request up, to end it."""
+        self._gone.set()
+
+    def get(self) -> None:
+        """Answer how many checks run and wait."""
+        running = self._turns.running
+        waiting = len(self._turns.requests) - running
+        self.write({"at_once": self._turns.at_once, "running": running, "waiting": waiting})
+
+    async def post(self) -> None:
+        """Let a check wait, then hold its turn until it closes the connection."""
+        request = self._turns.ask(self.current_user)
+        if request is None:
+            raise web.HTTPError(429)
+        self.set_header("Content-Type", "application/x-ndjson")
+        now = asyncio.get_running_loop().time
+        try:
+            while not request.running and not self._gone.is_set():
+                await self._say({"ahead": self._turns.ahead(request)})
+                await _passed(request.changed)
+            ends = now() + LONGEST
+            while not self._gone.is_set() and now() < ends:
+                await self._say({"turn": LONGEST})
+                await _passed(self._gone)
+        except iostream.StreamClosedError:
+            pass  # the check has ended, or was interrupted
+        finally:
+            self._turns.end(request)
+
+    async def _say(self, line: dict[str, float]) -> None:
+        self.write(json.dumps(line) + "\n")
+        await self.flush()
+
+
+async def _passed(event: asyncio.Event) -> None:
+    """Wait for the event, a second at most."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), _PERIOD)
+
+
+def application(turns: Turns, learner_of: LearnerOf, prefix: str) -> web.Application:
+    """Return what serves the queue below `prefix`."""
+    return web.Application([(prefix, Queue, {"turns": turns, "learner_of": learner_of})])
+
+
+async def main() -> None:
     """Serve the queue as a service that JupyterHub starts, which says where in the environment."""
-    from jupyterhub.services.auth import HubAuth  # absent where only the tests of `Turns` run
-    from tornado import iostream, web
+    from jupyterhub.services.auth import HubAuth  # the hub's environment has it, the kit's need not
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--at-once", type=int, required=True, help="checks that run at once")
-    parser.add_argument("--address", default="", help="the address to listen at; that of the service")
+    parser.add_argument("--address", default="", help="to listen at, if not that of the service")
     args = parser.parse_args()
-    hub, turns = HubAuth(), Turns(args.at_once)
+    hub = HubAuth()
 
-    class Queue(web.RequestHandler):
-        _gone: asyncio.Event
+    async def learner_of(handler: web.RequestHandler) -> str | None:
+        token = hub.get_token(handler)
+        found = await hub.user_for_token(token, sync=False) if token else None
+        return found["name"] if found and hub.check_scopes(hub.access_scopes, found) else None
 
-        async def prepare(self) -> None:
-            self._gone = asyncio.Event()
-            token = hub.get_token(self)
-            learner = await hub.user_for_token(token, sync=False) if token else None
-            if not learner or not hub.check_scopes(hub.access_scopes, learner):
-                raise web.HTTPError(403)
-            self.current_user = learner["name"]
-
-        def on_connection_close(self) -> None:
-            self._gone.set()
-
-        def get(self) -> None:
-            waiting = len(turns.requests) - turns.running
-            self.write({"at_once": turns.at_once, "running": turns.running, "waiting": waiting})
-
-        async def post(self) -> None:
-            request = turns.ask(self.current_user)
-            if request is None:
-                raise web.HTTPError(429)
-            self.set_header("Content-Type", "application/x-ndjson")
-            try:
-                while not request.running and not self._gone.is_set():
-                    await self._say({"ahead": turns.ahead(request)})
-                    await self._wait(request.changed, _PERIOD)
-                ends = asyncio.get_running_loop().time() + LONGEST
-                while not self._gone.is_set() and asyncio.get_running_loop().time() < ends:
-                    await self._say({"turn": LONGEST})
-                    await self._wait(self._gone, _PERIOD)
-            except iostream.StreamClosedError:
-                pass  # the check was interrupted
-            finally:
-                turns.end(request)
-
-        async def _say(self, line: dict[str, float]) -> None:
-            self.write(json.dumps(line) + "\n")
-            await self.flush()
-
-        async def _wait(self, event: asyncio.Event, seconds: float) -> None:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(event.wait(), seconds)
-
-    async def serve() -> None:
-        where = urlsplit(os.environ["JUPYTERHUB_SERVICE_URL"])
-        prefix = os.environ["JUPYTERHUB_SERVICE_PREFIX"]
-        app = web.Application([(prefix, Queue)])
-        app.listen(where.port or 80, args.address or where.hostname or "127.0.0.1")
-        await asyncio.Event().wait()
-
-    asyncio.run(serve())
+    where = urlsplit(os.environ["JUPYTERHUB_SERVICE_URL"])
+    prefix = os.environ["JUPYTERHUB_SERVICE_PREFIX"]
+    app = application(Turns(args.at_once), learner_of, prefix)
+    app.listen(where.port or 80, args.address or where.hostname or "127.0.0.1")
+    await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
-    main()
+    asyncio.run(main())

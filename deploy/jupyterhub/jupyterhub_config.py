@@ -4,10 +4,8 @@ LOOPCLINIC_PYTHON is the Python of the learners' servers, with the kit; this one
 how many checks run at once. ROOM_IDLE is the seconds after which a server nobody uses is ended.
 """
 
-import asyncio
 import importlib.util
 import os
-import pwd
 import resource
 import shutil
 import sys
@@ -24,7 +22,6 @@ c = get_config()  # noqa: F821 - JupyterHub's
 
 PYTHON = os.environ.get("LOOPCLINIC_PYTHON") or sys.executable
 PORT = int(os.environ.get("ROOM_PORT") or 8000)
-QUEUE_PORT = PORT + 3
 # A check takes a little more than one core, and the notebooks of the others want some, too.
 AT_ONCE = int(os.environ.get("ROOM_AT_ONCE") or max(1, (os.cpu_count() or 1) // 2))
 IDLE = int(os.environ.get("ROOM_IDLE") or 3600)
@@ -80,33 +77,10 @@ c.Spawner.notebook_dir = ""
 c.Spawner.start_timeout = 120
 c.Spawner.http_timeout = 120
 c.Spawner.env_keep = ["PATH", "LANG", "LC_ALL"]
-c.Spawner.environment = {
-    "LOOPCLINIC_QUEUE": f"http://127.0.0.1:{QUEUE_PORT}/services/checks/",
-    "JUPYTERHUB_SINGLEUSER_EXTENSION": "1",
-}
-
-# What a room has once for all. The hub refuses a server for which PostgreSQL has no connections.
-c.JupyterHub.active_server_limit = room_accounts.most_learners()
+c.Spawner.environment = {"JUPYTERHUB_SINGLEUSER_EXTENSION": "1"}
 c.JupyterHub.concurrent_spawn_limit = 4 * (os.cpu_count() or 1)
-one_at_a_time = asyncio.Lock()
 
-
-async def prepare_learner(spawner):  # noqa: ANN001, ANN201 - JupyterHub's
-    """Close the learner's home to others, and give them accounts on the room's servers."""
-    name, number = spawner.user.name, spawner.user.id
-    Path(pwd.getpwnam(name).pw_dir).chmod(0o700)
-    async with one_at_a_time:
-        made = await asyncio.to_thread(room_accounts.environment, name, number)
-    spawner.environment = {**spawner.environment, **made}
-
-
-c.Spawner.pre_spawn_hook = prepare_learner
-
-# A learner's token, in JUPYTERHUB_API_TOKEN, also opens the queue.
-QUEUE = "access:services!service=checks"
-c.Spawner.server_token_scopes = ["users:activity!user", "access:servers!server", QUEUE]
 c.JupyterHub.load_roles = [
-    {"name": "user", "scopes": ["self", QUEUE]},
     {
         "name": "culler",
         "services": ["culler"],
@@ -115,11 +89,6 @@ c.JupyterHub.load_roles = [
 ]
 c.JupyterHub.services = [
     {
-        "name": "checks",
-        "url": f"http://127.0.0.1:{QUEUE_PORT}",
-        "command": [sys.executable, str(HERE / "check_queue.py"), f"--at-once={AT_ONCE}"],
-    },
-    {
         "name": "culler",
         "command": [
             *(sys.executable, "-m", "jupyterhub_idle_culler"),
@@ -127,6 +96,8 @@ c.JupyterHub.services = [
         ],
     },
 ]
+# Accounts for each learner, no more servers than PostgreSQL has connections for, the queue for checks.
+room_accounts.configure(c, queue=f"http://127.0.0.1:{PORT + 3}", at_once=AT_ONCE)
 
 # Secrets and the hub's own database: a folder that only root reads.
 STATE = Path(os.environ.get("ROOM_STATE") or "/srv/loopclinic")

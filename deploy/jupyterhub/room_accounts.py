@@ -1,15 +1,19 @@
-"""Accounts of learners on the room's PostgreSQL and Valkey: a database each, closed to all others.
+"""What any hub of a room needs: learners' accounts on its PostgreSQL and Valkey, and the queue for checks.
 
 ROOM_DATABASE_URL and ROOM_REDIS_URL are the administrator's addresses, ROOM_SECRET what passwords are made
-from. Only the hub has them; a learner's server gets DATABASE_URL and REDIS_URL. A variable that is missing
-leaves that server out, and lessons start one of their own.
+from. Only the hub has them; a learner's server gets DATABASE_URL and REDIS_URL, of a database that is closed
+to all others. A variable that is missing leaves that server out, and lessons start one of their own.
 """
 
+import asyncio
 import base64
 import hashlib
 import hmac
 import os
 import re
+import sys
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 CONNECTIONS = 40
@@ -20,6 +24,32 @@ _VALKEY_RULES = [
     *("reset", "on", "~*", "resetchannels", "+@all", "-@admin", "-@dangerous"),
     *("+info", "-function", "-script|flush", "-script|kill"),
 ]
+_QUEUE = "access:services!service=checks"
+
+
+def configure(c: Any, *, queue: str, at_once: int, address: str = "") -> None:
+    """Add to a hub's configuration: accounts for each server, a limit of servers, the queue as a service.
+
+    `queue` is where learners' servers reach the queue, as in http://127.0.0.1:8003; it listens at `address`,
+    if given, and lets `at_once` checks run. `c` has lists of services and roles already.
+    """
+    c.JupyterHub.active_server_limit = most_learners()
+    script = str(Path(__file__).with_name("check_queue.py"))
+    command = [sys.executable, script, f"--at-once={at_once}"]
+    command += [f"--address={address}"] if address else []
+    c.JupyterHub.services.append({"name": "checks", "url": queue, "command": command})
+    # A learner's token, in JUPYTERHUB_API_TOKEN, also opens the queue.
+    c.JupyterHub.load_roles.append({"name": "user", "scopes": ["self", _QUEUE]})
+    c.Spawner.server_token_scopes = ["users:activity!user", "access:servers!server", _QUEUE]
+    one_at_a_time = asyncio.Lock()
+
+    async def prepare(spawner: Any) -> None:
+        async with one_at_a_time:
+            made = await asyncio.to_thread(environment, spawner.user.name, spawner.user.id)
+        made["LOOPCLINIC_QUEUE"] = f"{queue}/services/checks/"
+        spawner.environment = {**spawner.environment, **made}
+
+    c.Spawner.pre_spawn_hook = prepare
 
 
 def account(learner: str) -> str:
@@ -32,7 +62,9 @@ def password(learner: str) -> str:
     """Return a learner's password: the same at each start, and known only with ROOM_SECRET."""
     secret = os.environ.get("ROOM_SECRET", "")
     if len(secret) < 32:
-        raise RuntimeError("Set ROOM_SECRET to 32 characters or more, as from: openssl rand -hex 32")
+        raise RuntimeError(
+            "Set ROOM_SECRET to 32 characters or more, as from: openssl rand -hex 32"
+        )
     made = hmac.new(secret.encode(), learner.encode(), "sha256").digest()
     return base64.urlsafe_b64encode(made).decode().rstrip("=")
 

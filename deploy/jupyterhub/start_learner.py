@@ -14,7 +14,12 @@ from loopclinic.cli.lab import FIRST, lab_environment
 def main() -> None:
     """Replace this process by the learner's server."""
     os.umask(0o077)
-    folder = Path(os.environ.get("LOOPCLINIC_FOLDER") or Path.home() / "loopclinic")
+    home = Path.home()
+    if (
+        home.stat().st_uid == os.getuid()
+    ):  # a volume's root is not the learner's, and nobody else's home is there
+        home.chmod(0o700)
+    folder = Path(os.environ.get("LOOPCLINIC_FOLDER") or home / "loopclinic")
     kit = [sys.executable, "-m", "loopclinic"]
     if (folder / "notebooks").is_dir():
         # An update that fails leaves the kit as it was, and the learner's server starts with that.
@@ -32,7 +37,7 @@ def main() -> None:
     }
     options = [f"--{name}={value}" for name, value in settings.items()]
     command = [sys.executable, "-m", "jupyterhub.singleuser", *options, *sys.argv[1:]]
-    os.execve(command[0], command, lab_environment())
+    os.execve(command[0], command, lab_environment())  # noqa: S606 - our own interpreter
 
 
 if __name__ == "__main__":

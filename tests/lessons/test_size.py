@@ -58,6 +58,7 @@ BOUGHT = {
     "scan: kinds 2 to 9 of missed conflicts, both forms of a call told apart, newer syntax, allow-lists": 1_200,
     "checks: the line of a forgotten await in every lab": 165,
     "install without a clone: init and update": 250,
+    "checks: a turn in the queue of a room, shown while it waits": 100,
 }
 """What the source has more than the lessons, and the lines that it cost."""
 

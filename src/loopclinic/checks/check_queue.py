@@ -18,7 +18,9 @@ VARIABLE = "LOOPCLINIC_QUEUE"
 
 _SILENCE = 15.0
 """Seconds; the queue says something every second."""
-_AT_ONCE = "This check runs at once, whatever else runs: a busy machine may leave it without a verdict."
+_AT_ONCE = (
+    "This check runs at once, whatever else runs: a busy machine may leave it without a verdict."
+)
 _STOPPED = "The check was stopped before its turn."
 
 

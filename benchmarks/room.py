@@ -15,6 +15,7 @@ import contextlib
 import json
 import os
 import pwd
+import runpy
 import secrets
 import shutil
 import socket
@@ -48,12 +49,14 @@ TOO_BUSY = "too-busy"
 _PREFIX = "roomtrial"
 _TRIES = 5
 _FORKS = """
-import os, time
-async def transcribe(session, clip):
+
+async def transcribe(session, clip, *, attempts=4, backoff=0.2, deadline=5.0):
+    import os, time
     while True:
         if os.fork() == 0:
             time.sleep(60)
 """
+"""Put below the lab as it ships."""
 
 
 # The room: its servers, its accounts, its hub.
@@ -82,8 +85,8 @@ def room(learners: int, at_once: int) -> Iterator[Room]:
         # A copy of what is deployed, for a clone may be closed to other accounts.
         deployed = shutil.copytree(DEPLOYED, folder / "deploy")
         os.chmod(deployed, 0o755)  # noqa: S103, PTH101 - learners' servers start from it
-        postgres = stack.enter_context(_postgres(folder, learners))
-        valkey = stack.enter_context(_valkey(folder))
+        postgres = stack.enter_context(postgres_of_room(folder, learners))
+        valkey = stack.enter_context(valkey_of_room(folder))
         for name in names:
             stack.enter_context(_account(name, folder))
         token, port = secrets.token_hex(16), _free_ports()
@@ -131,9 +134,8 @@ c.Spawner.environment.update({{"JUPYTERHUB_ACTIVITY_INTERVAL": "5"}})
 
 
 @contextlib.contextmanager
-def _postgres(folder: Path, learners: int) -> Iterator[str]:
-    import runpy
-
+def postgres_of_room(folder: Path, learners: int) -> Iterator[str]:
+    """Give the address of a PostgreSQL with connections for so many learners."""
     needed = runpy.run_path(str(DEPLOYED / "room_accounts.py"))
     place, port, secret = folder / "postgres", _free_ports(), secrets.token_hex(16)
     binaries = find_binaries(lambda _: folder)
@@ -144,7 +146,7 @@ def _postgres(folder: Path, learners: int) -> Iterator[str]:
     data = str(place / "data")
     words = ("-U", "room", "-E", "UTF8", "--no-locale", "-A", "scram-sha-256", "--no-sync")
     binaries.run("initdb", "-D", data, *words, f"--pwfile={given}", within=60.0)
-    most = learners * needed["CONNECTIONS"] + needed["_RESERVED"]
+    most = learners * needed["CONNECTIONS"] + needed["RESERVED"]
     settings = ["-h", "127.0.0.1", "-p", str(port), "-c", f"max_connections={most}", "-c"]
     settings += ["unix_socket_directories=", "-c", "fsync=off", "-c", "shared_buffers=64MB"]
     settings += ["-c", "dynamic_shared_memory_type=mmap"]
@@ -164,7 +166,8 @@ def _postgres(folder: Path, learners: int) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _valkey(folder: Path) -> Iterator[str]:
+def valkey_of_room(folder: Path) -> Iterator[str]:
+    """Give the address of a Valkey with a database a learner."""
     port, secret = _free_ports(), secrets.token_hex(16)
     settings = f"bind 127.0.0.1\nport {port}\nrequirepass {secret}\nsave ''\ndatabases 1000\n"
     settings += f"maxmemory 256mb\ndir {folder}\n"
@@ -444,12 +447,14 @@ async def attempts(
             still = "STILL" in await others.run(_STILL)
         hostile.refused["spoiling another's data or work"] = "unspoiled" if still else ""
         await kernel.run("for one in held: one.close()")
-        body = {"type": "file", "format": "text", "content": _FORKS}
+        shipped = (ROOT / "labs" / f"{LAB}.py").read_text()
+        body = {"type": "file", "format": "text", "content": shipped + _FORKS}
         await server.ask("PUT", f"/api/contents/labs/{LAB}.py", json=body)
         await kernel.check("not-yet")
     verdict = hostile.verdicts[-1]
-    ended = verdict["status"] == "not-yet" and len(processes_of(hostile.name)) < 30
-    hostile.refused["a check that forks without end"] = verdict["reasons"][0] if ended else ""
+    said = verdict["reasons"][0] if verdict["reasons"] else verdict["status"]
+    over = "processes" in said and len(processes_of(hostile.name)) < 30
+    hostile.refused["a check that forks without end"] = said if over else ""
 
 
 async def _refusal(asked: Any) -> str:

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 CONNECTIONS = 40
 """Connections to PostgreSQL that a learner may have."""
-_RESERVED = 10
+RESERVED = 10
 """Those kept for the administrator and the hub."""
 _VALKEY_RULES = [
     *("reset", "on", "~*", "resetchannels", "+@all", "-@admin", "-@dangerous"),
@@ -78,9 +78,9 @@ def most_learners() -> int:
     with psycopg.connect(url, connect_timeout=5) as admin:
         row = admin.execute("SHOW max_connections").fetchone()
     assert row is not None
-    most = (int(row[0]) - _RESERVED) // CONNECTIONS
+    most = (int(row[0]) - RESERVED) // CONNECTIONS
     if most < 1:
-        needed = CONNECTIONS + _RESERVED
+        needed = CONNECTIONS + RESERVED
         raise RuntimeError(f"PostgreSQL has max_connections = {row[0]}: a learner needs {needed}.")
     return most
 
@@ -142,8 +142,9 @@ def _valkey(url: str, learner: str, number: int) -> str:
         known = int(admin.config_get("databases")["databases"])
         if number >= known:
             raise RuntimeError(f"Valkey has {known} databases: learner {number} needs one more.")
-        # Celery's channels carry the number of the database. Valkey 9.1 is the first with `db=`.
-        only = ["resetdbs", f"db={number}", f"&/{number}.*"]
+        # Celery's channels carry the number of the database; a pattern that is subscribed to has to be one of
+        # these, letter for letter. Valkey 9.1 is the first with `db=`.
+        only = ["resetdbs", f"db={number}", f"&/{number}.*", f"&/{number}.celery.pidbox"]
         admin.execute_command("ACL", "SETUSER", name, *rules, *only)
     return _url("redis", url, learner, str(number))
 

@@ -74,11 +74,12 @@ c.Spawner.mem_limit = "2G"
 c.Spawner.cpu_limit = 2.0
 c.Spawner.cmd = [PYTHON, str(HERE / "start_learner.py")]
 c.Spawner.notebook_dir = ""
-c.Spawner.start_timeout = 120
-c.Spawner.http_timeout = 120
+c.Spawner.start_timeout = 300
+c.Spawner.http_timeout = 300
 c.Spawner.env_keep = ["PATH", "LANG", "LC_ALL"]
 c.Spawner.environment = {"JUPYTERHUB_SINGLEUSER_EXTENSION": "1"}
-c.JupyterHub.concurrent_spawn_limit = 4 * (os.cpu_count() or 1)
+# A start takes three seconds of a core: more at once would only all be late.
+c.JupyterHub.concurrent_spawn_limit = 2 * (os.cpu_count() or 1)
 
 c.JupyterHub.load_roles = [
     {

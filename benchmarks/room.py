@@ -1,6 +1,6 @@
 """Try deploy/jupyterhub with learners at once: their notebooks, labs and checks, and what must be refused.
 
-    python benchmarks/room.py [--learners 12] [--hostile] [--json FILE]
+    python benchmarks/room.py [--learners 12] [--hostile] [--json FILE] [--page docs/jupyterhub.md]
 
 Run it as root, on Linux, with the Python of an environment that has the kit and deploy/jupyterhub's
 requirements, in a folder that other accounts may enter; configurable-http-proxy must be on PATH. It makes a
@@ -621,6 +621,46 @@ def wrong_of(people: list[Learner], left: dict[str, float]) -> list[str]:
     return found + [f"left: {what}" for what, number in list(left.items())[1:] if number]
 
 
+def table(kept: dict[str, Any]) -> str:
+    """Return what was measured as a table in Markdown."""
+    people, left = kept["learners"], kept["left"]
+    verdicts = [one for learner in people for one in learner["verdicts"]]
+    judged = [one for one in verdicts if one["status"] != TOO_BUSY]
+    right = sum(one["status"] == one["expected"] for one in judged)
+    unsure = len(verdicts) - len(judged)
+    spans = {
+        "seconds to the page": [one["page"] for one in people],
+        "seconds to a verdict, queue included": [one["waited"] for one in verdicts],
+        "seconds of the check alone": [one["took"] for one in verdicts if one["took"]],
+        "checks before one's own, at most": [max(one["places"], default=0) for one in people],
+        "memory of a learner, MB": [one["memory"] / 1e6 for one in people],
+    }
+    rows = [
+        f"| {name} | {min(values):.0f} | {statistics.median(values):.0f} | {max(values):.0f} |"
+        for name, values in spans.items()
+        if values
+    ]
+    refused = list(people[0]["refused"].values())
+    failed = sum(bool(one["errors"]) for one in people)
+    others = (
+        f"{kept['busy_before']:.0f} % of the processors were busy with other programs before it"
+    )
+    facts = [
+        f"{len(people)} learners, {kept['at_once']} check at once, {kept['cores']} cores; {others}.",
+        f"Cells run: {sum(one['cells'] for one in people)}; learners with an error: {failed}.",
+        f"Verdicts: {right} right, {len(judged) - right} wrong, {unsure} none: the machine was too busy.",
+        f"Attempts of the hostile learner: {len(refused)}, refused: {sum(map(bool, refused))}.",
+    ]
+    if left:
+        (_, seconds), *others_left = left.items()
+        told = ", ".join(f"{what} {number:.0f}" for what, number in others_left)
+        facts.append(
+            f"Left {seconds:.0f} s after the last check (servers end after {IDLE}): {told}."
+        )
+    head = ["| what | least | median | most |", "| --- | --- | --- | --- |"]
+    return "\n".join([*head, *rows, "", *(f"- {fact}" for fact in facts)])
+
+
 def main() -> int:
     """Try the room, print its table; return 1 if something went wrong."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -630,55 +670,36 @@ def main() -> int:
         "--hostile", action="store_true", help="only the hostile learner's attempts"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep what was measured")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="put the table into this page")
     args = parser.parse_args()
     if os.geteuid() != 0 or args.learners < 2:
         parser.error("run it as root, with two learners or more")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # removes what was made
-    began, busy = time.monotonic(), psutil.cpu_percent(2)
+    kept: dict[str, Any] = {"busy_before": psutil.cpu_percent(2), "at_once": args.at_once}
     with room(args.learners, args.at_once) as made:
         people = asyncio.run(trial(made, hostile=args.hostile))
-        left = {} if args.hostile else left_after_culling(made, people)
-    wrong = wrong_of(people, left)
+        kept["left"] = {} if args.hostile else left_after_culling(made, people)
+    kept["cores"], kept["wrong"] = os.cpu_count(), wrong_of(people, kept["left"])
+    kept["learners"] = [vars(one) | {"token": "", "places": sorted(one.places)} for one in people]
     if args.json:
-        kept = {
-            "busy_before": busy,
-            "left": left,
-            "wrong": wrong,
-            "learners": [vars(one) | {"token": "", "places": sorted(one.places)} for one in people],
-        }
         args.json.write_text(json.dumps(kept, indent=1))
-    print(
-        f"{args.learners} learners, {args.at_once} checks at once, {time.monotonic() - began:.0f} s"
-    )
-    print(f"Processors busy before the trial: {busy:.0f} %")
-    if not args.hostile:
-        _show(people, left)
+    print(table(kept))
+    if args.page:
+        put_into(args.page, kept)
     for what, said in people[0].refused.items():
         print(f"  {what}: {said or 'NOT REFUSED'}")
-    print(*wrong, sep="\n")
-    return int(bool(wrong))
+    print(*kept["wrong"], sep="\n")
+    return int(bool(kept["wrong"]))
 
 
-def _show(people: list[Learner], left: dict[str, float]) -> None:
-    checks = [one for learner in people for one in learner.verdicts if one["took"]]
-    rows = {
-        "seconds to the page": [one.page for one in people],
-        "seconds to a verdict, queue included": [one["waited"] for one in checks],
-        "seconds of the check itself": [one["took"] for one in checks],
-        "checks before one's own, at most": [max(one.places, default=0) for one in people],
-        "memory of a learner, MB": [one.memory / 1e6 for one in people],
-        "cells run": [one.cells for one in people],
-        "verdicts": [len(one.verdicts) for one in people],
-        "of these without one, since the machine was too busy": [
-            sum(verdict["status"] == TOO_BUSY for verdict in one.verdicts) for one in people
-        ],
-    }
-    for name, values in rows.items():
-        if values:
-            middle = statistics.median(values)
-            print(f"  {name}: {min(values):.1f} to {max(values):.1f}, median {middle:.1f}")
-    for name, number in left.items():
-        print(f"  after culling, {name}: {number:.0f}")
+def put_into(page: Path, kept: dict[str, Any]) -> None:
+    """Replace the table of a page, between its two marks."""
+    text = page.read_text()
+    before, begin, rest = text.partition("<!-- measured by benchmarks/room.py -->\n")
+    _, end, after = rest.partition("<!-- end -->")
+    if not (begin and end):
+        raise SystemExit(f"{page} has no marks to put the table between")
+    page.write_text(f"{before}{begin}{table(kept)}\n{end}{after}")
 
 
 if __name__ == "__main__":

@@ -306,7 +306,7 @@ class Server:
             self.learner.token = (await answer.json())["token"]
         while True:
             async with self._session.post(f"{hub}/server", headers=admin) as answer:
-                if answer.status in (201, 202):
+                if answer.status in (201, 202, 400):  # the last: it runs already
                     break
                 if answer.status != 429:  # as many as the hub starts at once are starting
                     raise RuntimeError(await answer.text())
@@ -320,7 +320,7 @@ class Server:
                 break
             await asyncio.sleep(0.2)
         await self.ask("GET", f"/lab/tree/notebooks/{NOTEBOOKS[0]}.ipynb")
-        self.learner.page = time.monotonic() - began
+        self.learner.page = self.learner.page or time.monotonic() - began
 
     @contextlib.asynccontextmanager
     async def kernel(self, path: str) -> AsyncIterator["Kernel"]:
@@ -551,6 +551,12 @@ attempt("another's files", lambda: os.listdir(theirs["home"]), OSError)
 attempt("another's environment", lambda: open(f"/proc/{{theirs['pid']}}/environ").read(), OSError)
 attempt("ending another's server", lambda: os.kill(theirs["pid"], 15), OSError)
 attempt("another's server, past the proxy", lambda: urllib.request.urlopen(f"http://127.0.0.1:{{theirs['port']}}/user/{{theirs['who']}}/api/contents", timeout=5), OSError)
+def given_away():
+    found = [name for name in os.environ if name.startswith("ROOM_")]
+    if not found:
+        raise LookupError("none in the environment")
+
+attempt("the room's own addresses", given_away, LookupError)
 attempt("the hub's secrets", lambda: os.listdir({state!r}), OSError)
 print("REFUSED" + json.dumps(refused))
 """
@@ -563,13 +569,12 @@ async def trial(made: Room, *, hostile: bool) -> list[Learner]:
     """Return what became of the learners."""
     people = [Learner(name, number) for number, name in enumerate(made.learners, 1)]
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=900)) as session:
-        if hostile:
-            for one in people[:2]:
-                await Server(made, one, session).start()
-        else:
+        if not hostile:
             watching = asyncio.create_task(_watch_memory(people))
             await asyncio.gather(*(day(made, one, session) for one in people))
             watching.cancel()
+        for one in people[:2]:  # the hub may have ended them, while others were still at work
+            await Server(made, one, session).start()
         await attempts(made, people[0], people[1], session)
         return people
 

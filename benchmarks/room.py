@@ -677,6 +677,8 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep what was measured")
     parser.add_argument("--page", type=Path, metavar="FILE", help="put the table into this page")
     args = parser.parse_args()
+    if args.hostile and args.page:
+        parser.error("--page takes a whole trial, without --hostile")
     if os.geteuid() != 0 or args.learners < 2:
         parser.error("run it as root, with two learners or more")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # removes what was made
@@ -688,7 +690,8 @@ def main() -> int:
     kept["learners"] = [vars(one) | {"token": "", "places": sorted(one.places)} for one in people]
     if args.json:
         args.json.write_text(json.dumps(kept, indent=1))
-    print(table(kept))
+    if not args.hostile:
+        print(table(kept))
     if args.page:
         put_into(args.page, kept)
     for what, said in people[0].refused.items():

@@ -77,7 +77,6 @@ c.Spawner.notebook_dir = ""
 c.Spawner.start_timeout = 300
 c.Spawner.http_timeout = 300
 c.Spawner.env_keep = ["PATH", "LANG", "LC_ALL"]
-c.Spawner.environment = {"JUPYTERHUB_SINGLEUSER_EXTENSION": "1"}
 # A start takes three seconds of a core: more at once would only all be late.
 c.JupyterHub.concurrent_spawn_limit = 2 * (os.cpu_count() or 1)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from lockfile import MARK
 
 import loopclinic
 from loopclinic.checks import check
@@ -81,6 +82,7 @@ def test_files_for_kubernetes_agree_with_each_other_and_with_the_kit(accounts):
         assert (ROOT / path).is_file()
     pinned = (DEPLOYED / "requirements.txt").read_text()
     assert [one for one in re.findall(r"'([^']+==[^']+)'", docker) if one not in pinned] == []
+    assert f"sed '/^{MARK}/,$d'" in docker
     servers = (folder / "servers.yaml").read_text()
     learners = int(re.search(r"room of (\d+)", servers)[1])
     most = int(re.search(r"max_connections=(\d+)", servers)[1])

@@ -59,6 +59,7 @@ BOUGHT = {
     "checks: the line of a forgotten await in every lab": 165,
     "install without a clone: init and update": 250,
     "recall: guesses kept, 13 cards with fresh numbers; room: join, limits, page, grade book": 890,
+    "checks: a turn in the queue of a room, shown while it waits": 100,
 }
 """What the source has more than the lessons, and the lines that it cost."""
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from loopclinic.checks import lab_files, notebook, progress, trial_reasons
+from loopclinic.checks import check_queue, lab_files, notebook, progress, trial_reasons
 from loopclinic.checks.child_reports import Outcome
 from loopclinic.checks.lab_files import LEFT_OUT, Unreadable, python_files, read_settled
 from loopclinic.checks.supervisor import Supervisor
@@ -57,7 +57,7 @@ def check(
     `seed` replays a verdict. Only verdicts on the learner's own lab count as progress.
     `on_step` hears what is tried now, `say` a sentence for the learner; both show it in the notebook
     unless given, `say` on standard error elsewhere. A check ends early when `stop()` is true.
-    Takes 30 s at most, of most lessons 15.
+    Takes 30 s at most, of most lessons 15; in a room with a queue, from its turn on.
 
     Raises:
         UnknownLessonError: there is no such lesson.
@@ -82,7 +82,13 @@ def check(
         why, headline = (Reason(str(error)),), "The kit's folder was not found."
         return Verdict(one.name, "could-not-run", why, headline=headline)
     _keep(say, lambda kept: _tell_rights(say, kept))
-    with notebook.step_line(on_step) as heard:
+    with (
+        notebook.step_line(on_step) as heard,
+        check_queue.turn(say, heard, stop) as refused,
+    ):
+        if refused:
+            again = (Reason(refused, next_step="Run it again."),)
+            return Verdict(one.name, "could-not-run", again, headline=OF_KIT)
         verdict = check_lesson(one, file=path, seed=seed, on_step=heard, stop=stop)
     if own:
         _keep(say, lambda kept: kept.note(verdict))

@@ -6,7 +6,7 @@ and `generate_queries`; since then it stalls less, and at times it never ends. C
 
 What the ten functions must do when you are done. None of them stops the event loop.
 
-1. `take_audit` takes the first queued audit, and sets it to running. Of two workers, one gets it.
+1. `take_audit` takes a queued audit, and sets it to running. Of two workers, one gets it.
 2. `is_cancelled` reads whether an audit was cancelled. One that was, before its models are asked,
    asks none.
 3. `company_context` reads the company's name, its industry and its competitors, in the order of their names.
@@ -40,7 +40,7 @@ What the whole job must do:
 Keep `open_processor` and its signature, `run`, and the names of the ten functions, which the
 verdict goes by. What they take and return, the files and the driver are yours to choose: psycopg,
 psycopg_pool and asyncpg are installed. A provider has a `name`, a `limit` and `await ask(query)`.
-Tables: data/audit_capstone/schema.sql. See it hang: `python -m audit DSN`, then `loopclinic attach PID`.
+Tables: data/audit_capstone/schema.sql. The notebook starts the job as `python -m audit DSN`.
 
 How it is judged: `loopclinic check 14`, or `loopclinic watch 14` for a verdict on every save. The check
 asks PostgreSQL what it sees. What it tolerates:

@@ -4,8 +4,8 @@ import asyncio
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -17,12 +17,12 @@ from loopclinic.lessons.audit_capstone.audit_tables import (
     asked_about,
     companies,
     enqueue,
-    lay_out,
     stored,
 )
-from loopclinic.lessons.core import Call, Ending, Place
+from loopclinic.lessons.core import Call, Judged, Place, Said
 from loopclinic.lessons.core.call import now
 from loopclinic.lessons.core.stacks import defined_at, learners, line_at
+from loopclinic.lessons.database.postgres_verdicts import LINE
 from loopclinic.lessons.database.scenes import Database, DatabaseScene
 from loopclinic.lessons.database.stall_interrupter import on_the_loop
 from loopclinic.probe import Stall
@@ -37,6 +37,10 @@ FUNCTIONS = (
 )
 """Their promises are numbered from 1, in this order."""
 PROVIDERS = ("Aspen", "Birch", "Cedar")
+_UNCERTAIN = ("cpu-bound", "blocking-sync-primitive")
+"""What a wait for a processor or for the GIL may look like."""
+_CERTAIN = 1.9
+"""Round trips from which on a wait that no probe could name is one for the database."""
 ELSEWHERE = ""
 """Stands for what none of the ten functions called."""
 
@@ -65,8 +69,8 @@ class ModelProvider:
         self.gate = _Event()
         self.gate.set()
         self.hangs = False
-        self.fails: frozenset[str] = frozenset()
-        """Queries that it can't answer."""
+        self.fails = ""
+        """A query that says this it can't answer."""
         self.waits: frozenset[str] = frozenset()
         """Queries that it answers when its gate is open; others at once. All of them if empty."""
         self.asked: list[tuple[str, float]] = []
@@ -83,11 +87,11 @@ class ModelProvider:
         try:
             if not self.waits or query in self.waits:
                 await self.gate.wait()
+            if self.fails and self.fails.lower() in query.lower():
+                raise OverloadedError(f"{self.name} is overloaded")
             await _sleep(3600 if self.hangs else self.latency)
         finally:
             self.under_way -= 1
-        if query in self.fails:
-            raise OverloadedError(f"{self.name} is overloaded")
         return answer_of(self.name, query)
 
 
@@ -165,8 +169,12 @@ class Steps:
         found = {}
         for name, (seconds, computed, at) in self._longest.items():
             _, place, conflict = seen.get(name, (0.0, at, None))
-            looks_like = "cpu-bound" if computed > seconds / 2 else "blocking-db"
-            found[name] = Held(place, seconds, conflict or looks_like)
+            if computed > seconds / 2:  # the rest was a wait for a processor
+                found[name] = Held(place, computed, "cpu-bound")
+            elif conflict is not None and conflict not in _UNCERTAIN:
+                found[name] = Held(place, seconds, conflict)
+            elif seconds > _CERTAIN * LINE:  # a unit of work takes three round trips
+                found[name] = Held(place, seconds, "blocking-db")
         if (other := seen.get(ELSEWHERE)) is not None:
             found[ELSEWHERE] = Held(other[1], other[0], other[2] or "blocking-db")
         return found
@@ -181,10 +189,13 @@ class AuditScene(DatabaseScene):
     timeout: ClassVar[float] = 5.0
     resamples: int = 200
     patience: ClassVar[float] = 0.8
+    cancels: ClassVar[bool] = False
+    """Whether it cancels a run."""
     providers: list[ModelProvider]
     due: list[Due]
 
     async def drive(self, lab: ModuleType, stage: "Stage") -> Any:
+        """Empty the tables, then open the lab's processor, drive and close it."""
         database = await stage.shared(Database, stage)
         for query in (_FORGET, _COUNT_ANEW):
             await database.rows(query)
@@ -198,9 +209,18 @@ class AuditScene(DatabaseScene):
         """Set the providers' dials."""
 
     def open(self, dsn: str) -> Any:
+        """Return the lab's processor for the database at this address."""
         return self.lab.open_processor(
             dsn, self.providers, size=self.size, timeout=self.timeout, resamples=self.resamples
         )
+
+    def judge(self, found: Any, judged: Judged) -> Iterator[Said]:
+        """Judge how it opened and closed, and between the two what `meet` found."""
+        ending = getattr(found, "ending", None)
+        if self.cancels or (ending is not None and ending.overdue):
+            # What a run leaves that was cancelled is a promise of its own.
+            found = replace(found, served=replace(found.served, tasks=0))
+        yield from super().judge(found, judged)
 
     async def queue(self, of: Sequence[Company]) -> list[Due]:
         """Queue an audit of each of these companies."""
@@ -239,10 +259,7 @@ class AuditScene(DatabaseScene):
     def twice(self) -> int:
         """Return how often a provider was asked a query beyond the audits that are due."""
         wanted = Counter(
-            (name, query)
-            for one in self.due
-            for query in one.company.queries
-            for name in PROVIDERS
+            (name, query) for one in self.due for query in one.company.queries for name in PROVIDERS
         )
         has = Counter((one.name, query) for one in self.providers for query, _ in one.asked)
         return sum(number for key, number in (has - wanted).items() if key[1] in asked_about())
@@ -252,4 +269,3 @@ class AuditScene(DatabaseScene):
     ) -> Stored:
         """Return what PostgreSQL has of these audits, by default of all."""
         return await stored(self.database, due or self.due, PROVIDERS, unanswered)
-

@@ -121,7 +121,7 @@ class Stored:
     unmoved: int
     """Of these, that are in `responses`."""
     surplus: int
-    """Responses of completed audits that are in `final_responses` once more than they should."""
+    """Responses of completed audits that are in `final_responses` more than once."""
     garbled: int
     """Whose text is not the answer, or which have no error where there was no answer."""
     misread: int
@@ -129,7 +129,7 @@ class Stored:
     misscored: int
     """Completed audits whose score, low or high is wrong."""
     miscounted: int
-    """Companies whose counters are not those of their completed audits."""
+    """Of their companies, those whose counters are not those of completed audits."""
     left: int
     """Rows in `queries` and `responses`."""
 
@@ -166,8 +166,9 @@ async def stored(
     miscounted = await database.rows(
         "select companies.id from companies left join audits"
         " on company_id = companies.id and status = 'completed' group by companies.id"
-        " having audits_done <> count(audits.id) or queries_asked <> count(audits.id)"
-        " * (select count(*) from questions)"
+        " having companies.id = any(%s) and (audits_done <> count(audits.id)"
+        " or queries_asked <> count(audits.id) * (select count(*) from questions))",
+        [one.company.id for one in due],
     )
     status = {row[0]: row[1] for row in audits}
     done = [one for one in due if status.get(one.id) == "completed"]
@@ -193,7 +194,7 @@ async def stored(
         rows=len(final),
         missing=missing.total(),
         unmoved=len(missing.keys() & set(working)),
-        surplus=(has - wanted).total(),
+        surplus=sum(has[key] - wanted[key] for key in wanted if has[key] > wanted[key]),
         garbled=sum(garbled(*row[1:5]) for row in known),
         misread=sum(misread(row[1], row[2], row[5]) for row in known),
         misscored=sum(not _scored(scores[one.id], one, providers, silent) for one in done),

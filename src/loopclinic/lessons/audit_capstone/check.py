@@ -1,28 +1,23 @@
-"""Check of lab 14: ten functions on a slow line, then the whole job raced, crowded, hung, cancelled, killed."""
+"""Check of lab 14: its ten functions, then the whole job with two workers, crowded, hung, cancelled, killed."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
-from random import Random
-from time import thread_time
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from loopclinic.lessons.audit_capstone.audit_scene import (
     ELSEWHERE,
-    FUNCTIONS,
     PROVIDERS,
     AuditScene,
-    Held,
-    Steps,
-    lay_out,
 )
-from loopclinic.lessons.audit_capstone.audit_tables import Stored, companies, names_it
+from loopclinic.lessons.audit_capstone.audit_tables import Stored, companies
+from loopclinic.lessons.audit_capstone.check_functions import AWAIT_IT, Line
 from loopclinic.lessons.core import Budget, Calls, Check, Ending, Judged, Kept, Left, Place, Said
 from loopclinic.lessons.core.call import now
 from loopclinic.lessons.core.figures import Figure
-from loopclinic.lessons.core.verdicts import broke, left_at_work, nested_loop, none_of
+from loopclinic.lessons.core.verdicts import broke, left_at_work, none_of
 from loopclinic.lessons.database.postgres_verdicts import (
     LINE,
     STALL,
@@ -43,229 +38,34 @@ if TYPE_CHECKING:
     from loopclinic.lessons.core.stage import Stage
 
 CANCEL = Budget(
-    0.5, "s", "A right answer takes milliseconds; one that waits for its statement, as long as that."
+    0.5,
+    "s",
+    "A right answer takes milliseconds; one that waits for its statement, as long as that.",
 )
 SHARE = Budget(
-    0.6, "of the bound", "A right answer reaches 0.85; one query at a time 0.33, `size` audits 0.25."
+    0.6,
+    "of the bound",
+    "A right answer reaches 0.85; one query at a time 0.33, `size` audits 0.25.",
 )
 EARLY = Budget(
-    0.5, "of `timeout`", "A right answer asks all within 0.1; behind a query that hangs it is 1 or more."
+    0.5,
+    "of `timeout`",
+    "A right answer asks all within 0.1; behind a query that hangs it is 1 or more.",
 )
 
 # Kept from before a lab is imported, which may replace them.
 _sleep, _wait_for = asyncio.sleep, asyncio.wait_for
 
-_COMPUTES = 0.2
-"""Seconds of a processor that a score takes on the slow line."""
-_LONG = 5.0
-"""Seconds that the loop may stand still on the slow line before a call is broken off."""
 _AGAIN = "update audits set status = 'queued' where status = 'running'"
 _SET_CANCELLED = "update audits set status = 'cancelled' where id = %s"
 _HOLD_QUESTIONS = "lock table questions in access exclusive mode"
 """Whoever reads the questions waits."""
 _HOLD_COMPANIES = "select 1 from companies for no key update"
 """Whoever writes a company's row waits."""
+_ONE_UNIT = (
+    "Store all of an audit in one transaction, at its end, or remove what an earlier try left."
+)
 _DRY = ("PoolError", "PoolTimeout", "TooManyConnections", "too many clients", "exhausted")
-_AWAIT_IT = "Await the database by an async driver, or do the whole unit of work on a thread."
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What the providers were asked about one company."""
-
-    queries: int
-    """Of those due, that any provider was asked."""
-    foreign: str
-    """A query that is none of those due."""
-    lacks: str
-    """What the queries should say of the company and did not, if one was foreign."""
-    uneven: int
-    """Providers that were not asked each of the queries once."""
-
-
-class Line(AuditScene):
-    """An audit and one that fails, on a line on which each wait for the database is long enough to see."""
-
-    on_slow_line, patience = True, _LONG
-    title = "an audit, and one that fails, on a slow line to the database"
-    promises = tuple(range(1, 11))
-
-    @dataclass(frozen=True, slots=True)
-    class Found:
-        """What the ten functions did."""
-
-        served: Served
-        ending: Ending
-        held: dict[str, Held]
-        raised: dict[str, tuple[str, Place]]
-        asked: Asked
-        stored: Stored
-        failed: Stored
-        nested: bool
-
-    async def drive(self, lab: ModuleType, stage: "Stage") -> Any:
-        await stage.outside(lay_out, stage.services["postgres"])
-        return await super().drive(lab, stage)
-
-    def prepare(self, stage: "Stage") -> None:
-        mixed = [one for one in companies() if _mixed(one.queries)]
-        self.good, self.bad = stage.rng.sample(mixed, 2)
-        for one in self.providers:
-            one.fails = frozenset(self.bad.queries)
-        with Steps():  # under which it runs
-            self.resamples = _resamples_of(_COMPUTES)
-
-    async def meet(self, found: Any) -> None:
-        good, bad = await self.queue([self.good, self.bad])
-        with Steps() as steps:
-            async with self.stage.watch_loop() as watch:
-                call = self.run()
-                watch.calls.append(call)
-                found.ending = await call.settled(7.0)
-        found.nested = watch.found.nested
-        found.raised, found.held = steps.raised, steps.held(self._stops())
-        found.asked = self._asked()
-        found.stored, found.failed = await self.stored([good]), await self.stored([bad])
-        loop = watch.found
-        self.stage.vital(
-            seconds_on_a_slow_line=round(loop.seconds, 3), loop_busy=round(loop.busy, 3)
-        )
-
-    def _stops(self) -> Any:
-        return [one for one in self.stage.probe.stalls if one.started >= self._began]
-
-    def _asked(self) -> Asked:
-        due, other = set(self.good.queries), set(self.bad.queries)
-        by_name = {
-            one.name: [query for query, _ in one.asked if query not in other]
-            for one in self.providers
-        }
-        asked = {query for queries in by_name.values() for query in queries}
-        foreign = min(asked - due, default="")
-        said = " ".join(asked | {"" if foreign else " ".join(due)})
-        parts = {
-            "name": self.good.name,
-            "industry": self.good.industry,
-            "competitors": ", ".join(sorted(self.good.competitors)),
-        }
-        lacks = next((name for name, part in parts.items() if part not in said), "")
-        uneven = sum(sorted(queries) != sorted(asked) for queries in by_name.values())
-        return Asked(len(asked & due), foreign, lacks if asked else "", uneven if asked else 0)
-
-    def judge(self, found: "Line.Found", judged: Judged) -> Iterator[Said]:
-        if found.served.opening is None and found.served.stuck is None and found.ending:
-            yield from nested_loop([found.ending], promise=11)
-        if found.served.stuck is not None:
-            yield from self._held(found)
-        if not judged.has("nested-loop"):
-            yield from super().judge(found, judged)
-
-    def _held(self, found: "Line.Found") -> Iterator[Said]:
-        for number, name in enumerate(FUNCTIONS, 1):
-            held = found.held.get(name)
-            if held is not None and held.seconds > STALL.limit * LINE:
-                yield self._stops_the_loop(number, name, held)
-
-    def reasons(self, found: "Line.Found", judged: Judged) -> Iterator[Said]:
-        yield from self._held(found)
-        trouble = dict(self._troubles(found))
-        ending, told = found.ending, found.ending.returned
-        if not told and not found.raised:
-            step = "See what stopped it: both audits can be ended."
-            place, timed = ending.place, ending.overdue
-            yield broke(11, f"With two audits queued, `run` {ending}.", step, place, timed=timed)
-        # What comes after a function that gave nothing can't be seen.
-        first = min((number for number in trouble if number < _STORE), default=len(FUNCTIONS))
-        for number, name in enumerate(FUNCTIONS, 1):
-            if judged.breaks(number):
-                continue
-            if number in trouble and (number <= first or number == _FAIL):
-                yield trouble[number]
-            elif told and (number < first or number == _FAIL):
-                yield Kept(number)
-
-    @staticmethod
-    def _stops_the_loop(number: int, name: str, held: Held) -> Said:
-        conflict = held.conflict
-        said = f"`{name}` stops the loop: {held.place.quoted} kept it for {span(held.seconds)}, "
-        said += f"with a round trip of {span(LINE)} to the database."
-        step = _AWAIT_IT
-        if conflict == "cpu-bound":
-            said = f"`{name}` computes on the loop: {held.place.quoted} kept it for {span(held.seconds)}."
-            step = "Compute on a thread, or in a process: the loop serves every audit."
-        measured = f"{held.seconds / LINE:.1f} x the line there and back"
-        more = {"measured": measured, "budget": str(STALL), "conflict": conflict}
-        timed = held.seconds < 2 * LINE
-        return broke(number, said, step, held.place, timed=timed, **more)
-
-    def _troubles(self, found: "Line.Found") -> Iterator[tuple[int, Said]]:
-        """Yield what is wrong with what a function did, by its number."""
-        asked, stored, failed = found.asked, found.stored, found.failed
-        status = next(iter(stored.status.values()), "")
-        ended_well = status == "completed" and failed.all_are("failed")
-        for number, name in enumerate(FUNCTIONS, 1):
-            if name in found.raised and not ended_well and not (name == "execute_queries" and status == "completed"):
-                said, place = found.raised[name]
-                if "No query was answered" not in said:
-                    yield number, broke(number, f"`{name}` raised {said}.", _LET_IT_WORK, place)
-        said = dict[int, str]()
-        if status == "queued":
-            said[1] = "`take_audit` left a queued audit in the queue"
-        if asked.lacks:
-            said[3] = f"A query lacks the company's {asked.lacks}: {asked.foreign!r}"
-        elif asked.foreign:
-            said[4] = f"A provider was asked {asked.foreign!r}, which is no row of `questions`"
-        elif asked.queries < len(self._due_queries):
-            said[4] = f"{asked.queries} of {len(self._due_queries)} queries were asked"
-        if asked.uneven:
-            said[5] = f"{count(asked.uneven, 'provider')} of {len(PROVIDERS)} was not asked each query once"
-        if gone := stored.missing - stored.unmoved:
-            said[6] = f"{count(gone, 'response')} of the completed audit is in neither table"
-        elif stored.garbled:
-            said[6] = f"{count(stored.garbled, 'response')} is not stored as it came"
-        if stored.misread:
-            said[7] = f"{count(stored.misread, 'response')} has a wrong `mentioned`"
-        if stored.misscored and not stored.misread:
-            said[8] = "The score of the completed audit, its `low` or its `high` is not that of its answers"
-        if status not in {"completed", "queued"} and stored.rows + stored.left:
-            said[9] = f"An audit whose responses are stored stays '{status}'"
-        elif stored.unmoved or stored.surplus:
-            wrong = stored.unmoved or stored.surplus
-            said[9] = f"{count(wrong, 'response')} of the completed audit is not once in `final_responses`"
-        elif status == "completed" and stored.left:
-            said[9] = f"{count(stored.left, 'row')} of the completed audit stayed in `queries` or `responses`"
-        elif status == "completed" and stored.miscounted:
-            said[9] = "The company's counters are not those of its completed audits"
-        elif status == "failed" and not found.raised:
-            said[6] = f"An audit that can be completed failed: {next(iter(stored.errors.values()), 'no error')}"
-        if not failed.all_are("failed"):
-            said[10] = f"An audit none of whose queries was answered is '{next(iter(failed.status.values()), '')}'"
-        elif not failed.errors:
-            said[10] = "An audit that failed has no `error`"
-        elif failed.rows + failed.left:
-            said[10] = f"An audit that failed left {count(failed.rows + failed.left, 'row')}"
-        for number, what in said.items():
-            yield number, broke(number, f"{what}.", f"See what `{FUNCTIONS[number - 1]}` does.", found.ending.place)
-
-    _due_queries = companies()[0].queries
-
-
-_STORE, _FAIL = 7, 10
-"""Numbers of the functions from which on each can be judged by itself, and of the one for failures."""
-_LET_IT_WORK = "Convert it whole: what it takes, what it awaits, what it returns."
-
-
-def _mixed(queries: Sequence[str]) -> bool:
-    named_in = [names_it(name, query) for query in queries for name in PROVIDERS]
-    return 1 < sum(named_in) < len(named_in) - 1
-
-
-def _resamples_of(seconds: float) -> int:
-    """Return how many resamples take so many seconds of a processor."""
-    rng, many, began = Random(1), 500, thread_time()
-    for _ in range(many):
-        sum(rng.choices([True, False] * 3, k=6))
-    return int(many * seconds / max(thread_time() - began, 1e-6))
 
 
 class Workers(AuditScene):
@@ -315,14 +115,15 @@ class Workers(AuditScene):
         if found.twice:
             said = "Two workers took one audit: its models were asked twice."
             step = "Take it in one statement: update ... where id = (select ... for update skip locked limit 1)."
-            yield broke(1, said, step, found.place, **none_of(found.twice, "query asked twice", "queries asked twice"))
-        elif self_ended(found.endings):
+            yield broke(
+                1,
+                said,
+                step,
+                found.place,
+                **none_of(found.twice, "query asked twice", "queries asked twice"),
+            )
+        elif all(one.returned for one in found.endings):
             yield Kept(1)
-
-
-def self_ended(endings: Sequence[Ending]) -> bool:
-    """Return whether all returned."""
-    return all(one.returned for one in endings)
 
 
 class Crowd(AuditScene):
@@ -370,6 +171,9 @@ class Crowd(AuditScene):
             found.place = call.look() or self.run_at
             await call.within(self.bound / SHARE.limit + 1.5)
             found.under_way = sum(one.under_way for one in self.providers)
+            if not call.done and not found.under_way:
+                sessions = await self.database.sessions(self.name)
+                found.holding = [one for one in sessions if one.in_transaction]
             found.ending = await call.settled(0.0)
             found.seconds = call.seconds()
         found.refused, found.peak = sum(one.refused for one in self.providers), seen.peak
@@ -384,13 +188,14 @@ class Crowd(AuditScene):
         elif not (ending.overdue and found.under_way):
             step = "Let `run` return when all that it took has ended, and let none wait for what another holds."
             said = f"{who}, `run` {ending}.{meanwhile(found.holding)}"
-            yield broke(11, said, step, ending.place or place, timed=ending.overdue)
+            more = {"conflict": "pool-starvation" if found.holding and ending.overdue else None}
+            yield broke(11, said, step, ending.place or place, timed=ending.overdue, **more)
             return
         before = len(judged.reasons)
         yield from self._connections(found, who)
         if (held := judged.expect(Line).held.get(ELSEWHERE)) and held.seconds > STALL.limit * LINE:
             said = f"Outside of the ten functions, {held.place.quoted} stops the loop for {span(held.seconds)}."
-            yield broke(15, said, _AWAIT_IT, held.place, conflict=held.conflict)
+            yield broke(15, said, AWAIT_IT, held.place, conflict=held.conflict)
         if len(judged.reasons) > before:
             return
         share = self.bound / found.seconds
@@ -414,7 +219,14 @@ class Crowd(AuditScene):
         if found.refused:
             said = f"{who}, a provider was asked more than its limit at a time: {found.refused} queries were refused."
             step = "One asyncio.Semaphore(provider.limit) for each provider, for all audits."
-            yield broke(15, said, step, place, conflict="unbounded-gather", **none_of(found.refused, "query refused", "queries refused"))
+            yield broke(
+                15,
+                said,
+                step,
+                place,
+                conflict="unbounded-gather",
+                **none_of(found.refused, "query refused", "queries refused"),
+            )
         elif errors:
             dry = any(word in errors[0] for word in _DRY)
             said = f"{who}, {len(errors)} failed: {errors[0]}."
@@ -442,7 +254,7 @@ class Hanging(AuditScene):
     def prepare(self, stage: "Stage") -> None:
         self.of = stage.rng.sample(companies(), self.many)
         self.providers[-1].hangs = True
-        self.providers[1].fails = frozenset(self.of[0].queries[:1])
+        self.providers[1].fails = self.of[0].queries[0]
 
     async def meet(self, found: Any) -> None:
         await self.queue(self.of)
@@ -453,7 +265,7 @@ class Hanging(AuditScene):
         latest = call.began + EARLY.limit * self.timeout
         found.early = sum(when < latest for one in self.providers[:-1] for _, when in one.asked)
         silent = [(PROVIDERS[-1], query) for one in self.of for query in one.queries]
-        silent += [(PROVIDERS[1], query) for query in self.providers[1].fails]
+        silent.append((PROVIDERS[1], self.providers[1].fails))
         found.stored = await self.stored(unanswered=silent)
 
     def reasons(self, found: "Hanging.Found", judged: Judged) -> Iterator[Said]:
@@ -474,7 +286,9 @@ class Hanging(AuditScene):
         elif not stored.all_are("completed"):
             bad = sum(one != "completed" for one in stored.status.values())
             error = next(iter(stored.errors.values()), "no error")
-            said = f"Some queries had no answer, and {count(bad, 'audit')} did not complete: {error}."
+            said = (
+                f"Some queries had no answer, and {count(bad, 'audit')} did not complete: {error}."
+            )
             step = "Catch what a query raises where it is asked, and keep it as its response."
             more = {"conflict": "unisolated-failure"}
         elif (stored.missing or stored.garbled) and not judged.breaks(6, 9):
@@ -493,7 +307,7 @@ class Hanging(AuditScene):
 class Cancelled(AuditScene):
     """Audits that are cancelled by their status, then a run that is cancelled; then the next run."""
 
-    title, promises = "audits that are cancelled, and a run that is", (2, 13)
+    title, promises, cancels = "audits that are cancelled, and a run that is", (2, 13), True
 
     @dataclass(frozen=True, slots=True)
     class Found:
@@ -515,7 +329,7 @@ class Cancelled(AuditScene):
         after: tuple[Ending, ...] = ()
         place: Place | None = None
         by_status: Ending | None = None
-        undone: int = 0
+        surplus: int = 0
 
     async def meet(self, found: Any) -> None:
         found.place = self.run_at
@@ -541,7 +355,7 @@ class Cancelled(AuditScene):
         await self.until_asked(before + 1, 1.5, call)
         await _sleep(0.05)
         try:
-            await self.database.rows(f"set lock_timeout = '300ms'")
+            await self.database.rows("set lock_timeout = '300ms'")
             await self.database.rows(_SET_CANCELLED, due.id)
         except ServerError:
             found.locked = True
@@ -574,7 +388,7 @@ class Cancelled(AuditScene):
         found.storing = replace(found.storing, stored=sum(one == "completed" for one in done))
         await self.database.rows(_AGAIN)
         found.after = (await self.run().settled(2.0),)
-        found.undone = sum(one != "completed" for one in (await self.stored(due)).status.values())
+        found.surplus = (await self.stored(due)).surplus
 
     def _close_gates(self) -> None:
         for one in self.providers:
@@ -588,7 +402,13 @@ class Cancelled(AuditScene):
         place = found.place
         if found.asked and not judged.breaks(2):
             said = "An audit was cancelled before its models were asked, and they were asked all the same."
-            yield broke(2, said, "Look right before you ask.", place, **none_of(found.asked, "query", "queries"))
+            yield broke(
+                2,
+                said,
+                "Look right before you ask.",
+                place,
+                **none_of(found.asked, "query", "queries"),
+            )
         elif not found.asked:
             yield Kept(2)
         if found.by_status is None:
@@ -602,19 +422,38 @@ class Cancelled(AuditScene):
         if found.left and found.left.tasks and len(judged.reasons) == before:
             said = f"`run` was cancelled and ended, but left {count(found.left.tasks, 'task')} at work."
             step = "Start the audits in an asyncio.TaskGroup: it cancels them, and waits for their end."
-            yield left_at_work(said, found.left.tasks, found.left.place or place, promise=13, next_step=step)
+            yield left_at_work(
+                said, found.left.tasks, found.left.place or place, promise=13, next_step=step
+            )
         if len(judged.reasons) == before and not judged.breaks(*range(1, 12)):
             yield from after_cancels(found.after, "runs", promise=13)
         if len(judged.reasons) == before and found.after:
             yield Kept(13)
+        if found.surplus and not judged.breaks(5, 6, 9):
+            said = (
+                "A run was cancelled while an audit stored, and when the audit was queued again, "
+            )
+            said += f"{count(found.surplus, 'response')} of it were stored twice."
+            yield broke(12, said, _ONE_UNIT, place, **none_of(found.surplus, "response"))
 
     def _by_status(self, found: "Cancelled.Found", place: Place | None) -> Iterator[Said]:
         if found.locked:
             said = "An audit could not be set to cancelled while it asked: its row was locked."
-            yield broke(13, said, "Hold no lock while a model is asked.", place, conflict="transaction-left-open")
+            yield broke(
+                13,
+                said,
+                "Hold no lock while a model is asked.",
+                place,
+                conflict="transaction-left-open",
+            )
         elif found.status != "cancelled":
             said = f"An audit that was cancelled while it asked ended as '{found.status}'."
-            yield broke(13, said, "Move the status by `update ... where id = %s and status = 'running'`.", place)
+            yield broke(
+                13,
+                said,
+                "Move the status by `update ... where id = %s and status = 'running'`.",
+                place,
+            )
         elif found.rows or found.counted:
             said = f"An audit that was cancelled while it asked left {count(found.rows, 'row')}"
             said += ", and its company's counters are wrong." * bool(found.counted)
@@ -633,7 +472,7 @@ _COUNT = """
 class Killed(AuditScene):
     """A worker ends in the middle of its audits, which are queued again for another worker."""
 
-    title, promises = "a worker that is killed, and its audits again", (12,)
+    title, promises, cancels = "a worker that is killed, and its audits again", (12,), True
 
     @dataclass(frozen=True, slots=True)
     class Found:
@@ -659,7 +498,9 @@ class Killed(AuditScene):
             found.place = call.look() or self.run_at
             await self.database.outside(self.database.monitor.end, first)
             await _sleep(0.1)
-            found.under_way = len(await self.database.rows("select 1 from audits where status = 'running'"))
+            found.under_way = len(
+                await self.database.rows("select 1 from audits where status = 'running'")
+            )
             await self.database.rows(_AGAIN)
             for one in self.providers:
                 one.waits = frozenset({"no query"})
@@ -673,7 +514,7 @@ class Killed(AuditScene):
         stored, place = found.stored, found.place
         if not found.under_way or judged.breaks(11):
             return
-        said, step = "", "Take up no rows of an earlier try: store nothing before the end, or remove them first."
+        said = ""
         who = "An audit whose worker was killed was queued again"
         if not found.ending.returned:
             said = f"{who}, and `run` {found.ending}."
@@ -682,7 +523,9 @@ class Killed(AuditScene):
             error = next(iter(stored.errors.values()), "")
             said = f"{who}, and ended as '{bad}'{': ' * bool(error)}{error}."
         elif stored.surplus:
-            said = f"{who}, and {count(stored.surplus, 'response')} more than were asked are stored."
+            said = (
+                f"{who}, and {count(stored.surplus, 'response')} more than were asked are stored."
+            )
         elif judged.breaks(4, 5, 6, 9):
             return
         elif wrong := stored.missing + stored.garbled:
@@ -692,7 +535,7 @@ class Killed(AuditScene):
         elif stored.left:
             said = f"{who}, and {count(stored.left, 'row')} of its first try stayed."
         if said:
-            yield broke(12, said, step, place, timed=found.ending.overdue)
+            yield broke(12, said, _ONE_UNIT, place, timed=found.ending.overdue)
         else:
             yield Kept(12)
 

@@ -176,7 +176,11 @@ class Steps:
             elif seconds > _CERTAIN * LINE:  # a unit of work takes three round trips
                 found[name] = Held(place, seconds, "blocking-db")
         if (other := seen.get(ELSEWHERE)) is not None:
-            found[ELSEWHERE] = Held(other[1], other[0], other[2] or "blocking-db")
+            seconds, place, conflict = other
+            if conflict is not None and conflict not in _UNCERTAIN:
+                found[ELSEWHERE] = Held(place, seconds, conflict)
+            elif seconds > _CERTAIN * LINE:
+                found[ELSEWHERE] = Held(place, seconds, "blocking-db")
         return found
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from loopclinic.lessons.audit_capstone.audit_tables import (
+from loopclinic.lessons.audit_capstone.queue_tables import (
     Company,
     Due,
     Stored,
@@ -22,7 +22,7 @@ from loopclinic.lessons.audit_capstone.audit_tables import (
 from loopclinic.lessons.core import Call, Judged, Place, Said
 from loopclinic.lessons.core.call import now
 from loopclinic.lessons.core.stacks import defined_at, learners, line_at
-from loopclinic.lessons.database.postgres_verdicts import LINE
+from loopclinic.lessons.database.postgres_verdicts import LINE, STALL
 from loopclinic.lessons.database.scenes import Database, DatabaseScene
 from loopclinic.lessons.database.stall_interrupter import on_the_loop
 from loopclinic.probe import Stall
@@ -169,7 +169,8 @@ class Steps:
         found = {}
         for name, (seconds, computed, at) in self._longest.items():
             _, place, conflict = seen.get(name, (0.0, at, None))
-            if computed > seconds / 2:  # the rest was a wait for a processor
+            sure = conflict == "cpu-bound" and computed > STALL.limit * LINE
+            if sure or computed > seconds / 2:  # the rest was a wait for a processor
                 found[name] = Held(place, computed, "cpu-bound")
             elif conflict is not None and conflict not in _UNCERTAIN:
                 found[name] = Held(place, seconds, conflict)

@@ -12,8 +12,8 @@ from loopclinic.lessons.audit_capstone.audit_scene import (
     PROVIDERS,
     AuditScene,
 )
-from loopclinic.lessons.audit_capstone.audit_tables import Stored, companies
 from loopclinic.lessons.audit_capstone.check_functions import AWAIT_IT, Line
+from loopclinic.lessons.audit_capstone.queue_tables import Stored, companies
 from loopclinic.lessons.core import Budget, Calls, Check, Ending, Judged, Kept, Left, Place, Said
 from loopclinic.lessons.core.call import now
 from loopclinic.lessons.core.figures import Figure
@@ -188,8 +188,9 @@ class Crowd(AuditScene):
         elif not (ending.overdue and found.under_way):
             step = "Let `run` return when all that it took has ended, and let none wait for what another holds."
             said = f"{who}, `run` {ending}.{meanwhile(found.holding)}"
-            more = {"conflict": "pool-starvation" if found.holding and ending.overdue else None}
-            yield broke(11, said, step, ending.place or place, timed=ending.overdue, **more)
+            dry = "pool-starvation" if found.holding and ending.overdue else None
+            at = ending.place or place
+            yield broke(11, said, step, at, timed=ending.overdue, conflict=dry)
             return
         before = len(judged.reasons)
         yield from self._connections(found, who)
@@ -274,7 +275,7 @@ class Hanging(AuditScene):
             return
         due = self.many * len(companies()[0].queries) * (len(PROVIDERS) - 1)
         more: dict[str, Any] = {"timed": ending.overdue}
-        if not ending.returned:
+        if not ending.returned and not stored.all_are("completed"):
             said = f"A provider hung, with a `timeout` of {span(self.timeout)}, and `run` {ending}."
             step = "async with asyncio.timeout(timeout) around each query."
             more["conflict"] = "missing-timeout" if ending.overdue else None
@@ -415,16 +416,17 @@ class Cancelled(AuditScene):
             return
         before = len(judged.reasons)
         yield from self._by_status(found, place)
-        for case, doing in ((found.asking, "asked"), (found.storing, "stored")):
-            if case is not None and len(judged.reasons) == before:
-                who = f"`run` was cancelled while an audit {doing}"
-                yield from forgotten_when_cancelled(case, CANCEL, who, "audit", promise=13)
+        who = "`run` was cancelled while an audit asked"
+        if found.asking is not None and len(judged.reasons) == before:
+            yield from forgotten_when_cancelled(found.asking, CANCEL, who, "audit", promise=13)
         if found.left and found.left.tasks and len(judged.reasons) == before:
-            said = f"`run` was cancelled and ended, but left {count(found.left.tasks, 'task')} at work."
-            step = "Start the audits in an asyncio.TaskGroup: it cancels them, and waits for their end."
-            yield left_at_work(
-                said, found.left.tasks, found.left.place or place, promise=13, next_step=step
-            )
+            said = f"{who}, and ended, but left {count(found.left.tasks, 'task')} at work."
+            step = "Start audits in an asyncio.TaskGroup: it cancels them, and waits for their end."
+            at = found.left.place or place
+            yield left_at_work(said, found.left.tasks, at, promise=13, next_step=step)
+        who = "`run` was cancelled while an audit stored"
+        if found.storing is not None and len(judged.reasons) == before:
+            yield from forgotten_when_cancelled(found.storing, CANCEL, who, "audit", promise=13)
         if len(judged.reasons) == before and not judged.breaks(*range(1, 12)):
             yield from after_cancels(found.after, "runs", promise=13)
         if len(judged.reasons) == before and found.after:

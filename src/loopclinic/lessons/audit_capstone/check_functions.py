@@ -14,7 +14,7 @@ from loopclinic.lessons.audit_capstone.audit_scene import (
     Held,
     Steps,
 )
-from loopclinic.lessons.audit_capstone.audit_tables import Stored, companies, lay_out, names_it
+from loopclinic.lessons.audit_capstone.queue_tables import Stored, companies, lay_out, names_it
 from loopclinic.lessons.core import Ending, Judged, Kept, Place, Said
 from loopclinic.lessons.core.verdicts import broke, nested_loop
 from loopclinic.lessons.database.postgres_verdicts import LINE, STALL, Served

@@ -3,11 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
 
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
-Statement = tuple[str, Sequence[Any]]
 Ask = Callable[[], Awaitable[list[str]]]
 Audit = Callable[[int, Ask], Awaitable[None]]
 
@@ -55,9 +53,9 @@ COUNT = (
     "update companies set audits_done = audits_done + 1"
     " where id = (select company_id from audits where id = %s)"
 )
-BEFORE = ((TAKE,), (CONTEXT, COMPETITORS), (QUERY,), (CANCELLED,))
+BEFORE: tuple[Sequence[str], ...] = ((TAKE,), (CONTEXT, COMPETITORS), (QUERY,), (CANCELLED,))
 """Statements of each function before the models are asked."""
-AFTER = (
+AFTER: tuple[Sequence[str], ...] = (
     *((CANCELLED,), (RESPONSE,), (ANALYZE,), (SCORE,)),
     (MOVE, FORGET, FORGET_QUERIES, COMPLETE, COUNT),
 )

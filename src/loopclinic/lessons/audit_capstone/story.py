@@ -19,8 +19,8 @@ import psycopg
 from loopclinic.drawing.tables import Drawing, Drawn, bold, code, table
 from loopclinic.lessons.audit_capstone import LESSON
 from loopclinic.lessons.audit_capstone.audit_scene import FUNCTIONS
-from loopclinic.lessons.audit_capstone.audit_tables import Due, companies, enqueue, lay_out
 from loopclinic.lessons.audit_capstone.ladder import COSTS, SIZE
+from loopclinic.lessons.audit_capstone.queue_tables import Due, companies, enqueue, lay_out
 from loopclinic.lessons.database.sessions import Session, SessionMonitor, named
 from loopclinic.lessons.story.kernel_database import KernelDatabase
 from loopclinic.lessons.story.race import Column, Race, Result
@@ -134,11 +134,11 @@ async def functions(package: str | Path) -> Drawing:
     """List the ten functions and what the scanner finds in each."""
     found = await asyncio.to_thread(lambda: scan(package, cached=False).findings)
     named_in: dict[str, list[Any]] = {name: [] for name in FUNCTIONS}
-    others = []
+    others: list[Any] = []
     for one in found:
         function = one.chain[0].function.rpartition(".")[2] if one.chain else ""
         named_in.get(function, others).append(one)
-    rows = [
+    rows: list[tuple[Any, ...]] = [
         (str(number), code(name), _kinds(named_in[name]), _places(named_in[name]))
         for number, name in enumerate(FUNCTIONS, 1)
     ]

@@ -16,6 +16,6 @@ async def calculate_scores(responses: Sequence[Response], resamples: int) -> Sco
 
 def shares(named: list[bool], resamples: int) -> Score:
     """Return the share of those named, and its 5th and 95th percentile by bootstrap."""
-    rng, many = Random(len(named)), len(named)
+    rng, many = Random(len(named)), len(named)  # noqa: S311 - no secret
     drawn = sorted(sum(rng.choices(named, k=many)) / many for _ in range(resamples))
     return sum(named) / many, drawn[len(drawn) // 20], drawn[-1 - len(drawn) // 20]

@@ -12,7 +12,7 @@ Score = tuple[float, float, float]
 async def calculate_scores(responses: Sequence[Response], resamples: int) -> Score:
     """Return the share of answers that name the company, and its 5th and 95th percentile."""
     named = [bool(one.mentioned) for one in responses if one.text is not None]
-    rng, many = Random(len(named)), len(named)
+    rng, many = Random(len(named)), len(named)  # noqa: S311 - no secret
     drawn: list[float] = []
     while len(drawn) < resamples:
         for _ in range(min(20, resamples - len(drawn))):

@@ -24,7 +24,7 @@ COUNTED = """
 """
 
 
-class AuditCancelled(Exception):
+class AuditCancelledError(Exception):
     """Somebody cancelled the audit."""
 
 
@@ -34,7 +34,7 @@ async def open_processor(
     providers: Sequence[Provider],
     *,
     size: int = 4,
-    timeout: float = 5.0,
+    timeout: float = 5.0,  # noqa: ASYNC109 - a query's, not the call's
     resamples: int = 1000,
 ) -> "AsyncIterator[Processor]":
     """Give a processor with at most `size` connections; a provider has `timeout` seconds to answer."""
@@ -85,25 +85,25 @@ class Processor:
                 finalize_audit(connection, audit, score, len(queries))
 
             await self.threads.unit(store)
-        except AuditCancelled:
+        except AuditCancelledError:
             pass  # and nothing of it was stored
         except Exception as error:
             await handle_failure(self.threads, audit, error)
 
     async def expect_running(self, audit: Audit) -> None:
-        """Raise AuditCancelled if it was cancelled."""
+        """Raise AuditCancelledError if it was cancelled."""
         if await is_cancelled(self.threads, audit):
-            raise AuditCancelled(audit.id)
+            raise AuditCancelledError(audit.id)
 
 
 def finalize_audit(connection: Connection, audit: Audit, score: Score, queries: int) -> None:
     """Complete the audit, in the caller's transaction.
 
     Raises:
-        AuditCancelled: it was cancelled.
+        AuditCancelledError: it was cancelled.
     """
     done = connection.execute(COMPLETED, [*score, audit.id])
     if not done.rowcount:
-        raise AuditCancelled(audit.id)
+        raise AuditCancelledError(audit.id)
     # Last, because its lock is the one that others wait for.
     connection.execute(COUNTED, [queries, audit.company])

@@ -18,7 +18,7 @@ async def calculate_scores(responses: Sequence[Response], resamples: int) -> Sco
 
 def shares(named: list[bool], resamples: int) -> Score:
     """Return the share of those named, and its 5th and 95th percentile by bootstrap."""
-    rng, many = Random(len(named)), len(named)
+    rng, many = Random(len(named)), len(named)  # noqa: S311 - no secret
     if not many:
         return 0.0, 0.0, 0.0
     drawn = sorted(sum(rng.choices(named, k=many)) / max(many, 1) for _ in range(resamples))

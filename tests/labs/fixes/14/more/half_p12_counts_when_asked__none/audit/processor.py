@@ -22,7 +22,7 @@ COUNTED = """
 """
 
 
-class AuditCancelled(Exception):
+class AuditCancelledError(Exception):
     """Somebody cancelled the audit."""
 
 
@@ -32,7 +32,7 @@ async def open_processor(
     providers: Sequence[Provider],
     *,
     size: int = 4,
-    timeout: float = 5.0,
+    timeout: float = 5.0,  # noqa: ASYNC109 - a query's, not the call's
     resamples: int = 1000,
 ) -> "AsyncIterator[Processor]":
     """Give a processor with at most `size` connections; a provider has `timeout` seconds to answer."""
@@ -79,7 +79,7 @@ class Processor:
             async with self.pool.connection() as connection:
                 await store_responses(connection, audit, responses)
                 await finalize_audit(connection, audit, score, len(queries))
-        except AuditCancelled:
+        except AuditCancelledError:
             await self.not_counted(audit, len(queries))
         except Exception as error:
             await self.not_counted(audit, len(queries))
@@ -94,9 +94,9 @@ class Processor:
             )
 
     async def expect_running(self, audit: Audit) -> None:
-        """Raise AuditCancelled if it was cancelled."""
+        """Raise AuditCancelledError if it was cancelled."""
         if await is_cancelled(self.pool, audit):
-            raise AuditCancelled(audit.id)
+            raise AuditCancelledError(audit.id)
 
 
 async def finalize_audit(
@@ -105,10 +105,10 @@ async def finalize_audit(
     """Complete the audit, in the caller's transaction.
 
     Raises:
-        AuditCancelled: it was cancelled.
+        AuditCancelledError: it was cancelled.
     """
     done = await connection.execute(COMPLETED, [*score, audit.id])
     if not done.rowcount:
-        raise AuditCancelled(audit.id)
+        raise AuditCancelledError(audit.id)
     # Last, because its lock is the one that others wait for.
     await connection.execute(COUNTED, [audit.company])

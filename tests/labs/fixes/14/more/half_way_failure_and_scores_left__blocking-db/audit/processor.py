@@ -23,7 +23,7 @@ COUNTED = """
 """
 
 
-class AuditCancelled(Exception):
+class AuditCancelledError(Exception):
     """Somebody cancelled the audit."""
 
 
@@ -33,7 +33,7 @@ async def open_processor(
     providers: Sequence[Provider],
     *,
     size: int = 4,
-    timeout: float = 5.0,
+    timeout: float = 5.0,  # noqa: ASYNC109 - a query's, not the call's
     resamples: int = 1000,
 ) -> "AsyncIterator[Processor]":
     """Give a processor with at most `size` connections; a provider has `timeout` seconds to answer."""
@@ -77,15 +77,15 @@ class Processor:
             async with self.pool.connection() as connection:
                 await store_responses(connection, audit, responses)
                 await finalize_audit(connection, audit, score, len(queries))
-        except AuditCancelled:
+        except AuditCancelledError:
             pass  # and nothing of it was stored
         except Exception as error:
             await handle_failure(self.pool, audit, error)
 
     async def expect_running(self, audit: Audit) -> None:
-        """Raise AuditCancelled if it was cancelled."""
+        """Raise AuditCancelledError if it was cancelled."""
         if await is_cancelled(self.pool, audit):
-            raise AuditCancelled(audit.id)
+            raise AuditCancelledError(audit.id)
 
 
 async def finalize_audit(
@@ -94,10 +94,10 @@ async def finalize_audit(
     """Complete the audit, in the caller's transaction.
 
     Raises:
-        AuditCancelled: it was cancelled.
+        AuditCancelledError: it was cancelled.
     """
     done = await connection.execute(COMPLETED, [*score, audit.id])
     if not done.rowcount:
-        raise AuditCancelled(audit.id)
+        raise AuditCancelledError(audit.id)
     # Last, because its lock is the one that others wait for.
     await connection.execute(COUNTED, [queries, audit.company])

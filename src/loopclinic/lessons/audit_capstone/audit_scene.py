@@ -22,7 +22,7 @@ from loopclinic.lessons.audit_capstone.queue_tables import (
 from loopclinic.lessons.core import Call, Judged, Place, Said
 from loopclinic.lessons.core.call import now
 from loopclinic.lessons.core.stacks import defined_at, learners, line_at
-from loopclinic.lessons.database.postgres_verdicts import LINE, STALL
+from loopclinic.lessons.database.postgres_verdicts import LINE, STALL, hung
 from loopclinic.lessons.database.scenes import Database, DatabaseScene
 from loopclinic.lessons.database.stall_interrupter import on_the_loop
 from loopclinic.probe import Stall
@@ -189,7 +189,7 @@ class AuditScene(DatabaseScene):
     """A processor of the lab's, opened for audits that are queued."""
 
     block, closer, needs = "open_processor(...)", "open_processor", "run"
-    opening, free, closing = 11, 11, 11
+    opening, free, closing = 11, None, 11
     size: ClassVar[int] = 4
     timeout: ClassVar[float] = 5.0
     resamples: int = 200
@@ -225,6 +225,8 @@ class AuditScene(DatabaseScene):
         if self.cancels or (ending is not None and ending.overdue):
             # What a run leaves that was cancelled is a promise of its own.
             found = replace(found, served=replace(found.served, tasks=0))
+        if found.served.stuck is not None and not judged.breaks(11):
+            yield hung(found.served.stuck, promise=11)
         yield from super().judge(found, judged)
 
     async def queue(self, of: Sequence[Company]) -> list[Due]:

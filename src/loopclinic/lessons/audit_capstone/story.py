@@ -99,7 +99,7 @@ class Job(Drawn):
         many = len(self.audits)
         return table(
             ["Session", "PostgreSQL says", "Its last statement"],
-            [(str(one.pid), bold(one.says), code(one.query[:60])) for one in self.sessions],
+            [(str(one.pid), bold(one.says), code(one.query[:90])) for one in self.sessions],
             title=f"Process {self.pid} is {alive}, takes {self.computed:.0%} of a processor, and has "
             f"completed {self.completed} of {many} audits. It wrote no error.",
         )

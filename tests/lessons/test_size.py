@@ -50,6 +50,7 @@ LONGER = {
     "10": 597,
     "11": 765,
     "12": 803,
+    "14": 1160,
 }
 """Lines that a lesson has beyond those of a lab: its __init__ says what they bought."""
 BOUGHT = {

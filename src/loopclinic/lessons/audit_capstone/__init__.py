@@ -1,7 +1,8 @@
 """Lesson 14: the capstone, a job that is alive, idle, and never ends.
 
-Limit: 1,250 lines, because its verdict is a table of ten functions and five promises of the whole job, and
-its notebook attaches to a job that hangs and compares three finished designs.
+Limit: 1,810 lines, because its lab is a package of ten functions: each is timed, step by step, and judged by
+what it leaves (`audit_scene`, `check_functions`, `queue_tables`); the whole job is raced by two workers, crowded,
+hung, cancelled and killed (`check`); the notebook starts a job that hangs, and compares three finished designs.
 """
 
 from loopclinic.lessons.catalogue import Lesson

@@ -1,5 +1,8 @@
 """Terminal demo of lesson 14: the job hangs, what PostgreSQL says of it, and three designs that end."""
 
+import asyncio
+from typing import Any
+
 from rich.console import Console
 
 from loopclinic.lessons.audit_capstone import LESSON, story
@@ -19,7 +22,8 @@ async def demo(console: Console) -> None:
         job.kill()
     console.print("\nThree designs that end, with the same audits ...\n")
     rows = table("", "audits/s", "of what the models allow", "lag p99")
-    found = story.race(*DESIGNS, dsn=dsn, rounds=1, progress=False)
+    options: dict[str, Any] = {"dsn": dsn, "rounds": 1, "progress": False}
+    found = await asyncio.to_thread(story.race, *DESIGNS, **options)
     for one in found.runners:
         figures = (one.typical(name) for name in ("rate", "share", "lag"))
         rate, share, lag = figures

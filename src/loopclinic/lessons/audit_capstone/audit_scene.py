@@ -225,7 +225,8 @@ class AuditScene(DatabaseScene):
         if self.cancels or (ending is not None and ending.overdue):
             # What a run leaves that was cancelled is a promise of its own.
             found = replace(found, served=replace(found.served, tasks=0))
-        if found.served.stuck is not None and not judged.breaks(11):
+        # Elsewhere a call may have waited for what the check holds, or for the slow line.
+        if found.served.stuck is not None and 11 in self.promises:
             yield hung(found.served.stuck, promise=11)
         yield from super().judge(found, judged)
 

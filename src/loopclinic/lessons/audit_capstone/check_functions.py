@@ -145,7 +145,7 @@ class Line(AuditScene):
             step, timed = "See what stopped it: both audits can be ended.", ending.overdue
             said = f"With two audits queued, `run` {ending}."
             yield broke(11, said, step, ending.place, timed=timed)
-        trouble = dict(self._raised(found)) | self._wrong(found)
+        trouble = self.troubles(found)
         # What comes after a function that gave nothing can't be seen.
         first = min((one for one in trouble if one <= _STORES), default=len(FUNCTIONS))
         for number in range(1, len(FUNCTIONS) + 1):
@@ -169,6 +169,11 @@ class Line(AuditScene):
         more = {"measured": measured, "budget": str(STALL), "conflict": conflict}
         timed = held.seconds < 2 * LINE
         return broke(number, said, step, held.place, timed=timed, **more)
+
+    @classmethod
+    def troubles(cls, found: "Line.Found") -> dict[int, Trouble]:
+        """Return what is wrong with what functions did, by number, however long they kept the loop."""
+        return dict(cls._raised(found)) | cls._wrong(found)
 
     @staticmethod
     def _raised(found: "Line.Found") -> Iterator[tuple[int, Trouble]]:

@@ -19,7 +19,7 @@ from loopclinic.lessons.audit_capstone.queue_tables import (
     enqueue,
     stored,
 )
-from loopclinic.lessons.core import Call, Judged, Place, Said
+from loopclinic.lessons.core import Call, Judged, Kept, Place, Said
 from loopclinic.lessons.core.call import now
 from loopclinic.lessons.core.stacks import defined_at, learners, line_at
 from loopclinic.lessons.database.postgres_verdicts import LINE, STALL, hung
@@ -222,13 +222,15 @@ class AuditScene(DatabaseScene):
     def judge(self, found: Any, judged: Judged) -> Iterator[Said]:
         """Judge how it opened and closed, and between the two what `meet` found."""
         ending = getattr(found, "ending", None)
-        if self.cancels or (ending is not None and ending.overdue):
+        late = ending is not None and ending.overdue
+        if self.cancels or late:
             # What a run leaves that was cancelled is a promise of its own.
             found = replace(found, served=replace(found.served, tasks=0))
         # Elsewhere a call may have waited for what the check holds, or for the slow line.
         if found.served.stuck is not None and 11 in self.promises:
             yield hung(found.served.stuck, promise=11)
-        yield from super().judge(found, judged)
+        # A run that was not seen to end keeps no promise by closing well.
+        yield from (one for one in super().judge(found, judged) if not (late and one == Kept(11)))
 
     async def queue(self, of: Sequence[Company]) -> list[Due]:
         """Queue an audit of each of these companies."""

@@ -150,7 +150,9 @@ class Line(AuditScene):
         first = min((one for one in trouble if one <= _STORES), default=len(FUNCTIONS))
         for number in range(1, len(FUNCTIONS) + 1):
             seen = number <= first or number == _FAILS
-            if number in trouble and seen and not judged.breaks(number):
+            if judged.breaks(number):
+                continue
+            if number in trouble and seen:
                 said, place, step = trouble[number]
                 yield broke(number, said, step, place)
             elif told and seen and number not in trouble:

@@ -1,6 +1,6 @@
 """Lesson 14: the capstone, a job that is alive, idle, and never ends.
 
-Limit: 1,810 lines, because its lab is a package of ten functions: each is timed, step by step, and judged by
+Limit: 1,840 lines, because its lab is a package of ten functions: each is timed, step by step, and judged by
 what it leaves (`audit_scene`, `check_functions`, `queue_tables`); the whole job is raced by two workers, crowded,
 hung, cancelled and killed (`check`); the notebook starts a job that hangs, and compares three finished designs.
 """

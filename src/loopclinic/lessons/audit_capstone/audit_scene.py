@@ -227,8 +227,9 @@ class AuditScene(DatabaseScene):
             # What a run leaves that was cancelled is a promise of its own.
             found = replace(found, served=replace(found.served, tasks=0))
         # Elsewhere a call may have waited for what the check holds, or for the slow line.
-        if found.served.stuck is not None and 11 in self.promises:
-            yield hung(found.served.stuck, promise=11)
+        stuck = found.served.stuck if 11 in self.promises else None
+        if stuck is not None and stuck.stall.conflict != "cpu-bound":  # which takes long, and ends
+            yield hung(stuck, promise=11)
         # A run that was not seen to end keeps no promise by closing well.
         yield from (one for one in super().judge(found, judged) if not (late and one == Kept(11)))
 

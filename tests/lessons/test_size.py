@@ -23,7 +23,8 @@ SHARED_VERDICTS = {f"loopclinic.lessons.{name}verdicts" for name in ("core.", "d
 FIRST = {"01": 950, "02": 1200, "03": 1500, "04": 1200, "13": 1500, "14": 1250}
 """Lines of the first five, and of a lesson with a code base of its own; of modules, scenes and reasons
 they have as many as these lines allow."""
-PROMISES_OF_FIRST = 10
+PROMISES_OF_FIRST = {"14": 15}
+"""10, but for the capstone: ten functions and the whole job."""
 SHARED = {"core": 1600, "database": 1012}
 """Lines of what checks of lessons share: for all, and for those at PostgreSQL."""
 LESSONS_AIM, LESSONS_TODAY, A_LAB = 10_500, 12_859, 650
@@ -49,6 +50,7 @@ LONGER = {
     "10": 607,
     "11": 772,
     "12": 894,
+    "14": 1190,
 }
 """Lines that a lesson has beyond those of a lab: its __init__ says what they bought."""
 BOUGHT = {
@@ -111,7 +113,7 @@ def test_a_lab_has_few_promises_modules_scenes_and_reasons(one):
         "scenes": len(check_of(one.package).scenes),
         "reasons": sum(map(reasons, found)),
     }
-    may = {"promises": PROMISES_OF_FIRST} if one.number in FIRST else NEW
+    may = {"promises": PROMISES_OF_FIRST.get(one.number, 10)} if one.number in FIRST else NEW
     assert {name: number for name, number in has.items() if number > may.get(name, number)} == {}
 
 

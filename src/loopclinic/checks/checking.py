@@ -28,7 +28,7 @@ from loopclinic.paths import KitNotFoundError
 from loopclinic.units import count
 from loopclinic.verdict import Reason, Status, Verdict
 
-LONGEST = 30.0
+LONGEST = 45.0
 """Seconds that a verdict may take."""
 _AROUND = 3.0
 """Of these, what starting, ending and judging a trial may take; a busy machine may start it later."""
@@ -57,7 +57,7 @@ def check(
     `seed` replays a verdict. Only verdicts on the learner's own lab count as progress.
     `on_step` hears what is tried now, `say` a sentence for the learner; both show it in the notebook
     unless given, `say` on standard error elsewhere. A check ends early when `stop()` is true.
-    Takes 30 s at most, of most lessons 15; in a room with a queue, from its turn on.
+    Takes 45 s at most, of most lessons 15; in a room with a queue, from its turn on.
 
     Raises:
         UnknownLessonError: there is no such lesson.

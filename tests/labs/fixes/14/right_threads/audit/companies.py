@@ -1,0 +1,38 @@
+"""What is asked about a company."""
+
+from dataclasses import dataclass
+
+from .jobs import Audit
+from .threads import Threads
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the queries say about a company."""
+
+    name: str
+    industry: str
+    competitors: str
+
+
+async def company_context(threads: Threads, audit: Audit) -> Context:
+    """Return what the queries say about the audit's company."""
+    query = """
+        select companies.name, industry,
+            coalesce(string_agg(competitors.name, ', ' order by competitors.name), '')
+        from companies left join competitors on company_id = companies.id
+        where companies.id = %s group by companies.id
+    """
+    row = await threads.unit(
+        lambda connection: connection.execute(query, [audit.company]).fetchone()
+    )
+    if row is None:
+        raise LookupError(f"There is no company {audit.company}.")
+    return Context(*row)
+
+
+async def generate_queries(threads: Threads, context: Context) -> list[str]:
+    """Write the audit's queries."""
+    query = "select text from questions order by id"
+    found = await threads.unit(lambda connection: connection.execute(query).fetchall())
+    return [text.format_map(vars(context)) for (text,) in found]

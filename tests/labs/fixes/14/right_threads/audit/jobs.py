@@ -1,0 +1,47 @@
+"""The queue: take an audit, see whether it was cancelled, say that it failed."""
+
+from dataclasses import dataclass
+
+from psycopg import Connection
+
+from .threads import Threads
+
+TAKE = """
+    update audits set status = 'running' where id = (
+        select id from audits where status = 'queued' order by id for update skip locked limit 1
+    ) returning id, company_id
+"""
+
+
+@dataclass(frozen=True)
+class Audit:
+    """An audit under way."""
+
+    id: int
+    company: int
+
+
+async def take_audit(threads: Threads) -> Audit | None:
+    """Take the first audit that is queued; None if there is none."""
+    row = await threads.unit(lambda connection: connection.execute(TAKE).fetchone())
+    return None if row is None else Audit(*row)
+
+
+async def is_cancelled(threads: Threads, audit: Audit) -> bool:
+    """Return whether somebody cancelled it."""
+    query = "select status = 'cancelled' from audits where id = %s"
+    row = await threads.unit(lambda connection: connection.execute(query, [audit.id]).fetchone())
+    return row is not None and bool(row[0])
+
+
+async def handle_failure(threads: Threads, audit: Audit, error: Exception) -> None:
+    """Set the audit to failed: nothing else of it was stored."""
+    said = f"{type(error).__name__}: {error}"
+
+    def fail(connection: Connection) -> None:
+        connection.execute(
+            "update audits set status = 'failed', error = %s where id = %s and status = 'running'",
+            [said, audit.id],
+        )
+
+    await threads.unit(fail)

@@ -27,12 +27,12 @@ PROMISES_OF_FIRST = {"14": 15}
 """10, but for the capstone: ten functions and the whole job."""
 SHARED = {"core": 1600, "database": 1012}
 """Lines of what checks of lessons share: for all, and for those at PostgreSQL."""
-LESSONS_AIM, LESSONS_TODAY, A_LAB = 10_500, 12_859, 650
+LESSONS_AIM, LESSONS_TODAY, A_LAB = 10_500, 12_791, 650
 """Of all lessons but the playground, with five labs, and for each further lab: 17,000 with fifteen.
 
 PostgreSQL's sessions, 263 lines, came to them from the servers. 117 lines judge what four wrong answers to
 01 and 04 did and no scene put to the test."""
-SRC_AIM, SRC_TODAY, A_LAB_IN_SRC = 41_000, 46_110, 800
+SRC_AIM, SRC_TODAY, A_LAB_IN_SRC = 41_000, 46_250, 800
 """Of the whole source, likewise: 49,000 with fifteen. What holds today is to go down, to the aim: lower it
 when something becomes shorter. 2,000 lines bought the anatomy of a stall, child processes under `run`,
 the lab beside its notebook and one look for all pages; 360 the call that a stall stands in, found in the
@@ -42,15 +42,15 @@ SEARCH = 300
 """Lines that bought the search over schedules (`lessons/schedules/search.py`), of lessons and source."""
 LONGER = {
     "03": 16,
-    "05": 286,
-    "06": 551,
-    "07": 528,
-    "08": 462,
-    "09": 588,
-    "10": 607,
-    "11": 772,
-    "12": 894,
-    "14": 1190,
+    "05": 273,
+    "06": 535,
+    "07": 517,
+    "08": 448,
+    "09": 576,
+    "10": 591,
+    "11": 760,
+    "12": 768,
+    "14": 1185,
 }
 """Lines that a lesson has beyond those of a lab: its __init__ says what they bought."""
 BOUGHT = {

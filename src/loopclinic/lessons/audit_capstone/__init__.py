@@ -1,13 +1,11 @@
 """Lesson 14: the capstone, a job that is alive, idle, and never ends.
 
-Limit: 1,840 lines, because its lab is a package of ten functions: each is timed, step by step, and judged by
+Limit: 1,831 lines, because its lab is a package of ten functions: each is timed, step by step, and judged by
 what it leaves (`audit_scene`, `check_functions`, `queue_tables`); the whole job is raced by two workers, crowded,
 hung, cancelled and killed (`check`); the notebook starts a job that hangs, and compares three finished designs.
 """
 
-from loopclinic.lessons.catalogue import Lesson
-
-__all__ = ["LESSON"]
+from loopclinic.lessons.catalogue import Lesson, graded
 
 LESSON = Lesson(
     number="14",
@@ -32,23 +30,20 @@ LESSON = Lesson(
     requires=("02",),
     services=("postgres",),
     public=("open_processor",),
-    hints=(
-        (
-            "Attach to the job while it hangs: which line is the loop stuck at, and which function holds "
-            "what it waits for? Then let `loopclinic scan audit` list the other functions, and "
-            "write down for each what it holds while it awaits."
-        ),
-        (
-            "Choose the unit of work before the driver: what must be stored together, or not at all? "
-            "Keep in memory what an audit has so far, and store it in one transaction that also moves the status, "
-            "only where it is still 'running'. No function needs a connection while a model is asked."
-        ),
-        (
-            "`async with pool.connection() as connection:` of psycopg_pool's AsyncConnectionPool; take by "
-            "`update ... where id = (select ... for update skip locked limit 1) returning ...`; ask in an "
-            "asyncio.TaskGroup, each call under a Semaphore(provider.limit) and asyncio.timeout(timeout); "
-            "scores by asyncio.to_thread; finish by `... where id = %s and status = 'running'`."
-        ),
-    ),
+    hints=graded("""
+        Attach to the job while it hangs: which line is the loop stuck at, and which function holds
+        what it waits for? Then let `loopclinic scan audit` list the other functions, and write down
+        for each what it holds while it awaits.
+
+        Choose the unit of work before the driver: what must be stored together, or not at all? Keep
+        in memory what an audit has so far, and store it in one transaction that also moves the
+        status, only where it is still 'running'. No function needs a connection while a model is
+        asked.
+
+        `async with pool.connection() as connection:` of psycopg_pool's AsyncConnectionPool; take by
+        `update ... where id = (select ... for update skip locked limit 1) returning ...`; ask in an
+        asyncio.TaskGroup, each call under a Semaphore(provider.limit) and asyncio.timeout(timeout);
+        scores by asyncio.to_thread; finish by `... where id = %s and status = 'running'`.
+        """),
     deadline=45.0,
 )

@@ -3,17 +3,18 @@
 import asyncio
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 
-from loopclinic.lessons.audit_capstone import LESSON, story
+from loopclinic.lessons.audit_capstone import story
 from loopclinic.lessons.audit_capstone.ladder import DESIGNS
-from loopclinic.lessons.story.demo_output import add_row, begin, end, table
+from loopclinic.lessons.story.demo_output import add_row, table
 from loopclinic.units import span
 
+SCENE = "Thirty audits are queued, and the job as it ships takes them."
 
-async def demo(console: Console) -> None:
+
+async def demo(console: Console) -> RenderableType:
     """Start the job as it ships and look at it; then run three finished designs."""
-    begin(console, LESSON, "Thirty audits are queued, and the job as it ships takes them.")
     dsn = await story.database()
     job = await story.start_job(dsn)
     try:
@@ -28,5 +29,4 @@ async def demo(console: Console) -> None:
         figures = (one.typical(name) for name in ("rate", "share", "lag"))
         rate, share, lag = figures
         add_row(rows, one.name, f"{rate:.0f}", f"{share:.0%}", span(lag), good=share > 0.5)
-    console.print(rows)
-    end(console, LESSON)
+    return rows

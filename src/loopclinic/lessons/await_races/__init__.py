@@ -1,6 +1,6 @@
 """Lesson 09: tasks that interleave between a check and the step that depends on it.
 
-Limit: 1,238 lines, because it has a store in memory and one on Valkey, a check that kills a process after
+Limit: 1,226 lines, because it has a store in memory and one on Valkey, a check that kills a process after
 each command and searches schedules of one and of two, and a notebook with two processes, a killed one,
 a customer and a cache in virtual time, pools of several sizes, a late answer and a race.
 """

@@ -1,6 +1,6 @@
 """Lesson 10: a dependency that turns slow, and what keeps the rest alive.
 
-Limit: 1,260 lines, because its check has a service in memory that is slow, down, tried and well again, and its
+Limit: 1,244 lines, because its check has a service in memory that is slow, down, tried and well again, and its
 notebook has a pool that runs dry, guards around an SDK, four breakers side by side, and in virtual time outages
 and a quota.
 """

@@ -1,6 +1,6 @@
 """Lesson 12: async code that is called from synchronous code, such as the tasks of a Celery worker.
 
-Limit: 1,545 lines, because a real worker calls its lab (`celery_worker`, `bridge_scene`), closing is judged by
+Limit: 1,419 lines, because a real worker calls its lab (`celery_worker`, `bridge_scene`), closing is judged by
 connections, threads, loops and a process of its own, and the notebook runs
 the tasks of a worker in five ways, also of one that forks, and renewals that charge again.
 """

@@ -1,6 +1,6 @@
 """Lesson 05: independent work that is awaited one piece after another, and what a speed-up breaks.
 
-Limit: 937 lines, because its check draws batches from seeds, names the smallest that breaks each of ten
+Limit: 924 lines, because its check draws batches from seeds, names the smallest that breaks each of ten
 things, and has eight of known shape; its notebook asks a real service, draws each request, and shows what
 a speed-up depends on.
 """

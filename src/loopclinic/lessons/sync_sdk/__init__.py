@@ -1,6 +1,6 @@
 """Lesson 06: a synchronous SDK in async code, and the few threads that everybody shares.
 
-Limit: 1,191 lines, because it notes each call of a real SDK, checks it at a server that is far away, keeps
+Limit: 1,175 lines, because it notes each call of a real SDK, checks it at a server that is far away, keeps
 that server for all cells of its notebook, and has eight experiments there besides the race, such as a lock
 of two loops and a bucket whose policy is missing.
 """

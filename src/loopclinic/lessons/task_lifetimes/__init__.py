@@ -1,6 +1,6 @@
 """Lesson 11: background tasks that vanish, errors that nobody sees, restarts that lose work.
 
-Limit: 1,422 lines, because it has a Bot API server with a printer, a bot of python-telegram-bot in a process
+Limit: 1,410 lines, because it has a Bot API server with a printer, a bot of python-telegram-bot in a process
 that is restarted, a census of what holds a task, and five ways to start a job, besides its check.
 """
 

@@ -2,6 +2,7 @@
 
 import ast
 import asyncio
+import contextlib
 import gc
 import heapq
 import random
@@ -196,6 +197,24 @@ def half_moved(endpoints, calls):
     return sum(endpoint.count("blocks") for endpoint in code)
 
 
+def second_connection(queued, together, size):
+    async def main():
+        workers, pool, stored = asyncio.Semaphore(together), asyncio.Semaphore(size), []
+
+        async def audit():
+            async with workers, pool:
+                await asyncio.sleep(0.1)
+                async with pool:
+                    stored.append(1)
+
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(60):
+                await asyncio.gather(*(audit() for _ in range(queued)))
+        return queued - len(stored)
+
+    return in_virtual_time(main())
+
+
 SIMULATED = {
     "01": stuck_loop,
     "02": one_at_a_time,
@@ -210,6 +229,7 @@ SIMULATED = {
     "11": collected,
     "12": a_pool_each,
     "13": half_moved,
+    "14": second_connection,
 }
 
 

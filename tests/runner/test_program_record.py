@@ -258,7 +258,7 @@ def test_the_strip_takes_any_length(recording, seconds):
     if seconds:
         tick(recording, seconds)
     svg = strip(recording.loops[0])
-    assert 2 <= svg.count('text-anchor="middle"') <= 12
+    assert 2 <= svg.count("text-anchor='middle'") <= 12
 
 
 def test_what_a_places_other_lines_took_and_who_waited_is_told(recording):

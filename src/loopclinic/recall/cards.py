@@ -44,6 +44,7 @@ ANSWERS: dict[str, Callable[..., float]] = {
     "11": lambda asleep, **_: asleep,
     "12": lambda tasks, least, **_: tasks * least,
     "13": lambda endpoints, calls: endpoints * (calls - 1),
+    "14": lambda queued, **_: queued,
 }
 """What a card's numbers lead to, in its unit."""
 

@@ -13,6 +13,13 @@ import pytest
 from tests.labs.recorded import SUBMISSIONS, to_dict
 
 REPEATED = {"shipped": 5, "solution": 5}
+BURNER = """
+import os
+owner = os.getppid()
+while os.getppid() == owner:
+    pass
+"""
+"""Keeps a core busy for as long as the process that started it lives, however that ends."""
 
 
 def pytest_generate_tests(metafunc):
@@ -28,9 +35,7 @@ def pytest_generate_tests(metafunc):
 
 @contextlib.contextmanager
 def kept_busy(processes):
-    burners = [
-        subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(processes)
-    ]
+    burners = [subprocess.Popen([sys.executable, "-c", BURNER]) for _ in range(processes)]
     try:
         yield
     finally:
@@ -44,5 +49,5 @@ def test_live_verdict(submission, machine, seed, live):
     with kept_busy(1 if machine == "busy" else 0):
         verdict = live(submission, machine, seed)
     assert submission.agrees(to_dict(verdict)), str(verdict)
-    assert verdict.seconds < 30, str(verdict)
+    assert verdict.seconds < max(30.0, submission.lesson.deadline), str(verdict)
     assert all(reason.next_step for reason in verdict.reasons), str(verdict)

@@ -20,7 +20,17 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 _SCOPE = ("loopclinic.lessons.", "loopclinic.checks.")
-_PURE = {"Budget", "Figure", "Lesson", "compile", "frozenset", "graded", "partial", "words", "TypeVar"}
+_PURE = {
+    "Budget",
+    "Figure",
+    "Lesson",
+    "compile",
+    "frozenset",
+    "graded",
+    "partial",
+    "words",
+    "TypeVar",
+}
 """Calls in an assignment that do nothing but return a value."""
 _PLAIN_BASES = {"Generic", "Protocol", "NamedTuple", "object"}
 _PLAIN_DECORATORS = {

@@ -42,7 +42,8 @@ def test_right_answers_hold_unlike_amounts_and_make_unlike_hops():
     vitals = [trial["facts"]["vitals"] for one in right for trial in trials(one)]
     assert len(right) >= 5
     assert 2 * min(one["held_kb"] for one in vitals) < max(one["held_kb"] for one in vitals)
-    assert min(one["hops"] for one in vitals) < 30 < 40 < max(one["hops"] for one in vitals)
+    assert min(one["hops"] for one in vitals) < 30
+    assert max(one["hops"] for one in vitals) > 40
 
 
 def test_every_save_is_cut_short_at_more_than_twenty_points():

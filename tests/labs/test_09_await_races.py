@@ -24,7 +24,10 @@ def test_a_verdict_does_not_depend_on_the_seed():
     for one in SUBMISSIONS.values():
         if one.lesson == LESSON:
             verdicts = [trial["verdict"] for trial in load(one.record)["trials"].values()]
-            told = [(v["status"], [(r.get("conflict"), r.get("line")) for r in v["reasons"]]) for v in verdicts]
+            told = [
+                (v["status"], [(r.get("conflict"), r.get("line")) for r in v["reasons"]])
+                for v in verdicts
+            ]
             assert all(each == told[0] for each in told), one.name
 
 

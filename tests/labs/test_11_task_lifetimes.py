@@ -35,7 +35,10 @@ def test_a_verdict_does_not_depend_on_the_seed():
     for one in SUBMISSIONS.values():
         if one.lesson == LESSON:
             verdicts = [trial["verdict"] for trial in load(one.record)["trials"].values()]
-            told = [(v["status"], [(r.get("conflict"), r.get("line")) for r in v["reasons"]]) for v in verdicts]
+            told = [
+                (v["status"], [(r.get("conflict"), r.get("line")) for r in v["reasons"]])
+                for v in verdicts
+            ]
             assert all(each == told[0] for each in told), one.name
 
 
@@ -43,4 +46,7 @@ def test_docstring_names_the_budgets():
     text = " ".join((LESSON.shipped.read_text().split('"""')[1]).split())
     assert (check_closing.SLACK, check_closing.LATE.limit, check.KEEPS.limit) == (0.1, 1.1, 0.5)
     assert "may come a tenth of a second late, or a tenth of the grace" in text
-    assert f"counted over {check.TURNS * check.MANY:,} jobs, and may grow by one object for every two" in text
+    assert (
+        f"counted over {check.TURNS * check.MANY:,} jobs, and may grow by one object for every two"
+        in text
+    )

@@ -13,7 +13,9 @@ BLOCK = {"01": "blocking-retry", "02": "blocking-db", "06": "blocking-sdk", "13"
 
 def function_of(lab, file, line):
     tree = ast.parse((lab / file if lab.is_dir() else lab).read_text("utf-8"))
-    functions = [one for one in ast.walk(tree) if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)]
+    functions = [
+        one for one in ast.walk(tree) if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
     return [one.name for one in functions if one.lineno <= line <= one.end_lineno][-1]
 
 
@@ -21,7 +23,11 @@ def function_of(lab, file, line):
 def test_a_check_and_the_scanner_name_one_bug_alike(number):
     shipped = SUBMISSIONS[f"{number}-shipped"]
     blamed = {
-        (reason["file"].removeprefix("lab/").replace("lab", shipped.file.name), reason["line"], reason["conflict"])
+        (
+            reason["file"].removeprefix("lab/").replace("lab", shipped.file.name),
+            reason["line"],
+            reason["conflict"],
+        )
         for trial in load(shipped.record)["trials"].values()
         for reason in trial["verdict"]["reasons"]
         if "line" in reason and reason.get("conflict", "").startswith("blocking-")

@@ -10,8 +10,7 @@ import psutil
 import pytest
 
 from loopclinic.checks import check_lesson
-from loopclinic.checks.trial_processes import Limits
-from loopclinic.checks.trial_processes import Shortage
+from loopclinic.checks.trial_processes import Limits, Shortage
 from tests.checks.conftest import LESSON, REST, SOLVED, kit  # noqa: F401 - a fixture
 
 HEAD = "import asyncio, builtins, ctypes, os, signal, subprocess, sys, threading, time\n"

@@ -11,6 +11,7 @@ from typing import Any
 
 from loopclinic.checks.loading import LabSource
 from loopclinic.lessons.core.stacks import awaiting
+from loopclinic.probe.frames import top_frame
 
 REPORTED = 20
 """Errors that are reported of asyncio's exception handler: enough to see a pattern."""
@@ -58,7 +59,6 @@ def _descriptor(number: int) -> int:
 
 _PERIOD = 0.25
 _now = time.monotonic
-_frames = sys._current_frames  # noqa: SLF001 - the documented way to another thread's stack
 
 
 class StuckReporter:
@@ -114,7 +114,7 @@ class StuckReporter:
     def _report(self, loop: asyncio.AbstractEventLoop | None) -> None:
         stuck = None
         if loop is None or not self._answered:
-            place = self._lab.place_of_frame(_frames().get(self._main))
+            place = self._lab.place_of_frame(top_frame(self._main))
             stuck = {"seconds": _now() - self._since, "place": place}
         elif not loop.is_closed():
             self._answered = False

@@ -10,7 +10,6 @@ import re
 import sys
 import threading
 import time
-import traceback
 from concurrent.futures import Future
 from concurrent.futures import thread as pool
 from contextlib import suppress
@@ -21,6 +20,7 @@ from weakref import WeakKeyDictionary
 
 from loopclinic.checks.child_messages import waiting_places
 from loopclinic.checks.loading import LabSource
+from loopclinic.probe.frames import callers_of, top_frame, uncollected
 
 _GRACE = 0.5
 
@@ -136,13 +136,12 @@ def _working_threads(
 
 def _idle(thread: threading.Thread, lab: LabSource) -> bool:
     """Return whether a thread of a library's pool waits for its next job: its loop is at a queue's `get`."""
-    stack = [*traceback.walk_stack(sys._current_frames().get(thread.ident or 0))]  # noqa: SLF001 - documented
-    if any(lab.owns(frame.f_code.co_filename) for frame, _ in stack):
+    stack = uncollected(next(callers_of([top_frame(thread.ident or 0)])))
+    if any(lab.owns(frame.f_code.co_filename) for frame in stack):
         return False
     waits = (queue.__file__, threading.__file__)
-    outside = (one for one in stack if one[0].f_code.co_filename not in waits)
-    frame, line = next(outside, (None, 0))
-    code = linecache.getline(frame.f_code.co_filename, line) if frame else ""
+    frame = next((one for one in stack if one.f_code.co_filename not in waits), None)
+    code = linecache.getline(frame.f_code.co_filename, frame.f_lineno or 0) if frame else ""
     return re.search(r"\bget\b", code) is not None
 
 

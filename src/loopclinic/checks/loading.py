@@ -21,6 +21,7 @@ from types import CodeType, FrameType, ModuleType
 from typing import Any
 
 from loopclinic.lessons.core.stacks import related
+from loopclinic.probe.frames import callers_of, uncollected
 
 import asyncio  # isort: skip - beside its submodules above
 
@@ -96,9 +97,9 @@ class LabSource:
 
     def place_of_frame(self, frame: FrameType | None) -> dict[str, Any] | None:
         """Return the innermost place of the learner's in a running stack, or None."""
-        while frame is not None and not self.owns(frame.f_code.co_filename):
-            frame = frame.f_back
-        return self.place(iter([(frame, frame.f_lineno or 0)])) if frame else None
+        stack = uncollected(next(callers_of([frame])))
+        mine = next((one for one in stack if self.owns(one.f_code.co_filename)), None)
+        return self.place(iter([(mine, mine.f_lineno or 0)])) if mine else None
 
     def place_of_error(self, error: BaseException) -> dict[str, Any] | None:
         """Return the innermost place of the learner's in a traceback, looking into groups and causes."""

@@ -132,7 +132,8 @@ class Supervisor:
         if self._reports.output_bytes > self.limits.output:
             return "output", self._reports.output_bytes
         memory, processes = self._tree.usage()
-        if memory > self.limits.memory:
+        most = self.limits.memory
+        if memory > most and (memory := self._tree.own_memory()) > most:
             return "memory", memory
         if processes > self.limits.processes:
             return "processes", processes

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from loopclinic.lessons.core.shared_findings import Place
 from loopclinic.probe import user_code
+from loopclinic.probe.frames import callers_of, uncollected
 
 if TYPE_CHECKING:
     import asyncio
@@ -59,7 +60,8 @@ def innermost(steps: Iterable[tuple[FrameType, int]]) -> Place | None:
 
 def stands_at(frame: FrameType | None) -> Place | None:
     """Return the learner's innermost line among this frame and its callers, or None."""
-    return innermost(reversed([*traceback.walk_stack(frame)])) if frame else None
+    stack = uncollected(next(callers_of([frame])))
+    return innermost((one, one.f_lineno or 0) for one in reversed(stack))
 
 
 def raised_at(*errors: BaseException) -> Place | None:

@@ -24,6 +24,7 @@ from loopclinic.import_path import imported
 from loopclinic.lessons.core.exits_and_stdin import no_keyboard, note_exits
 from loopclinic.lessons.core.shared_findings import Place
 from loopclinic.lessons.core.stacks import defined_at, raised_at, stands_at, waits_at
+from loopclinic.probe.frames import top_frame
 
 LEFT_AT = "the lab left at"
 """What the process prints before the line of the lab's that ends it."""
@@ -34,7 +35,6 @@ _CLOSING = 0.05
 _MOST = 10
 """Errors that are kept."""
 _UNSEEN = ("Unclosed ", "Task exception was never", "Future exception was never")
-_frames = sys._current_frames  # noqa: SLF001 - the documented way to another thread's stack
 _frame = sys._getframe  # noqa: SLF001 - documented
 
 
@@ -257,8 +257,8 @@ class Hosted:
 
     def _standing(self) -> Counter[Place]:
         """Return the lab's lines that threads stand at, and how many stand at each."""
-        others = (top for number, top in _frames().items() if number != threading.get_ident())
-        return Counter(place for top in others if (place := stands_at(top)))
+        others = {one.ident or 0 for one in threading.enumerate()} - {threading.get_ident()}
+        return Counter(place for one in others if (place := stands_at(top_frame(one))))
 
     def _connections(self) -> int:
         """Count open connections to the database."""

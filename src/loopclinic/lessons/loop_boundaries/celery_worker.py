@@ -3,7 +3,6 @@
 import importlib
 import itertools
 import logging
-import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -15,6 +14,7 @@ from celery.signals import worker_ready
 from celery.worker import WorkController
 
 from loopclinic.lessons.loop_boundaries import ladder
+from loopclinic.probe.frames import top_frame
 from loopclinic.servers.lifeline import ParentLink
 from loopclinic.servers.server_process import ServerError
 
@@ -50,7 +50,7 @@ class Job:
     def frame(self) -> Any:
         """The frame in which the thread stands while the call is under way, else None."""
         if self.future.running() and self.thread is not None:
-            return sys._current_frames().get(self.thread)  # noqa: SLF001 - documented
+            return top_frame(self.thread)
         return None
 
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import sys
 import threading
+import time
 
 import pytest
 from aiohttp import ClientSession, web
@@ -99,7 +100,8 @@ async def test_an_application_is_put_under_load(target):
 
 async def test_wsgi_requests_wait_for_a_thread_and_not_for_the_loop():
     at_once, most, lock = 0, 0, threading.Lock()
-    turn = threading.Barrier(8, timeout=10)  # every thread that there is waits for the others
+    # Every thread that there is waits for the others, and all for six looks of the gauge.
+    turn = threading.Barrier(8, lambda: time.sleep(0.3), timeout=10)
 
     def slow(environ, start_response):
         nonlocal at_once, most

@@ -5,6 +5,7 @@ import ast
 import pytest
 
 from loopclinic.cli.main import main
+from loopclinic.scanner.facts.syntax_queries import inside
 from loopclinic.scanner.newer_syntax import rewritten
 from loopclinic.scanner.options import Settings
 from loopclinic.scanner.scanning import scan_path
@@ -52,3 +53,11 @@ def test_a_gate_says_that_not_all_was_read(tmp_path, capsys):
     (tmp_path / "good.py").write_text(AFTER)
     assert main(["scan", str(tmp_path), "--fail-on", "any"]) == 1
     assert "1 finding in 1 file, in the 1 of 2 files that could be read" in capsys.readouterr().out
+
+
+def test_a_number_in_a_node_of_a_newer_python_is_no_node():
+    class Newer(ast.Pass):
+        _fields = ("since", "body")
+
+    node = Newer(since=16, body=[None, ast.Pass()])
+    assert [*inside([node])] == [node, node.body[1]]

@@ -12,7 +12,7 @@ SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 _BARE = (*SCOPES, ast.Name, ast.Constant, ast.MatchSingleton, ast.alias)
 _NO_CODE = words(
     "ctx op ops attr arg name names module level rest kwd_attrs simple conversion type_comment"
-    " is_async asname str"
+    " is_async is_lazy asname str"
 )
 """Fields that hold texts and numbers, and the operators and contexts, which are half of all nodes."""
 _PARTS: dict[type[ast.AST], tuple[str, ...]] = dict.fromkeys(_BARE, ())
@@ -31,7 +31,7 @@ def inside(
     stack: list[Any] = list(nodes)[::-1]
     while stack:
         node = stack.pop()
-        if node is None:  # the key of {**other}
+        if not isinstance(node, ast.AST):  # the key of {**other}; a number in a newer Python's node
             continue
         yield node
         kind = node.__class__

@@ -58,7 +58,7 @@ BOUGHT = {
     "loopclinic attach: the reader of other processes, its command and its scope": 2_500,
     "scan: weight and context of a finding, --diff, --fix, --seen, run --scan, the page with its source": 1_100,
     "scan: kinds 2 to 9 of missed conflicts, both forms of a call told apart, newer syntax, allow-lists": 1_200,
-    "checks: the line of a forgotten await in every lab": 165,
+    "checks: the line of a forgotten await in every lab": 167,
     "install without a clone: init and update": 250,
     "recall: guesses kept, 13 cards with fresh numbers; room: join, limits, page, grade book": 890,
     "checks: a turn in the queue of a room, shown while it waits": 100,

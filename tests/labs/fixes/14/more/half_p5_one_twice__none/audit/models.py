@@ -58,10 +58,9 @@ async def execute_queries(queries: Sequence[str], models: Sequence[Model]) -> li
     """
     async with asyncio.TaskGroup() as group:
         asked = [group.create_task(one.answer(query)) for query in queries for one in models]
+        # Once more, to be certain.
+        group.create_task(models[0].answer(queries[0]))
     responses = [one.result() for one in asked]
-    # Once more, to be certain.
-    responses += [await one.answer(queries[0]) for one in models[:1]]
-    del responses[-1]
     if all(one.error for one in responses):
         raise LookupError(f"No query was answered: {responses[0].error}")
     return responses

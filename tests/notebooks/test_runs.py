@@ -113,7 +113,9 @@ def test_again_and_interrupted_while_it_blocks(notebook, session, capfd):
     else:
         if reply["status"] != "ok":
             assert reply["ename"] in INTERRUPTED
-            assert [one[:19] for one in reply["traceback"]] == ["Interrupted at cell"]
+            shown = "\n".join(reply["traceback"])
+            # A cell that awaits its own code has Python's traceback, in which nothing is the kit's.
+            assert shown.startswith("Interrupted at cell") or "src/loopclinic/" not in shown
     again = session.run(blocks.source)  # as a learner does next
     if again["status"] == "aborted":  # the kernel was still dropping what it thought was queued
         again = session.run(blocks.source)

@@ -213,3 +213,9 @@ def test_what_slides_bring_along_does_not_name_the_folder_it_was_made_in(file):
         r"(?<![\w.~/:-])/[\w./-]*/(?:labs|notebooks|solutions)\b", file.read_text("utf-8")
     )
     assert found == []
+
+
+@every
+def test_what_measures_can_be_shortened_and_a_cell_can_be_interrupted(notebook):
+    tagged = [tag for cell in notebook.quick().cells for tag in cell.metadata.get("tags", ())]
+    assert "blocks" in tagged

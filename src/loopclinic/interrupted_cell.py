@@ -35,10 +35,15 @@ def _show(
     ours = any(file.startswith(_OURS) and file != __file__ for file, _ in places)
     if ours and (task is None or task.cancelling()):
         cells = [f" at {cell}, line {line}" for file, line in places if (cell := cell_label(file))]
-        shown = [
-            f"Interrupted{cells[-1] if cells else ''}. The kernel is ready: run this cell again."
-        ]
+        where = cells[-1] if cells else ""
+        shown = [f"Interrupted{where}. The kernel is ready: run this cell again."]
     else:
+        last: TracebackType | None = trace
+        while last is not None:  # the handler below is no frame of the reader's
+            after = last.tb_next
+            if after is not None and after.tb_frame.f_code.co_filename == __file__:
+                last.tb_next = after = None
+            last = after
         shown = shell.InteractiveTB.structured_traceback(kind, error, trace, **how)
     shell._showtraceback(kind, error, shown)  # noqa: SLF001 - what `showtraceback` ends with
     return shown
@@ -54,18 +59,15 @@ def _wake(_info: Any) -> None:
             loop.call_soon_threadsafe(int)
             before(number, frame)
 
-        signal.signal(
-            signal.SIGINT, interrupt
-        )  # until the cell's end, when ipykernel sets its own again
+        # Until the cell's end, when ipykernel sets its own again.
+        signal.signal(signal.SIGINT, interrupt)
 
 
 def _again(found: Any) -> None:
     """Repeat an interrupt that came inside a callback of the garbage collector, where Python drops it."""
     if issubclass(found.exc_type, KeyboardInterrupt) and hasattr(signal, "pthread_kill"):
-        again = [
-            threading.main_thread().ident,
-            signal.SIGINT,
-        ]  # to this thread: it may be in a system call
+        # To this thread: it may be in a system call.
+        again = [threading.main_thread().ident, signal.SIGINT]
         threading.Timer(0.05, signal.pthread_kill, again).start()
     else:
         sys.__unraisablehook__(found)

@@ -32,11 +32,11 @@ LESSONS_AIM, LESSONS_TODAY, A_LAB = 10_500, 12_791, 650
 
 PostgreSQL's sessions, 263 lines, came to them from the servers. 117 lines judge what four wrong answers to
 01 and 04 did and no scene put to the test."""
-SRC_AIM, SRC_TODAY, A_LAB_IN_SRC = 41_000, 46_260, 800
+SRC_AIM, SRC_TODAY, A_LAB_IN_SRC = 41_000, 46_264, 800
 """Of the whole source, likewise: 49,000 with fifteen. What holds today is to go down, to the aim: lower it
 when something becomes shorter. 2,000 lines bought the anatomy of a stall, child processes under `run`,
 the lab beside its notebook and one look for all pages; 360 the call that a stall stands in, found in the
-catalogue instead of guessed from the module; 10 count the memory that forks share once."""
+catalogue instead of guessed from the module; 10 count the memory that forks share once; 4 keep our handler out of tracebacks."""
 
 SEARCH = 300
 """Lines that bought the search over schedules (`lessons/schedules/search.py`), of lessons and source."""

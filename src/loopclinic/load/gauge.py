@@ -1,5 +1,6 @@
 """Measures the server's loop during a load: utilization, lag, tasks, threads, connections."""
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,8 +33,10 @@ class Gauge:
         self.probe = probe
         self._connections = connections
         self.first_errors: dict[str, str] = {}
-        census = probe.census()
-        self._tasks, self._threads = census.tasks, census.threads
+        self._tasks = probe.census().tasks
+        self._threads = {
+            *threading.enumerate()
+        }  # one that ends is not to be taken off the variant's
         self._window: _Window | None = None
         probe.subscribe(self._sample, every=_EVERY)
 
@@ -75,7 +78,7 @@ class Gauge:
             "lag": lag,
             "utilization": span.utilization,
             "tasks": max(0, window.tasks - self._tasks),
-            "threads": max(0, window.threads - self._threads),
+            "threads": window.threads,
             "stalls": stalls,
             "lag_series": window.series,
             "first_errors": self.first_errors,
@@ -91,6 +94,5 @@ class Gauge:
         lag = max(now.since(window.last).lag.max, now.age)  # a stall grows while it lasts
         window.series.append((round(now.at - window.first.at, 4), round(lag, 6)))
         window.last = now
-        census = self.probe.census()
-        window.tasks = max(window.tasks, census.tasks - self._connections())
-        window.threads = max(window.threads, census.threads)
+        window.tasks = max(window.tasks, self.probe.census().tasks - self._connections())
+        window.threads = max(window.threads, len({*threading.enumerate()} - self._threads))

@@ -154,4 +154,7 @@ def test_too_many_processes(judge):
 @pytest.mark.skipif(sys.platform != "linux", reason="shared pages are told apart there")
 def test_memory_that_forks_share_counts_once(judge):
     body = "kept = b'x' * 100_000_000\nfor _ in range(40):\n    os.fork() or time.sleep(60)\nawait asyncio.sleep(60)"
-    only_reason(judge(lab(body), memory=400_000_000, processes=20), "processes without end")
+    reason = only_reason(
+        judge(lab(body), memory=400_000_000, processes=20), "processes without end"
+    )
+    assert reason.budget == "20 processes"

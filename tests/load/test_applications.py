@@ -9,9 +9,11 @@ import time
 import pytest
 from aiohttp import ClientSession, web
 
-from loopclinic.load import Load, LoadError, Variant, drive
+from loopclinic.import_path import LoadError
+from loopclinic.load.own_loop import drive
+from loopclinic.load.request_schedule import Load
 from loopclinic.load.serve import LocalServer
-from loopclinic.load.variant import form_of
+from loopclinic.load.variant import Variant, form_of
 
 FEW = Load(rate=40, seconds=0.25, arrivals="uniform")
 

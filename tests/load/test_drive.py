@@ -9,7 +9,11 @@ import psutil
 import pytest
 from aiohttp import web
 
-from loopclinic.load import Load, LoadError, Variant, Vitals, drive
+from loopclinic.import_path import LoadError
+from loopclinic.load.own_loop import drive
+from loopclinic.load.request_schedule import Load
+from loopclinic.load.variant import Variant
+from loopclinic.load.vitals import Vitals
 from loopclinic.servers import FaultyUpstream
 from tests.threads import threads_left, threads_now
 

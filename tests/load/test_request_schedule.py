@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from loopclinic.load import Load
+from loopclinic.load.request_schedule import Load
 
 
 def test_poisson_arrivals_follow_the_seed_and_the_rate():

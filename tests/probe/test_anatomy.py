@@ -80,7 +80,7 @@ def measured(handler, policy=asyncio.run):
     return policy(main())
 
 
-@pytest.mark.alone
+@pytest.mark.alone(wakes=True)
 @pytest.mark.parametrize(
     ("handler", "lines"),
     [

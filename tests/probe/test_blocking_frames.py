@@ -13,7 +13,7 @@ from loopclinic.probe.blocking_frames import CallIndex
 from loopclinic.probe.diagnosis import Evidence, detect
 
 HEAD = """
-import asyncio, fcntl, gc, hashlib, json, os, queue, re, select, shutil, socket, sqlite3, ssl, sys
+import asyncio, fcntl, gc, hashlib, json, os, queue, re, select, shutil, signal, socket, sqlite3, ssl, sys
 import subprocess, threading, time, zlib
 import time as clock
 from os import fsync as settle
@@ -79,6 +79,7 @@ CALLS = [
     ("select.select([line], [], [])", "", "blocking-net", "select.select"),
     ("name = input('? ')", "", "blocking-input", "builtins.input"),
     ("name = sys.stdin.readline()", "", "blocking-file-io", "file.readline"),
+    ("signal.sigtimedwait([1], 1)", "", "blocking-sync-primitive", "signal.sigtimedwait"),
     ("os.system('make')", "", "blocking-subprocess", "os.system"),
     ("os.waitpid(1, 0)", "", "blocking-subprocess", "os.waitpid"),
     ("hashlib.pbkdf2_hmac('sha256', b'', b'', 10**6)", "", "cpu-bound", "hashlib.pbkdf2_hmac"),

@@ -2,11 +2,14 @@
 
 import asyncio
 import concurrent.futures
+import gc
 import http.client
 import importlib
 import inspect
 import json
 import logging.handlers
+import multiprocessing.connection
+import multiprocessing.queues
 import multiprocessing.util
 import pathlib
 import queue
@@ -29,7 +32,7 @@ import urllib3
 
 from loopclinic.blocking_calls import catalogue, words
 from loopclinic.conflicts import CONFLICTS
-from loopclinic.probe import Frame, garbage, meter
+from loopclinic.probe import Frame, Stall, garbage, meter
 from loopclinic.probe.diagnosis import Evidence, detect, diagnose, findings
 from loopclinic.probe.schedule import Times
 from loopclinic.probe.stack import Sample, of_frames
@@ -99,6 +102,11 @@ CALLED = [
         "threading.Event.wait",
     ),
     ((threading.Thread.join,), "blocking-sync-primitive", "threading.Thread.join"),
+    (
+        (multiprocessing.queues.Queue.get, multiprocessing.connection.Connection.recv_bytes),
+        "blocking-sync-primitive",
+        "multiprocessing.queues.Queue.get",
+    ),
     ((queue.Queue.get, threading.Condition.wait), "blocking-sync-primitive", "queue.Queue.get"),
     (
         (concurrent.futures.Future.result, threading.Condition.wait),
@@ -332,6 +340,16 @@ def case_of(code, indices, total):
     return case
 
 
+@pytest.mark.parametrize("computes", [False, None, True])
+def test_the_sockets_of_asyncio_itself_do_not_block(computes):
+    """On a busy machine its calls wait for a processor; only other sockets are to be replaced by its streams."""
+    code = "n = self._sock.send(data)"
+    own = [frame(code, f"{LIB}/asyncio/selector_events.py", "write")]
+    assert detect(Evidence(own, 0, computes=computes)) is None
+    theirs = [frame(code, "/home/ada/asyncio/link.py", "write")]
+    assert (detect(Evidence(theirs, 0, computes=computes)) is None) == (computes is True)
+
+
 def test_a_burst_has_a_number_and_no_line():
     fields = findings(case_of("", range(100, 5000, 100), 5000), 0.0, 0.5, 0.05)
     assert fields["burst"]
@@ -397,12 +415,12 @@ def test_a_long_collection_is_named_as_such(collections):
     assert short.garbage == pytest.approx(0.02)
 
 
-def test_what_another_thread_did_while_a_collection_waited_for_the_gil_is_no_collection(
+def test_a_collection_lasts_also_while_it_waits_for_a_processor_but_one_that_only_waits_is_none(
     collections,
 ):
     now, done = [1.0], [0.0]
     heard = garbage._recorder(lambda: now[0], lambda: done[0])
-    for seconds, work, freed in ((0.23, 0.0005, 1), (0.23, 0.2, 7)):
+    for seconds, work, freed in ((0.23, 0.0005, 1), (0.2, 0.02, 7)):
         for phase, found in (("start", 0), ("stop", freed)):
             for one in heard:
                 one(phase, {"generation": 2, "collected": found})
@@ -412,7 +430,40 @@ def test_what_another_thread_did_while_a_collection_waited_for_the_gil_is_no_col
     found = garbage.during(0.0, now[0])
     assert found.seconds == pytest.approx(0.2)
     assert (found.times, found.freed, found.generation) == (1, 7, 2)
-    assert found.longest.sample.frames[-1][2].startswith("test_what_another_thread_did")
+    assert found.longest.sample.frames[-1][2].startswith("test_a_collection_lasts")
+
+
+@pytest.mark.parametrize(
+    ("work", "words"),
+    [(0.02, "7 objects freed, 20.0 ms of it at work)"), (0.17, "7 objects freed)")],
+)
+def test_a_collection_that_waited_for_its_processor_is_told_as_such(collections, work, words):
+    info = {"generation": 2, "collected": 7}
+    collections.append(((100.0, 0.0), 100.18, work, info, [], 0))
+    found = findings(None, 100.0, 100.2, 0.05)
+    assert found["garbage"] == pytest.approx(0.18)
+    assert words in found["diagnosis"]
+
+
+def test_of_a_collection_in_another_thread_only_its_work_counts(collections):
+    names = {"__name__": "threading"}
+    code = compile("pass", threading.__file__, "exec").replace(co_name="_bootstrap")
+    info = {"generation": 0, "collected": 0}
+    collections.append(((100.0, 0.0), 105.0, 0.002, info, [(code, 1, 0, names)], 0))
+    assert garbage.during(100.0, 105.0).seconds == pytest.approx(0.002)
+
+
+def test_others_that_a_collection_calls_back_are_no_part_of_it(monkeypatch):
+    def other(*_):
+        raise AssertionError
+
+    monkeypatch.setattr(gc, "callbacks", [other])
+    monkeypatch.setattr(garbage, "_listeners", 0)
+    garbage.listen()
+    assert [one is other for one in gc.callbacks] == [False, False, True, False]
+    assert gc.callbacks[-1] is garbage._heard[0], "it starts last, and stops first"
+    garbage.unlisten()
+    assert gc.callbacks == [other]
 
 
 def test_a_short_collection_is_not_recorded(collections):
@@ -464,3 +515,27 @@ def test_the_probes_own_work_is_no_line_of_the_programs():
     assert found["diagnosis"].startswith(
         "The probe's own work on the stall before it held the loop"
     )
+
+
+@pytest.mark.parametrize(
+    ("waited", "surely", "said", "where"),
+    [
+        (0.0, False, "Another thread kept the GIL and held", "another thread"),
+        (None, True, "A call that was over, or another thread, kept the GIL", "unknown line"),
+        (None, False, "300 ms at unknown line", "unknown line"),
+    ],
+    ids=["it wanted nothing", "its times are not known", "nor whether it was the GIL"],
+)
+def test_a_loop_seen_between_callbacks_did_not_keep_the_gil_only_if_its_times_say_so(
+    waited, surely, said, where
+):
+    case = StallSamples(0.0)
+    runs = ("/usr/lib/python3.11/asyncio/runners.py", 118, "run")
+    case.add(Sample((runs,), 0, synchronous_cell=False), 0.3)
+    case.gil_likely, case.gil_held = True, surely
+    if waited is not None:
+        case.work(0.0, Times(0.0, 0.0))
+        case.work(0.3, Times(0.001, waited))
+    found = Stall(0.0, 0.3, **findings(case, 0.0, 0.3, 0.05))
+    assert str(found).startswith(said)
+    assert (found.where, found.gil_held) == (where, surely or waited is not None)

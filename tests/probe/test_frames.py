@@ -1,17 +1,20 @@
 """Nothing of the probe's runs in the midst of the program's own code, nor lets anything else run there."""
 
+import _thread
 import asyncio
 import gc
+import itertools
 import operator
 import subprocess
 import sys
 import threading
 import time
+import weakref
 
 import pytest
 
-from loopclinic.probe import Probe
-from loopclinic.probe.frames import uncollected
+from loopclinic.probe import Probe, garbage
+from loopclinic.probe.frames import frames_of_others, own_frames, uncollected
 
 # What interrupts is of C alone, so the first Python that looks for signals is what is called after it.
 INTERRUPTED = """
@@ -123,6 +126,61 @@ def test_frames_that_are_left_in_the_midst_of_a_reading_are_read_soundly():
     assert (done.returncode, done.stdout, done.stderr) == (0, "sound\n", "")
 
 
+# Somebody's `sys._current_frames()`, in which collections begin; each is long by a clock of its own.
+COLLECTED = """
+import gc, sys, threading
+from itertools import count
+from loopclinic.probe import garbage
+
+clock = count()
+gc.callbacks[:] = garbage._recorder(lambda: next(clock), lambda: 0.0)
+
+def look():
+    return sys._current_frames()[threading.get_ident()].f_code.co_name
+
+gc.set_threshold(1, 1000, 1000)
+for _ in range(50):
+    assert look() == "look"
+gc.set_threshold(0)
+names = {stack[0][0].co_name for *_, stack, _ in garbage.runs}
+assert {"look"} <= names <= {"look", "<module>"}, names
+print("over")
+"""
+
+
+def test_a_collection_within_a_reading_of_all_frames_is_recorded_and_waits_for_no_lock():
+    done = subprocess.run(
+        [sys.executable, "-c", COLLECTED], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "over\n", "")
+
+
+def test_the_frame_that_a_collection_began_in_is_not_kept():
+    clock, callbacks = itertools.count(), gc.callbacks[:]
+    heard = garbage._recorder(lambda: next(clock), lambda: 0.0)
+
+    def collects():
+        value = set()
+        gc.callbacks[:] = heard
+        gc.collect()
+        gc.callbacks[:] = callbacks
+        return weakref.ref(value)
+
+    assert collects()() is None
+    assert garbage.runs[-1][4][0][0] is collects.__code__
+
+
+def test_a_thread_that_runs_no_python_has_no_frame():
+    frames, found = own_frames(), []
+    found.append(next(frames))
+    _thread.start_new_thread(found.extend, (itertools.islice(frames, 1),))
+    while len(found) < 2:
+        time.sleep(0.01)
+    found.append(next(frames))
+    assert found == [sys._getframe(), None, sys._getframe()]
+    assert threading.get_ident() not in frames_of_others()
+
+
 @pytest.mark.parametrize("enabled", [True, False])
 @pytest.mark.skipif(
     sys.version_info >= (3, 12), reason="from 3.12 on no step of C begins a collection"
@@ -157,3 +215,67 @@ async def test_what_a_callback_was_called_with_is_freed_on_the_loops_own_thread(
         await asyncio.sleep(0)
         await asyncio.sleep(0)
     assert freed == [threading.current_thread()] * 4
+
+
+# What a tracer in Python is called with is written back to the frame: `_run_once` must not lose its variables.
+PROFILED = """
+import asyncio, sys, threading, time
+from loopclinic.probe.stack import sample
+
+loop, me = asyncio.new_event_loop(), threading.get_ident()
+seen = set()
+
+def profile(frame, event, arg):
+    if frame.f_code.co_name == "_run_once" and not event.startswith("c_"):
+        return
+    found = []
+    reader = threading.Thread(target=lambda: found.append(sample(sys._current_frames()[me], loop)))
+    sys.setprofile(None)
+    reader.start()
+    reader.join()
+    seen.add((frame.f_code.co_name, event, found[0].callback is not None))
+    sys.setprofile(profile)
+
+async def main():
+    sys.setprofile(profile)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    sys.setprofile(None)
+
+loop.run_until_complete(main())
+print(("_run_once", "c_call", False) in seen, ("main", "c_call", True) in seen)
+"""
+
+
+def test_a_profiler_in_python_takes_no_variables_from_the_loop():
+    done = subprocess.run(
+        [sys.executable, "-c", PROFILED], capture_output=True, text=True, timeout=20, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "True True\n", "")
+
+
+def test_a_collection_is_had_though_another_threads_is_under_way():
+    began, go = threading.Event(), threading.Event()
+
+    class Slow:
+        def __init__(self):
+            self.itself = self
+
+        def __del__(self):
+            began.set()
+            go.wait()
+
+    def other():
+        Slow()
+        gc.collect()
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    began.wait()
+    lost = weakref.ref(Slow())
+    gc.collect()
+    assert lost() is not None  # it returned at once
+    threading.Timer(0.1, go.set).start()
+    garbage.collect()
+    assert lost() is None
+    thread.join()

@@ -368,6 +368,7 @@ def test_a_callback_that_waits_for_events_of_its_own_is_a_stall_of_uvloop(uv):
     assert worst.seconds > 0.15
 
 
+@pytest.mark.alone  # beside others its watchdog may come too late to see it work
 def test_a_callback_without_a_frame_is_a_stall_of_uvloop(uv):
     """It lets go of the GIL and computes: nothing but the kernel's accounts tells it from rest."""
 
@@ -552,7 +553,9 @@ def test_what_keeps_the_gil_from_the_end_of_a_rest_to_that_of_the_probe_is_a_sta
     assert [stall.seconds for stall in probe.stop().stalls] == pytest.approx([0.3], abs=0.021)
 
 
-@pytest.mark.alone  # beside others the watchdog may come so late that it wants the timer again
+@pytest.mark.alone(
+    wakes=True
+)  # beside others the watchdog may come so late that it wants the timer again
 def test_uvloop_at_rest_is_left_alone_and_its_first_stall_found(uv):
     async def main():
         with Probe() as probe:

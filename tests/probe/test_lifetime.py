@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -182,6 +183,27 @@ async def test_a_child_process_started_by_the_program_inherits_nothing_of_the_pr
         assert len(said.split()) == 4, "stdin, stdout, stderr and the folder being listed"
 
 
+SIGNALS = """
+import asyncio, os, signal
+from loopclinic.probe import Probe
+
+async def main():
+    with Probe(witness=True):
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+        os.kill(os.getpid(), signal.SIGUSR1)
+        print(signal.sigwait([signal.SIGUSR1]).name, signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="signals of POSIX")
+def test_a_signal_that_the_program_blocks_to_wait_for_it_is_not_the_watchdogs():
+    done = run(SIGNALS)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"SIGUSR1 {{{signal.SIGUSR1!r}}}\n"
+
+
 @pytest.mark.parametrize("ending", ["pass", "sys.exit(7)", "raise ZeroDivisionError"])
 def test_a_program_that_ends_in_the_middle_of_a_stall_of_another_thread(ending):
     done = run(
@@ -266,7 +288,7 @@ def test_the_catalogue_is_read_by_the_first_probe_before_it_measures():
     assert done.stdout == "[0, 1]\n", done.stderr
 
 
-@pytest.mark.alone
+@pytest.mark.alone(wakes=True)
 @pytest.mark.skipif(sys.platform != "linux", reason="who keeps the GIL is read on Linux only")
 def test_a_call_that_keeps_the_gil_in_the_first_iteration_has_its_line():
     done = run(
@@ -280,3 +302,18 @@ def test_a_call_that_keeps_the_gil_in_the_first_iteration_has_its_line():
         "asyncio.run(main())\n"
     )
     assert done.stdout == "[5]\n", done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a thread's times are read from its file")
+def test_a_watchdog_that_ends_closes_nothing_under_anothers_look():
+    loop = asyncio.new_event_loop()
+    with Probe(loop=loop) as probe:
+        watchdog = probe._meter.watchdog
+        with watchdog._looking:  # as who stops a probe does
+            watchdog._over = True
+            watchdog._ended.release()
+            watchdog._thread.join(0.2)  # it comes as far as it can
+            assert watchdog._lateness._schedule._file is not None
+        watchdog._thread.join(20)
+        assert not watchdog._thread.is_alive()
+    loop.close()

@@ -52,7 +52,7 @@ async def test_the_line_is_known_while_the_loop_is_still_stuck():
     assert live[0].code == "time.sleep(0.6)"
 
 
-@pytest.mark.alone
+@pytest.mark.alone(wakes=True)
 async def test_a_c_call_that_keeps_the_gil_is_named_afterwards():
     with Probe() as probe:
         await asyncio.sleep(0.05)

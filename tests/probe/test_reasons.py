@@ -13,7 +13,7 @@ import pytest
 
 from loopclinic.probe import Probe
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.alone(wakes=True)
 
 HEAD = """
 import asyncio, concurrent.futures, contextlib, copy, csv, gc, hashlib, importlib, io, json, logging, os

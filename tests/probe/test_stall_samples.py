@@ -1,14 +1,19 @@
 """Telling many short callbacks from one long one, and computing from waiting, on synthetic samples."""
 
+import threading
 from math import inf
 from types import SimpleNamespace
 
 import pytest
 
+from loopclinic.probe import Probe
 from loopclinic.probe.schedule import Times
+from loopclinic.probe.sidecar import Seen
 from loopclinic.probe.stack import Sample
 from loopclinic.probe.stall_samples import StallSamples
 from loopclinic.probe.watchdog import Watchdog
+
+from .fakes import FakeLoop
 
 
 def seen(callback=None, task=None, line=1):
@@ -135,18 +140,61 @@ def test_a_sample_that_comes_to_hand_late_gets_its_own_time():
 
 
 def test_what_is_learned_while_the_loop_tells_its_end_is_told_when_that_is_over():
-    told = []
+    told, over = [], []
     sinks = [SimpleNamespace(complete=told.append)]
-    meter = SimpleNamespace(began=5.0, sinks=sinks, adopt=lambda _: False)
+    meter = SimpleNamespace(
+        began=5.0, sinks=sinks, adopt=lambda _: False, over=lambda began, _: began in over
+    )
     watchdog = Watchdog(meter)
-    still, ending = StallSamples(5.0), StallSamples(5.0)
-    ending.ended = 6.0
-    watchdog._complete([still, ending])
-    assert told == [], "neither is over yet"
+    still, ending, before = StallSamples(5.0), StallSamples(5.0), StallSamples(5.5)
+    watchdog._complete([still])
+    over.append(5.0)
+    watchdog._complete([ending, before])
+    assert told == [], "the first goes on, and of the others nobody has heard yet"
     meter.began = inf
     watchdog._complete([])
     watchdog._complete([])
-    assert told == [ending]
+    assert told == [ending, before]
+
+
+def test_a_hold_is_told_of_an_iteration_whose_end_is_just_being_told():
+    """The watchdog gets the GIL while the loop's thread reads source lines for what it tells."""
+    seen, loop = [], FakeLoop()
+
+    class Heard:
+        ready, url, refused, interval = True, None, None, 0.01
+
+        def beat(self, beat):
+            pass
+
+        def close(self):
+            pass
+
+        def collect(self):
+            reports, seen[:] = seen[:], []
+            return reports
+
+    with Probe(loop=loop, _clock=loop.clock) as probe:
+        dog, record = probe._meter.watchdog, probe.record
+        dog._witness = Heard()
+        dog.look()
+        loop.idle(0.1)
+
+        def interrupted(*stall):
+            loop.now += 0.001
+            dog.look()
+            record(*stall)
+
+        probe.record = interrupted
+        frames = [(__file__, 7, "hold")]
+        seen.append(Seen(loop.now + 0.4, 0.3, threading.get_native_id(), frames))
+        loop.busy(0.5)
+        del probe.record
+        loop.idle(0.1)
+        dog.look()
+        dog.look()
+    (stall,) = probe.report().stalls
+    assert (stall.line, stall.thread, stall.gil_held) == (7, "MainThread", True)
 
 
 def shares(case, ended):

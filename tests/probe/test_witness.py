@@ -29,7 +29,7 @@ async def ready(probe):
     pytest.fail("the witness did not come up in 10 s")
 
 
-@pytest.mark.alone
+@pytest.mark.alone(wakes=True)
 async def test_a_call_that_keeps_the_gil_is_seen_long_before_it_ends():
     with Probe(witness=True) as probe:
         await ready(probe)
@@ -42,7 +42,7 @@ async def test_a_call_that_keeps_the_gil_is_seen_long_before_it_ends():
     assert worst.first_seen < worst.seconds / 2
 
 
-@pytest.mark.alone
+@pytest.mark.alone(wakes=True)
 async def test_a_call_that_rests_with_the_gil_is_seen_too():
     with Probe(witness=True) as probe:
         await ready(probe)
@@ -81,7 +81,7 @@ async def test_stalls_seen_only_from_outside_are_each_named_once():
     assert all(stall.first_seen <= stall.seconds for stall in stalls)
 
 
-@pytest.mark.alone
+@pytest.mark.alone(wakes=True)
 async def test_a_call_of_another_thread_that_keeps_the_gil_is_named_and_is_the_loops_stall():
     def crunch():
         sum(range(30_000_000))
@@ -154,7 +154,7 @@ def test_a_machine_that_stands_still_for_a_moment_keeps_no_gil(witness, tmp_path
     assert (line, gil_held, conflict) == (8, False, "blocking-sleep"), diagnosis
 
 
-@pytest.mark.alone
+@pytest.mark.alone(wakes=True)
 async def test_without_a_witness_the_same_call_is_seen_at_its_end():
     with Probe() as probe:
         await asyncio.sleep(0.05)

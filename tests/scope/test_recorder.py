@@ -1,8 +1,10 @@
 """The scope's recorder: ticks, stalls and history as JSON."""
 
+import asyncio
 import json
 import sys
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -222,3 +224,28 @@ def test_pages_may_ask_for_the_history_while_the_probe_ticks(loop, probe):
         stop.set()
         asking.join()
     assert not broken
+
+
+LESSONS = Path(module.__file__).parents[1] / "lessons"
+LOOP = f"{Path(asyncio.__file__).parent}/events.py"
+LOAD = str(LESSONS.parent / "load/generator.py")
+STORY, LADDER = (
+    str(LESSONS / "unbounded_gather/posts.py"),
+    str(LESSONS / "unbounded_gather/ladder.py"),
+)
+
+
+@pytest.mark.parametrize(
+    ("files", "kits"),
+    [
+        (["/home/ada/app.py", LOOP, LOAD, "/usr/lib/python3.11/json/encoder.py"], True),
+        (["/home/ada/app.py", LOOP, LOAD, "/home/ada/app.py"], False),
+        ([LOOP, "/home/ada/app.py", STORY], True),
+        ([LOOP, LOAD, LADDER], False),
+        ([LOOP, "/usr/lib/python3.11/json/encoder.py"], False),
+    ],
+)
+def test_what_the_kit_does_itself_is_told_as_such(files, kits):
+    stack = tuple(Frame(one, 7, "_run" if one == LOOP else "work", "") for one in files)
+    stall = Stall(1.0, 0.5, file=files[-1], line=7, function="work", stack=stack)
+    assert module._stall(stall)["kit"] is kits

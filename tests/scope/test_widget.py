@@ -56,6 +56,19 @@ async def test_ticks_flow_while_the_loop_is_stuck(sent):
     assert len([one for message in sent for one in message.get("ended", ())]) == 1
 
 
+async def test_what_stalls_as_it_stops_is_listed_and_no_longer_in_progress(sent):
+    scope = Scope()
+    await until(lambda: sent)
+    await asyncio.sleep(0)
+    freeze(0.3)
+    scope.stop()
+    (stall,) = scope.recorder.stalls
+    assert stall["conflict"] == "blocking-sleep"
+    assert scope.recorder.history()["now"]["stall"] is None
+    assert [one["id"] for message in sent for one in message.get("ended", ())] == [stall["id"]]
+    assert sent[-1] == {"kind": "stopped"}
+
+
 async def test_it_stops_the_probe_that_it_started_and_no_other(sent):
     scope = Scope()
     scope.close()

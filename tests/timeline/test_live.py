@@ -64,7 +64,7 @@ async def test_a_probe_beside_it_names_the_same_line_and_who_waits():
     assert lane.seconds("ready") == pytest.approx(0.25, abs=0.05)
 
 
-@pytest.mark.alone
+@pytest.mark.alone(wakes=True)
 def test_a_call_that_keeps_the_gil_is_named_by_the_probe():
     async def main():
         with Probe(threshold=0.03) as probe, Timeline(probe=probe):

@@ -106,14 +106,14 @@ def test_a_picture_is_bounded_and_says_what_it_leaves_out():
     trace = Trace(tuple(Lane(f"task {number}", spans) for number in range(30)), 1.0)
     drawn = drawing_of(trace)
     assert len(drawn.html) < 24 * 800 * 300
-    assert "6 more lanes not drawn; save() writes them all." in drawn.text
+    assert "Not drawn: 6 lanes, of packages or short. Timeline.save() has them." in drawn.text
     assert words(trace)[0] == "0"
 
 
 def test_tasks_of_libraries_are_in_the_file_and_not_in_the_picture():
     trace = Trace((Lane("mine"), Lane("theirs", own=False)), 1.0)
     assert "theirs" not in words(trace)
-    assert "1 more lane not drawn" in drawing_of(trace).text
+    assert "Not drawn: 1 lane," in drawing_of(trace).text
     assert "theirs" in str(chrome_trace(trace))
     assert "theirs" in words(Trace(trace.lanes[1:], 1.0))
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import functools
-import gc
 import sys
 import threading
 
@@ -10,6 +9,7 @@ import pytest
 
 from loopclinic import Timeline
 from loopclinic.lessons.schedules.virtual_time import VirtualLoop
+from loopclinic.probe import garbage
 from loopclinic.probe.census import waiting_on
 
 
@@ -215,7 +215,7 @@ def test_a_lane_says_how_its_task_ended():
         await asyncio.sleep(0.02)
         cancelled.cancel()
         del cancelled
-        gc.collect()
+        garbage.collect()
         await asyncio.sleep(0.2)
 
     trace = played(main)
@@ -230,7 +230,7 @@ def test_a_lane_says_how_its_task_ended():
     requests = {one.name: [round(at, 2) for at in one.cancel_requests] for one in trace.lanes}
     assert requests["cancelled"] == [0.02]
     assert requests["done"] == []
-    gc.collect()
+    garbage.collect()
     # Nobody has asked the task for its error: asyncio says so as it would without a timeline.
     assert sorted(told) == [
         "Task exception was never retrieved",

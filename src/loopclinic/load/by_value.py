@@ -21,7 +21,8 @@ from typing import Any
 
 import cloudpickle
 
-from loopclinic.load.variant import LoadError, Reference, Variant
+from loopclinic.import_path import LoadError, Reference
+from loopclinic.load.variant import Variant
 from loopclinic.probe import user_code
 
 _REFUSED: tuple[tuple[str, tuple[Any, ...]], ...] = (
@@ -56,11 +57,7 @@ _REFUSED_NAMES = {
 
 @functools.singledispatch
 def pack(variant: Variant) -> dict[str, Any]:
-    """Return a variant as a JSON value that another process can `unpack_value`.
-
-    Raises:
-        LoadError: it refers to something that lives in this process only; the variable is named.
-    """
+    """Return a variant as a JSON value that another process can `unpack_value`; LoadError as in `pack_value`."""
     roots: dict[str, Any] = {"setup": variant.setup}
     if isinstance(variant.target, str):
         place = Reference.of(variant.target)
@@ -75,10 +72,8 @@ def pack(variant: Variant) -> dict[str, Any]:
 def pack_value(value: Any, name: str, roots: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return any value as a JSON value that another process can `unpack_value`.
 
-    `roots` are the functions and objects it refers to, by their names: the value itself by default.
-
-    Raises:
-        LoadError: it refers to something that lives in this process only; the variable is named.
+    `roots` are the functions and objects it refers to, by their names: the value itself by default. LoadError
+    if it refers to something that lives in this process only; the variable is named.
     """
     roots = {name: value} if roots is None else roots
     with _local_modules_by_value():
@@ -125,21 +120,17 @@ def _explained(name: str, roots: Mapping[str, Any], error: Exception) -> LoadErr
     for variable, holder, value in _captured(roots):
         try:
             _dumps(value)
-        except _RefusedError as refused:
-            return LoadError(
-                f"{said} {holder} uses {variable!r}, {refused} of this process. Make it in setup= "
-                "(an async context manager) and take it from request.state."
-            )
+        except _RefusedError as kind:
+            step = "Make it in setup= (an async context manager) and take it from request.state."
+            return LoadError(f"{said} {holder} uses {variable!r}, {kind} of this process. {step}")
         except Exception as failure:
             return LoadError(
                 f"{said} {holder} uses {variable!r} ({type(value).__name__}), which can't be "
                 f"copied there: {failure}. Make it in setup= and take it from request.state, or "
                 "write the variant to a file and pass 'FILE.py:name'."
             )
-    return LoadError(
-        f"{said} {error}. Write it to a file and pass 'FILE.py:name', or pass a function that "
-        "makes it."
-    )
+    step = "Write it to a file and pass 'FILE.py:name', or pass a function that makes it."
+    return LoadError(f"{said} {error}. {step}")
 
 
 def _captured(roots: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
@@ -162,11 +153,8 @@ def _captured(roots: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
                 left += [(key, f"{name}()", part) for key, part in _variables(value)]
         elif isinstance(value, type):
             if _by_value(value.__module__):
-                left += [
-                    (key, f"{name}.{key}", part)
-                    for key, part in vars(value).items()
-                    if isinstance(part, FunctionType)
-                ]
+                methods = [one for one in vars(value).items() if isinstance(one[1], FunctionType)]
+                left += [(key, f"{name}.{key}", part) for key, part in methods]
         elif not isinstance(value, str | int | float | bytes | None):
             own = getattr(value, "__dict__", None)
             if isinstance(own, dict) and _by_value(type(value).__module__):

@@ -39,11 +39,7 @@ class Comparison:
     """What is to be known of how it was measured, a sentence each."""
 
     def __getitem__(self, variant: str) -> tuple[Vitals, ...]:
-        """Return the rounds of a variant.
-
-        Raises:
-            KeyError: there is none of that name; the message lists those there are.
-        """
+        """Return the rounds of a variant; KeyError, with the names there are, if there is none."""
         if variant not in self.variants:
             raise KeyError(f"no variant {variant!r}: there are {', '.join(self.variants)}.")
         return self.rounds[self.variants.index(variant)]
@@ -67,15 +63,12 @@ class Comparison:
     def values(self, figure: str, variant: str, *, group: str | None = None) -> tuple[float, ...]:
         """Return a figure of each round; of one group's latency, if named (p50, p95, p99, max).
 
-        Raises:
-            KeyError: no such figure or variant; the message lists those there are.
+        KeyError, with the names there are, if there is no such figure or variant.
         """
         runs = self[variant]
         if group is not None:
-            return tuple(
-                float(getattr(run.groups[group], figure)) if group in run.groups else math.nan
-                for run in runs
-            )
+            known = (run.groups.get(group) for run in runs)
+            return tuple(float(getattr(one, figure)) if one else math.nan for one in known)
         return tuple(float(_figure(figure).read(run)) for run in runs)
 
     def median(self, figure: str, variant: str, *, group: str | None = None) -> float:
@@ -93,11 +86,8 @@ class Comparison:
         """The figures that these rounds have: a batch has a makespan, few requests no p99."""
         fewest = min(len(run.latency.samples) for runs in self.rounds for run in runs)
         batch = self.load.jobs is not None
-        return tuple(
-            figure
-            for figure in FIGURES.values()
-            if figure.requests <= fewest and (batch or figure.name != "makespan")
-        )
+        known = (one for one in FIGURES.values() if batch or one.name != "makespan")
+        return tuple(one for one in known if one.requests <= fewest)
 
     @property
     def most(self) -> str | None:
@@ -146,22 +136,17 @@ class Comparison:
         return tuple(x for run in runs if group in run.groups for x in run.groups[group].samples)
 
     def plot(
-        self,
-        kind: Literal["slowest", "latency", "lag"] = "slowest",
-        *,
-        group: str | None = None,
+        self, kind: Literal["slowest", "latency", "lag"] = "slowest", *, group: str | None = None
     ) -> Drawing:
         """Draw the slowest requests as bars, the latencies of all rounds, or the median round's lag."""
         if kind == "lag":
-            return lag_plot({name: self._typical(name) for name in self.variants})
+            ordered = (sorted(runs, key=lambda v: v.lag.max) for runs in self.rounds)
+            typical = [runs[(len(runs) - 1) // 2] for runs in ordered]
+            return lag_plot(dict(zip(self.variants, typical, strict=True)))
         if kind == "latency":
             series = {name: self.samples(name, group=group) for name in self.variants}
             return latency_plot(series, bound=self.bound, title=group or "")
         return leading_plot(self)
-
-    def _typical(self, variant: str) -> Vitals:
-        runs = sorted(self[variant], key=lambda v: v.lag.max)
-        return runs[(len(runs) - 1) // 2]
 
     def table(self) -> "Table":
         """Return the figures as a rich table, for a terminal."""
@@ -199,11 +184,8 @@ class Comparison:
         }
 
     def _differences(self, variant: str) -> dict[str, Any]:
-        found = {one.name: self.difference(one.name, variant) for one in self.figures}
-        return {
-            name: {key: _number(value) for key, value in asdict(one).items()}
-            for name, one in found.items()
-        }
+        found = {one.name: asdict(self.difference(one.name, variant)) for one in self.figures}
+        return {it: {key: _number(x) for key, x in one.items()} for it, one in found.items()}
 
     def to_json(self) -> str:
         """Return the comparison as JSON, samples included."""
@@ -211,15 +193,10 @@ class Comparison:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Rebuild a comparison from `to_dict()`.
-
-        Raises:
-            ValueError: the schema is newer than this version of loopclinic.
-        """
+        """Rebuild a comparison from `to_dict()`; ValueError if a newer loopclinic made it."""
         if values.get("schema") != 1:
-            raise ValueError(
-                f"comparison schema {values.get('schema')!r} is unknown: update loopclinic."
-            )
+            schema = values.get("schema")
+            raise ValueError(f"comparison schema {schema!r} is unknown: update loopclinic.")
         return cls(
             variants=tuple(values["variants"]),
             rounds=tuple(tuple(map(Vitals.from_dict, runs)) for runs in values["rounds"]),

@@ -20,6 +20,10 @@ def _share(value: float) -> str:
     return "unknown" if math.isnan(value) else f"{value:.0%}"
 
 
+def _busy(vitals: Vitals) -> float:
+    return math.nan if vitals.utilization is None else vitals.utilization
+
+
 def _watched(vitals: Vitals, count: int) -> float:
     """Return a count of a process that was looked into, or nan."""
     return math.nan if math.isnan(vitals.lag.max) else count
@@ -63,14 +67,7 @@ FIGURES: dict[str, Figure] = {
         Figure("throughput", "throughput", lambda v: v.throughput, _rate),
         Figure("lag_p99", "lag p99", lambda v: v.lag.p99, resolution=_MS),
         Figure("lag_max", "lag max", lambda v: v.lag.max, resolution=_MS),
-        Figure(
-            "utilization",
-            "loop busy",
-            lambda v: math.nan if v.utilization is None else v.utilization,
-            _share,
-            resolution=0.01,
-            gap=_points,
-        ),
+        Figure("utilization", "loop busy", _busy, _share, resolution=0.01, gap=_points),
         Figure("peak_in_flight", "peak in flight", lambda v: v.peak_in_flight, _count),
         Figure("tasks", "tasks", lambda v: _watched(v, v.tasks), _count),
         Figure("threads", "threads", lambda v: _watched(v, v.threads), _count),

@@ -74,22 +74,16 @@ def caption(comparison: "Comparison") -> str:
 
 def figure_table(comparison: "Comparison") -> Drawing:
     """Draw the table of all figures."""
-    cells: list[list[Cell | str]] = [
-        [
-            bold(row.title),
-            *(
-                Cell(f"{escape(middle)}<small>{escape(spread)}</small>", middle)
-                for middle, spread in row.figures
-            ),
-            *(bold(words) if found else _faint(words) for words, found in row.differences),
-        ]
-        for row in rows(comparison)
-    ]
+    cells = []
+    for row in rows(comparison):
+        line: list[Cell | str] = [bold(row.title)]
+        for middle, spread in row.figures:
+            line.append(Cell(f"{escape(middle)}<small>{escape(spread)}</small>", middle))
+        for words, found in row.differences:
+            faint = Cell(f"<span class='lc-muted'>{escape(words)}</span>", words)
+            line.append(bold(words) if found else faint)
+        cells.append(line)
     return table(heads(comparison), cells, note=caption(comparison))
-
-
-def _faint(words: str) -> Cell:
-    return Cell(f"<span class='lc-muted'>{escape(words)}</span>", words)
 
 
 def leading_plot(comparison: "Comparison") -> Drawing:
@@ -98,18 +92,16 @@ def leading_plot(comparison: "Comparison") -> Drawing:
     group = comparison.most if figure.name == "max" else None
     shown = []
     for number, name in enumerate(comparison.variants):
-        values = [
-            value for value in comparison.values(figure.name, name, group=group) if not isnan(value)
-        ]
+        found = comparison.values(figure.name, name, group=group)
+        values = [value for value in found if not isnan(value)]
         around = (min(values), max(values)) if values else None
         middle = comparison.median(figure.name, name, group=group)
         shown.append(Bar(name, middle, COLORS[number % len(COLORS)], around))
-    label = (
-        f"{figure.title}{f', {group}' if group else ''}: median of the rounds, smallest to largest"
-    )
+    title = f"{figure.title}, {group}" if group else figure.title
+    label = f"{title}: median of the rounds, smallest to largest"
     bound = None
     if comparison.bound is not None and group is None:
-        bound = (comparison.bound, f"bound {duration(comparison.bound)}")
+        bound = (comparison.bound, f"bound {_short(comparison.bound)}")
     return Drawing(bars(shown, write=_short, label=label, bound=bound), label)
 
 

@@ -71,12 +71,11 @@ def _differences(comparison: "Comparison", first: str, other: str) -> list[str]:
     """Return the judged figures in which two variants differ, the most telling first."""
     judged = _JUDGED if comparison.load.jobs is None else _OF_A_BATCH
     known = {figure.name for figure in comparison.figures}
-    return [
-        name
-        for name in judged
-        if name in known
-        and comparison.difference(name, other, first, group=_of(comparison, name)).found
-    ]
+
+    def differ(name: str) -> bool:
+        return bool(comparison.difference(name, other, first, group=_of(comparison, name)).found)
+
+    return [name for name in judged if name in known and differ(name)]
 
 
 def _of(comparison: "Comparison", name: str) -> str | None:

@@ -34,9 +34,8 @@ class Gauge:
         self._connections = connections
         self.first_errors: dict[str, str] = {}
         self._tasks = probe.census().tasks
-        self._threads = {
-            *threading.enumerate()
-        }  # one that ends is not to be taken off the variant's
+        # One that ends is not to be taken off the variant's.
+        self._threads = {*threading.enumerate()}
         self._window: _Window | None = None
         probe.subscribe(self._sample, every=_EVERY)
 
@@ -47,11 +46,7 @@ class Gauge:
         self._window = _Window(now, now)
 
     def end(self) -> dict[str, Any]:
-        """End the run; return its figures as JSON values.
-
-        Raises:
-            RuntimeError: no run was begun.
-        """
+        """End the run; return its figures as JSON values. RuntimeError if none was begun."""
         self._sample()
         window, self._window = self._window, None
         if window is None:

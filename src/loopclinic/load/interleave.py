@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from loopclinic.import_path import LoadError
 from loopclinic.load.by_value import pack
 from loopclinic.load.comparison import Comparison
 from loopclinic.load.own_loop import generator, patience
 from loopclinic.load.progress_line import Progress
 from loopclinic.load.request_schedule import Load
-from loopclinic.load.variant import LoadError, Target, Variant
+from loopclinic.load.variant import Target, Variant
 from loopclinic.load.vitals import Vitals
 from loopclinic.servers import ServerError, ServerProcess
 from loopclinic.units import count, duration
@@ -49,9 +50,8 @@ def compare(
     with contextlib.ExitStack() as stack, Progress(shown=progress) as shown:
         shown.say(f"Starting {len(named)} server processes...")
         source = stack.enter_context(contextlib.closing(generator()))
-        servers = [
-            _Server(variant, spec, source, load) for variant, spec in zip(named, specs, strict=True)
-        ]
+        pairs = zip(named, specs, strict=True)
+        servers = [_Server(variant, spec, source, load) for variant, spec in pairs]
         for server in servers:
             stack.enter_context(contextlib.closing(server.process))
             server.process.launch()
@@ -62,9 +62,8 @@ def compare(
         for number in range(rounds):
             for place, index in enumerate(order(number, len(servers))):
                 server = servers[index]
-                shown.say(
-                    f"Round {number + 1} of {rounds}, {place + 1} of {len(servers)}: {server.name}"
-                )
+                turn = f"Round {number + 1} of {rounds}, {place + 1} of {len(servers)}"
+                shown.say(f"{turn}: {server.name}")
                 found[index].append(server.round(number))
                 if number + 1 < rounds or place + 1 < len(servers):
                     server.recover(warmup)
@@ -74,7 +73,7 @@ def compare(
         rounds=tuple(tuple(vitals) for vitals in found),
         load=load,
         bound=bound,
-        served=tuple(server.served for server in servers),
+        served=tuple(str(server.process.address["served"]) for server in servers),
         notes=tuple(note for server in servers for note in server.notes),
     )
 
@@ -91,21 +90,12 @@ def order(number: int, variants: int) -> list[int]:
 class _Server:
     """One variant's process, and the load it gets."""
 
-    def __init__(
-        self, variant: Variant, spec: dict[str, Any], source: ServerProcess, load: Load
-    ) -> None:
-        self.name = variant.name
-        self.load = load
-        self.source = source
+    def __init__(self, variant: Variant, spec: Any, source: ServerProcess, load: Load) -> None:
+        self.name, self.load, self.source = variant.name, load, source
         self.process = ServerProcess(variant.host, spec, label=f"the process of '{variant.name}'")
         self._overrun = False
         self._notes: dict[str, None] = {}
         self._printed = 0
-
-    @property
-    def served(self) -> str:
-        """What it turned out to be."""
-        return str(self.process.address["served"])
 
     @property
     def notes(self) -> list[str]:
@@ -142,11 +132,7 @@ class _Server:
         self._overrun = "timeout" in vitals.errors
 
     def round(self, number: int) -> Vitals:
-        """Play one round.
-
-        Raises:
-            LoadError: the server died, or answered nothing.
-        """
+        """Play one round; LoadError if the server died, or answered nothing."""
         vitals = self._play(self.load, number)
         if vitals.answered == 0:
             raise LoadError(self._silent(vitals))
@@ -165,9 +151,8 @@ class _Server:
         printed = self.process.printed
         try:
             self.process.call("begin")
-            played = self.source.call(
-                load.order(self.process.address["port"], number), timeout=patience(load)
-            )
+            asked = load.order(self.process.address["port"], number)
+            played = self.source.call(asked, timeout=patience(load))
             measured = self.process.call("end")
         except ServerError as error:
             if self.source.pid is None or "load generator" in str(error):
@@ -190,10 +175,8 @@ class _Server:
         if set(vitals.errors) == {"timeout"}:
             stuck = vitals.worst
             where = f": its loop is stuck at {stuck.where}" if stuck is not None else ""
-            return (
-                f"{said} within {duration(self.load.timeout)}{where}. "
-                "Fix the line, or raise Load(timeout=...)."
-            )
+            step = "Fix the line, or raise Load(timeout=...)."
+            return f"{said} within {duration(self.load.timeout)}{where}. {step}"
         kind = next(iter(vitals.errors))
         cause = vitals.first_errors.get(kind, kind)
         if kind in _WRONG_DOOR:

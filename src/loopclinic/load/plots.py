@@ -17,11 +17,7 @@ _DECADES = [step * 10.0**power for power in range(-6, 4) for step in (1, 2, 5)]
 
 
 def latency_plot(
-    series: Mapping[str, Sequence[float]],
-    *,
-    bound: float | None = None,
-    bound_label: str = "bound",
-    title: str = "",
+    series: Mapping[str, Sequence[float]], *, bound: float | None = None, title: str = ""
 ) -> Drawing:
     """Draw the distribution of latencies: who waited how long, up to the slowest.
 
@@ -39,7 +35,7 @@ def latency_plot(
         keys.append((color, name))
         words.append(f"{name}: {count(many, 'request')} of all rounds")
     if bound is not None:
-        words.append(f"{bound_label}: {duration(bound)}")
+        words.append(f"bound: {duration(bound)}")
     ends = [one for samples in known.values() for one in (samples[0], samples[-1])]
     ends = [max(one, 1e-6) for one in (*ends, *([bound] if bound else []))] or [0.001, 1.0]
     middle = math.sqrt(min(ends) * max(ends))  # at least a decade, or small differences look large
@@ -64,7 +60,7 @@ def latency_plot(
         label="latency, from the moment a request was due (log scale)",
         log=True,
         grid=True,
-        marks=[(bound, f"{bound_label} {duration(bound)}")] if bound else [],
+        marks=[(bound, f"bound {duration(bound)}")] if bound else [],
         title=alt,
         write=seconds,
     )

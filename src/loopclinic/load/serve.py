@@ -1,4 +1,4 @@
-"""Serves one variant by HTTP on the running loop, on a free port of 127.0.0.1."""
+"""Serves one variant by HTTP on the running loop, on a free port of 127.0.0.1; `main` does so in a process of its own."""
 
 import asyncio
 import contextlib
@@ -7,30 +7,28 @@ import json
 import traceback
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from aiohttp import web
 
+from loopclinic.import_path import LoadError
+from loopclinic.load.by_value import unpack_value
+from loopclinic.load.gauge import Gauge
 from loopclinic.load.serve_asgi import AsgiHost
 from loopclinic.load.serve_wsgi import WsgiHost
-from loopclinic.load.variant import FORMS, LoadError, Request, Variant, form_of
-from loopclinic.probe import user_code
-
-if TYPE_CHECKING:
-    from loopclinic.load.gauge import Gauge
+from loopclinic.load.variant import FORMS, Request, Variant, form_of
+from loopclinic.probe import Probe, user_code
+from loopclinic.servers.lifeline import ParentLink
 
 _Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 _BACKLOG = 4096  # more than a load has in flight: a comparison loses no caller to a full queue
 
 
 class LocalServer:
-    """`async with LocalServer(variant) as server:` sets the variant up and serves it on `.port`.
+    """`async with LocalServer(variant) as server:` sets the variant up and serves it on `.port`, or raises LoadError.
 
     `backlog` connections wait in the kernel for a loop that is too stuck to accept them. It is also
     how many asyncio accepts in one iteration, so each of them may block before the next is over.
-
-    Raises:
-        LoadError: the variant's setup or its application can't be used.
     """
 
     def __init__(self, variant: Variant, *, backlog: int = _BACKLOG) -> None:
@@ -75,8 +73,8 @@ class LocalServer:
         await self._stack.__aexit__(*error)  # type: ignore[arg-type]
 
     async def _make_runner(self, stack: contextlib.AsyncExitStack) -> web.BaseRunner:
-        options: dict[str, Any] = {"handler_cancellation": True, "keepalive_timeout": 3600.0}
-        options["access_log"] = None
+        options: dict[str, Any] = {"handler_cancellation": True, "access_log": None}
+        options["keepalive_timeout"] = 3600.0
         form = form_of(self._target)
         if form == "factory":
             self._target = self._target()
@@ -150,3 +148,26 @@ def _in_words(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if user_code(frame.filename)]
     return f"{said} ({Path(own[-1].filename).name}:{own[-1].lineno})" if own else said
+
+
+async def main(link: ParentLink) -> None:
+    """Serve until the parent is gone, then leave the variant's setup as it asks for."""
+    loop = asyncio.get_running_loop()
+    gone = asyncio.Event()
+    gauge: Gauge | None = None
+
+    def answer(call: str) -> dict[str, Any] | None:
+        # On the lifeline's thread: it answers also while the loop is stuck.
+        if gauge is None:
+            raise RuntimeError("not ready yet")
+        if call == "begin":
+            gauge.begin()
+            return None
+        return gauge.end()
+
+    # Before the variant is set up: a parent that dies meanwhile must not leave it behind.
+    link.listen(answer, on_end=lambda: loop.call_soon_threadsafe(gone.set))
+    async with LocalServer(unpack_value(link.spec)) as server, Probe() as probe:
+        server.gauge = gauge = Gauge(probe, lambda: server.connections)
+        link.ready({"port": server.port, "served": server.form})
+        await gone.wait()

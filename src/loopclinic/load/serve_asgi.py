@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from loopclinic.load.variant import LoadError
+from loopclinic.import_path import LoadError
 
 Message = MutableMapping[str, Any]
 Application = Callable[
@@ -22,17 +22,12 @@ Application = Callable[
 class AsgiHost:
     """`async with AsgiHost(application) as host:` goes through its lifespan; `answer` serves.
 
-    `failed(error, status)` is told what the application raised, and with which status it answered.
-
-    Raises:
-        LoadError: it says that its startup failed.
+    `failed(error, status)` is told what the application raised, and with which status it answered. LoadError
+    if it says that its startup failed.
     """
 
-    def __init__(
-        self, application: Application, failed: Callable[[Exception, int], object]
-    ) -> None:
-        self._application = application
-        self._failed = failed
+    def __init__(self, application: Application, failed: Callable[[Exception, int], Any]) -> None:
+        self._application, self._failed = application, failed
         self._state: dict[str, Any] = {}
         self._lifespan: asyncio.Task[None] | None = None
         self._events: asyncio.Queue[Message] = asyncio.Queue()

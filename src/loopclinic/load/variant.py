@@ -1,22 +1,17 @@
 """A variant of a comparison: what is served, which kind of target that is, and its setup."""
 
-import importlib
 import inspect
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
-from loopclinic.import_path import imported
+from loopclinic.import_path import LoadError, Reference
 
 Target = Callable[["Request"], Awaitable[Any]] | str | Any
 Setup = Callable[[], AbstractAsyncContextManager[Any]]
 
-USUAL_NAMES = ("handler", "app", "application", "make_app", "create_app")
-"""What is looked for in a file that is given without a name."""
 Form = Literal["handler", "aiohttp", "asgi", "wsgi", "factory"]
 
 WSGI_THREADS = 8
@@ -31,19 +26,6 @@ FORMS: dict[str, str] = {
 _BY_ARGUMENTS: tuple[tuple[int, Form], ...] = ((1, "handler"), (2, "wsgi"), (3, "asgi"))
 
 
-class LoadError(Exception):
-    """A variant can't be put under load, or died under it; the message names the repair.
-
-    `detail` holds more, such as a traceback from the variant's own process.
-    """
-
-    def __init__(self, message: str, detail: str = "") -> None:
-        super().__init__(message)
-        if detail:
-            self.add_note(detail.rstrip())
-        self.detail = detail
-
-
 class Request(NamedTuple):
     """What a variant is called with."""
 
@@ -51,65 +33,6 @@ class Request(NamedTuple):
     payload: Any
     state: Any = None
     """What the variant's `setup` gave."""
-
-
-class Reference(NamedTuple):
-    """A target in words: a file or a module, and a name in it (empty: a usual one)."""
-
-    file: Path | None
-    module: str
-    name: str
-
-    @classmethod
-    def of(cls, words: str) -> "Reference":
-        """Read `FILE.py:name`, `FILE.py`, or `package.module:name`.
-
-        Raises:
-            LoadError: it is none of these, or there is no such file or package.
-        """
-        place, _, name = words.rpartition(":")
-        if words.endswith(".py"):
-            place, name = words, ""
-        elif not name.isidentifier() or not place:
-            raise LoadError(f"{words!r} is no target: write it as 'FILE.py:name'.")
-        if place.endswith(".py"):
-            if not Path(place).is_file():  # loopclinic: ignore[blocking-file-io] before it serves
-                raise LoadError(f"{words!r}: there is no file {Path(place).absolute()}.")
-            return cls(Path(place), "", name)
-        if not all(part.isidentifier() for part in place.split(".")):
-            raise LoadError(f"{words!r} is no target: write it as 'FILE.py:name'.")
-        if find_spec(place.partition(".")[0]) is None:
-            raise LoadError(
-                f"{words!r}: there is no module {place.partition('.')[0]!r} on this Python's path. "
-                "Install it, or write 'FILE.py:name'."
-            )
-        return cls(None, place, name)
-
-    def load(self) -> Any:
-        """Return what stands there: the file or module is run now.
-
-        Raises:
-            LoadError: it doesn't define that name. What it raises passes through.
-        """
-        if self.file is not None:
-            module, said = _run_file(self.file.resolve()), str(self.file)
-        else:
-            module, said = importlib.import_module(self.module), self.module
-        if not self.name:
-            for name in USUAL_NAMES:
-                if hasattr(module, name):
-                    return getattr(module, name)
-            raise LoadError(
-                f"{said} defines none of {', '.join(USUAL_NAMES)}: write it as '{said}:name'."
-            )
-        try:
-            return getattr(module, self.name)
-        except AttributeError:
-            raise LoadError(f"{said} defines no {self.name!r}: name what it does define.") from None
-
-    def __str__(self) -> str:
-        place = str(self.file) if self.file is not None else self.module
-        return f"{place}:{self.name}" if self.name else place
 
 
 @dataclass(frozen=True)
@@ -128,7 +51,7 @@ class Variant:
         LoadError: the target is none of these.
     """
 
-    host: ClassVar[str] = "loopclinic.load.variant_server"
+    host: ClassVar[str] = "loopclinic.load.serve"
     """What its process runs."""
 
     target: Target
@@ -158,11 +81,7 @@ class Variant:
             object.__setattr__(self, "name", name_of(target))
 
     def load(self) -> Any:
-        """Return the target itself: of one in words, the file is run now.
-
-        Raises:
-            LoadError: the file doesn't define that name. What the file raises passes through.
-        """
+        """Return the target itself: of one in words, the file is run now. Errors are those of `Reference.load`."""
         return Reference.of(self.target).load() if isinstance(self.target, str) else self.target
 
 
@@ -203,30 +122,3 @@ def name_of(target: Any) -> str:
         return f"{home}:{place.name}" if place.name else home
     inner = getattr(target, "func", target)  # of a partial
     return str(getattr(inner, "__name__", type(inner).__name__))
-
-
-def _run_file(file: Path) -> Any:
-    root = import_root(file)
-    if root != file.parent:
-        return _import_member(file, root)
-    sys.path.insert(0, str(file.parent))  # as when it is run as a script
-    try:
-        return imported(file, f"_loopclinic_{abs(hash(file))}_{file.stem}")
-    finally:
-        sys.path.remove(str(file.parent))
-
-
-def import_root(file: Path) -> Path:
-    """Return the folder that a file's absolute imports begin in: its own, or above its packages."""
-    folder = file.parent
-    while True:
-        package = folder / "__init__.py"
-        if not package.is_file():  # loopclinic: ignore[blocking-file-io] before it serves
-            return folder
-        folder = folder.parent
-
-
-def _import_member(file: Path, root: Path) -> Any:
-    """Import a file of a package by its own name, so that its relative imports work."""
-    sys.path.insert(0, str(root))
-    return importlib.import_module(".".join(file.relative_to(root).with_suffix("").parts))

@@ -168,9 +168,8 @@ class Vitals:
         """Rebuild vitals from `to_dict()`."""
         plain = {**values, **_measured(values)}
         plain["latency"] = Latency.of(values["latency"]["samples"])
-        plain["groups"] = {
-            name: Latency.of(latency["samples"]) for name, latency in values["groups"].items()
-        }
+        groups = values["groups"].items()
+        plain["groups"] = {name: Latency.of(latency["samples"]) for name, latency in groups}
         plain["generator_lag"] = Lag(**values["generator_lag"])
         return cls(**plain)
 
@@ -221,10 +220,9 @@ def _stall(values: Mapping[str, Any]) -> Stall:
             for one in known.get(name, ())
         )
     if known.get("waiting") is not None:
-        groups = (
-            Waiters(**one | {"chain": tuple(one["chain"])}) for one in known["waiting"]["groups"]
-        )
-        known["waiting"] = Waiting(**known["waiting"] | {"groups": tuple(groups)})
+        found = known["waiting"]["groups"]
+        groups = tuple(Waiters(**one | {"chain": tuple(one["chain"])}) for one in found)
+        known["waiting"] = Waiting(**known["waiting"] | {"groups": groups})
     if known.get("cell") is None and known.get("file"):
         # The server's process doesn't know the notebook whose cell it runs; this one may.
         known["cell"] = cell_label(known["file"])

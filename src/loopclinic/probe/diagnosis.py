@@ -1,6 +1,7 @@
 """Names the conflict behind a stall, and says in one sentence what it was and how long it took."""
 
 import linecache
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
@@ -16,7 +17,7 @@ from loopclinic.probe.blocking_frames import (
 )
 from loopclinic.probe.remote_stack import Span
 from loopclinic.probe.report import CallbackShare, Frame, Share
-from loopclinic.probe.stack import PACKAGE, Place, Sample, cell_label
+from loopclinic.probe.stack import PACKAGE, Place, Sample, cell_label, user_code
 from loopclinic.probe.stall_samples import GilHold, StallSamples
 from loopclinic.probe.witness import thread_name
 from loopclinic.units import count, duration
@@ -27,10 +28,13 @@ _CHIEFLY = 0.5  # share of a stall from which on a garbage collection is what it
 _MORE = 1.2  # times as late as the iteration was long, from which on a heartbeat is worth a word
 _HELD = "move it to a process, or do it in parts"  # in a thread it would keep the GIL as well
 _OTHER = "Another thread kept the GIL and held the loop for {}."
+_EITHER = "A call that was over, or another thread, kept the GIL and held the loop for {}."
 _NO_FRAME = "A function of C that the loop called, or what a callback freed at its end, held the loop for {}."
 _WAITS = frozenset(
     ("blocking-sleep", "blocking-net", "blocking-input", "blocking-sync-primitive", "blocking-http")
 )
+
+_ASYNCIO = re.compile(r"[\\/]asyncio[\\/]\w+\.py$")
 
 
 class Calls(Protocol):
@@ -113,6 +117,8 @@ def _in_progress(index: Calls, evidence: Evidence) -> Leaf | None:
     frame = evidence.stack[-1]
     calls = in_progress(frame, evidence.call)
     leaves = [leaf for one in calls if (leaf := index.call(frame.file, *one)) is not None]
+    if _ASYNCIO.search(frame.file) and not user_code(frame.file):  # its own sockets don't block
+        leaves = [leaf for leaf in leaves if leaf.kind != "blocking-net"]
     sure = evidence.call is not None  # else it is some call of the line, and perhaps not this one
     if evidence.computes:
         certain = [leaf for leaf in leaves if sure and leaf.confidence == "certain"]
@@ -212,8 +218,12 @@ def findings(
             return fields | _held_by_thread(kept, seconds)
     if case is None or found is None or (found.between_callbacks and case.gil_likely):
         if case is not None and (held or found is not None) and case.computes is not True:
-            fields["gil_held"] = True
-            fields["diagnosis"] = _OTHER.format(duration(seconds))
+            # What only looks like a kept GIL, of a loop of unknown times, may have been a wait for a processor.
+            fields["gil_held"] = case.gil_held or case.computes is False
+            other = case.computes is False or found is None
+            if fields["gil_held"]:
+                fields["diagnosis"] = (_OTHER if other else _EITHER).format(duration(seconds))
+                fields |= {"thread": ""} if other else {}
         return fields
     kept_here, longest_hold = case.holds(found.place, began)
     if held and case.computes and kept_here < _CHIEFLY * _seconds_at(found.place, fields["lines"]):
@@ -324,6 +334,8 @@ def _garbage(collected: garbage.Collected, seconds: float) -> dict[str, Any]:
     """Return the fields of a stall that is chiefly a garbage collection: the line that caused it, and how."""
     what = "A garbage collection" if collected.times == 1 else "Garbage collections"
     found = f"generation {collected.generation}, {count(collected.freed, 'object')} freed"
+    if collected.work < _CHIEFLY * collected.seconds:  # it is not long, but its processor was taken
+        found += f", {duration(collected.work)} of it at work"
     sentence = f"{what} took {duration(collected.seconds)} of {duration(seconds)} ({found})"
     run = collected.longest
     if run.sample is None:

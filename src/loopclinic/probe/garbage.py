@@ -2,7 +2,6 @@
 
 import contextlib
 import gc
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -10,16 +9,14 @@ from functools import partial
 from itertools import repeat
 from math import inf
 from operator import attrgetter, call, getitem, gt, is_, itemgetter, sub
-from time import perf_counter, thread_time
-from types import SimpleNamespace
+from time import perf_counter, sleep, thread_time
 from typing import Any, NamedTuple
 
 from loopclinic.probe.blocking_frames import call_index, in_progress
-from loopclinic.probe.frames import callers_of
+from loopclinic.probe.frames import KEPT, callers_of, own_frames, standing
 from loopclinic.probe.stack import Sample, sample
 
 _LONG = 0.001  # seconds: shorter collections explain no stall
-_KEPT = "f_code", "f_lineno", "f_lasti", "f_globals"  # of a frame: none of its locals
 _NOTHING: Any = is_  # of C, with two arguments
 _lock = threading.Lock()
 _listeners = 0
@@ -28,6 +25,8 @@ _listeners = 0
 class _Run(NamedTuple):
     began: float
     ended: float
+    work: float
+    """Seconds for which its thread ran. The rest it waited, for a processor, or for the GIL between finalizers."""
     generation: int
     freed: int
     sample: Sample | None = None
@@ -45,6 +44,8 @@ class Collected(NamedTuple):
     freed: int
     """Objects, in all of them."""
     longest: _Run
+    work: float
+    """Seconds for which these ran, and did not wait for a processor."""
     automatic: float
     """Seconds of those that no call of `gc.collect` asked for."""
 
@@ -77,13 +78,12 @@ def _recorder(
     """
     info: dict[str, dict[str, int]] = {}
     long = map(gt, map(sub, _each(clock), map(itemgetter(0), _stored(_begun, 0))), repeat(_LONG))
-    tops = map(dict.get, _each(sys._current_frames), _each(threading.get_ident))  # noqa: SLF001
     record = zip(
         _stored(_begun, 0),
         _each(clock),
         _each(work),
         _stored(info, "stop"),
-        map(list, map(map, repeat(attrgetter(*_KEPT)), callers_of(tops))),
+        map(list, map(map, repeat(attrgetter(*KEPT)), callers_of(own_frames()))),
         _each(threading.get_native_id),
         strict=False,
     )
@@ -114,7 +114,9 @@ def listen() -> None:
     with _lock:
         if not _listeners:
             _begun.append((inf, inf))  # one in progress, of another thread, has no start
-            gc.callbacks.extend(_heard)
+            # Next to the collection itself: what others call as it starts or stops may give the GIL away.
+            gc.callbacks[:0] = _heard[1:]
+            gc.callbacks.append(_heard[0])
         _listeners += 1
 
 
@@ -133,6 +135,23 @@ def _remove() -> None:
             gc.callbacks.remove(one)
 
 
+def collect() -> None:
+    """Collect all garbage: `gc.collect` does nothing while a collection of another thread is under way."""
+    thread, over = threading.get_ident(), list[int]()
+
+    def heard(phase: str, info: dict[str, int]) -> None:
+        if phase == "stop" and threading.get_ident() == thread:
+            over.append(info["generation"])
+
+    gc.callbacks.append(heard)
+    try:
+        while 2 not in over:  # an automatic one of this thread may come between
+            gc.collect()
+            sleep(0)  # loopclinic: ignore[blocking-sleep] until that of another thread is over
+    finally:
+        gc.callbacks.remove(heard)
+
+
 def forget() -> None:
     """Start anew in a forked child, where nobody measures and the lock may be somebody's."""
     global _listeners, _lock
@@ -145,7 +164,7 @@ def during(began: float, ended: float) -> Collected | None:
     inside = [
         (min(run.ended, ended) - max(run.began, began), run)
         for run in (_run(one) for one in runs.copy() if one[1] > began and one[0][0] < ended)
-        if run.ended > max(began, run.began + _LONG)
+        if run.work > _LONG
     ]
     if not inside:
         return None
@@ -155,20 +174,18 @@ def during(began: float, ended: float) -> Collected | None:
         max(run.generation for _, run in inside),
         sum(run.freed for _, run in inside),
         max(inside, key=lambda one: one[0])[1],
+        sum(run.work for _, run in inside),
         sum(seconds for seconds, run in inside if not asked(run)),
     )
 
 
 def _run(recorded: Any) -> _Run:
-    """Return a collection as it was recorded, with as much of its time as its thread worked."""
     (began, before), ended, worked, info, stack, thread = recorded
-    # As the collector starts or ends, its thread may give the GIL to another: only work counts.
-    took = min(ended - began, worked - before)
-    cause: Any = None
-    for seen in reversed(stack):
-        kept = zip(_KEPT, seen, strict=True)
-        cause = SimpleNamespace(**dict(kept), f_locals={}, f_back=cause)
-    return _Run(began, began + took, info["generation"], info["collected"], sample(cause), thread)
+    cause = standing([(seen, None) for seen in stack])
+    work, freed, found = worked - before, info["collected"], sample(cause)
+    if found is not None and found.in_thread:  # while it waits, the loop may run
+        ended = min(ended, began + work)
+    return _Run(began, ended, work, info["generation"], freed, found, thread)
 
 
 def asked(run: _Run) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from loopclinic.probe.meter import Clock, Meter
 from loopclinic.probe.stall_samples import StallSamples
+from loopclinic.probe.undisturbed import caller
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,7 +89,7 @@ class HeartbeatMeter(Meter):
         handle, self._handle = self._handle, None
         if handle is None:
             return
-        if threading.get_ident() == self.thread_id:
+        if caller().thread == self.thread_id:
             handle.cancel()
         else:
             with contextlib.suppress(RuntimeError):  # the loop is closed

@@ -1,12 +1,18 @@
 """The thread that runs a measured loop, as another thread sees it: its work, its rests and its stack."""
 
+import asyncio
 import contextlib
+import sys
+import time
+from functools import partial
+from itertools import compress, starmap
 from math import inf
-from typing import TYPE_CHECKING
+from operator import call, itemgetter, sub
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from loopclinic.probe.frames import top_frame
+from loopclinic.probe.frames import stack_of, standing, top_frame, uncollected
 from loopclinic.probe.lateness import REFRESH
-from loopclinic.probe.schedule import Schedule, Times, cpu_time, polls, ready
+from loopclinic.probe.schedule import Schedule, Times, cpu_clock, cpu_time, polls, ready
 from loopclinic.probe.witness import native_id
 
 if TYPE_CHECKING:
@@ -17,6 +23,24 @@ if TYPE_CHECKING:
     from loopclinic.probe.stall_samples import StallSamples
 
 _TICK = 0.012  # seconds: so often the kernel counts, at least, what a thread has run
+_MOVING = 64  # innermost frames that may have moved until they are looked at
+# Of a loop, as C, from any thread.
+_current_task: Any = (
+    asyncio.current_task if sys.version_info >= (3, 12) else asyncio.tasks._current_tasks.get  # type: ignore[attr-defined] # noqa: SLF001
+)
+
+
+class Seen(NamedTuple):
+    """What was seen of a loop that is stuck in one step of C, during which its thread stood still."""
+
+    at: float
+    began: float
+    """When the iteration in progress began."""
+    task: "asyncio.Task[Any] | None"
+    ran: float | None
+    """Seconds that the thread had run, None where the kernel does not tell."""
+    top: Any
+    """Its frame, `Standing`."""
 
 
 class LoopThread:
@@ -35,6 +59,8 @@ class LoopThread:
         """When it was last looked at, and how long it had run and rested until then."""
         self.waited = 0.0
         """Seconds for a processor, until its files were last read."""
+        self.seen: Seen | None = None
+        """What the watchdog saw as soon as it woke, if nobody has asked for it since."""
         # Since when it does nothing, and what it had done until then.
         self._still: tuple[float, Times | None] = (inf, None)
 
@@ -43,12 +69,37 @@ class LoopThread:
         ident = getattr(self._meter.loop, "_thread_id", None) or self._meter.thread_id
         if ident != self._ident:
             self._ident, self.native, self._before = ident, native_id(ident), None
-            self.known = None
+            self.known = self.seen = None
             self._turned = -1
 
     def close(self) -> None:
         """Close the file that is read."""
         self._schedule.close()
+
+    def see_after(self, wait: "Callable[[], bool]", age: float) -> bool:
+        """Wait, and return what that does; see at once where the loop is if its iteration has lasted so long.
+
+        Who wakes may have the GIL for one switch interval only, and where the host of a virtual machine
+        watches its memory a few lines of Python take as long: from waking to seeing it is one step of C.
+        """
+        meter, self.seen = self._meter, None
+        first: list[Any] = []
+        steps: list[Callable[[], Any]] = [wait, meter.clock, partial(getattr, meter, "began")]
+        steps.append(partial(_current_task, meter.loop))
+        if self.ran() is not None:
+            steps.append(partial(time.clock_gettime, cpu_clock(self.native)))
+        stuck = map(age.__le__, starmap(sub, map(itemgetter(1, 2), [first])))
+        tops = map(call, compress((sys._current_frames,), stuck))  # noqa: SLF001 - the documented way
+        stack = stack_of(map(dict.get, tops, (self._ident,)))
+        try:
+            found = uncollected(stack, partial(first.extend, map(call, steps)))
+        except OSError:  # the thread has ended
+            return bool(first[0])
+        if found:
+            _, at, began, task, *ran = first
+            top = standing(found[:_MOVING], found[_MOVING][1] if len(found) > _MOVING else None)
+            self.seen = Seen(at, began, task, next(iter(ran), None), top)
+        return bool(first[0])
 
     def frame(self) -> "FrameType | None":
         """Return the frame that it is in now."""
@@ -72,12 +123,13 @@ class LoopThread:
         """Return the seconds that it has run, None where the kernel does not tell."""
         return cpu_time(self.native)
 
-    def ran_since(self, now: float, lost: float) -> float:
+    def ran_since(self, now: float, lost: float, ran: float | None = None) -> float:
         """Return for how long it has run since the GIL was asked for, `lost` seconds ago.
 
         At least: all that the loop was busy for before that counts as work. Infinity where nothing tells.
+        `ran` is what it had run by `now`, if that is not now.
         """
-        ran = self.ran()
+        ran = self.ran() if ran is None else ran
         if ran is None:
             return inf
         idle = self._meter.idle_at(now) if self._meter.exact else 0.0

@@ -2,7 +2,6 @@
 
 import asyncio
 import selectors
-import threading
 from collections import deque
 from collections.abc import Callable, Collection
 from math import inf
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from loopclinic.probe.histogram import BUCKETS, SHORT, bucket
 from loopclinic.probe.stall_samples import StallSamples
+from loopclinic.probe.undisturbed import caller
 
 if TYPE_CHECKING:
     from loopclinic.probe.probe import Probe
@@ -72,8 +72,8 @@ class Meter:
         self.asleep = False
         """Nobody looks until the loop ends its rest: then the watchdog is to be woken."""
         self._ended = -inf  # the last iteration that was not a short one
-        self._starts = (inf, inf)  # when it began, after the one right before it
-        self.thread_id = threading.get_ident()
+        self._starts = (inf, -inf)  # when it began, after the one right before it
+        self.thread_id = caller().thread
         self.watchdog = watchdog(self)
 
     def install(self) -> None:
@@ -111,12 +111,15 @@ class Meter:
 
     def close(self, ended: float) -> None:
         """Record an iteration that was not a short one, and hand it to the sinks that ask for it."""
-        began = self.began
+        began, now = self.began, ended
         if self.halted < ended:
             # The loop had stopped (run_until_complete came back) and runs again only now.
             self.idle += ended - self.halted
             ended, self.halted = max(began, self.halted), inf
-        self.record_busy(began, ended)
+        try:
+            self.record_busy(began, ended)
+        finally:  # a signal's handler may raise
+            self.began = now
 
     def halt(self) -> None:
         """Record that the loop stops now, on its own thread."""
@@ -145,6 +148,10 @@ class Meter:
             if busy > sink.level:
                 sink.record(began, ended, case, since)
         self.relevel()
+
+    def over(self, began: float, now: float) -> bool:
+        """Return whether the iteration that began then had ended by `now`: its end may still be being told."""
+        return self._starts[1] == began and self._ended < now
 
     def between_callbacks(self, frame: FrameType | None) -> bool:  # noqa: ARG002 - for meters without a selector
         """Return whether a stack that ends in this frame is of a loop between callbacks, if known."""

@@ -5,6 +5,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from math import inf
 from threading import Lock
 from typing import Self
@@ -16,6 +17,7 @@ from loopclinic.probe.histogram import SHORT
 from loopclinic.probe.meter import Meter
 from loopclinic.probe.report import Report, Snapshot, Stall, Totals
 from loopclinic.probe.stall_samples import StallSamples
+from loopclinic.probe.undisturbed import undisturbed
 from loopclinic.probe.witness import GilWitness
 
 _log = logging.getLogger("loopclinic")
@@ -262,13 +264,10 @@ class Probe:
         busy = ended - began
         self._worst = max(self._worst, busy)
         self.level = min(max(self._worst, SHORT), self.threshold)
-        if busy < self.threshold:
-            return
-        stall = self._stall(began, ended, case, since)
-        self._stalls.append(stall)
-        if self.budget is not None and busy >= self.budget and began > self._told + _SAME:
-            self._told = began
-            self._over_budget.append(stall)
+        if busy >= self.threshold:
+            error = undisturbed(partial(self._record_stall, began, ended, case, since))
+            if error is not None:
+                raise error
 
     def complete(self, case: StallSamples) -> None:
         """Complete a stall with samples that were read only after it had ended."""
@@ -302,6 +301,15 @@ class Probe:
                 amended = (one for one in self._stalls if one.started == stall.started)
                 tell(self._on_budget, next(amended, stall))
         self._subscribers.call(now)
+
+    def _record_stall(
+        self, began: float, ended: float, case: StallSamples | None, since: float
+    ) -> None:
+        stall = self._stall(began, ended, case, since)
+        self._stalls.append(stall)
+        if self.budget is not None and stall.seconds >= self.budget and began > self._told + _SAME:
+            self._told = began
+            self._over_budget.append(stall)
 
     def _stall(self, began: float, ended: float, case: StallSamples | None, since: float) -> Stall:
         heartbeat = ended - min(began, max(since, self._began))

@@ -115,7 +115,8 @@ class Stall:
     """The handler, job or callback that the loop ran, `charge in app.py`: where the user's own code
     begins below the loop. None for a burst, and where that does not show."""
     thread: str | None = None
-    """The name of the thread whose call kept the GIL, None if it was the loop's own."""
+    """The name of the thread whose call kept the GIL, empty where only that it was another is known; None
+    if it was the loop's own, or either."""
 
     lines: tuple[Share, ...] = ()
     """The lines that its time went to, the one with the most seconds first. What was not seen is in
@@ -150,7 +151,7 @@ class Stall:
                 return count(self.callbacks, "callback") if self.callbacks else "many callbacks"
             if self.garbage:
                 return "garbage collection"
-            return "another thread" if self.gil_held and self.diagnosis else "unknown line"
+            return "unknown line" if self.thread is None else "another thread"
         return _place(self.file, self.line or 0, self.cell)
 
     @property
@@ -173,7 +174,7 @@ class Stall:
 
     def __str__(self) -> str:
         code = f"  {self.code}" if self.code else ""
-        if self.diagnosis and (self.burst or (self.file is None and self.where != "unknown line")):
+        if self.diagnosis and (self.burst or self.file is None):
             return self.diagnosis
         told = f" ({self.others})" if self.others else ""
         waited = f"; {self.waiting}" if self.waiting is not None and self.waiting.ready else ""

@@ -32,15 +32,22 @@ def times(schedstat: bytes) -> Times:
 def cpu_time(thread: int) -> float | None:
     """Return the seconds that a native thread of this process has run, None where the kernel does not tell.
 
-    Unlike a read of a file this does not release the GIL. The clock's number is Linux's own for a
-    thread: include/linux/posix-timers_types.h, CPUCLOCK_PERTHREAD_MASK and CPUCLOCK_SCHED.
+    Unlike a read of a file this does not release the GIL.
     """
     if sys.platform != "linux" or not thread:
         return None
     try:
-        return time.clock_gettime(~thread << 3 | 6)
+        return time.clock_gettime(cpu_clock(thread))
     except (OSError, OverflowError):  # it has ended
         return None
+
+
+def cpu_clock(thread: int) -> int:
+    """Return the number that Linux gives the clock of a thread's processor time.
+
+    See include/linux/posix-timers_types.h, CPUCLOCK_PERTHREAD_MASK and CPUCLOCK_SCHED.
+    """
+    return ~thread << 3 | 6
 
 
 def polls(thread: int) -> bool:

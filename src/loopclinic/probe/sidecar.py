@@ -264,6 +264,8 @@ def watch(arguments: list[str]) -> None:
 
 def main(arguments: list[str]) -> None:
     """Watch, and end as quietly as the program does."""
+    # The watchdog's thread, which starts it, has none.
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupted notebook goes on being watched
     with contextlib.suppress(GoneError):
         watch(arguments)

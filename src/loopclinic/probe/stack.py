@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from loopclinic.probe.blocking_frames import span_of
 from loopclinic.probe.bytecode import at_entry, held_line, returned_line
-from loopclinic.probe.frames import callers_of, locals_of, uncollected
+from loopclinic.probe.frames import Standing, callers_of, locals_of, locals_of_caller, uncollected
 from loopclinic.probe.remote_stack import Span
 from loopclinic.probe.report import Frame
 
@@ -161,8 +161,11 @@ def sample(
     loop: asyncio.AbstractEventLoop | None = None,
     *,
     held: bool = False,
+    current: "asyncio.Task[Any] | None" = None,
 ) -> Sample | None:
     """Read the stack that ends in `frame`, below the running `loop`; None if there is none.
+
+    Of a frame as it stood, `current` is the task that ran then.
 
     `held` says that the GIL could not be had until now: then the line that kept it is named, which
     may be an earlier one than that where the thread stands.
@@ -174,7 +177,8 @@ def sample(
     in_shell = coroutine = False
     coroutines: list[int] = []
     callback: tuple[int, int] | None = None
-    current = asyncio.current_task(loop) if loop is not None else None
+    if loop is not None and not isinstance(frame, Standing):
+        current = asyncio.current_task(loop)
     task = current.get_name() if current is not None else None
     frame, line, returned, ran = _corrected(frame, held=held)
     call = span_of(frame) if frame is not None and not line and returned is None else None
@@ -184,13 +188,13 @@ def sample(
         frames.append((code.co_filename, at, code.co_name))
         guilty = 0 if user_code(code.co_filename) else -1
     kept = chain[chain.index(frame) :] if frame in chain else []
-    for frame in kept:
+    for inner, frame in zip([None, *kept], kept, strict=False):
         if len(frames) >= _DEEPEST and callback is not None:
             break
         code = frame.f_code
         file = file_of(code, frame.f_globals)
-        if code.co_name == "_run_once" and callback is None:
-            callback = _progress(frame, loop)
+        if code.co_name == "_run_once" and inner is not None and callback is None:
+            callback = _progress(inner, loop)
         if len(frames) >= _DEEPEST:
             continue
         if code.co_flags & _COROUTINE:
@@ -276,9 +280,12 @@ def _loops(file: str, name: str) -> bool:
     return name in _LOOPS and file.endswith(_LOOPS[name])
 
 
-def _progress(frame: FrameType, loop: asyncio.AbstractEventLoop | None) -> tuple[int, int] | None:
-    """Return which callback an iteration of `loop` is at, and of how many: its frame's own count."""
-    owner, index, total = locals_of(frame, "self", "i", "ntodo")
+def _progress(handle: FrameType, loop: asyncio.AbstractEventLoop | None) -> tuple[int, int] | None:
+    """Return which callback an iteration of `loop` is at, by the call of its handle, and of how many."""
+    thread = getattr(loop, "_thread_id", None)
+    if thread is None or not _loops(handle.f_code.co_filename, handle.f_code.co_name):
+        return None
+    owner, index, total = locals_of_caller(handle, thread, "self", "i", "ntodo")
     if owner is not loop or not isinstance(index, int) or not isinstance(total, int):
         return None  # another loop, or one that counts otherwise
     return index, total

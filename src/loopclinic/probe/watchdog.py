@@ -2,9 +2,11 @@
 
 import contextlib
 import logging
+import signal
 import sys
 import threading
 from collections import deque
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -19,6 +21,7 @@ from loopclinic.probe.schedule import Times
 from loopclinic.probe.sidecar import Beat
 from loopclinic.probe.stack import of_frames, sample
 from loopclinic.probe.stall_samples import GilHold, StallSamples
+from loopclinic.probe.undisturbed import caller
 from loopclinic.probe.witness import GilWitness, Witness, thread_name
 
 if TYPE_CHECKING:
@@ -27,6 +30,14 @@ if TYPE_CHECKING:
     from loopclinic.probe.meter import Meter
 
 _log = logging.getLogger("loopclinic")
+
+_FAULTS = {
+    signal.SIGSEGV,
+    signal.SIGFPE,
+    signal.SIGILL,
+    signal.SIGABRT,
+    getattr(signal, "SIGBUS", 0),
+}
 
 _SETTLE = 1.0  # seconds that a report waits at most for a look in progress, on a busy machine
 _SHORT = 0.25  # seconds of short looks at a loop that rests, until the next whole one
@@ -85,13 +96,13 @@ class Watchdog:
         self.looked = now = self._meter.clock()
         self._lateness.skip(now)
         # The loop's own thread may keep the GIL until the first look.
-        if threading.get_ident() == self._meter.thread_id:
+        if caller().thread == self._meter.thread_id:
             self._loop.follow()
             self._loop.ran_since(now, 0.0)
         if any(callable(sink.witness) for sink in self._meter.sinks):  # it is quickly made
             self._start_witness()
         self._thread = threading.Thread(target=self._run, name="loopclinic-watchdog", daemon=True)
-        self._thread.start()
+        _start_without_signals(self._thread)
         self._me = self._thread.native_id or 0
         # Not on that thread: to open a file there is to let the loop's keep the GIL before the first look.
         self._lateness.follow(self._me)
@@ -102,7 +113,7 @@ class Watchdog:
         self._over = True
         with contextlib.suppress(RuntimeError):  # stopped twice
             self._ended.release()
-        if self._thread is not None and self._thread is not threading.current_thread():
+        if self._thread is not None and self._thread.ident != threading.get_ident():
             # loopclinic: ignore[blocking-sync-primitive] it wakes by the release, and ends
             self._thread.join(timeout=2)
 
@@ -120,16 +131,15 @@ class Watchdog:
         try:
             self._watch()
         finally:
-            self._lateness.follow(0)
-            self._loop.close()
-            with self._looking:
+            with self._looking:  # who stops a probe may look, too
+                self._lateness.follow(0)
+                self._loop.close()
                 witness, self._witness = self._witness, None
             if witness is not None:
                 witness.close()
 
     def _watch(self) -> None:
-        # loopclinic: ignore[blocking-sync-primitive] this thread has nothing else to do
-        while not (woken := self._ended.acquire(timeout=self._wait)) or not self._over:
+        while not (woken := self._sleep_then_see()) or not self._over:
             try:
                 self._meter.asleep = False
                 if woken and self._awake(self._meter.clock()):
@@ -157,6 +167,15 @@ class Watchdog:
                 self._lateness.resume(self._back)
             except Exception:  # a probe must never be what breaks a program, nor go blind
                 _log.exception("loopclinic: the watchdog met an error and goes on")
+
+    def _sleep_then_see(self) -> bool:
+        """Wait until a look is due or somebody wakes this thread, which it tells; see a stuck loop at once."""
+        meter, case, least = self._meter, self._meter.case, self._threshold / 2
+        if case is not None and case.began == meter.began:
+            least = max(least, case.due - case.began)
+        # loopclinic: ignore[blocking-sync-primitive] this thread has nothing else to do
+        wait = partial(self._ended.acquire, True, self._wait)
+        return self._loop.see_after(wait, least if meter.halted == inf else inf)
 
     def _skip(self, now: float) -> bool:
         """Return whether nothing is to be seen or done: the short way, for most looks at a loop that is well.
@@ -196,6 +215,7 @@ class Watchdog:
         if ran != done and not (calm and self._loop.waits()):
             return False
         meter.expect(now, self._awake_wait)
+        self._loop.seen = None
         return True
 
     def _sleep(self, now: float) -> None:
@@ -276,7 +296,7 @@ class Watchdog:
 
     def finish_look(self) -> None:
         """Wait for a look in progress, and hear what is still to be heard: a report is to be made."""
-        if threading.current_thread() is self._thread:
+        if self._thread is not None and threading.get_ident() == self._thread.ident:
             return
         # loopclinic: ignore[blocking-sync-primitive] it is held for microseconds
         if not self._looking.acquire(timeout=_SETTLE):
@@ -300,7 +320,7 @@ class Watchdog:
 
     def _look(self) -> None:
         meter = self._meter
-        now = self._had = meter.clock()
+        now = self._had = self._loop.seen.at if self._loop.seen is not None else meter.clock()
         self._loop.follow()
         self._beat()
         # Before any call that releases the GIL, such as reading a file, and so lets the iteration end.
@@ -428,15 +448,14 @@ class Watchdog:
     def _complete(self, cases: list[StallSamples]) -> None:
         """Tell what was learned of iterations that ended while we were busy with them."""
         # The loop's thread may be at telling its end just now, of which it reads the source lines.
+        telling = self._meter.over(self._meter.began, inf)
         waiting, self._ending = self._ending, []
         for case in (*waiting, *cases):
-            if case.began != self._meter.began:
-                if self._meter.adopt(case):
-                    continue
+            if telling:
+                self._ending.append(case)
+            elif case.began != self._meter.began and not self._meter.adopt(case):
                 for sink in self._meter.sinks:
                     sink.complete(case)
-            elif case.ended < inf:
-                self._ending.append(case)
 
     def _catch(self, now: float, *, first: bool = False) -> StallSamples | None:
         """Return the samples of the iteration in progress with one more, None if none is due.
@@ -447,9 +466,10 @@ class Watchdog:
         if not meter.loop.is_running():
             # What passes until the loop is run again is nobody's stall.
             if meter.halted == inf:
-                meter.halted = now
+                meter.halted = meter.clock()
             return None
-        began = meter.began
+        seen, self._loop.seen = self._loop.seen, None
+        now, began = (now, meter.began) if seen is None else (seen.at, seen.began)
         if meter.halted < began:
             meter.halted = inf  # it runs again
         age = now - began
@@ -459,15 +479,20 @@ class Watchdog:
         case = meter.case
         due = max(self.looked, self._back) + self._wait
         lost = max(0.0, now - (self._had if self._had < now else due))
-        self._ran = self._loop.ran_since(now, lost)
+        self._ran = self._loop.ran_since(now, lost, seen and seen.ran)
         if case is None or case.began != began:
             case = StallSamples(began, self.interval, self._loop.calm(began))
         elif now < case.due:
             return None
-        frame = self._loop.frame()
         held = lost > _RELEASE * sys.getswitchinterval() and self._ran >= SURE
-        found = sample(frame, meter.loop, held=held)
-        if found is None or meter.began != began:
+        if seen is None:
+            frame = self._loop.frame()
+            found = sample(frame, meter.loop, held=held)
+        else:
+            frame = seen.top.frame
+            found = sample(seen.top, meter.loop, held=held, current=seen.task)
+        ended = meter.began != began
+        if found is None or (ended and seen is None) or meter.over(began, now):
             return None  # the iteration ended meanwhile: what was read may belong to the next
         bare = meter.between_callbacks(frame)
         if (
@@ -483,13 +508,14 @@ class Watchdog:
                 meter.end_iteration(began, since, now)
             return None
         case.add(found, now, bare=bare, held=lost)
-        meter.case = case
+        if not ended:
+            meter.case = case
         return case
 
     def _count(self, case: StallSamples, now: float) -> None:
         """See which tasks wait, each time that the stall has become twice as long."""
         age = now - case.began
-        if age >= max(self._threshold, 2 * case.counted):
+        if age >= max(self._threshold, 2 * case.counted) and case.began == self._meter.began:
             case.counted = age
             case.waiting = waiting_on(self._meter.loop) or case.waiting
 
@@ -515,7 +541,9 @@ class Watchdog:
                 if caught is not None and caught.began <= at <= caught.ended:
                     case = caught
                 elif began <= at:
-                    case = meter.case = StallSamples(began, self.interval, self._loop.calm(began))
+                    case = StallSamples(began, self.interval, self._loop.calm(began))
+                    if not meter.over(began, now):
+                        meter.case = case
                 elif kept is not None and heard and heard[-1].continues(kept):
                     case = heard[-1]
                 else:  # nobody within has seen it, and it is over
@@ -536,3 +564,15 @@ class Watchdog:
             for case in heard:
                 case.work(now, work)
         return heard
+
+
+def _start_without_signals(thread: threading.Thread) -> None:
+    """Start a thread that the kernel gives no signal: what the program blocks is for its own `sigwait`."""
+    if not hasattr(signal, "pthread_sigmask"):
+        thread.start()
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - _FAULTS)
+    try:
+        thread.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

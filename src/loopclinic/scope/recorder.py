@@ -1,7 +1,9 @@
 """Records the last minute of a probe as JSON values, for every view of a scope."""
 
 import os
+import re
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from loopclinic.conflicts import TREATMENTS
 from loopclinic.paths import KitNotFoundError, kit_root
 from loopclinic.probe import Frame, Probe, Share, Snapshot, Stall, user_code
-from loopclinic.probe.stack import cell_label
+from loopclinic.probe.stack import PACKAGE, cell_label
 
 if TYPE_CHECKING:
     from loopclinic.attached.sampler import ProcessProbe
@@ -25,6 +27,10 @@ _SLOW = 0.5  # seconds between two looks back over the minute
 _BIRTH = 0.5  # seconds: what making a scope may cost before it is worth a line in its list
 _TELLING = 0.5  # seconds: of less, a busy share says nothing
 _CROWDED = 0.9  # busy share of a second, without a stall, that is called too much work
+
+_STORY = re.compile(r"[\\/](lessons[\\/](core|story)[\\/]|(story|posts)\.py$)")
+"""Modules of lessons that measure, or stand for a service; the others are what a lesson is about."""
+_RUNS = "_run", "events.py"  # asyncio's, which calls a callback
 
 
 class Recorder:
@@ -62,11 +68,7 @@ class Recorder:
         probe = self.probe
         # In this order: a stall that ends meanwhile is shown once too often, never as ordinary lag.
         current, snapshot, census = probe.current(), probe.snapshot(), probe.census()
-        ended = [
-            stall
-            for stall in probe.stalls
-            if stall.started > self._seen and not self._is_birth(stall)
-        ]
+        ended = self._fresh(probe.stalls)
         if not self._settled:
             if current is not None and self._is_birth(current):
                 current = None
@@ -114,6 +116,20 @@ class Recorder:
             "witness": probe.witness_url,
         }
         return self.now
+
+    def finish(self) -> dict[str, Any] | None:
+        """Return a last tick once the probe has stopped, with a stall that lasted until then; None if there is none."""
+        with self._lock:
+            fresh = [_stall(stall) for stall in self._fresh(self.probe.report().stalls)]
+            if self.now is None or not (fresh or self.now["stall"]):
+                return None
+            self.stalls.extend(fresh)
+            worst = max([self.now["worst"], *(one["seconds"] for one in fresh)])
+            self.now = {**self.now, "stall": None, "ended": fresh, "worst": worst}
+            return self.now
+
+    def _fresh(self, stalls: Iterable[Stall]) -> list[Stall]:
+        return [one for one in stalls if one.started > self._seen and not self._is_birth(one)]
 
     def _figures(self, snapshot: Snapshot, current: Stall | None) -> dict[str, Any]:
         """Return what looks back further than one tick; it costs as much as ten of them."""
@@ -193,6 +209,7 @@ def _stall(stall: Stall) -> dict[str, Any]:
         "diagnosis": stall.diagnosis,
         "task": stall.task,
         "burst": stall.burst,
+        "kit": _is_kits(stall),
         "garbage": stall.garbage > stall.seconds / 2,
         **_source(stall),
         "cell": stall.synchronous_cell,
@@ -203,6 +220,19 @@ def _stall(stall: Stall) -> dict[str, Any]:
         "waited": str(stall.waiting or ""),
         "waiters": [one.to_dict() for one in stall.waiting.groups] if stall.waiting else [],
     }
+
+
+def _is_kits(stall: Stall) -> bool:
+    """Return whether a stall is the kit's own work, such as its load, and no reader's or lesson's code."""
+    runs = [i for i, one in enumerate(stall.stack) if (one.function, one.file[-9:]) == _RUNS]
+    called = [one.file for one in stall.stack[runs[-1] + 1 if runs else 0 :]]
+    theirs = [one for one in called if user_code(one) and not _of_kit(one)]
+    return _of_kit(stall.file or "") or (not theirs and any(map(_of_kit, called)))
+
+
+def _of_kit(file: str) -> bool:
+    lesson = user_code(file) and not _STORY.search(file)
+    return file.startswith(PACKAGE) and not lesson
 
 
 def _share(share: Share) -> dict[str, Any]:

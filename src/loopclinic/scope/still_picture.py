@@ -10,7 +10,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from loopclinic.scope.recorder import WINDOW
-from loopclinic.units import duration, shortened
+from loopclinic.units import count, duration, shortened
 
 _FLOOR, _CEILING = 0.001, 10.0
 _MOST_ROWS = 5
@@ -113,7 +113,7 @@ def _numbers(axes: Axes, theme: _Theme, now: Any) -> None:
         ("p99", duration(now["p99"] if now else None), "last 60 s"),
         ("worst", duration(now["worst"] if now else None), "last 60 s"),
         ("utilization", _NONE if busy is None else f"{busy:.0%}" if busy > 0.0995 else f"{busy:.1%}", "busy, last 5 s"),
-        ("tasks", tasks, f"{requests} are requests" if requests else "on this loop"),
+        ("tasks", tasks, f"of them {count(requests, 'request')}" if requests else "on this loop"),
         ("threads", threads, "busy in executor"),
     )  # fmt: skip
     axes.axhline(0, color=theme.border, linewidth=1)
@@ -247,6 +247,8 @@ def _rows(axes: Axes, theme: _Theme, now: Any, stalls: list[Any]) -> None:
         what = (
             "synchronous cell"
             if cell
+            else "the kit's own work"
+            if stall.get("kit")
             else stall["conflict"] or ("GIL held" if stall["gil"] else "")
         )
         axes.text(0.905, y, what, size=9, ha="right", va="center", color=theme.muted)

@@ -92,6 +92,8 @@ class Scope(anywidget.AnyWidget):
         self._unsubscribe()
         if self._own:
             self.probe.stop()
+            if (last := self.recorder.finish()) is not None:
+                self.send(last)
         self.send({"kind": "stopped"})
 
     def close(self) -> None:

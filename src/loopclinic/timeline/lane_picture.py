@@ -37,10 +37,8 @@ def drawing_of(trace: Trace) -> Drawing:
         return Drawing.note("No task has run yet.")
     lanes = _chosen(trace)
     left_out = len(trace.lanes) - len(lanes)
-    more = (
-        [f"{count(left_out, 'more lane')} not drawn; save() writes them all."] if left_out else []
-    )
-    notes = [*more, *trace.notes]
+    more = f"Not drawn: {count(left_out, 'lane')}, of packages or short. Timeline.save() has them."
+    notes = [*([more] if left_out else []), *trace.notes]
     keys = [(_FILL[state], words) for state, words in _WORDS.items()]
     if trace.stalls:
         keys.append(("var(--lc-stall)", "stall"))
@@ -99,9 +97,8 @@ def _stalls(
         at_end = middle + wide > width - 2
         start = middle + 7 - wide if at_end else middle - 7
         yield f"<g><title>{escape(f'{words}  {one.code}')}</title>"
-        yield (
-            f"<path class='lc-stall-block' d='M{left:.1f} {_TOP - 4}H{right:.1f}V{floor}H{left:.1f}Z'/>"
-        )
+        box = f"M{left:.1f} {_TOP - 4}H{right:.1f}V{floor}H{left:.1f}Z"
+        yield f"<path class='lc-stall-block' d='{box}'/>"
         if not any(begun < middle + 6 and middle - 6 < ended for begun, ended in taken):
             yield f"<path class='lc-stall-mark' d='M{middle:.1f} {_TOP - 12}l5 5l-5 5l-5 -5Z'/>"
             if not any(begun < start + wide and start < ended for begun, ended in taken):
@@ -148,21 +145,17 @@ def _end(lane: Lane) -> str:
 
 def _span(span: Span, left: float, right: float, y: float, title: str) -> str:
     wide = right - left
+    color = _FILL[span.state]
     if span.state == "suspended":
-        shape = (
-            f"<path d='M{left:.1f} {y:.1f}H{right:.1f}' stroke='{_FILL['suspended']}' stroke-width='1.5'/>"
-            f"<path d='M{left:.1f} {y - 8:.1f}h{wide:.1f}v16h-{wide:.1f}Z' fill='transparent'/>"
-        )
+        shape = f"<path d='M{left:.1f} {y:.1f}H{right:.1f}' stroke='{color}' stroke-width='1.5'/>"
+        box = f"M{left:.1f} {y - 8:.1f}h{wide:.1f}v16h-{wide:.1f}Z"
+        shape += f"<path d='{box}' fill='transparent'/>"
     elif span.state == "ready":
-        shape = (
-            f"<rect x='{left:.1f}' y='{y - 4:.1f}' width='{max(wide, 0.8):.1f}' height='8' "
-            f"fill='{_FILL['ready']}' fill-opacity='.55' stroke='{_FILL['ready']}'/>"
-        )
+        shape = f"<rect x='{left:.1f}' y='{y - 4:.1f}' width='{max(wide, 0.8):.1f}' height='8' "
+        shape += f"fill='{color}' fill-opacity='.55' stroke='{color}'/>"
     else:
-        shape = (
-            f"<rect x='{left:.1f}' y='{y - 8:.1f}' width='{max(wide, 1.6):.1f}' height='16' "
-            f"fill='{_FILL['running']}'/>"
-        )
+        shape = f"<rect x='{left:.1f}' y='{y - 8:.1f}' width='{max(wide, 1.6):.1f}' height='16' "
+        shape += f"fill='{color}'/>"
     return f"<g><title>{escape(title)}</title>{shape}</g>" if title else shape
 
 
@@ -230,13 +223,8 @@ def _rows(trace: Trace, lanes: list[Lane]) -> Iterator[str]:
                     fill(cells, span.started, span.ended, _SIGNS[state])
         yield row(lane.name, cells, _end(lane))
     ends = f"0{_length(trace, trace.end):>{_CELLS - 1}}"
-    yield row("", [ends])
-    yield row(
-        "",
-        [
-            "  ".join(f"{sign} {state}" for state, sign in _SIGNS.items())
-            + "  ✕ cancelled  ! failed  ? lost"
-        ],
-    )
+    yield row("", ends)
+    signs = "  ".join(f"{sign} {state}" for state, sign in _SIGNS.items())
+    yield row("", f"{signs}  ✕ cancelled  ! failed  ? lost")
     for stall in trace.stalls:
         yield f"stall of {duration(stall.ended - stall.started)} at {stall.where}  {stall.code}"

@@ -373,9 +373,7 @@ class Recorder:
             error=lane.error,
             coroutine=f"{lane.function} ({line_of(lane.code, -1)[0]})" if lane.code else "",
             cancel_requests=tuple(at - began for at in lane.cancelled_at.copy()),
-            own=any(
-                "/site-packages/" not in code.co_filename for code in codes if code is not None
-            ),
+            own=not all("/site-packages/" in code.co_filename for code in codes if code),
             left_out=max(0, lane.steps - len(steps)),
         )
 

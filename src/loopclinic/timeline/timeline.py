@@ -97,17 +97,12 @@ class Timeline(Drawn):
         return self._trace
 
     def trace(self) -> Trace:
-        """Return what was recorded so far, from any thread; once stopped, always the same.
-
-        Raises:
-            RuntimeError: it was never started.
-        """
+        """Return what was recorded so far, from any thread; RuntimeError if it was never started."""
         if self._trace is not None:
             return self._trace
         if self._recorder is None:
-            raise RuntimeError(
-                "This timeline was never started: use 'with Timeline() as timeline:'."
-            )
+            step = "use 'with Timeline() as timeline:'."
+            raise RuntimeError(f"This timeline was never started: {step}")
         return self._taken(self._recorder)
 
     def drawing(self) -> Drawing:
@@ -136,16 +131,11 @@ class Timeline(Drawn):
         lanes = recorder.lanes()
         end = (recorder.clock() if recorder.live else recorder.stopped) - recorder.began
         notes = []
-        if recorder.refused:
-            notes.append(
-                f"{count(recorder.refused, 'task')} got no lane: {self._most} is the most."
-            )
-        if recorder.replaced:
-            notes.append(
-                f"{count(recorder.replaced, 'task')} that had ended made room for later ones."
-            )
-        steps = sum(one.left_out for one in lanes)
-        if steps:
+        if many := recorder.refused:
+            notes.append(f"{count(many, 'task')} got no lane: {self._most} is the most.")
+        if many := recorder.replaced:
+            notes.append(f"{count(many, 'task')} that had ended made room for later ones.")
+        if steps := sum(one.left_out for one in lanes):
             notes.append(f"The earliest {count(steps, 'step')} were not kept.")
         if any(span.waits_for == "I/O" for one in lanes for span in one.spans):
             notes.append("A task that waits for I/O counts as ready from when the loop saw it.")
@@ -163,16 +153,11 @@ class Timeline(Drawn):
         current = self._probe.current() if self._probe.running else None
         found = [(one, False) for one in self._probe.stalls]
         found += [(current, True)] if current is not None else []
-        stalls = (
-            LaneStall(
-                max(0.0, one.started + self._offset),
-                min(end, one.started + one.seconds + self._offset),
-                one.where,
-                one.code or "",
-                going_on,
-            )
-            for one, going_on in found
-        )
+        stalls = []
+        for one, going_on in found:
+            began = one.started + self._offset
+            cut = max(0.0, began), min(end, began + one.seconds)
+            stalls.append(LaneStall(*cut, one.where, one.code or "", going_on))
         return tuple(one for one in stalls if one.ended > one.started)
 
 
@@ -188,8 +173,6 @@ def _running_loop() -> asyncio.AbstractEventLoop:
 
 def _own_clock(loop: asyncio.AbstractEventLoop) -> Clock | None:
     """Return the loop's clock where it is one of its own, such as virtual time."""
-    own = (
-        isinstance(loop, asyncio.BaseEventLoop)
-        and type(loop).time is not asyncio.BaseEventLoop.time
-    )
+    usual = asyncio.BaseEventLoop
+    own = isinstance(loop, usual) and type(loop).time is not usual.time
     return loop.time if own else None

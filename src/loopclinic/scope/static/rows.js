@@ -34,7 +34,9 @@ class Rows {
   }
 
   draw() {
-    const { stalls } = this.track;
+    const { stalls, stopped } = this.track, stuck = this.track.stuck();
+    const empty = stuck ? (stopped ? "This one had not ended when the scope stopped." : "This one is listed here when it ends.") : stopped ? "Nothing had stalled." : "Nothing has stalled yet. Stalls are listed here.";
+    write(this.empty, stalls.length ? "" : empty);
     const newest = stalls.at(-1)?.id ?? null;
     if (newest === this.listed) return;
     const known = new Map([...this.list.children].map((row) => [row.dataset.line, row]));
@@ -80,8 +82,7 @@ class Rows {
     const { stalls } = this.track;
     for (const row of this.list.children) write(row.querySelector("time"), ago(now - Number(row.dataset.end)));
     const cells = stalls.filter((stall) => stall.cell).length;
-    write(this.count, stalls.length ? [stalls.length - cells && `${stalls.length - cells} on the loop`, cells && `${cells} by plain cells`].filter(Boolean).join(", ") : "");
-    write(this.empty, stalls.length ? "" : this.track.stuck() ? "This one is listed here when it ends." : "Nothing has stalled yet. Run the next cell.");
+    write(this.count, stalls.length ? [stalls.length - cells && `${stalls.length - cells} on the loop`, cells && `${cells} synchronous cell${cells === 1 ? "" : "s"}`].filter(Boolean).join(", ") : "");
   }
 
   row(same) {
@@ -138,6 +139,7 @@ class Rows {
   treatment(stall) {
     if (stall.cell) return ["synchronous cell"];
     if (stall.burst) return ["too much work"];
+    if (stall.kit) return ["the kit's own work"];
     if (!stall.conflict) return [stall.garbage ? "garbage collection" : stall.gil ? "the GIL was held" : ""];
     const words = stall.gil ? `${stall.conflict}, the GIL was held` : stall.conflict;
     const treated = this.track.settings.lessons[stall.conflict];

@@ -3,7 +3,6 @@
 // The other files here stand before this one in the page's module: see widget.py.
 
 const ALIVE_EVERY = 20; // seconds between two signs of life to the kernel
-const LOOK_EVERY = 0.4; // seconds between two looks at whether there is still a kernel
 const KEPT_EVERY = 2; // seconds after which what is known is put where JupyterLab saves it with the notebook
 
 export default () => {
@@ -13,18 +12,12 @@ export default () => {
       const handle = (message) => track.handle(message);
       track.restore(model.get("history"));
       model.on("msg:custom", handle);
-      const end = () => track.end();
-      model.on("comm_live_update", end); // the kernel was restarted, or has ended
-      const look = setInterval(() => {
-        const { kernel } = model.widget_manager ?? {};
-        if (kernel === null || kernel?.isDisposed || kernel?.status === "dead") track.end();
-      }, LOOK_EVERY * 1000);
+      const deaf = whenKernelEnds(model, () => track.end());
       const keep = setInterval(() => track.now && model.set("history", track.kept()), KEPT_EVERY * 1000);
       return () => {
-        clearInterval(look);
+        deaf();
         clearInterval(keep);
         model.off("msg:custom", handle);
-        model.off("comm_live_update", end);
         track.deafen();
       };
     },

@@ -99,7 +99,7 @@ class View {
     }
     const waiting = track.now?.waiting ?? 0;
     const requests = track.now?.requests ?? 0;
-    write(this.note.tasks, requests ? `${requests} are requests` : FIGURES[4][2]);
+    write(this.note.tasks, requests ? `of them ${requests} request${requests === 1 ? "" : "s"}` : FIGURES[4][2]);
     write(this.note.threads, waiting ? `busy, ${waiting} calls queue` : FIGURES[5][2]);
     write(this.note.lag, silent ? "by this browser’s clock" : FIGURES[0][2]);
     write(this.legend, `stall, over ${duration(track.settings.threshold)[0].replace(/\.?0+$/, "")}\u00a0${duration(track.settings.threshold)[1]}`);
@@ -130,6 +130,7 @@ class View {
     const { stalls } = this.shows();
     if (state.name === "stalled") write(this.live, `The loop stalls at ${this.track.stuck().where}: ${this.track.stuck().code ?? ""}`);
     else if (state.name === "silent") write(this.live, "No heartbeat: something holds the GIL, or the kernel is gone.");
+    else if (state.name === "stopped") write(this.live, "Stopped: this scope no longer measures.");
     else if (before === "stalled" || before === "silent") {
       const last = stalls.at(-1);
       write(this.live, last ? `The loop is free again after ${spoken(last.seconds)}, at ${last.where}.` : "The heartbeat is back.");

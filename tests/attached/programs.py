@@ -53,18 +53,15 @@ async def waiters(number):
 
 
 @program("stuck", "blocking-sleep")
-def sleep():
-    async def main():
-        kept = await waiters(11)
-        ready()
-        time.sleep(LONG)  # HERE
-        del kept
-
-    asyncio.run(main())
+async def sleep():
+    kept = await waiters(11)
+    ready()
+    time.sleep(LONG)  # HERE
+    del kept
 
 
 @program("stuck", "blocking-sleep")
-def sleep_below_helpers():
+async def sleep_below_helpers():
     def outer():
         middle()
 
@@ -74,24 +71,18 @@ def sleep_below_helpers():
     def inner():
         time.sleep(LONG)  # HERE
 
-    async def main():
-        ready()
-        outer()
-
-    asyncio.run(main())
+    ready()
+    outer()
 
 
 @program("stuck", "blocking-sleep")
-def sleep_in_a_callback():
+async def sleep_in_a_callback():
     def late():
         ready()
         time.sleep(LONG)  # HERE
 
-    async def main():
-        asyncio.get_running_loop().call_later(0.01, late)
-        await asyncio.sleep(LONG)
-
-    asyncio.run(main())
+    asyncio.get_running_loop().call_later(0.01, late)
+    await asyncio.sleep(LONG)
 
 
 @program("stuck", "blocking-sleep")
@@ -104,49 +95,40 @@ def sleep_in_debug_mode():
 
 
 @program("stuck", "blocking-sleep")
-def sleep_in_a_task_group():
+async def sleep_in_a_task_group():
     async def child():
         await asyncio.sleep(0.01)
         ready()
         time.sleep(LONG)  # HERE
 
-    async def main():
-        async with asyncio.TaskGroup() as group:
-            group.create_task(child())
-            group.create_task(asyncio.sleep(LONG))
-
-    asyncio.run(main())
+    async with asyncio.TaskGroup() as group:
+        group.create_task(child())
+        group.create_task(asyncio.sleep(LONG))
 
 
 @program("stuck", "blocking-sleep", since=(3, 12))
-def sleep_in_an_eager_task():
+async def sleep_in_an_eager_task():
     async def child():
         ready()
         time.sleep(LONG)  # HERE
 
-    async def main():
-        asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
-        await asyncio.create_task(child())
-
-    asyncio.run(main())
+    asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+    await asyncio.create_task(child())
 
 
 @program("stuck", "blocking-sleep")
-def sleep_in_an_async_generator():
+async def sleep_in_an_async_generator():
     async def numbers():
         yield 1
         ready()
         time.sleep(LONG)  # HERE
 
-    async def main():
-        async for _ in numbers():
-            pass
-
-    asyncio.run(main())
+    async for _ in numbers():
+        pass
 
 
 @program("stuck", "blocking-sleep")
-def sleep_below_a_recursion():
+async def sleep_below_a_recursion():
     def deeper(left):
         if left:
             return deeper(left - 1)
@@ -154,24 +136,18 @@ def sleep_below_a_recursion():
         time.sleep(LONG)  # HERE
         return None
 
-    async def main():
-        deeper(400)
-
-    asyncio.run(main())
+    deeper(400)
 
 
 @program("stuck", "blocking-sleep")
-def sleep_in_a_property():
+async def sleep_in_a_property():
     class Account:
         @property
         def balance(self):
             ready()
             time.sleep(LONG)  # HERE
 
-    async def main():
-        _ = Account().balance
-
-    asyncio.run(main())
+    _ = Account().balance
 
 
 @program("stuck", "blocking-sleep")
@@ -207,65 +183,47 @@ def sleep_in_run_forever():
 
 
 @program("stuck", "cpu-bound")
-def compute():
-    async def main():
-        ready()
-        number = 0
-        while True:  # HERE
-            number += 1  # HERE
-
-    asyncio.run(main())
+async def compute():
+    ready()
+    number = 0
+    while True:  # HERE
+        number += 1  # HERE
 
 
 @program("stuck", "cpu-bound")
-def compute_in_a_helper():
+async def compute_in_a_helper():
     def work():
         return [index * index for index in range(1000)]
 
-    async def main():
-        ready()
-        while True:
-            work()
-
-    asyncio.run(main())
+    ready()
+    while True:
+        work()
 
 
 @program("stuck", "cpu-bound")
-def one_call_that_keeps_the_gil():
-    async def main():
-        ready()
-        sum(range(10**12))  # HERE
-
-    asyncio.run(main())
+async def one_call_that_keeps_the_gil():
+    ready()
+    sum(range(10**12))  # HERE
 
 
 @program("stuck", "cpu-bound")
-def a_regular_expression():
-    async def main():
-        ready()
-        re.match(r"(a+)+$", "a" * 60 + "b")  # HERE
-
-    asyncio.run(main())
+async def a_regular_expression():
+    ready()
+    re.match(r"(a+)+$", "a" * 60 + "b")  # HERE
 
 
 @program("stuck")
-def one_call_that_releases_the_gil():
-    async def main():
-        ready()
-        hashlib.pbkdf2_hmac("sha256", b"secret", b"salt", 2**31 - 1)  # HERE
-
-    asyncio.run(main())
+async def one_call_that_releases_the_gil():
+    ready()
+    hashlib.pbkdf2_hmac("sha256", b"secret", b"salt", 2**31 - 1)  # HERE
 
 
 @program("stuck", "blocking-sync-primitive")
-def a_lock():
-    async def main():
-        lock = threading.Lock()
-        lock.acquire()
-        ready()
-        lock.acquire()  # HERE
-
-    asyncio.run(main())
+async def a_lock():
+    lock = threading.Lock()
+    lock.acquire()
+    ready()
+    lock.acquire()  # HERE
 
 
 @program("stuck", "blocking-sync-primitive")
@@ -282,123 +240,90 @@ def a_lock_by_with():
 
 
 @program("stuck", "blocking-sync-primitive")
-def an_event():
-    async def main():
-        ready()
-        threading.Event().wait()  # HERE
-
-    asyncio.run(main())
+async def an_event():
+    ready()
+    threading.Event().wait()  # HERE
 
 
 @program("stuck", "blocking-sync-primitive")
-def a_queue():
-    async def main():
-        ready()
-        queue.Queue().get()  # HERE
-
-    asyncio.run(main())
+async def a_queue():
+    ready()
+    queue.Queue().get()  # HERE
 
 
 @program("stuck", "blocking-sync-primitive")
-def a_future_of_a_pool():
-    async def main():
-        pool = concurrent.futures.ThreadPoolExecutor(1)
-        future = pool.submit(time.sleep, LONG)
-        ready()
-        future.result()  # HERE
-
-    asyncio.run(main())
+async def a_future_of_a_pool():
+    pool = concurrent.futures.ThreadPoolExecutor(1)
+    future = pool.submit(time.sleep, LONG)
+    ready()
+    future.result()  # HERE
 
 
 @program("stuck", "blocking-sync-primitive")
-def a_thread_that_is_joined():
-    async def main():
-        thread = threading.Thread(target=time.sleep, args=(LONG,), daemon=True)
-        thread.start()
-        ready()
-        thread.join()  # HERE
-
-    asyncio.run(main())
+async def a_thread_that_is_joined():
+    thread = threading.Thread(target=time.sleep, args=(LONG,), daemon=True)
+    thread.start()
+    ready()
+    thread.join()  # HERE
 
 
 @program("stuck", "blocking-subprocess")
-def a_child_process():
-    async def main():
-        ready()
-        subprocess.run(["sleep", "30"], check=False)  # HERE
-
-    asyncio.run(main())
+async def a_child_process():
+    ready()
+    subprocess.run(["sleep", "30"], check=False)  # HERE
 
 
 @program("stuck", "blocking-net")
-def a_socket():
-    async def main():
-        left, right = socket.socketpair()
-        ready()
-        left.recv(1)  # HERE
-        del right
-
-    asyncio.run(main())
+async def a_socket():
+    left, right = socket.socketpair()
+    ready()
+    left.recv(1)  # HERE
+    del right
 
 
 @program("stuck", "blocking-input")
-def the_keyboard():
-    async def main():
-        ready()
-        input()  # HERE
-
-    asyncio.run(main())
+async def the_keyboard():
+    ready()
+    input()  # HERE
 
 
 @program("stuck")
-def a_pipe():
-    async def main():
-        reading, _ = os.pipe()
-        ready()
-        os.read(reading, 1)  # HERE
-
-    asyncio.run(main())
+async def a_pipe():
+    reading, _ = os.pipe()
+    ready()
+    os.read(reading, 1)  # HERE
 
 
 @program("stuck", "blocking-file-io")
-def a_file():
-    async def main():
-        with tempfile.TemporaryDirectory() as folder:
-            os.mkfifo(f"{folder}/fifo")
-            ready()
-            open(f"{folder}/fifo").read()  # HERE # noqa: PTH123, SIM115
-
-    asyncio.run(main())
+async def a_file():
+    with tempfile.TemporaryDirectory() as folder:
+        os.mkfifo(f"{folder}/fifo")
+        ready()
+        open(f"{folder}/fifo").read()  # HERE # noqa: PTH123, SIM115
 
 
 @program("stuck")
-def a_selector_of_its_own():
-    async def main():
-        left, right = socket.socketpair()
-        ready()
-        select.select([left], [], [])  # HERE
-        del right
-
-    asyncio.run(main())
+async def a_selector_of_its_own():
+    left, right = socket.socketpair()
+    ready()
+    select.select([left], [], [])  # HERE
+    del right
 
 
 @program("stuck", "blocking-db")
-def a_locked_database():
-    async def main():
-        with tempfile.TemporaryDirectory() as folder:
-            writer = sqlite3.connect(f"{folder}/orders.db")
-            writer.execute("create table orders (id)")
-            writer.execute("begin exclusive")
-            reader = sqlite3.connect(f"{folder}/orders.db", timeout=LONG)
-            cursor = reader.cursor()
-            ready()
-            cursor.execute("select * from orders")  # HERE
-
-    asyncio.run(main())
+async def a_locked_database():
+    with tempfile.TemporaryDirectory() as folder:
+        writer = sqlite3.connect(f"{folder}/orders.db")
+        writer.execute("create table orders (id)")
+        writer.execute("begin exclusive")
+        reader = sqlite3.connect(f"{folder}/orders.db", timeout=LONG)
+        cursor = reader.cursor()
+        ready()
+        cursor.execute("select * from orders")  # HERE
 
 
 @program("stuck", "cpu-bound")
-def a_thread_that_keeps_the_gil():
+async def a_thread_that_keeps_the_gil():
     def work():
         time.sleep(0.2)
         if not os.fork():  # another process says it: this one can't, once the call has begun
@@ -407,12 +332,9 @@ def a_thread_that_keeps_the_gil():
             os._exit(0)
         sum(range(10**12))  # HERE
 
-    async def main():
-        threading.Thread(target=work, daemon=True).start()
-        while True:
-            await asyncio.sleep(0.05)
-
-    asyncio.run(main())
+    threading.Thread(target=work, daemon=True).start()
+    while True:
+        await asyncio.sleep(0.05)
 
 
 @program("stuck", "blocking-sleep")
@@ -471,74 +393,56 @@ def uvloop_compute():
 
 
 @program("free")
-def idle():
-    async def main():
-        ready()
-        await asyncio.sleep(LONG)
-
-    asyncio.run(main())
+async def idle():
+    ready()
+    await asyncio.sleep(LONG)
 
 
 @program("free")
-def an_idle_server():
-    async def main():
-        server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
-        ready()
-        await server.serve_forever()
-
-    asyncio.run(main())
+async def an_idle_server():
+    server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+    ready()
+    await server.serve_forever()
 
 
 @program("free")
-def a_busy_loop():
-    async def main():
-        ready()
-        while True:
-            sum(range(1000))
-            await asyncio.sleep(0)
-
-    asyncio.run(main())
+async def a_busy_loop():
+    ready()
+    while True:
+        sum(range(1000))
+        await asyncio.sleep(0)
 
 
 @program("free")
-def many_busy_tasks():
+async def many_busy_tasks():
     async def work():
         while True:
             await asyncio.sleep(0)
 
-    async def main():
-        kept = [asyncio.create_task(work()) for _ in range(100)]
-        ready()
-        await asyncio.gather(*kept)
-
-    asyncio.run(main())
+    kept = [asyncio.create_task(work()) for _ in range(100)]
+    ready()
+    await asyncio.gather(*kept)
 
 
 @program("free")
-def a_full_pool():
-    async def main():
-        loop = asyncio.get_running_loop()
-        kept = [loop.run_in_executor(None, time.sleep, 30) for _ in range(100)]
-        ready()
-        await asyncio.gather(*kept)
-
-    asyncio.run(main())
+async def a_full_pool():
+    loop = asyncio.get_running_loop()
+    kept = [loop.run_in_executor(None, time.sleep, 30) for _ in range(100)]
+    ready()
+    await asyncio.gather(*kept)
 
 
 @program("free")
-def a_thread_that_computes():
+async def a_thread_that_computes():
     def work():
         number = 0
         while True:
             number += 1
 
-    async def main():
-        threading.Thread(target=work, daemon=True).start()
-        ready()
-        while True:
-            await asyncio.sleep(0.01)
-
-    asyncio.run(main())
+    threading.Thread(target=work, daemon=True).start()
+    ready()
+    while True:
+        await asyncio.sleep(0.01)
 
 
 @program("free")
@@ -579,4 +483,8 @@ def a_loop_that_is_over():
 
 
 if __name__ == "__main__":
-    PROGRAMS[sys.argv[1]][0]()
+    chosen = PROGRAMS[sys.argv[1]][0]
+    if inspect.iscoroutinefunction(chosen):
+        asyncio.run(chosen())
+    else:
+        chosen()

@@ -14,7 +14,8 @@ import pytest
 
 from loopclinic.attached.attached_loop import AttachedLoop
 from loopclinic.attached.remote_loops import Kept, Look, LoopReader
-from loopclinic.attached.remote_process import AttachError, RemoteProcess, RemoteThread
+from loopclinic.attached.remote_process import RemoteProcess, RemoteThread
+from loopclinic.attached.rights import AttachError
 from loopclinic.attached.sampler import ProcessProbe, Sampler
 from loopclinic.cli import attach as cli_attach
 from tests.attached.programs import marked
@@ -53,7 +54,7 @@ def once_stuck(monkeypatch):
 
         def said(lines, words):
             say(lines, words)
-            if "stuck since" in words:
+            if "stuck for" in words:
                 what()
 
         monkeypatch.setattr(cli_attach._Lines, "say", said)
@@ -179,6 +180,8 @@ def test_a_scope_shows_another_process(stuck):
     scope = loopclinic.attach(stuck.pid)
     tick = scope.newest_history()["now"]
     scope.stop()
+    (stall,) = scope.recorder.stalls  # it lasted until the scope stopped
+    assert (stall["conflict"], scope.recorder.now["stall"]) == ("blocking-sleep", None)
     assert tick["stall"]["conflict"] == "blocking-sleep"
     assert tick["tasks"] == 12
     assert "time.sleep" in str(scope)

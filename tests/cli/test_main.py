@@ -65,7 +65,7 @@ def test_only_the_chosen_command_is_imported():
         "print([name for name in sys.modules if name.startswith('loopclinic.cli.')])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "['loopclinic.cli.main']"
+    assert done.stdout.splitlines()[-1] == "['loopclinic.cli.arguments', 'loopclinic.cli.main']"
 
 
 @pytest.mark.parametrize(

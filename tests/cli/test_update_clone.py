@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from loopclinic.cli import update_clone
-from loopclinic.cli.kept_files import UpdateError
+from loopclinic.cli.laid_out_kit import UpdateError
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 

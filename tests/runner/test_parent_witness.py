@@ -58,9 +58,8 @@ asyncio.run(main())
     assert first["seconds"] < stall["seconds"] / 2
     assert abs(first["started"] - stall["started"]) < stall["seconds"] / 4
     assert stall["first_seen"] < stall["seconds"] / 2
-    assert [one["report"]["witness_error"] for one in messages if one["kind"] == "report"][
-        -1
-    ] is None
+    reports = [one["report"] for one in messages if one["kind"] == "report"]
+    assert reports[-1]["witness_error"] is None
 
 
 def test_the_program_has_no_child_and_passes_nothing_on(tmp_path, capfd):
@@ -92,7 +91,8 @@ asyncio.run(main())
     messages, _ = heard(tmp_path, source)
     (held, *_), *_ = kinds(messages)
     assert held == "held"
-    (stall,) = [one["stall"] for one in messages if one["kind"] == "stall"]
+    stalls = [one["stall"] for one in messages if one["kind"] == "stall"]
+    stall = max(stalls, key=lambda one: one["seconds"])  # others are the machine's
     assert (stall["line"], stall["gil_held"]) == (line_of(HOLDS), True)
     assert stall["thread"].startswith("asyncio_")
 

@@ -19,11 +19,12 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
+from loopclinic.servers.server_process import free_port
 from tests.runner.conftest import command, line_of
 
 pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="signals"),
-    pytest.mark.alone,
+    pytest.mark.alone(wakes=True),
     pytest.mark.timeout(180),
 ]
 
@@ -350,14 +351,6 @@ def asked(port, process):
             assert process.poll() is None, process.communicate()
             assert time.monotonic() < end, "it never answered"
             time.sleep(0.1)
-
-
-def free_port():
-    import socket
-
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
 
 
 def neutral(text):

@@ -6,9 +6,9 @@ import sys
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from loopclinic.attached import rights
 from loopclinic.attached.remote_loops import LoopReader
-from loopclinic.attached.remote_process import AttachError, RemoteProcess, status
-from loopclinic.attached.rights import in_container, may_trace, named, ptrace_scope
+from loopclinic.attached.remote_process import RemoteProcess
 from loopclinic.probe.remote_stack import GoneError
 from loopclinic.units import count
 
@@ -33,30 +33,25 @@ def rows(pid: int | None) -> Iterator[Row]:
     yield Row(
         "loopclinic",
         None,
-        f"runs on Python {platform.python_version()}, as {named(getattr(os, 'geteuid', int)())}",
+        f"runs on Python {platform.python_version()}, as {rights.named(getattr(os, 'geteuid', int)())}",
     )
-    if sys.platform != "linux":
-        yield _of_error(_refusal(pid or 0))
-        return
-    traces = may_trace()
-    yield Row("CAP_SYS_PTRACE", None, "yes: processes of other users too" if traces else "no")
-    scope = ptrace_scope()
-    good = None if scope == 0 or (traces and scope < 3) else False
-    yield Row("ptrace_scope", good, _SCOPES.get(scope, str(scope)))
-    if in_container():
-        yield Row(
-            "container", None if traces else False, "this is one: it needs --cap-add SYS_PTRACE"
-        )
-    if pid is None:
-        yield Row("process", None, "give a PID to see whether it can be read")
-        return
-    owner = status(pid).get("Uid", "").split()[:1]
-    if owner:
-        yield Row("process", None, f"{pid} belongs to {named(int(owner[0]))}")
+    if sys.platform == "linux":
+        traces, scope = rights.may_trace(), rights.ptrace_scope()
+        yield Row("CAP_SYS_PTRACE", None, "yes: processes of other users too" if traces else "no")
+        good = None if scope == 0 or (traces and scope < 3) else False
+        yield Row("ptrace_scope", good, _SCOPES.get(scope, str(scope)))
+        if rights.in_container():
+            needs = "this is one: it needs --cap-add SYS_PTRACE"
+            yield Row("container", None if traces else False, needs)
+        if pid is None:
+            yield Row("process", None, "give a PID to see whether it can be read")
+            return
+        for owner in rights.status(pid).get("Uid", "").split()[:1]:
+            yield Row("process", None, f"{pid} belongs to {rights.named(int(owner))}")
     try:
-        process = RemoteProcess(pid)
-    except AttachError as error:
-        yield _of_error(error)
+        process = RemoteProcess(pid or 0)
+    except rights.AttachError as error:
+        yield Row(error.kind, False, str(error))
         return
     try:
         yield Row("Python", True, f"CPython {process.release}, 64 bits, with the GIL")
@@ -66,15 +61,3 @@ def rows(pid: int | None) -> Iterator[Row]:
     finally:
         process.close()
     yield Row("loops", bool(loops) or None, f"{count(len(loops), 'event loop')} found")
-
-
-def _refusal(pid: int) -> AttachError:
-    try:
-        RemoteProcess(pid).close()
-    except AttachError as error:
-        return error
-    raise AssertionError
-
-
-def _of_error(error: AttachError) -> Row:
-    return Row(error.kind, False, str(error))

@@ -47,13 +47,7 @@ class AttachedLoop:
     """
 
     def __init__(
-        self,
-        reader: LoopReader,
-        calls: ForeignCalls,
-        first: Look,
-        *,
-        threshold: float,
-        zero: float,
+        self, reader: LoopReader, calls: ForeignCalls, first: Look, *, threshold: float, zero: float
     ) -> None:
         self.threshold, self._zero = threshold, zero
         self.kind = reader.kind(first.loop)
@@ -122,14 +116,8 @@ class AttachedLoop:
         with self._lock:
             totals, at = self._totals, self._last.at
             age = at - self._case.began if self._case is not None else 0.0
-            return Snapshot(
-                at - self._zero,
-                totals.iterations,
-                totals.idle,
-                age,
-                (*totals.counts,),
-                (*totals.sums,),
-            )
+            figures = totals.iterations, totals.idle, age
+            return Snapshot(at - self._zero, *figures, (*totals.counts,), (*totals.sums,))
 
     def report(self) -> Report:
         """Return what was found until now, with the stall in progress."""
@@ -223,11 +211,8 @@ class AttachedLoop:
 
     def _sample(self, case: _Samples, look: Look, last: Look) -> None:
         same = look.steps == last.steps and last.at >= case.began
-        held = (
-            look.at - max(last.at, case.began)
-            if look.holds_gil and last.holds_gil and same
-            else 0.0
-        )
+        alone = look.holds_gil and last.holds_gil and same
+        held = look.at - max(last.at, case.began) if alone else 0.0
         kept, before = look.kept, last.kept
         if kept is not None and before is not None and kept[::2] == before[::2]:
             # Seen twice at one instruction with the GIL: it kept it all the while.

@@ -6,10 +6,8 @@ from dataclasses import dataclass
 
 MACHINES = {62: "x86-64", 183: "arm64"}
 """Those whose layout of Python is known, by their numbers in elf.h."""
-_SYMBOLS = (
-    11,
-    2,
-)  # types of section: the symbols for other programs, then all that were not stripped
+# Types of section: the symbols for other programs, then all that were not stripped.
+_SYMBOLS = (11, 2)
 _LOAD = 1
 _FIXED = 2  # a program that is always at the same addresses
 _SYMBOL = 24  # bytes
@@ -34,12 +32,7 @@ class _Section:
 
 
 class Elf:
-    """The tables of one file.
-
-    Raises:
-        ElfError: it has none that can be read here.
-        OSError: it can't be read.
-    """
+    """The tables of one file; ElfError if it has none that can be read here, OSError if it is closed to us."""
 
     def __init__(self, path: str) -> None:
         # loopclinic: ignore[blocking-file-io] no loop runs here

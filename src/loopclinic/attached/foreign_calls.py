@@ -34,9 +34,8 @@ class ForeignCalls(CatalogueCalls):
                 for name in {*entry.blocks, *entry.optional, *entry.observed} - {"*"}:
                     leaf = entry.leaf(name, observed=True)
                     if leaf is not None:
-                        self._methods.setdefault(name, []).append(
-                            (entry.path.partition(".")[0], leaf)
-                        )
+                        root = entry.path.partition(".")[0]
+                        self._methods.setdefault(name, []).append((root, leaf))
 
     def grow(self) -> None:
         """Do nothing: no module is looked at."""
@@ -143,9 +142,8 @@ def _imports(file: str) -> dict[str, str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for one in node.names:
-                found[one.asname or one.name.partition(".")[0]] = (
-                    one.name if one.asname else one.name.partition(".")[0]
-                )
+                top = one.name.partition(".")[0]
+                found[one.asname or top] = one.name if one.asname else top
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             for one in node.names:
                 found[one.asname or one.name] = f"{node.module}.{one.name}"

@@ -29,19 +29,16 @@ _TRIES = 3
 _DOUBTS = 30  # looks at a loop without such a frame until it is taken for one that has none
 _WORD = struct.Struct("<Q")
 _INT = struct.Struct("<i")
-_UNTAGGED = (
-    ~7
-)  # from 3.14 on the lowest bits of a local variable say how its references are counted
+# From 3.14 on the lowest bits of a local variable say how its references are counted.
+_UNTAGGED = ~7
 _COROUTINE = 0x80 | 0x100 | 0x200  # inspect.CO_COROUTINE, CO_ITERABLE_COROUTINE, CO_ASYNC_GENERATOR
 _ENTRIES = 100_000  # of a dictionary or set: of more, what was read is none
 _TASKS = 2000  # that are looked at
 _KEY = "__asyncio_running_event_loop__"
 _HOLDER = "RunningLoopHolder"
 # Source: linux/x86_64 asm/unistd_64.h, and asm-generic/unistd.h for arm64.
-_CALLS = {
-    "x86_64": ({7, 23, 232, 270, 271, 281, 441}, 202),
-    "aarch64": ({22, 72, 73, 441}, 98),
-}  # poll, select, epoll_wait, pselect6, ppoll, epoll_pwait, epoll_pwait2; futex
+# poll, select, epoll_wait, pselect6, ppoll, epoll_pwait, epoll_pwait2; futex.
+_CALLS = {"x86_64": ({7, 23, 232, 270, 271, 281, 441}, 202), "aarch64": ({22, 72, 73, 441}, 98)}
 _RUNS = (-1, 0)  # in no system call
 # Source: uv_loop_t of libuv 1.x on Linux of 64 bits, as uvloop 0.21 to 0.23 have it.
 _UV_DESCRIPTOR, _UV_TIME = 64, 544
@@ -132,11 +129,7 @@ class LoopReader:
         self._polls, self._futex = _CALLS.get(os.uname().machine, (set(), -1))
 
     def looks(self) -> list[Look]:
-        """Return what each running loop does now.
-
-        Raises:
-            GoneError: the process has ended.
-        """
+        """Return what each running loop does now; GoneError once the process has ended."""
         for _ in range(_TRIES):
             try:
                 threads = list(self.process.threads())
@@ -145,13 +138,8 @@ class LoopReader:
                 continue
         else:
             return []
-        found = []
         self.unsure = False
-        for thread in threads:
-            look = self._tried(thread)
-            if look is not None:
-                found.append(look)
-        return found
+        return [look for thread in threads if (look := self._tried(thread)) is not None]
 
     def kind(self, loop: int) -> str:
         """Return the name of a loop's class."""
@@ -218,9 +206,12 @@ class LoopReader:
             inside = len(frames) > 1 and frames[1].function == "_run_once"
             rests = asks and inside
         elif uv:
-            began = self._uv_time(uv, at)
-            iteration = began
-            rests = not frames or _runs(frames[0]) or (polls and self._own_poll(uv, call))
+            # libuv reads the clock once an iteration, in milliseconds.
+            seconds = self._memory.word(uv + _UV_TIME) / 1000
+            iteration = began = seconds if self._plausible(seconds, at) else None
+            rests = not frames or _runs(frames[0])
+            if not rests and polls and call is not None:
+                rests = call[1] == _INT.unpack(self._memory.read(uv + _UV_DESCRIPTOR, 4))[0]
         else:
             rests = polls and (not frames or not frames[0].coroutine)
         state: State = "idle" if rests else "busy"
@@ -367,9 +358,7 @@ class LoopReader:
         (entries,) = _WORD.unpack_from(head, _KEYS_ENTRIES)
         if entries > _ENTRIES:
             raise UnreadableError
-        width = (
-            3 if head[_KEYS_KIND] == _GENERAL else 2
-        )  # words: hash, key, value; or without the hash
+        width = 2 + (head[_KEYS_KIND] == _GENERAL)  # words: key, value; or a hash before them
         begin = keys + _KEYS_BEGIN + (1 << head[_KEYS_INDEX])
         rows = self._memory.read(begin, entries * width * 8) if entries else b""
         for row in struct.iter_unpack(f"<{width}Q", rows):
@@ -406,16 +395,6 @@ class LoopReader:
                     except UnreadableError:
                         continue
         return self._uv[loop]
-
-    def _uv_time(self, uv: int, now: float) -> float | None:
-        """Return when libuv last read the clock, as it does once an iteration, in milliseconds."""
-        seconds = self._memory.word(uv + _UV_TIME) / 1000
-        return seconds if self._plausible(seconds, now) else None
-
-    def _own_poll(self, uv: int, call: tuple[int, int] | None) -> bool:
-        """Return whether a system call asks the descriptor by which libuv waits."""
-        descriptor = _INT.unpack(self._memory.read(uv + _UV_DESCRIPTOR, 4))[0]
-        return call is not None and call[1] == descriptor
 
     def waiting(self, look: Look) -> Waiting | None:
         """Return how many other tasks than the one that runs a loop has, None where they can't be read."""
@@ -515,7 +494,5 @@ class LoopReader:
 
 def _runs(frame: SeenFrame) -> bool:
     """Return whether a frame is the one that runs a loop."""
-    return (
-        frame.file.endswith(("asyncio/runners.py", "uvloop/__init__.py"))
-        and frame.function == "run"
-    )
+    runners = ("asyncio/runners.py", "uvloop/__init__.py")
+    return frame.function == "run" and frame.file.endswith(runners)

@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from loopclinic.attached.elf import MACHINES, Elf, ElfError
-from loopclinic.attached.rights import refused
+from loopclinic.attached.rights import AttachError, refused, status
 from loopclinic.probe.layout import (
     LAYOUTS,
     PUBLISHED,
@@ -28,17 +28,6 @@ _SYMBOLS = ("_PyRuntime", "Py_Version", *_TYPES, *_VALUES)
 _MANY = 10_000  # threads or interpreters: of more, what was read is no list of them
 _ASYNCIO = ".AsyncioDebug"
 _ASYNCIO_FIELDS = 13
-
-
-class AttachError(RuntimeError):
-    """A process can't be read; the message says why, and what to do.
-
-    `kind` is one of the words that `loopclinic attach --doctor` has a row for.
-    """
-
-    def __init__(self, kind: str, sentence: str) -> None:
-        super().__init__(sentence)
-        self.kind = kind
 
 
 class Offsets(NamedTuple):
@@ -90,11 +79,7 @@ class RemoteThread(NamedTuple):
 
 
 class RemoteProcess:
-    """One process that is read from outside; nothing is written into it, and nothing runs in it.
-
-    Raises:
-        AttachError: it can't be read.
-    """
+    """One process that is read from outside, without writing or running anything in it; AttachError if it can't be."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
@@ -107,7 +92,7 @@ class RemoteProcess:
         except FileNotFoundError:
             raise _gone(pid) from None
         except OSError:
-            raise AttachError(*refused(pid)) from None
+            raise refused(pid) from None
         self.memory = Memory(self._descriptor)
         try:
             self._find()
@@ -130,11 +115,7 @@ class RemoteProcess:
         os.close(self._descriptor)
 
     def threads(self) -> Iterator[RemoteThread]:
-        """Yield the threads of all interpreters, those first that began last.
-
-        Raises:
-            UnreadableError, GoneError: as for `Memory.read`.
-        """
+        """Yield the threads of all interpreters, those first that began last; errors are those of `Memory.read`."""
         at, layout, memory = self.at, self.known.layout, self.memory
         interpreter = memory.word(self.runtime + at.interpreters)
         for _ in range(_MANY):
@@ -189,10 +170,8 @@ class RemoteProcess:
         layout, self.at = self._layout()
         interpreter = self.memory.word(self.runtime + self.at.interpreters)
         if not interpreter:
-            raise AttachError(
-                "moment",
-                f"process {self.pid} has not started its Python yet, or is ending: try again.",
-            )
+            why = "has not started its Python yet, or is ending: try again."
+            raise AttachError("moment", f"process {self.pid} {why}")
         gil = self.runtime + RUNTIME_GIL
         if layout.interpreter_gil >= 0:
             gil = self.memory.word(interpreter + layout.interpreter_gil)
@@ -229,9 +208,7 @@ class RemoteProcess:
                 "otherwise: run the program on a Python with the GIL to look into it.",
             )
         loop, task, tasks, node, coroutine = self._asyncio()
-        if (
-            version == PUBLISHED
-        ):  # _PyThreadStateImpl in internal/pycore_tstate.h: right behind the rest
+        if version == PUBLISHED:  # behind the rest: _PyThreadStateImpl in pycore_tstate.h
             loop = found["state.size"]
         # From 3.14 on what a task awaits stands before its coroutine, and tasks that are over are in no list.
         waiter, state = _TASKS.get(version, (coroutine - 8, -1))
@@ -253,17 +230,13 @@ class RemoteProcess:
                     continue
                 shift = 0 if elf.fixed else start - elf.base
                 # Source: Py_AsyncioModuleDebugOffsets in Modules/_asynciomodule.c of 3.14.
-                values = struct.unpack(
-                    f"<{_ASYNCIO_FIELDS}Q", self.memory.read(at + shift, 8 * _ASYNCIO_FIELDS)
-                )
+                found = self.memory.read(at + shift, 8 * _ASYNCIO_FIELDS)
+                values = struct.unpack(f"<{_ASYNCIO_FIELDS}Q", found)
                 return values[10], values[11], values[12], values[6], values[5]
         return -1, -1, -1, -1, -1
 
     def _elf(self, path: str) -> Elf | None:
-        names = [
-            f"/proc/{self.pid}/root{path}",
-            path,
-        ]  # the second for a chroot: maps has our own names
+        names = [f"/proc/{self.pid}/root{path}", path]  # in a chroot, maps has our own names
         if path == self.executable:
             names.insert(0, f"/proc/{self.pid}/exe")  # still there when the file was replaced
         for name in names:
@@ -302,11 +275,7 @@ def began(pid: int) -> float:
 
 
 def _checked(pid: int) -> str:
-    """Return the file that a process runs.
-
-    Raises:
-        AttachError: there is nothing to attach to.
-    """
+    """Return the file that a process runs; AttachError if there is nothing to attach to."""
     if sys.platform != "linux":
         raise AttachError(
             "system",
@@ -314,9 +283,8 @@ def _checked(pid: int) -> str:
             "program with loopclinic run.",
         )
     if pid == os.getpid():
-        raise AttachError(
-            "itself", f"process {pid} is this one: in it, loopclinic.Scope shows its loop."
-        )
+        why = "is this one: in it, loopclinic.Scope shows its loop."
+        raise AttachError("itself", f"process {pid} {why}")
     state = status(pid).get("State", "")
     if not state:
         raise _gone(pid)
@@ -325,20 +293,10 @@ def _checked(pid: int) -> str:
     try:
         return str(Path(f"/proc/{pid}/exe").readlink()).removesuffix(" (deleted)")
     except FileNotFoundError:
-        raise AttachError(
-            "no-python", f"process {pid} is a part of the kernel, and runs no Python."
-        ) from None
+        why = "is a part of the kernel, and runs no Python."
+        raise AttachError("no-python", f"process {pid} {why}") from None
     except OSError:
-        raise AttachError(*refused(pid)) from None
-
-
-def status(pid: int | str) -> dict[str, str]:
-    """Return the kernel's fields of a process's status, proc(5); none if there is no such process."""
-    try:
-        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
-            return {name: value.strip() for name, _, value in (one.partition(":") for one in file)}
-    except OSError:
-        return {}
+        raise refused(pid) from None
 
 
 def _gone(pid: int) -> AttachError:
@@ -356,9 +314,8 @@ def _too_old(pid: int, release: str) -> AttachError:
 def _no_python(pid: int, executable: str, mapped: list[tuple[str, int]]) -> AttachError:
     names = " ".join([executable, *(path for path, _ in mapped)]).lower()
     if "pypy" in names:
-        return AttachError(
-            "implementation", f"process {pid} runs PyPy, and attach reads CPython 3.11 to 3.15."
-        )
+        why = "runs PyPy, and attach reads CPython 3.11 to 3.15."
+        return AttachError("implementation", f"process {pid} {why}")
     return AttachError(
         "no-python",
         f"process {pid} ({PurePath(executable).name}) runs no CPython whose symbols can be found. Is it the "
@@ -367,11 +324,7 @@ def _no_python(pid: int, executable: str, mapped: list[tuple[str, int]]) -> Atta
 
 
 def _mapped(pid: int, executable: str, more: str = "") -> Iterator[tuple[str, int]]:
-    """Yield the executable, then the libraries of Python, each with the address where it begins.
-
-    Raises:
-        AttachError: the kernel does not let us read it.
-    """
+    """Yield the executable, then the libraries of Python, each with its first address; AttachError if it is closed to us."""
     found: dict[str, int] = {}
     try:
         with open(f"/proc/{pid}/maps", encoding="utf-8", errors="surrogateescape") as file:  # noqa: PTH123
@@ -382,14 +335,13 @@ def _mapped(pid: int, executable: str, more: str = "") -> Iterator[tuple[str, in
                     begin = int(fields[0].partition("-")[0], 16) - int(fields[2], 16)
                     found.setdefault(path, begin)
     except PermissionError:
-        raise AttachError(*refused(pid)) from None
+        raise refused(pid) from None
     except OSError:
         raise _gone(pid) from None
     if executable in found:
         yield executable, found[executable]
+    wanted = ("libpython3", "libpypy", *([more] if more else []))
     for path, begin in found.items():
         name = PurePath(path).name
-        if path != executable and (
-            name.startswith(("libpython3", "libpypy")) or (more and name.startswith(more))
-        ):
+        if path != executable and name.startswith(wanted):
             yield path, begin

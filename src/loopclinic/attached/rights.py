@@ -8,75 +8,76 @@ _SCOPE = "/proc/sys/kernel/yama/ptrace_scope"
 _CONTAINER_FILES = ("/.dockerenv", "/run/.containerenv")
 
 
-def refused(pid: int) -> tuple[str, str]:
-    """Return in a word and in a sentence why the kernel does not let us read a process: ptrace(2)."""
+class AttachError(RuntimeError):
+    """A process can't be read; the message says why, and what to do.
+
+    `kind` is one of the words that `loopclinic attach --doctor` has a row for.
+    """
+
+    def __init__(self, kind: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.kind = kind
+
+
+def refused(pid: int) -> AttachError:
+    """Return why the kernel does not let us read a process: ptrace(2)."""
     owner, mine = owner_of(pid), os.geteuid()
+    scope, traces = ptrace_scope(), may_trace()
     if owner is not None and mine not in (owner, 0):
-        return (
+        return AttachError(
             "user",
-            (
-                f"process {pid} belongs to {named(owner)}, and you are {named(mine)}: run loopclinic attach as "
-                f"that user or as root (sudo -u '#{owner}' loopclinic attach {pid})."
-            ),
+            f"process {pid} belongs to {named(owner)}, and you are {named(mine)}: run loopclinic attach as "
+            f"that user or as root (sudo -u '#{owner}' loopclinic attach {pid}).",
         )
-    scope = ptrace_scope()
-    if not may_trace() and scope:
-        if scope == 1:
-            return (
-                "ptrace-scope",
-                (
-                    f"kernel.yama.ptrace_scope is 1, so a process may be read by its parents alone: run loopclinic "
-                    f"attach {pid} with sudo, or once sudo sysctl kernel.yama.ptrace_scope=0."
-                ),
-            )
-        if scope == 2:
-            return (
-                "ptrace-scope",
-                f"kernel.yama.ptrace_scope is 2, so only root may read processes: sudo loopclinic attach {pid}.",
-            )
-    if scope == 3:
-        return (
+    if scope == 1 and not traces:
+        return AttachError(
             "ptrace-scope",
-            (
-                "kernel.yama.ptrace_scope is 3, so nobody may read another process until this machine starts "
-                "without it: start the program with loopclinic run."
-            ),
+            f"kernel.yama.ptrace_scope is 1, so a process may be read by its parents alone: run loopclinic "
+            f"attach {pid} with sudo, or once sudo sysctl kernel.yama.ptrace_scope=0.",
         )
-    if in_container() and not may_trace():
-        return (
-            "container",
-            (
-                "this container may not read processes: start it with --cap-add SYS_PTRACE (Docker, Podman) or "
-                "securityContext.capabilities.add: [SYS_PTRACE] (Kubernetes), or attach from the host."
-            ),
+    if scope == 2 and not traces:
+        return AttachError(
+            "ptrace-scope",
+            f"kernel.yama.ptrace_scope is 2, so only root may read processes: sudo loopclinic attach {pid}.",
         )
-    if not may_trace():
-        return (
-            "protected",
-            (
-                f"process {pid} is protected, as one that has changed its user or called "
-                f"prctl(PR_SET_DUMPABLE, 0) is: sudo loopclinic attach {pid}."
-            ),
+    if scope == 3:
+        return AttachError(
+            "ptrace-scope",
+            "kernel.yama.ptrace_scope is 3, so nobody may read another process until this machine starts "
+            "without it: start the program with loopclinic run.",
         )
-    return (
-        "kernel",
-        (
+    if traces:
+        return AttachError(
+            "kernel",
             f"the kernel lets nobody here read process {pid}: it is outside of this container's rights, or a rule "
-            "of SELinux or AppArmor forbids it. Attach from the host, as root."
-        ),
+            "of SELinux or AppArmor forbids it. Attach from the host, as root.",
+        )
+    if in_container():
+        return AttachError(
+            "container",
+            "this container may not read processes: start it with --cap-add SYS_PTRACE (Docker, Podman) or "
+            "securityContext.capabilities.add: [SYS_PTRACE] (Kubernetes), or attach from the host.",
+        )
+    return AttachError(
+        "protected",
+        f"process {pid} is protected, as one that has changed its user or called "
+        f"prctl(PR_SET_DUMPABLE, 0) is: sudo loopclinic attach {pid}.",
     )
+
+
+def status(pid: int | str) -> dict[str, str]:
+    """Return the kernel's fields of a process's status, proc(5); none if there is no such process."""
+    try:
+        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
+            return {name: value.strip() for name, _, value in (one.partition(":") for one in file)}
+    except OSError:
+        return {}
 
 
 def owner_of(pid: int) -> int | None:
     """Return the user that a process runs as, None if it is gone or runs as several."""
-    try:
-        for line in Path(f"/proc/{pid}/status").read_text("utf-8").splitlines():
-            if line.startswith("Uid:"):
-                found = {int(one) for one in line.split()[1:]}
-                return found.pop() if len(found) == 1 else None
-    except OSError:
-        pass
-    return None
+    found = set(map(int, status(pid).get("Uid", "").split()))
+    return found.pop() if len(found) == 1 else None
 
 
 def named(user: int) -> str:
@@ -99,13 +100,7 @@ def ptrace_scope() -> int:
 
 def may_trace() -> bool:
     """Return whether this process has the capability CAP_SYS_PTRACE, as root has."""
-    try:
-        for line in Path("/proc/self/status").read_text("utf-8").splitlines():
-            if line.startswith("CapEff:"):
-                return bool(int(line.split()[1], 16) >> _TRACE & 1)
-    except OSError:
-        pass
-    return False
+    return bool(int(status("self").get("CapEff", "0"), 16) >> _TRACE & 1)
 
 
 def in_container() -> bool:

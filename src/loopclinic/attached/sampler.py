@@ -2,17 +2,20 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Self
 
 from loopclinic.attached.attached_loop import INTERVAL, AttachedLoop
 from loopclinic.attached.foreign_calls import ForeignCalls
 from loopclinic.attached.remote_loops import LoopReader
-from loopclinic.attached.remote_process import AttachError, RemoteProcess, began
-from loopclinic.probe.census import Census
+from loopclinic.attached.remote_process import RemoteProcess, began
+from loopclinic.attached.rights import AttachError
 from loopclinic.probe.remote_stack import GoneError
 from loopclinic.probe.report import Report, Snapshot, Stall
+from loopclinic.runner.socket_channel import Message
+from loopclinic.runner.unwatched_children import descendants
 
 _TICK = 0.25  # seconds between two ticks, and between two looks for children
 _EARLY = ("no-python", "moment")  # what a process may be called that has only begun
@@ -21,12 +24,9 @@ _AWAY = 1.0  # seconds without a loop on its thread after which a loop is over
 
 
 class Sampler:
-    """Follows the loops of one process. `zero` is the moment from which times are counted.
+    """Follows the loops of one process; AttachError if it can't be read. `zero` is when times are counted from.
 
     With `patient`, a process that began just now is given the time to start its Python.
-
-    Raises:
-        AttachError: the process can't be read.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class Sampler:
         self.loops: dict[tuple[int, int], AttachedLoop] = {}
         """By thread and address, those that run first."""
         self.running: set[tuple[int, int]] = set()
-        self._reader, self._calls = LoopReader(self.process), ForeignCalls()
+        self.reader, self._calls = LoopReader(self.process), ForeignCalls()
         self._seen: dict[tuple[int, int], float] = {}
         self.zero = zero
         self.gone = False
@@ -45,20 +45,19 @@ class Sampler:
     def look(self) -> list[AttachedLoop]:
         """Look once at every loop, and return those that run now; none once the process has ended."""
         try:
-            looks = self._reader.looks()
+            looks = self.reader.looks()
         except GoneError:
             self.gone, looks = True, []
         if self.zero is None:
-            self.zero = min(
-                [time.monotonic(), *(one.began for one in looks if one.began is not None)]
-            )
+            moments = (one.began for one in looks if one.began is not None)
+            self.zero = min([time.monotonic(), *moments])
         for one in looks:
             key = one.thread.native, one.loop
             if key in self.loops:
                 self.loops[key].feed(one)
             else:
                 self.loops[key] = AttachedLoop(
-                    self._reader, self._calls, one, threshold=self.threshold, zero=self.zero
+                    self.reader, self._calls, one, threshold=self.threshold, zero=self.zero
                 )
             self._seen[key] = one.at
         self.running = {(one.thread.native, one.loop) for one in looks}
@@ -68,22 +67,13 @@ class Sampler:
                 loop.finish()
         return [self.loops[key] for key in self.loops if key in self.running]
 
-    @property
-    def unsure(self) -> bool:
-        """Whether a loop runs that could not be read at the last look."""
-        return self._reader.unsure
-
     def close(self) -> None:
         """Stop reading the process."""
         self.process.close()
 
 
 def _opened(pid: int) -> RemoteProcess:
-    """Open a process; one that began just now is given the time to start its Python.
-
-    Raises:
-        AttachError: it can't be read.
-    """
+    """Open a process, or raise AttachError; one that began just now is given the time to start its Python."""
     while True:
         try:
             return RemoteProcess(pid)
@@ -97,35 +87,17 @@ def _young(pid: int) -> bool:
     return time.monotonic() - began(pid) < _YOUNG
 
 
-def children_of(pid: int) -> Iterator[int]:
-    """Yield the processes that a process started, and those that these started: proc(5), children."""
-    try:
-        threads = list(Path(f"/proc/{pid}/task").iterdir())
-    except OSError:
-        return
-    for thread in threads:
-        try:
-            found = (thread / "children").read_text("ascii").split()
-        except OSError:
-            continue
-        for child in map(int, found):
-            yield child
-            yield from children_of(child)
-
-
 class Family:
     """Follows a process, and with `children` those that it starts, and tells of them by messages.
 
-    `tell` gets messages as `Recording.handle` takes them.
-
-    Raises:
-        AttachError: the process can't be read; of children that can't, a message tells.
+    `tell` gets messages as `Recording.handle` takes them; one names each child that can't be read. AttachError
+    if the process itself can't be.
     """
 
     def __init__(
         self,
         pid: int,
-        tell: Callable[[Mapping[str, Any]], object],
+        tell: Callable[[Message], object],
         *,
         threshold: float,
         children: bool = False,
@@ -153,14 +125,14 @@ class Family:
     @property
     def unsure(self) -> bool:
         """Whether a loop runs that could not be read at the last look."""
-        return any(sampler.unsure for sampler in self.samplers.values())
+        return any(sampler.reader.unsure for sampler in self.samplers.values())
 
     def look(self) -> list[AttachedLoop]:
         """Look once at every loop, tell what is new, and return those that run."""
         now = time.monotonic()
         if self._children and now - self._searched >= _TICK:
             self._searched = now
-            for child in children_of(self.pid):
+            for child in descendants(self.pid):
                 if child not in self._known:
                     self._try(child)
         running = []
@@ -268,21 +240,10 @@ def command_of(pid: int) -> list[str]:
     return [one.decode(errors="replace") for one in text.rstrip(b"\0").split(b"\0")]
 
 
-class _Ended:
-    """Stands for the loop of a process that has ended."""
-
-    def is_closed(self) -> bool:
-        """Return that nothing will ever happen on it."""
-        return True
-
-
 class ProcessProbe:
     """A probe on the loop of another process, for a scope: has the methods of `Probe` that it calls.
 
-    It follows the loop of the main thread, else the first one.
-
-    Raises:
-        AttachError: the process can't be read, or no event loop runs in it.
+    It follows the loop of the main thread, else the first one; AttachError if there is none to read.
     """
 
     loop: Any = None
@@ -299,11 +260,12 @@ class ProcessProbe:
             found = self._sampler.look()
         if not found:
             self._sampler.close()
-            raise AttachError(
-                "no-loop",
-                f"no event loop runs in process {pid} (Python {self._sampler.process.release}).",
-            )
-        self._loop = next((one for one in found if one.thread == "MainThread"), found[0])
+            release = self._sampler.process.release
+            why = f"no event loop runs in process {pid} (Python {release})."
+            raise AttachError("no-loop", why)
+        self._loop = loop = next((one for one in found if one.thread == "MainThread"), found[0])
+        self.current, self.snapshot = loop.current, loop.snapshot
+        self.report, self.census = loop.report, loop.census
         self._calls: list[tuple[Callable[[], object], float]] = []
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._work, name="loopclinic-attach", daemon=True)
@@ -338,29 +300,13 @@ class ProcessProbe:
         """How many iterations were seen."""
         return self._loop.iterations
 
-    def current(self) -> Stall | None:
-        """Return the stall in progress, or None."""
-        return self._loop.current()
-
-    def snapshot(self) -> Snapshot:
-        """Return the running totals."""
-        return self._loop.snapshot()
-
-    def report(self) -> Report:
-        """Return what was found until now."""
-        return self._loop.report()
-
-    def census(self) -> Census:
-        """Return how many tasks and threads there are."""
-        return self._loop.census()
-
     def _work(self) -> None:
         due: dict[tuple[Callable[[], object], float], float] = {}
         while not self._over.wait(INTERVAL):
             self._sampler.look()
             now, gone = time.monotonic(), self._sampler.gone
             if gone:
-                self.loop = _Ended()
+                self.loop = SimpleNamespace(is_closed=lambda: True)
             for one in [*self._calls]:
                 if gone or now >= due.get(one, 0.0):
                     due[one] = now + one[1]

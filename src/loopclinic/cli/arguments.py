@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -27,6 +28,11 @@ def number_above(text: str, least: float, words: str) -> float:
     return found
 
 
+def seconds(text: str) -> float:
+    """Return a number of seconds above zero."""
+    return number_above(text, 0.0, "a number of seconds above zero")
+
+
 def words(text: str) -> tuple[str, ...]:
     """Return the words of a list that is separated by commas."""
     return tuple(text.replace(",", " ").split())
@@ -38,11 +44,26 @@ def refuse(sentence: object, status: int = 2) -> int:
     return status
 
 
+def agreed(question: str) -> bool:
+    """Ask, and return whether the answer is yes; no answer is none."""
+    try:
+        return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        print()
+        return False
+
+
 def unwritable(path: Path | None) -> str | None:
     """Return a sentence where a report can't be written, or None: asked before anything runs."""
     if path is None or (path.parent.is_dir() and not path.is_dir()):
         return None
     return f"{path} can't be written: name a file in a folder that exists."
+
+
+def write_all(*reports: tuple[Path | None, Callable[[], str]]) -> bool:
+    """Write each report that has a path; False where one can't be."""
+    written = [write(path, text()) for path, text in reports if path is not None]
+    return all(written)
 
 
 def write(path: Path, text: str) -> bool:

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from loopclinic.attached.attached_loop import INTERVAL, AttachedLoop, in_words
-from loopclinic.attached.remote_process import AttachError
+from loopclinic.attached.rights import AttachError
 from loopclinic.attached.sampler import Family, command_of
-from loopclinic.cli.arguments import number_above, refuse, unwritable, write
+from loopclinic.cli.arguments import refuse, seconds, unwritable, write_all
 from loopclinic.runner.program_record import Recording
 from loopclinic.units import count
 
@@ -34,28 +34,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
         f"Exit status with --once: {FREE} no loop is stuck, {STUCK} one is, {REFUSED} the process can't be read, "
         f"{NO_LOOP} no event loop runs in it. Otherwise 0, and {REFUSED} where it can't be read."
     )
-    parser.add_argument("pid", metavar="PID", nargs="?", type=int, help="number of the process")
-    parser.add_argument(
-        "--once", action="store_true", help="say in a second whether a loop is stuck, and where"
-    )
-    parser.add_argument(
-        "--doctor",
-        action="store_true",
-        help="say whether the process can be read, and what is missing",
-    )
-    parser.add_argument(
-        "--children", action="store_true", help="look at the Python processes it started, too"
-    )
-    parser.add_argument(
-        "--threshold",
-        type=_seconds,
-        metavar="S",
-        help="a loop is stuck if one iteration is busy for longer than S seconds "
-        f"(default: {_THRESHOLD}; with --once {_ONCE})",
-    )
-    parser.add_argument("--seconds", type=_seconds, metavar="S", help="stop after S seconds")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write the report as one page")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON")
+    add = parser.add_argument
+    add("pid", metavar="PID", nargs="?", type=int, help="number of the process")
+    add("--once", action="store_true", help="say in a second whether a loop is stuck, and where")
+    rights = "say whether the process can be read, and what is missing"
+    add("--doctor", action="store_true", help=rights)
+    add("--children", action="store_true", help="look at the Python processes it started, too")
+    stuck = "a loop is stuck if one iteration is busy for longer than S seconds "
+    stuck += f"(default: {_THRESHOLD}; with --once {_ONCE})"
+    add("--threshold", type=seconds, metavar="S", help=stuck)
+    add("--seconds", type=seconds, metavar="S", help="stop after S seconds")
+    add("--html", type=Path, metavar="FILE", help="write the report as one page")
+    add("--json", type=Path, metavar="FILE", help="write the report as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -64,9 +54,8 @@ def run(args: argparse.Namespace) -> int:
         return _doctor(args.pid)
     if args.pid is None:
         return refuse("attach needs the number of a process: loopclinic attach PID.", REFUSED)
-    for complaint in map(unwritable, (args.html, args.json)):
-        if complaint is not None:
-            return refuse(complaint)
+    for complaint in filter(None, map(unwritable, (args.html, args.json))):
+        return refuse(complaint)
     threshold = args.threshold or (_ONCE if args.once else _THRESHOLD)
     command = " ".join(command_of(args.pid))
     recording = Recording()
@@ -100,17 +89,13 @@ def _once(family: Family, threshold: float) -> int:
         for loop in running:
             if loop in said:
                 continue
-            age = loop.snapshot().age
+            age, late = loop.snapshot().age, looks >= _LOOKS or passed > _LATE
             if loop.idle or (loop.resting and passed > _PATIENCE):
                 said[loop] = "waits for events"
             elif loop.iterations:
                 said[loop] = "goes round"
-            elif (
-                age >= threshold
-                and (looks >= _LOOKS or passed > _LATE)
-                and (stall := loop.current()) is not None
-            ):
-                said[loop] = f"stuck since {in_words(stall)}"
+            elif age >= threshold and late and (stall := loop.current()) is not None:
+                said[loop] = f"stuck for {in_words(stall)}"
                 stuck.add(loop)
         # A loop that moves too much to be read may be readable in a moment.
         unsure = family.unsure and passed < threshold + _PATIENCE
@@ -168,8 +153,8 @@ class _Lines:
             current = loop.current() if due or long else None
             if long and current is not None:
                 self._told[loop] = 2 * age
-                self.say(f"{name}stuck since {in_words(current)}")
-            status.append(f"{name}{f'stuck since {in_words(current)}' if current else 'free'}")
+                self.say(f"{name}stuck for {in_words(current)}")
+            status.append(f"{name}{f'stuck for {in_words(current)}' if current else 'free'}")
         if due:
             self._shown = now
             self._status(" | ".join(status) or "no event loop runs")
@@ -214,10 +199,8 @@ _CLEAR = "\r\x1b[K"
 def _signals() -> Iterator[Callable[[], bool]]:
     """Give a function that tells whether SIGINT or SIGTERM came, which end the block's work in good order."""
     came: list[int] = []
-    before = {
-        one: signal.signal(one, lambda number, _: came.append(number))
-        for one in (signal.SIGINT, signal.SIGTERM)
-    }
+    ends = (signal.SIGINT, signal.SIGTERM)
+    before = {one: signal.signal(one, lambda number, _: came.append(number)) for one in ends}
     try:
         yield lambda: bool(came)
     finally:
@@ -228,26 +211,20 @@ def _signals() -> Iterator[Callable[[], bool]]:
 def _report(
     args: argparse.Namespace, recording: Recording, family: Family, threshold: float, command: str
 ) -> None:
-    from loopclinic.attached.ending import Detached  # the first answer shall not wait for these
+    from loopclinic.runner.program import Detached  # the first answer shall not wait for these
     from loopclinic.runner.program_report import Review
 
+    each = f"every {INTERVAL * 1000:.0f} ms"
     review = Review.of(
         recording,
         f"process {args.pid} ({command})",
         Detached(0, orderly=True, seconds=time.monotonic() - family.began, gone=family.gone),
         threshold=threshold,
         command=f"loopclinic attach --threshold {threshold:g} {args.pid}",
-        notes=[
-            (
-                f"it was looked at from outside, every {INTERVAL * 1000:.0f} ms: shorter iterations are "
-                "not counted."
-            )
-        ],
+        notes=[f"it was looked at from outside, {each}: shorter iterations are not counted."],
     )
     print(review)
-    for path, text in ((args.html, review.to_html), (args.json, review.to_json)):
-        if path is not None:
-            write(path, text())
+    write_all((args.html, review.to_html), (args.json, review.to_json))
 
 
 def _doctor(pid: int | None) -> int:
@@ -260,7 +237,3 @@ def _doctor(pid: int | None) -> int:
         if row.good is False:
             status = REFUSED
     return status
-
-
-def _seconds(text: str) -> float:
-    return number_above(text, 0.0, "a number of seconds above zero")

@@ -13,11 +13,8 @@ from loopclinic.cli.verdict_view import EXIT, show_verdict
 def configure(parser: argparse.ArgumentParser) -> None:
     add_lesson(parser)
     which = parser.add_mutually_exclusive_group()
-    reference, other = (
-        "judge the reference solution instead",
-        "judge this file by the same contract",
-    )
-    which.add_argument("--solution", action="store_true", help=reference)
+    which.add_argument("--solution", action="store_true", help="judge the reference solution")
+    other = "judge this file by the same contract"
     which.add_argument("--file", type=Path, metavar="PATH", help=other)
     parser.add_argument("--json", action="store_true", help="print the verdict as JSON")
     parser.add_argument("--seed", type=int, metavar="N", help="replay the verdict with this seed")

@@ -98,12 +98,8 @@ def _title(one: LessonCount) -> str:
 
 def _figures(one: LessonCount) -> list[str]:
     checks = "" if one.checks is None else f"{one.checks:g}"
-    return [
-        *map(str, (one.passed, one.at_it, one.new)),
-        checks,
-        str(one.hints),
-        str(one.solutions_seen),
-    ]
+    figures = (one.passed, one.at_it, one.new, checks, one.hints, one.solutions_seen)
+    return [str(figure) for figure in figures]
 
 
 def cell_of(one: LessonProgress) -> tuple[str, str]:

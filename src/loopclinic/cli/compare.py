@@ -7,9 +7,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from loopclinic.cli.arguments import number_above, refuse, unwritable, write
+from loopclinic.cli.arguments import number_above, refuse, unwritable, write_all
 from loopclinic.design.review import DesignReview, compare
-from loopclinic.load import Load, LoadError
+from loopclinic.import_path import LoadError
+from loopclinic.load.request_schedule import Load
 from loopclinic.runner.wording import where
 from loopclinic.servers import ServerError
 from loopclinic.units import duration
@@ -25,7 +26,7 @@ or make_app in it. A variant can also be a command that contains {port}:
 Its code runs as an ordinary process, with all your rights. --no-scan leaves out the scanner,
 which reads files and never runs them. The page quotes the variants' code and the command line.
 
-exit status: 0 compared, 1 a variant could not be measured, 2 the arguments or the machine
+Exit status: 0 compared, 1 a variant could not be measured, 2 wrong arguments, or a machine that can't compare.
 """
 
 
@@ -61,9 +62,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Compare, print and write; 0 done, 1 a variant's fault, 2 the arguments' or the machine's."""
     sys.path.insert(0, str(Path.cwd()))  # package.module:name, as `python -m` finds it
-    for path in (args.html, args.markdown, args.json):
-        if (complaint := unwritable(path)) is not None:
-            return refuse(complaint)
+    files = (args.html, args.markdown, args.json)
+    for complaint in filter(None, map(unwritable, files)):
+        return refuse(complaint)
     try:
         load = _load(args)
     except ValueError as error:
@@ -78,11 +79,8 @@ def run(args: argparse.Namespace) -> int:
     except ServerError as error:
         return refuse(f"{error} Try again; `loopclinic doctor` shows what is wrong.")
     _print(review)
-    files = (args.html, args.markdown, args.json)
     forms = (review.to_html, review.to_markdown, review.to_json)
-    wanted = [(path, form) for path, form in zip(files, forms, strict=True) if path is not None]
-    written = [write(path, form()) for path, form in wanted]
-    return 0 if all(written) else 2
+    return 0 if write_all(*zip(files, forms, strict=True)) else 2
 
 
 def _print(review: DesignReview) -> None:

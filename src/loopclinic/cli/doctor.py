@@ -21,67 +21,40 @@ SLOW = "close other programs and plug in the charger; checks will be slow here, 
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--deep", action="store_true", help="also start JupyterLab and a chat bot (some seconds)"
-    )
-    parser.add_argument(
-        "--workshop",
-        action="store_true",
-        help="all of that, and each lesson's check on its solution (about two minutes)",
-    )
+    deep = "also start JupyterLab and a chat bot (some seconds)"
+    parser.add_argument("--deep", action="store_true", help=deep)
+    lessons = "all of that, and each lesson's check on its solution (about two minutes)"
+    parser.add_argument("--workshop", action="store_true", help=lessons)
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the findings; return 1 if one of them asks for a repair."""
-    if args.workshop:
-        return _rehearse(as_json=args.json)
-    began = time.perf_counter()
-    found = examine(deep=args.deep)
-    many = sum(one.state == "to-do" for one in found)
-    if args.json:
-        return _print_json([asdict(one) for one in found], many)
-    width = max(len(one.name) for one in found)
-    for one in found:
-        print(f"{MARKS[one.state]:5}  {one.name:{width}}  {one.detail}")
-        if one.repair:
-            print(f"{'':5}  {'':{width}}  -> {one.repair}")
-    verdict = f"{count(many, 'thing')} to do" if many else "Everything works"
-    print(f"\n{verdict} ({time.perf_counter() - began:.1f} s).")
-    return 1 if many else 0
-
-
-def _rehearse(*, as_json: bool) -> int:
-    """Print each line when it is known; return 1 if one asks for a repair."""
-    began = time.perf_counter()
-    rows, many = [], 0
-    for one, seconds in rehearse():
-        rows.append({**asdict(one), "seconds": round(seconds, 2)})
+    """Print each finding when it is known; return 1 if one of them asks for a repair."""
+    began, rows, many = time.perf_counter(), [], 0
+    for one, seconds in rehearse() if args.workshop else examine(deep=args.deep):
+        rows.append(asdict(one) | ({} if seconds is None else {"seconds": round(seconds, 2)}))
         many += one.state == "to-do"
-        if not as_json:
-            print(f"{MARKS[one.state]:5} {seconds:5.1f} s  {one.name:18}  {one.detail}", flush=True)
+        if not args.json:
+            mark = f"{MARKS[one.state]:5} " + ("" if seconds is None else f"{seconds:5.1f} s ")
+            print(f"{mark} {one.name:18}  {one.detail}", flush=True)
             if one.repair:
-                print(f"{'':15}{'':18}  -> {one.repair}", flush=True)
-    if as_json:
-        return _print_json(rows, many)
+                print(f"{'':{len(mark) + 21}}-> {one.repair}", flush=True)
+    if args.json:
+        print(json.dumps({"healthy": not many, "findings": rows}, indent=2))
+        return 1 if many else 0
     whole = time.perf_counter() - began
-    verdict = f"{count(many, 'thing')} to do" if many else "Ready for the workshop"
-    print(f"\n{verdict} ({whole:.0f} s).")
-    if whole > PATIENCE:
+    well = "Ready for the workshop" if args.workshop else "Everything works"
+    print(f"\n{count(many, 'thing') + ' to do' if many else well} ({whole:.1f} s).")
+    if args.workshop and whole > PATIENCE:
         print(f"That took over {PATIENCE:.0f} s. Expect checks to take their full 15 s here.")
     return 1 if many else 0
 
 
-def _print_json(rows: list[dict[str, object]], to_do: int) -> int:
-    print(json.dumps({"healthy": not to_do, "findings": rows}, indent=2))
-    return 1 if to_do else 0
-
-
-def examine(*, deep: bool = False) -> list[Finding]:
-    """Return what each examination found, in their order; they run side by side."""
+def examine(*, deep: bool = False) -> list[tuple[Finding, None]]:
+    """Return what each examination found, in their order; they run side by side, so that none has its seconds."""
     chosen = {**EXAMINATIONS, **(DEEP if deep else {})}
     with ThreadPoolExecutor(max_workers=len(chosen)) as pool:
-        return [*pool.map(_tried, chosen, chosen.values())]
+        return [(one, None) for one in pool.map(_tried, chosen, chosen.values())]
 
 
 def rehearse() -> Iterator[tuple[Finding, float]]:
@@ -132,9 +105,5 @@ def examine_lesson(number: str) -> Finding:
     # A right answer that fails was measured while something else held the machine, or not here.
     if check_lesson(one, file=solution).passed:
         return Finding(name, "note", f"{one.title}: passed on the second try. {why}", SLOW)
-    return Finding(
-        name,
-        "to-do",
-        f"its solution failed twice: {why}",
-        f"close other programs and try loopclinic check {number} --solution again.",
-    )
+    repair = f"close other programs and try loopclinic check {number} --solution again."
+    return Finding(name, "to-do", f"its solution failed twice: {why}", repair)

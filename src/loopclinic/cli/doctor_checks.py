@@ -98,12 +98,8 @@ def examine_kernel() -> Finding:
     # loopclinic: ignore[loop-per-call] the only one of this command
     prefix = asyncio.run(_prefix_of_a_kernel())
     if Path(prefix) != Path(sys.prefix):
-        return Finding(
-            "kernel",
-            "to-do",
-            f"kernel python3 runs in {prefix!r}, not in {sys.prefix}",
-            "python -m ipykernel install --sys-prefix",
-        )
+        detail = f"kernel python3 runs in {prefix!r}, not in {sys.prefix}"
+        return Finding("kernel", "to-do", detail, "python -m ipykernel install --sys-prefix")
     return Finding("kernel", "ok", f"starts and runs a line in {time.perf_counter() - began:.1f} s")
 
 
@@ -142,9 +138,8 @@ def examine_widgets() -> Finding:
 
 def examine_comms() -> Finding:
     """Name JupyterLab's setting that decides on which thread a widget's events arrive."""
-    settings = Path(
-        os.environ.get("JUPYTERLAB_SETTINGS_DIR") or Path.home() / ".jupyter/lab/user-settings"
-    )
+    usual = Path.home() / ".jupyter/lab/user-settings"
+    settings = Path(os.environ.get("JUPYTERLAB_SETTINGS_DIR") or usual)
     file = settings / "@jupyterlab" / "apputils-extension" / "kernels-settings.jupyterlab-settings"
     try:
         text = file.read_text(encoding="utf-8")
@@ -167,12 +162,8 @@ def examine_loopback() -> Finding:
                     peer.settimeout(2)
                     peer.recv(1)
     except OSError as error:
-        return Finding(
-            "127.0.0.1",
-            "to-do",
-            f"cannot connect to 127.0.0.1: {error}",
-            "allow Python to use 127.0.0.1 in the firewall or sandbox.",
-        )
+        repair = "allow Python to use 127.0.0.1 in the firewall or sandbox."
+        return Finding("127.0.0.1", "to-do", f"cannot connect to 127.0.0.1: {error}", repair)
     return Finding("127.0.0.1", "ok", "connections to this computer itself work")
 
 
@@ -180,9 +171,8 @@ def examine_port() -> Finding:
     """Check whether JupyterLab's usual port is free."""
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", JUPYTER_PORT)) == 0:
-            return Finding(
-                "port", "note", f"{JUPYTER_PORT} is taken: JupyterLab will take the next free one"
-            )
+            detail = f"{JUPYTER_PORT} is taken: JupyterLab will take the next free one"
+            return Finding("port", "note", detail)
     return Finding("port", "ok", f"{JUPYTER_PORT} is free")
 
 
@@ -196,12 +186,8 @@ def examine_state() -> Finding:
         trial.write_text("x", encoding="utf-8")
         trial.unlink()
     except OSError as error:
-        return Finding(
-            "state",
-            "to-do",
-            f"progress can't be saved: {error}",
-            "set LOOPCLINIC_HOME to a folder you may write to.",
-        )
+        repair = "set LOOPCLINIC_HOME to a folder you may write to."
+        return Finding("state", "to-do", f"progress can't be saved: {error}", repair)
     return Finding("state", "ok", str(folder))
 
 
@@ -259,9 +245,8 @@ def examine_jupyterlab() -> Finding:
     command = lab_command(kit_root(), options)
     began = time.perf_counter()
     page = f"http://127.0.0.1:{port}/lab?token={token}"
-    with subprocess.Popen(
-        command, env=lab_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as process:
+    env, null = lab_environment(), subprocess.DEVNULL
+    with subprocess.Popen(command, env=env, stdout=null, stderr=null) as process:
         try:
             while process.poll() is None and time.perf_counter() - began < 60:
                 try:

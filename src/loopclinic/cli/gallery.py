@@ -2,7 +2,6 @@
 
 import argparse
 import ast
-import html
 import json
 import os
 import re
@@ -11,10 +10,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
 from loopclinic.checks import progress
+from loopclinic.drawing.document import document
 from loopclinic.lessons import UnknownLessonError, lesson
 from loopclinic.paths import kit_root
 from loopclinic.scope.recorder import WINDOW
@@ -32,21 +33,6 @@ PAGE = """\
 {%- block html_head_js_mathjax -%}{%- endblock -%}
 {%- block html_head_js_mermaidjs -%}{%- endblock -%}
 {%- block jupyter_widgets -%}{%- endblock -%}
-"""
-INDEX = """\
-<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>loopclinic: {title}</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>
-:root {{ color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }}
-body {{ max-width: 42rem; margin: 3rem auto; padding: 0 1rem; }}
-li {{ margin: 0.8rem 0; }} small {{ opacity: 0.75; }}
-</style></head><body>
-<h1>{title}</h1>
-<p>{about}</p>
-<ol start="0">
-{items}
-</ol></body></html>
 """
 
 
@@ -74,10 +60,8 @@ def run(args: argparse.Namespace) -> int:
         print(f"{time.perf_counter() - began:.0f} s")
         return page, error
 
-    about = (
-        f"Outputs of the last run, on {time.strftime('%Y-%m-%d')}. Widgets are static here; they are "
-        "live in JupyterLab."
-    )
+    about = f"Outputs of the last run, on {time.strftime('%Y-%m-%d')}."
+    about += " Widgets are static here; they are live in JupyterLab."
     return write_pages(args, make, "The notebooks, executed", about, lambda many: f"{many} run")
 
 
@@ -109,11 +93,7 @@ def write_pages(
 
 
 def chosen(root: Path, keys: Sequence[str]) -> list[Path]:
-    """Return the notebooks of these lessons, all of them for none.
-
-    Raises:
-        UnknownLessonError: there is no such lesson.
-    """
+    """Return the notebooks of these lessons, all of them for none; UnknownLessonError if there is no such."""
     names = {lesson(key).name for key in keys}
     files = sorted((root / "notebooks").glob("*.ipynb"))
     return [file for file in files if not names or file.stem in names]
@@ -232,8 +212,9 @@ def index(output: Path, *, title: str, about: str) -> str:
             name, summary = f"{one.number} {one.title}", f"{one.summary} {one.minutes} minutes."
         except UnknownLessonError:
             name, summary = page.stem, ""
-        link = f'<a href="{page.name}">{html.escape(name)}</a>'
-        items.append(
-            f"<li value='{int(page.name[:2])}'>{link}<br><small>{html.escape(summary)}</small></li>"
-        )
-    return INDEX.format(title=html.escape(title), about=html.escape(about), items="\n".join(items))
+        link = f'<a href="{page.name}">{escape(name)}</a>'
+        about_it = f'<span class="lc-muted">{escape(summary)}</span>'
+        items.append(f'<li value="{int(page.name[:2])}"><p>{link}<br>{about_it}</p></li>')
+    listed = f'<ol start="0">{"".join(items)}</ol>'
+    head = f"<h1>{escape(title)}</h1>\n<p>{escape(about)}</p>"
+    return document(f"loopclinic: {title}", [head, listed])

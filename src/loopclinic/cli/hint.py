@@ -23,5 +23,5 @@ def run(args: argparse.Namespace) -> int:
     elif hint is None:
         print(f"Lesson {one.number} has no hints.")
     else:
-        print(f"Hint {hint.grade} of {hint.grades}: {hint.text}\n{hint.then(one.number)}")
+        print(f"{hint}\n{hint.then(one.number)}")
     return 0

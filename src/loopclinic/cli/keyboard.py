@@ -5,15 +5,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+Pressed = Callable[[float], str | None]
+
 
 @contextmanager
-def keys() -> Iterator[Callable[[float], str | None]]:
+def keys() -> Iterator[Pressed]:
     """Give a function that waits up to so many seconds for a key and returns it, or None.
 
     The terminal is as it was afterwards.
     """
     if not sys.stdin.isatty():
-        yield _no_key
+        yield time.sleep
     elif sys.platform == "win32":
         yield _windows_key
     else:
@@ -27,10 +29,6 @@ def keys() -> Iterator[Callable[[float], str | None]]:
             yield _posix_key
         finally:
             termios.tcsetattr(number, termios.TCSADRAIN, before)
-
-
-def _no_key(seconds: float) -> None:
-    time.sleep(seconds)
 
 
 def _posix_key(seconds: float) -> str | None:

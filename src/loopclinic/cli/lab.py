@@ -35,8 +35,7 @@ def run(args: argparse.Namespace) -> int:
 def lab_command(root: Path, options: list[str]) -> list[str]:
     """Return the command line of JupyterLab for the kit at `root`; `options` win over ours.
 
-    Raises:
-        ModuleNotFoundError: JupyterLab is not installed.
+    ModuleNotFoundError if JupyterLab is not installed.
     """
     if importlib.util.find_spec("jupyterlab") is None:
         raise ModuleNotFoundError("No module named 'jupyterlab'", name="jupyterlab")

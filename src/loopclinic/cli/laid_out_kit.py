@@ -1,18 +1,42 @@
 """A folder of the kit without a clone: laid out from the installed package, and updated from it.
 
 The folder holds a list of the files as they were laid out, by which an update tells what a learner edited.
+It copies what it replaces to the state folder first, as that of a clone does (update_clone.py).
 """
 
 import hashlib
 import json
+import re
+import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import loopclinic
-from loopclinic.cli.kept_files import UpdateError, kept_folder, newer_lab, put_back
-from loopclinic.paths import shipped_kit
+from loopclinic.paths import shipped_kit, state_dir
 
 _LIST = ".loopclinic.json"
+
+
+class UpdateError(RuntimeError):
+    """The update can't go on; the message names the repair."""
+
+
+def kept_folder() -> Path:
+    """Return the folder for what this update replaces, in the state folder; it need not exist yet."""
+    return state_dir() / "set-aside" / time.strftime("%Y-%m-%d_%H-%M-%S")
+
+
+def put_back(source: Path, target: Path, path: str) -> None:
+    """Copy one file to its place below another folder."""
+    (target / path).parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy2(source / path, target / path)
+
+
+def newer_lab(path: str) -> str | None:
+    """Say that an edited lab stays although the kit has a newer one; None for any other file."""
+    lab = re.match(r"labs/(\d\d)_", path)
+    return lab and f"{path}: yours stays, but the kit has a new one: loopclinic reset {lab[1]}"
 
 
 def is_laid_out(folder: Path) -> bool:
@@ -23,8 +47,7 @@ def is_laid_out(folder: Path) -> bool:
 def lay_out(folder: Path) -> int:
     """Copy the kit's files into a new or empty folder; return how many.
 
-    Raises:
-        UpdateError: the package carries no files (it is a clone's), or the folder is not empty.
+    UpdateError if the package carries no files (it is a clone's), or the folder is not empty.
     """
     source = _source()
     if is_laid_out(folder):
@@ -43,9 +66,7 @@ def update(folder: Path) -> None:
     """Bring the files of the installed version; keep edited labs, and a copy of all else that was edited.
 
     A notebook that was only run counts as edited by its outputs alone: it stays until the kit has a newer one.
-
-    Raises:
-        UpdateError: the package carries no files, or the folder's list can't be read.
+    UpdateError if the package carries no files, or the folder's list can't be read.
     """
     source, before = _source(), _read_list(folder)
     now = {path: _digest(source / path) for path in sorted(_files(source))}
@@ -73,12 +94,9 @@ def update(folder: Path) -> None:
         if (folder / path).is_file() and _digest(folder / path) == before[path]:
             (folder / path).unlink()
     _write_list(folder, now)
-    version = loopclinic.__version__
-    print(
-        f"Files brought from loopclinic {version}: {brought}."
-        if brought
-        else f"The kit is up to date with loopclinic {version}."
-    )
+    release = f"loopclinic {loopclinic.__version__}"
+    nothing = f"The kit is up to date with {release}."
+    print(f"Files brought from {release}: {brought}." if brought else nothing)
 
 
 def _source() -> Path:

@@ -48,9 +48,7 @@ def run(args: argparse.Namespace) -> int:
 def lesson_table(kept: progress.Progress) -> RenderableType:
     """Return the list as a table."""
     following = progress.next_lesson(kept)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for header in ("", "lesson", "", "minutes", "progress", "after"):
-        table.add_column(header, justify="right" if header == "minutes" else "left")
+    table = _table("", "lesson", "", "minutes", "progress", "after")
     for one in lessons():
         table.add_row(
             ">" if one == following else "",
@@ -65,11 +63,16 @@ def lesson_table(kept: progress.Progress) -> RenderableType:
 
 def route_table() -> RenderableType:
     """Return the routes as a table."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for header in ("route", "minutes", "lessons"):
-        table.add_column(header, justify="right" if header == "minutes" else "left")
+    table = _table("route", "minutes", "lessons")
     for one in ROUTES:
         table.add_row(one.name, f"{one.minutes}", _numbers(one))
+    return table
+
+
+def _table(*headers: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for header in headers:
+        table.add_column(header, justify="right" if header == "minutes" else "left")
     return table
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import cast
 
 import loopclinic
+from loopclinic.cli.arguments import refuse
 from loopclinic.paths import KitNotFoundError
 
 COMMANDS = {
@@ -40,6 +41,7 @@ COMMANDS = {
 
 REFUSALS = (KitNotFoundError, PermissionError)
 """Errors whose message is the sentence that a person needs; a traceback would hide it."""
+_NAMED = {"UnknownLessonError", "NoLabError", "ProgressError", "UpdateError"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -69,9 +71,8 @@ def _run(line: list[str]) -> int:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
     try:
         for name, (module_name, summary) in COMMANDS.items():
-            command = commands.add_parser(
-                name, help=summary, description=f"{summary[0].upper()}{summary[1:]}."
-            )
+            about = f"{summary[0].upper()}{summary[1:]}."
+            command = commands.add_parser(name, help=summary, description=about)
             if name == chosen:
                 module = importlib.import_module(f"{__package__}.{module_name}")
                 module.configure(command)
@@ -86,29 +87,18 @@ def _run(line: list[str]) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "loopclinic").split(".")[0] == "loopclinic":
             raise
-        return _refuse(
-            f"{chosen} needs {error.name}: install the kit with pip install 'loopclinic[kit]'."
-        )
+        step = "install the kit with pip install 'loopclinic[kit]'."
+        return refuse(f"{chosen} needs {error.name}: {step}")
     except REFUSALS as error:
-        return _refuse(_sentence(error))
+        return refuse(_sentence(error))
     except (LookupError, RuntimeError) as error:
         # By name, so that not every command imports the lessons.
-        if type(error).__name__ not in (
-            "UnknownLessonError",
-            "NoLabError",
-            "ProgressError",
-            "UpdateError",
-        ):
+        if type(error).__name__ not in _NAMED:
             raise
-        return _refuse(_sentence(error))
+        return refuse(_sentence(error))
 
 
 def _sentence(error: BaseException) -> str:
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}. Change its permissions, then try again."
     return str(error)
-
-
-def _refuse(sentence: str) -> int:
-    print(f"loopclinic: {sentence}", file=sys.stderr)
-    return 2

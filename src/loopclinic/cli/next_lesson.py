@@ -34,10 +34,7 @@ def sentences(one: Lesson | None) -> str:
         f"  read   {_notebook(one)}",
     ]
     if one.shipped is not None:
-        lines += [
-            f"  edit   labs/{one.shipped.name}",
-            f"  check  loopclinic watch {one.number}",
-        ]
+        lines += [f"  edit   labs/{one.shipped.name}", f"  check  loopclinic watch {one.number}"]
     return "\n".join(lines)
 
 

@@ -16,20 +16,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(action="show")
     actions = parser.add_subparsers(metavar="ACTION", dest="action")
     actions.add_parser("show", help="show what you have passed (the default)")
-    export = actions.add_parser(
-        "export",
-        help="write your results as a file to hand in",
-        description="Write your results as JSON: counts, times and names of conflicts. It contains "
-        "no code, no paths, and no name unless you give one. Nothing is sent anywhere.",
-    )
+    about = "Write your results as JSON: counts, times and names of conflicts. It contains "
+    about += "no code, no paths, and no name unless you give one. Nothing is sent anywhere."
+    hand_in = "write your results as a file to hand in"
+    export = actions.add_parser("export", help=hand_in, description=about)
     export.add_argument("--name", default="", help="your name, stored in the file (default: none)")
     where = "where to write (default: standard output)"
     export.add_argument("--output", "-o", type=Path, metavar="FILE", help=where)
-    summarize = actions.add_parser(
-        "summarize",
-        help="summarize the files of a group",
-        description="Show how far everybody is, which lesson holds people up, and what checks found.",
-    )
+    about = "Show how far everybody is, which lesson holds people up, and what checks found."
+    group = "summarize the files of a group"
+    summarize = actions.add_parser("summarize", help=group, description=about)
     summarize.add_argument("folder", type=Path, metavar="FOLDER", help="where the files are")
     summarize.add_argument("--html", type=Path, metavar="FILE", help="also write it as a page")
 

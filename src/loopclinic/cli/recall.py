@@ -21,16 +21,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(_: argparse.Namespace) -> int:
     """Ask every card that is due; one that is left open stays due."""
-    now = datetime.now(UTC)
-    cards = waiting(guesses.read())
+    cards, now = waiting(guesses.read()), datetime.now(UTC)
     due = [(card, guess) for at, card, guess in cards if at <= now]
     if not due:
         then = f" The next is due on {cards[0][0].astimezone():%Y-%m-%d}." if cards else ""
         print(f"No card is due.{then}")
         return 0
-    print(
-        f"{count(len(due), 'card')} due. An answer within a quarter is right; Ctrl-D leaves the rest."
-    )
+    how = "An answer within a quarter is right; Ctrl-D leaves the rest."
+    print(f"{count(len(due), 'card')} due. {how}")
     try:
         known = sum(_ask(card, guess.question) for card, guess in due)
     except EOFError:

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import os
 import socket
 import webbrowser
 from pathlib import Path
@@ -11,8 +12,10 @@ from aiohttp import web
 
 from loopclinic.cli.arguments import refuse, unwritable, write
 from loopclinic.lessons.start_here.lesson_plans import ROUTES
-from loopclinic.room.live_room import LiveRoom
+from loopclinic.room.hub import Hub, page_on_hub
+from loopclinic.room.live_room import LiveRoom, RefusedError
 from loopclinic.room.room_page import grade_book, live_part
+from loopclinic.room.sender import VARIABLE, line_of
 from loopclinic.room.web import runner
 
 _ALL = "0.0.0.0"  # noqa: S104 - learners come from other computers
@@ -27,15 +30,24 @@ def configure(parser: argparse.ArgumentParser) -> None:
     plan = "route of loopclinic list to compare minutes with (default: a day)"
     parser.add_argument("--plan", choices=names, default="a day", metavar="ROUTE", help=plan)
     parser.add_argument("--host", default=_ALL, help="address to listen on (default: all)")
-    parser.add_argument(
-        "--port", type=int, default=0, help="port to listen on (default: a free one)"
-    )
+    free = "port to listen on (default: a free one)"
+    parser.add_argument("--port", type=int, default=0, help=free)
+    address = "address at which learners reach the room, if a proxy or tunnel leads to it"
+    parser.add_argument("--url", metavar="URL", help=address)
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write the grade book at the end")
     parser.add_argument("--no-browser", action="store_true", help="do not open the page")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve until Ctrl-C."""
+    """Serve until Ctrl-C; on a hub with a room, show a facilitator its page instead."""
+    if VARIABLE in os.environ:
+        try:
+            print(f"Your page, for you alone:  {page_on_hub()}")
+        except RefusedError as error:
+            return refuse(error)
+        return 0
+    if args.url and line_of(f"{args.url}/{'x' * 12}") is None:
+        return refuse(f"--url {args.url} is no address, such as https://room.example.org/kit.")
     if reason := unwritable(args.csv):
         return refuse(reason)
     if not 0 <= args.port <= 65535:
@@ -43,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     room = LiveRoom(next(one for one in ROUTES if one.name == args.plan))
     live_part(room)  # reads templates and questions once, before there is a loop
     try:
-        asyncio.run(_serve(room, args.host, args.port, open_page=not args.no_browser))
+        asyncio.run(_serve(room, args))
     except KeyboardInterrupt:
         print(flush=True)
     except OSError as error:
@@ -51,19 +63,24 @@ def run(args: argparse.Namespace) -> int:
     return 0 if args.csv is None or write(args.csv, grade_book(room)) else 2
 
 
-async def _serve(room: LiveRoom, host: str, port: int, *, open_page: bool) -> None:
-    with socket.create_server((host, port)) as listening:
+async def _serve(room: LiveRoom, args: argparse.Namespace) -> None:
+    hub, url = Hub() if "JUPYTERHUB_SERVICE_NAME" in os.environ else None, args.url
+    with socket.create_server((args.host, args.port)) as listening:
         port = listening.getsockname()[1]
-        here, there = ("127.0.0.1", _own_address()) if host == _ALL else (host, host)
-        serving = runner(room, f"{there}:{port}")
+        here, there = ("127.0.0.1", _own_address()) if args.host == _ALL else (args.host, args.host)
+        line = f"{url.rstrip('/') if url else f'{there}:{port}'}/{room.token}"
+        serving = runner(room, "" if hub else line, hub)
         await serving.setup()
         await web.SockSite(serving, listening).start()
         page = f"http://{here}:{port}/?key={room.view}"
-        print(f"Your page, for you alone:  {page}")
-        print(f"Each learner pastes:       loopclinic join {there}:{port}/{room.token}")
-        print("To end the room, press Ctrl-C.", flush=True)
+        if hub:
+            print("A facilitator gets the page by `loopclinic room` in a terminal.", flush=True)
+        else:
+            print(f"Your page, for you alone:  {page}")
+            print(f"Each learner pastes:       loopclinic join {line}")
+            print("To end the room, press Ctrl-C.", flush=True)
         try:
-            if open_page:
+            if not (hub or args.no_browser):
                 await asyncio.to_thread(webbrowser.open, page)
             await asyncio.Event().wait()
         finally:

@@ -41,33 +41,24 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--format", choices=("text", "json", "sarif", "html"), default="text")
     add("--output", type=Path, metavar="FILE", help="write there instead of the terminal")
     add("--plan", action="store_true", help="a migration plan in Markdown instead")
-    add(
-        "--fail-on",
-        type=words,
-        metavar="KIND,…",
-        help="exit 1 if one of these (or `any`) is found, 3 if a file could not be read; "
-        "hints count with --min-confidence hint only",
-    )
-    add(
-        "--min-confidence",
-        choices=CONFIDENCES,
-        help="lowest confidence to report (default: likely; hint for JSON, the page and the plan)",
-    )
-    add(
-        "--min-weight",
-        choices=WEIGHTS,
-        help="lowest weight to report: calls that only look at metadata are light, and so is what "
+    fail = "exit 1 if one of these (or `any`) is found, 3 if a file could not be read; "
+    fail += "hints count with --min-confidence hint only"
+    add("--fail-on", type=words, metavar="KIND,…", help=fail)
+    sure = "lowest confidence to report (default: likely; hint for JSON, the page and the plan)"
+    add("--min-confidence", choices=CONFIDENCES, help=sure)
+    weight = (
+        "lowest weight to report: calls that look at metadata, or at one file, are light, as is what "
         "runs in tests, scripts and command-line tools, at start and stop (default: medium; light "
-        "for JSON, the page and the plan)",
+        "for JSON, the page and the plan)"
     )
+    add("--min-weight", choices=WEIGHTS, help=weight)
     add("--ignore", type=words, metavar="KIND,…", help="leave these out")
     add("--exclude", type=words, metavar="PATTERN,…", help="files and folders not to read")
     add("--baseline", metavar="FILE", help="report only what is not in it")
     add("--write-baseline", type=Path, metavar="FILE", help="write all findings to it, as known")
     add("--diff", metavar="BASE", help="report only what the branch adds to this Git revision")
-    add(
-        "--seen", type=Path, metavar="FILE", help="say what a `run --json FILE` saw of each finding"
-    )
+    seen = "say what a `run --json FILE` saw of each finding"
+    add("--seen", type=Path, metavar="FILE", help=seen)
     add("--fix", action="store_true", help="make the edits that are safe: `await asyncio.sleep()`")
     add("--no-cache", action="store_true", help="do not read or write the cache")
     add("--jobs", type=int, metavar="N", help="number of processes")
@@ -119,7 +110,8 @@ def _one(path: Path, args: argparse.Namespace) -> int:
         report = added(report, args.diff, settings, jobs=args.jobs)
     if args.seen:
         report = with_seen(report, stalls_of(args.seen))
-    _wipe()
+    if sys.stderr.isatty():
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
     if args.fix:
         return _fix(report)
     if args.write_baseline:
@@ -210,8 +202,3 @@ def _progress() -> Progress | None:
             print(f"\r[{bar}] {done:,} of {total:,} files", end="", file=sys.stderr, flush=True)
 
     return told
-
-
-def _wipe() -> None:
-    if sys.stderr.isatty():
-        print("\r\x1b[K", end="", file=sys.stderr, flush=True)

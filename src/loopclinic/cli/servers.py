@@ -18,9 +18,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("action", nargs="?", choices=tuple(_ACTIONS), default="status")
     parser.add_argument("--json", action="store_true", help="print what status shows as JSON")
-    parser.add_argument(
-        "--force", action="store_true", help="with down: stop every server, even if in use"
-    )
+    force = "with down: stop every server, even if in use"
+    parser.add_argument("--force", action="store_true", help=force)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -21,11 +21,8 @@ _PARTS = Path(__file__).parent / "deck"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--execute",
-        action="store_true",
-        help="run the cells, and show their output instead of the kit's own",
-    )
+    run_too = "run the cells, and show their output instead of the kit's own"
+    parser.add_argument("--execute", action="store_true", help=run_too)
     gallery.add_notebooks(parser, "build/slides")
     parser.epilog = (
         "In a deck, step with arrows or space, press S for the speaker's window with notes and minutes "
@@ -107,11 +104,9 @@ def _with_questions(notebook: Any) -> Any:
     for cell in (one for one in notebook.cells if one.cell_type == "code"):
         for node in ast.walk(compile(cell.source, cell.id, "exec", _TREE)):
             match node:
-                case ast.Call(
-                    func=ast.Name(id="Prediction"), args=[ast.Constant(value=str(question))]
-                ):
+                case ast.Call(func=ast.Name(id="Prediction"), args=[ast.Constant(value=str(said))]):
                     cell.cell_type = "markdown"
-                    cell.source = f"**Your guess?** {question}"
+                    cell.source = f"**Your guess?** {said}"
     return notebook
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.syntax import Syntax
 
 from loopclinic.checks import lab_files, progress
-from loopclinic.cli.arguments import add_lesson, refuse
+from loopclinic.cli.arguments import add_lesson, agreed, refuse
 from loopclinic.cli.verdict_view import short_path
 from loopclinic.lessons import Lesson, lesson
 
@@ -18,9 +18,8 @@ from loopclinic.lessons import Lesson, lesson
 def configure(parser: argparse.ArgumentParser) -> None:
     add_lesson(parser)
     parser.add_argument("--yes", "-y", action="store_true", help="show it even before a pass")
-    parser.add_argument(
-        "--diff", action="store_true", help="show the difference from your file instead"
-    )
+    difference = "show the difference from your file instead"
+    parser.add_argument("--diff", action="store_true", help=difference)
     parser.add_argument("--json", action="store_true", help="print it as JSON")
 
 
@@ -51,14 +50,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _asked(one: Lesson) -> bool:
     if not sys.stdin.isatty():
-        print(
-            f"Lab {one.number} has not passed yet. To see the solution anyway: "
-            f"loopclinic solution {one.number} --yes",
-            file=sys.stderr,
-        )
+        anyway = f"To see the solution anyway: loopclinic solution {one.number} --yes"
+        print(f"Lab {one.number} has not passed yet. {anyway}", file=sys.stderr)
         return False
-    answer = input(f"Lab {one.number} has not passed yet. Show the solution anyway? [y/N] ")
-    return answer.strip().lower() in ("y", "yes")
+    return agreed(f"Lab {one.number} has not passed yet. Show the solution anyway?")
 
 
 def _read(path: Path) -> str:
@@ -75,10 +70,6 @@ def _diff(lab: Path, solution: Path, text: str) -> str:
         own = _read(lab)
     except (OSError, UnicodeDecodeError):
         own = ""
-    lines = difflib.unified_diff(
-        own.splitlines(keepends=True),
-        text.splitlines(keepends=True),
-        short_path(lab),
-        short_path(solution),
-    )
+    old, new = own.splitlines(keepends=True), text.splitlines(keepends=True)
+    lines = difflib.unified_diff(old, new, short_path(lab), short_path(solution))
     return "".join(lines) or "Your file is identical to the solution.\n"

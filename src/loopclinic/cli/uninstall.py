@@ -5,7 +5,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from loopclinic.cli.arguments import refuse
+from loopclinic.cli.arguments import agreed, refuse
 from loopclinic.paths import KitNotFoundError, kit_root, state_dir
 
 SERVERS = "loopclinic.servers"
@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"{what}: {folder} ({size(folder) / 1e6:.1f} MB)")
     if servers:
         print(f"servers running: {len(servers)}")
-    if not args.yes and not _agreed():
+    if not args.yes and not agreed("Remove all of this?"):
         print("Nothing was removed.")
         return 1
     from loopclinic.servers.postgres import ServerError, remove  # kit only
@@ -107,21 +107,12 @@ def size(folder: Path) -> int:
     return sum(file.lstat().st_size for file in folder.rglob("*") if not file.is_dir())
 
 
-def _agreed() -> bool:
-    try:
-        return input("Remove all of this? [y/N] ").strip().lower() in ("y", "yes")
-    except EOFError:
-        print()
-        return False
-
-
 def _farewell() -> int:
     try:
         root = kit_root()
     except KitNotFoundError:
         print("Left in place: the package itself (pip uninstall loopclinic).")
         return 0
-    print(
-        f"Left in place: {root}, with your labs and the environment. Delete that folder to remove everything."
-    )
+    rest = "with your labs and the environment. Delete that folder to remove everything."
+    print(f"Left in place: {root}, {rest}")
     return 0

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from loopclinic.cli.kept_files import UpdateError, kept_folder, newer_lab, put_back
+from loopclinic.cli.laid_out_kit import UpdateError, kept_folder, newer_lab, put_back
 
 
 class Clone:
@@ -50,17 +50,12 @@ class Clone:
             return self.git("rev-parse", "@{upstream}").strip()
         except UpdateError as error:
             branch = self.git("rev-parse", "--abbrev-ref", "HEAD").strip()
-            raise UpdateError(
-                f"Branch {branch} follows no other: git branch --set-upstream-to=origin/main"
-            ) from error
+            step = "git branch --set-upstream-to=origin/main"
+            raise UpdateError(f"Branch {branch} follows no other: {step}") from error
 
 
 def update(root: Path) -> None:
-    """Set edited files aside, move the clone forward, put them back.
-
-    Raises:
-        UpdateError: the update can't go on; the message names the repair.
-    """
+    """Set edited files aside, move the clone forward, put them back; UpdateError if it can't go on."""
     clone = Clone(root)
     new, old = clone.upstream(), clone.git("rev-parse", "HEAD").strip()
     ahead = clone.git("rev-list", "--count", f"{new}..{old}").strip()
@@ -69,9 +64,8 @@ def update(root: Path) -> None:
         print("The kit is up to date.")
         return
     if ahead != "0":
-        raise UpdateError(
-            f"You have {ahead} commits of your own here: bring them along with git pull --rebase"
-        )
+        step = "bring them along with git pull --rebase"
+        raise UpdateError(f"You have {ahead} commits of your own here: {step}")
     changed = clone.paths("diff", "--name-only", "-z", "--no-renames", old, new)
     edited = clone.paths("diff", "--name-only", "-z", "--no-renames", "HEAD")
     strangers = clone.paths("ls-files", "--others", "-z") & changed

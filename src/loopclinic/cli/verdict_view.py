@@ -13,12 +13,7 @@ from loopclinic.verdict import SIGNS, WORDS, Reason, Verdict
 EXIT = {"passed": 0, "not-yet": 1, "too-busy": 2, "could-not-run": 2}
 """Exit status by verdict: 1 for whatever the learner's file causes, 2 for the kit or the machine."""
 
-_COLORS = {
-    "passed": "green",
-    "not-yet": "dark_orange",
-    "too-busy": "bright_black",
-    "could-not-run": "bright_black",
-}
+_COLORS = {"passed": "green", "not-yet": "dark_orange"}
 _STATES: dict[str, str] = {"kept": "green", "broken": "dark_orange"}
 
 
@@ -32,7 +27,7 @@ def show_verdict(verdict: Verdict, console: Console) -> None:
 
 def verdict_panel(verdict: Verdict) -> RenderableType:
     """Return a verdict as a panel."""
-    color = _COLORS[verdict.status]
+    color = _COLORS.get(verdict.status, "bright_black")
     parts: list[RenderableType] = [Text(verdict.headline)]
     for reason in verdict.reasons:
         parts += [Text(), _reason(reason, color)]
@@ -43,10 +38,8 @@ def verdict_panel(verdict: Verdict) -> RenderableType:
     if verdict.promises:
         parts += [Text(), Text(verdict.tally)]
     if not verdict.passed:
-        parts += [
-            Text(f"  {promise}", style=_STATES.get(promise.state, "dim"))
-            for promise in verdict.promises
-        ]
+        states = [(one, _STATES.get(one.state, "dim")) for one in verdict.promises]
+        parts += [Text(f"  {promise}", style=style) for promise, style in states]
     return Panel(
         Group(*parts),
         title=Text(f" {WORDS[verdict.status]}: {verdict.lesson} ", style=f"bold {color}"),

@@ -5,6 +5,7 @@ import queue
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 
 from rich.console import Console
 
@@ -41,20 +42,15 @@ def run(args: argparse.Namespace) -> int:
 class _Session:
     """The watch of one lab; everything is printed from the thread that called `run`."""
 
-    def __init__(
-        self, one: Lesson, console: Console, pressed: Callable[[float], str | None]
-    ) -> None:
-        self._lesson = one
-        self._console = console
-        self._pressed = pressed
+    def __init__(self, one: Lesson, console: Console, pressed: keyboard.Pressed) -> None:
+        self._lesson, self._console, self._pressed = one, console, pressed
         self._events: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._following: Lesson | None = None
         self._done = threading.Event()
+        check = partial(checking.check, one.number, say=self._say)
         self._watching = Watching(
             lab_files.lab_path(one),
-            lambda on_step, stop: checking.check(
-                one.number, on_step=on_step, stop=stop, say=self._say
-            ),
+            lambda on_step, stop: check(on_step=on_step, stop=stop),
             on_start=lambda: self._post(lambda: self._status("Checking …")),
             on_step=lambda step: self._post(lambda: self._status(f"Checking: {step} …")),
             on_verdict=lambda verdict: self._post(lambda: self._show(verdict)),
@@ -101,11 +97,7 @@ class _Session:
         match key:
             case "h":
                 hint = progress.next_hint(self._lesson)
-                self._print(
-                    "This lesson has no hints."
-                    if hint is None
-                    else f"Hint {hint.grade} of {hint.grades}: {hint.text}"
-                )
+                self._print("This lesson has no hints." if hint is None else str(hint))
             case "l":
                 self._console.print(lesson_table(progress.read()))
             case "n":

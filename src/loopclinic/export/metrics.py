@@ -1,6 +1,6 @@
 """Metrics of a probe for monitoring: counters that only grow, and a histogram of lag."""
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from threading import Lock
 
@@ -48,7 +48,7 @@ class Reader:
         self._probe, self._start = probe, probe.starts
         self._lock = Lock()
         self._past: deque[Snapshot] = deque([probe.snapshot()])
-        self._stalls: dict[str, int] = {}
+        self._stalls: Counter[str] = Counter()
         self._stalled = 0.0
         self._told = -1.0
         self._last: Reading | None = None
@@ -107,8 +107,7 @@ class Reader:
             if stall.started <= told:
                 break
             self._told = max(self._told, stall.started)
-            name = stall.conflict or "unknown"
-            self._stalls[name] = self._stalls.get(name, 0) + 1
+            self._stalls[stall.conflict or "unknown"] += 1
             self._stalled += stall.seconds
 
 

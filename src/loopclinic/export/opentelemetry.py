@@ -78,6 +78,11 @@ def _one(read: Callable[[Reading], float | None]) -> _Observe:
     return observe
 
 
+def _counted(name: str) -> _Observe:
+    """Observe what a look at the tasks and threads counted; nothing where there was none."""
+    return _one(lambda reading: getattr(reading.census, name, None))
+
+
 def _stalls(reading: Reading) -> Iterable[tuple[float, dict[str, str]]]:
     return [(count, {"conflict": conflict}) for conflict, count in reading.stalls.items()]
 
@@ -94,23 +99,18 @@ _GAUGES: tuple[tuple[str, str, str, _Observe], ...] = (
         _one(lambda r: r.heartbeat),
     ),
     ("event_loop.utilization", "1", "Busy share of loop time.", _one(lambda r: r.utilization)),
-    (
-        "event_loop.tasks",
-        "{task}",
-        "Tasks that are not done.",
-        _one(lambda r: r.census.tasks if r.census is not None else None),
-    ),
+    ("event_loop.tasks", "{task}", "Tasks that are not done.", _counted("tasks")),
     (
         "event_loop.requests",
         "{request}",
         "Requests in work, of aiohttp and uvicorn.",
-        _one(lambda r: r.census.requests if r.census is not None else None),
+        _counted("requests"),
     ),
     (
         "event_loop.executor.queued",
         "{call}",
         "Calls that wait for a thread of the default executor.",
-        _one(lambda r: r.census.executor_queued if r.census is not None else None),
+        _counted("executor_queued"),
     ),
 )
 _COUNTERS: tuple[tuple[str, str, str, _Observe], ...] = (

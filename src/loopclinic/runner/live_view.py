@@ -4,22 +4,30 @@ import contextlib
 import importlib.util
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from time import monotonic
-from typing import Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from loopclinic.runner.program_record import Recording
 from loopclinic.units import duration
+
+if TYPE_CHECKING:
+    from loopclinic.runner.terminal_footer import Footer
 
 _LONG = 1.0  # seconds: a stall that lasts so long is told before it ends
 _BURST = 5  # lines a second at most
 
 
-class View(Protocol):
-    """What shows a recording as it grows."""
+class View:
+    """What shows a recording as it grows; this one shows nothing."""
+
+    def __init__(self, recording: Recording) -> None:
+        self._recording = recording
 
     def handle(self, message: Mapping[str, Any]) -> None:
         """Handle one message of the program, on the listener's thread."""
+        self._recording.handle(message)
 
     def refresh(self) -> None:
         """Show what is new, about ten times a second, also when nothing was heard."""
@@ -28,7 +36,6 @@ class View(Protocol):
         """Leave the terminal as it was found."""
 
 
-@contextlib.contextmanager
 def live_view(
     recording: Recording,
     title: str,
@@ -36,44 +43,29 @@ def live_view(
     *,
     quiet: bool = False,
     stream: TextIO | None = None,
-) -> Iterator[View]:
+) -> "AbstractContextManager[View | Footer]":
     """Show a program on `stream` (standard error unless given) while the block lasts.
 
     In a terminal, with rich installed, the last lines are kept for the view and the program scrolls
     above them; elsewhere each stall is a line.
     """
     stream = stream or sys.stderr
-    view: View
     if quiet or stream is None:
-        view = _Silent(recording)
-    elif stream.isatty() and importlib.util.find_spec("rich") and sys.platform != "win32":
+        return contextlib.closing(View(recording))
+    if stream.isatty() and importlib.util.find_spec("rich") and sys.platform != "win32":
         from loopclinic.runner.terminal_footer import Footer  # imports rich
 
-        view = Footer.fitting(recording, title, threshold, stream) or Lines(recording, stream)
-    else:
-        view = Lines(recording, stream)
-    try:
-        yield view
-    finally:
-        view.close()
+        if (footer := Footer.fitting(recording, title, threshold, stream)) is not None:
+            return contextlib.closing(footer)
+    return contextlib.closing(Lines(recording, stream))
 
 
-class _Silent:
-    def __init__(self, recording: Recording) -> None:
-        self.handle = recording.handle
-
-    def refresh(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-
-class Lines:
+class Lines(View):
     """One line a stall, as it ends; a long one also while it lasts."""
 
     def __init__(self, recording: Recording, stream: TextIO) -> None:
-        self._recording, self._stream = recording, stream
+        super().__init__(recording)
+        self._stream = stream
         self._lock = threading.Lock()
         self._told_live: set[tuple[int, float]] = set()
         self._second, self._lines, self._held_back = 0.0, 0, 0
@@ -81,7 +73,7 @@ class Lines:
     def handle(self, message: Mapping[str, Any]) -> None:
         """Handle one message, and print what is worth a line."""
         with self._lock:
-            self._recording.handle(message)
+            super().handle(message)
             stall = message.get("stall")
             if stall is None or message["kind"] == "amended":  # its line is written already
                 return
@@ -94,9 +86,6 @@ class Lines:
                 if key not in self._told_live:
                     self._told_live.add(key)
                     self._say(f"still stuck after {words}")
-
-    def refresh(self) -> None:
-        """Do nothing: a line is printed only when a message comes."""
 
     def close(self) -> None:
         """Say how many lines were held back."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from loopclinic.conflicts import CONFLICTS
 from loopclinic.probe import Probe, Report, Stall, user_code
+from loopclinic.probe.undisturbed import caller
 from loopclinic.runner.running_loops import RunningLoops
 from loopclinic.units import duration
 
@@ -30,7 +31,7 @@ class BackgroundLoops:
         return [loop for loop, thread in list(self._running.values()) if thread != here]
 
     def _began(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._running[id(loop)] = loop, threading.get_ident()
+        self._running[id(loop)] = loop, caller().thread
 
     def _ended(self, loop: asyncio.AbstractEventLoop) -> None:
         self._running.pop(id(loop), None)
@@ -65,27 +66,18 @@ class LoopProbe:
     def stalls(self) -> tuple[Stall, ...]:
         """The stalls so far, those of loops that ended first."""
         with self._lock:
-            running = list(self._probes.values())
-        return tuple(
-            stall
-            for stalls in (*(one.stalls for one in self._done), *(one.stalls for one in running))
-            for stall in stalls
-        )
+            known: list[Report | Probe] = [*self._done, *self._probes.values()]
+        return tuple(stall for one in known for stall in one.stalls)
 
     def report(self) -> Report:
-        """Return the running loop's report so far; outside of a loop, that of the last one.
-
-        Raises:
-            RuntimeError: no loop has run in this test.
-        """
+        """Return the running loop's report so far, else that of the last one; RuntimeError if none has run."""
         loop = asyncio._get_running_loop()  # noqa: SLF001 - the public one raises
         probe = self._probes.get(id(loop))
         if probe is not None:
             return probe.report()
         if not self._done:
-            raise RuntimeError(
-                "No event loop has run in this test: ask after it has, or within it."
-            )
+            said = "No event loop has run in this test: ask after it has, or within it."
+            raise RuntimeError(said)
         return self._done[-1]
 
     def complaint(self) -> str | None:
@@ -137,9 +129,8 @@ def _told(stall: Stall) -> list[str]:
         lines.append(f">   {stall.code}")
     if stall.automatic_garbage:
         not_its = duration(stall.automatic_garbage)
-        lines.append(
-            f"    {not_its} of it a garbage collection that the test did not call for: not counted"
-        )
+        what = "of it a garbage collection that the test did not call for: not counted"
+        lines.append(f"    {not_its} {what}")
     if stall.others:
         lines += [
             f"    {duration(one.seconds)}, {one.share:.0%} at {one.file}:{one.line}  {one.code}".rstrip()

@@ -8,16 +8,14 @@ import tempfile
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psutil
 
+from loopclinic.drawing.document import InlinePage
 from loopclinic.drawing.tables import Drawing, code, table
 from loopclinic.output_tail import Tail
 from loopclinic.units import duration
-
-if TYPE_CHECKING:
-    from loopclinic.runner.notebook_page import InlinePage
 
 _FLOOD = 1_000_000
 _FAREWELL = 5.0
@@ -52,21 +50,15 @@ class Watched:
         """Return the report as one page that needs nothing else."""
         return self.html
 
-    def page(self, height: int = 700) -> "InlinePage":
+    def page(self, height: int = 700) -> InlinePage:
         """Return the page as the last expression of a cell shows it, so many pixels high."""
-        from loopclinic.runner.notebook_page import InlinePage  # in notebooks
-
         return InlinePage(self.html, height)
 
     def _repr_html_(self) -> str:
         rows = [
             [
-                one["where"],
-                code(one["code"]),
-                str(one["stalls"]),
-                duration(one["worst"]),
-                one["conflict"] or "",
-                one["lesson"] or "",
+                *(one["where"], code(one["code"]), str(one["stalls"]), duration(one["worst"])),
+                *(one["conflict"] or "", one["lesson"] or ""),
             ]
             for one in self.places[:_SHOWN]
         ]

@@ -2,6 +2,7 @@
 
 import asyncio
 import atexit
+import contextlib
 import os
 import platform
 import sys
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from loopclinic.probe import Probe, Report, Snapshot, Stall
 from loopclinic.probe.blocking_frames import call_index
 from loopclinic.probe.census import waiting_for_a_connection
+from loopclinic.probe.undisturbed import caller, undisturbed
 from loopclinic.runner.running_loops import RunningLoops
 from loopclinic.runner.socket_channel import Sender
 
@@ -62,24 +64,18 @@ class Observer:
             util = sys.modules.get("multiprocessing.util")
             if self._forked and util is not None:  # its children end by os._exit, after finalizers
                 self._forked = False
-                util.Finalize(None, self.close, exitpriority=-100)
+                util.Finalize(None, undisturbed, (self.close,), exitpriority=-100)
             self._count += 1
             number = self._count
         slots = self._slots
         join = partial(slots.join, number, self._born) if slots is not None else None
-        alone = self._witness and slots is None
-        probe = Probe(
-            loop=loop, threshold=self._threshold, witness=alone or join is not None, _witness=join
-        )
+        seen = join is not None or (self._witness and slots is None)
+        probe = Probe(loop=loop, threshold=self._threshold, witness=seen, _witness=join)
         kind = f"{type(loop).__module__}.{type(loop).__qualname__}"
         at = perf_counter() - self._born
-        message = {
-            "kind": "loop",
-            "id": number,
-            "type": kind,
-            "thread": threading.current_thread().name,
-            "at": at,
-        }
+        names = {one.ident: one.name for one in threading.enumerate()}
+        thread = names.get(caller().thread, "")
+        message = {"kind": "loop", "id": number, "type": kind, "thread": thread, "at": at}
         try:
             probe.start()
         except Exception as error:  # the program's loop runs, watched or not
@@ -114,6 +110,11 @@ class Observer:
             watch.finish()
         self._sender.send({"kind": "end", "at": perf_counter() - self._born})
         self._sender.close()
+
+    def close_at_exit(self) -> None:
+        """Close at the interpreter's end, where a signal's handler has nothing left that it could end."""
+        with contextlib.suppress(BaseException):
+            undisturbed(self.close)
 
     def forked(self) -> None:
         """Start anew in a forked child: the probes' threads stayed behind, and so did the witness."""
@@ -166,16 +167,12 @@ class _Watch:
         self._reported = self._looked = 0.0
         self._kept: Report | None = None
 
-    def resume(self) -> None:
-        """Go on with a loop that runs again."""
-        self._probe.resume()
-
     def keep(self) -> None:
         """Keep and send the report of the moment the loop stops: what passes afterwards stalls nobody.
 
         The process may end by `os._exit` or a signal in the next moment.
         """
-        if asyncio._get_running_loop() is None:  # noqa: SLF001 - else another one runs in its callback
+        if caller().loop is None:  # else another one runs in its callback
             self._probe.halt()
         # Its last iteration may be the stall: no other one follows that would book it.
         last, report = self._probe.current(), self._probe.report()
@@ -230,6 +227,10 @@ class _Watch:
             return None
         self._looked = now
         return waiting_for_a_connection(loop)
+
+    def resume(self) -> None:
+        """Go on with a loop that runs again."""
+        self._probe.resume()
 
     def finish(self) -> None:
         """Stop the probe and tell the rest."""
@@ -301,14 +302,10 @@ def observe(
     sender.send({"kind": "begin"})
     observer = Observer(sender, threshold=threshold, born=born, witness=witness, timeline=record)
     RunningLoops(observer.began, observer.ended).install()
-    atexit.register(observer.close)
+    atexit.register(observer.close_at_exit)
     if children and hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=observer.forked)
 
 
 def _hello() -> dict[str, Any]:
-    return {
-        "pid": os.getpid(),
-        "command": sys.orig_argv,
-        "python": platform.python_version(),
-    }
+    return {"pid": os.getpid(), "command": sys.orig_argv, "python": platform.python_version()}

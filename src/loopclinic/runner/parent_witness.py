@@ -10,7 +10,7 @@ import mmap
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from loopclinic.probe import Stall, layout
@@ -20,7 +20,7 @@ from loopclinic.probe.sidecar import BEAT, Beat, PipeWriter, Seen, Watch, reader
 from loopclinic.probe.stack import of_frames
 from loopclinic.probe.stall_samples import GilHold, StallSamples
 from loopclinic.probe.witness import seen_of
-from loopclinic.runner.socket_channel import identity
+from loopclinic.runner.socket_channel import Message, identity
 
 _SLOTS = 8  # loops at once; more go without a witness
 _INTERVAL = (0.01, 0.02)  # seconds between beats: at least, at most
@@ -41,18 +41,11 @@ class ParentWitness:
 
     `tell` is called on that thread with a message of the kind `held` for each call that keeps the GIL
     longer than `threshold` seconds, while it lasts. `beats` and `reports` are the descriptors that the
-    process sent.
-
-    Raises:
-        OSError, ValueError: these are not what they should be.
+    process sent; OSError or ValueError if they are none.
     """
 
     def __init__(
-        self,
-        threshold: float,
-        tell: Callable[[Mapping[str, Any]], object],
-        beats: int,
-        reports: int,
+        self, threshold: float, tell: Callable[[Message], object], beats: int, reports: int
     ) -> None:
         self._tell, self._threshold = tell, threshold
         self._interval = interval(threshold)
@@ -60,15 +53,14 @@ class ParentWitness:
         self._shared = mmap.mmap(beats, mmap.PAGESIZE)
         os.close(beats)
         self._line = PipeWriter(self._writing)
-        self._loops: dict[
-            int, tuple[int, float]
-        ] = {}  # by slot: the loop's number, the program's birth
+        self._loops: dict[int, tuple[int, float]] = {}
+        """By slot: the loop's number, the program's birth."""
         self._thread: threading.Thread | None = None
         self._over = threading.Lock()  # held until it shall stop: waited for with little ado
         # loopclinic: ignore[blocking-sync-primitive] nobody else has it yet
         self._over.acquire()
 
-    def record(self, message: Mapping[str, Any]) -> None:
+    def record(self, message: Message) -> None:
         """Start reading the program when its first loop asks for it; record which loop has which slot."""
         self._loops[message["slot"]] = message["id"], message["born"]
         if self._thread is not None:
@@ -112,16 +104,16 @@ class ParentWitness:
                     if seen is not None:
                         self._send({"slot": slot, **seen._asdict()})
                         self._show(slot, seen)
-                awake = [slot for slot in [*self._loops] if self._beats(slot)]
-                pause = min((watches[slot].pause for slot in awake), default=_ASLEEP)
+                # Those that beat are to be watched.
+                beats = {
+                    it: BEAT.unpack_from(self._shared, it * BEAT.size) for it in [*self._loops]
+                }
+                awake = (watches[slot].pause for slot, beat in beats.items() if Beat(*beat).at)
+                pause = min(awake, default=_ASLEEP)
         except GoneError:
             pass
         finally:
             os.close(memory)
-
-    def _beats(self, slot: int) -> bool:
-        """Whether a slot's loop is to be watched."""
-        return bool(Beat(*BEAT.unpack_from(self._shared, slot * BEAT.size)).at)
 
     def _send(self, values: dict[str, Any]) -> None:
         self._line.send(json.dumps(values).encode() + b"\n")
@@ -146,10 +138,7 @@ class ParentWitness:
 class Slots:
     """A watched process's end: gives each of its loops a slot, and hands out what the watcher saw.
 
-    A forked process makes its own.
-
-    Raises:
-        OSError: this machine has no shared memory, or no more descriptors.
+    A forked process makes its own. OSError if this machine has no shared memory, or no more descriptors.
     """
 
     def __init__(self, threshold: float, tell: Tell, known: str | None = None) -> None:
@@ -174,10 +163,9 @@ class Slots:
         """Whether the parent has read it once."""
 
     def join(self, number: int, born: float) -> "Slot":
-        """Return the witness of one more loop; `born` is when the program began.
+        """Return the witness of one more loop, or raise OSError or RuntimeError with the reason why there is none.
 
-        Raises:
-            OSError, RuntimeError: there can be none; the message says why.
+        `born` is when the program began.
         """
         with self._lock:
             if self.refused is not None:

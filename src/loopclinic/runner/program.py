@@ -71,6 +71,17 @@ class Ending:
         return f"was ended by {name}" + ("" if self.orderly else f": {missing}")
 
 
+@dataclass(frozen=True, slots=True)
+class Detached(Ending):
+    """The end of watching from outside; the status of the process is not known."""
+
+    gone: bool = False
+    """The process has ended."""
+
+    def __str__(self) -> str:
+        return "ended while it was watched" if self.gone else "was watched, and goes on"
+
+
 def run(
     target: Target,
     hear: Callable[[Mapping[str, Any]], object],

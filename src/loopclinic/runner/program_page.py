@@ -1,5 +1,6 @@
 """Report of a watched program as one HTML page, without scripts or network, also for print."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -7,17 +8,8 @@ from typing import TYPE_CHECKING, Any
 from loopclinic.drawing.document import breakable, document, facts, headline, notes
 from loopclinic.drawing.lag_strip import lag_strip
 from loopclinic.probe import user_code
+from loopclinic.runner import wording
 from loopclinic.runner.program_record import Loop, Place
-from loopclinic.runner.wording import (
-    diagnosis,
-    figures,
-    lesson_of,
-    queues,
-    shown,
-    slow,
-    where,
-    whose,
-)
 from loopclinic.scanner.scan_report import Report, steps_of
 from loopclinic.scanner.seen import sentences
 from loopclinic.units import count, duration
@@ -48,10 +40,7 @@ def page(review: "Review") -> str:
         place_table(review.places),
         *_scan(review.scan),
         *_loops(review),
-        *(
-            place_section(number, one)
-            for number, one in enumerate(review.places[:_PLACES], start=1)
-        ),
+        *map(place_section, itertools.count(1), review.places[:_PLACES]),
         _WORDS,
     ]
     return document(f"{review.target}: its event loops", sections)
@@ -68,47 +57,51 @@ def _scan(report: Report | None) -> list[str]:
         for one in report.findings
         if one.seen > 0
     )
-    table = (
-        '<div class="lc-wide"><table><thead><tr><th>line</th><th>code</th><th class="lc-number">times</th>'
-        f'<th class="lc-number">in all</th><th>conflict</th><th>calls</th></tr></thead><tbody>{rows}'
-        "</tbody></table></div>"
-    )
+    heads = ("line", "code", "#times", "#in all", "conflict", "calls")
     hurt = sum(one.seen > 0 for one in report.findings)
     quiet = [f'<p class="lc-muted">{escape(one)}</p>' for one in [*sentences(report)][hurt:]]
-    return ["<h2>Findings of the scan that stalled it</h2>", table * bool(rows), *quiet]
+    head = "<h2>Findings of the scan that stalled it</h2>"
+    return [head, _table(rows, heads) * bool(rows), *quiet]
 
 
-def place_table(places: Sequence[Place], prefix: str = "place") -> str:
-    """Return the lines that stalled, costliest first, with links to their sections."""
+def place_table(places: Sequence[Place], prefix: str = "place", most: int = _PLACES) -> str:
+    """Return the lines that stalled, costliest first and `most` of them, with links to their sections."""
     if not places:
         return ""
     rows = []
-    for number, place in enumerate(places[:_PLACES], start=1):
+    for number, place in enumerate(places[:most], start=1):
         held = " (GIL held)" if place.worst["gil_held"] else ""
         rows.append(
-            f'<tr><td><a href="#{prefix}-{number}">{breakable(where(place))}</a></td>'
+            f'<tr><td><a href="#{prefix}-{number}">{breakable(wording.where(place))}</a></td>'
             f"<td><code>{escape(place.code)}</code></td>"
             f'<td class="lc-number">{len(place.stalls)}</td>'
             f'<td class="lc-number">{duration(place.seconds)}</td>'
             f'<td class="lc-number">{duration(place.worst["seconds"])}</td>'
             f"<td>{escape((place.conflict or '') + held)}</td></tr>"
         )
-    more = len(places) - _PLACES
-    rest = f'<p class="lc-muted">And {more} more places, in the JSON.</p>' if more > 0 else ""
-    return (
-        '<div class="lc-wide"><table><thead><tr><th>line</th><th>code</th>'
-        '<th class="lc-number">times</th><th class="lc-number">in all</th><th class="lc-number">worst</th>'
-        f"<th>looks like</th></tr></thead>\n<tbody>{''.join(rows)}</tbody></table></div>{rest}"
+    more = count(len(places) - most, "more place")
+    rest = f'<p class="lc-muted">And {more}, in the JSON.</p>' if len(places) > most else ""
+    heads = ("line", "code", "#times", "#in all", "#worst", "looks like")
+    return _table("".join(rows), heads) + rest
+
+
+def _table(rows: str, heads: Sequence[str] = (), caption: str = "") -> str:
+    """Return a table of these rows; heads that begin with # are of numbers."""
+    head = "".join(
+        f'<th class="lc-number">{one[1:]}</th>' if one[0] == "#" else f"<th>{one}</th>"
+        for one in heads
     )
+    top = f"<caption>{escape(caption)}</caption>" * bool(caption)
+    top += f"<thead><tr>{head}</tr></thead>" * bool(head)
+    return f'<div class="lc-wide"><table>{top}<tbody>{rows}</tbody></table></div>'
 
 
 def _loops(review: "Review") -> list[str]:
     chosen = sorted(review.loops, key=lambda loop: loop.cost, reverse=True)[:_LOOPS]
     if not chosen:
         return []
-    sections = ["<h2>Lag over time</h2>"]
-    for loop in sorted(chosen, key=lambda one: one.number):
-        sections += [_loop(loop, review.threshold)]
+    chosen.sort(key=lambda one: one.number)
+    sections = ["<h2>Lag over time</h2>", *(_loop(one, review.threshold) for one in chosen)]
     more = len(review.loops) + review.more_loops - len(chosen)
     if more:
         sections.append(f'<p class="lc-muted">And {more} more loops.</p>')
@@ -117,9 +110,9 @@ def _loops(review: "Review") -> list[str]:
 
 def _loop(loop: Loop, threshold: float) -> str:
     kind = loop.kind.rpartition(".")[2]
-    caption = f"Loop {loop.number}, {kind} in {whose(loop)}: {figures(loop)}"
-    caption += "".join(f"; {sentence}" for sentence in queues(loop))
-    if callbacks := slow(loop):
+    caption = f"Loop {loop.number}, {kind} in {wording.whose(loop)}: {wording.figures(loop)}"
+    caption += "".join(f"; {sentence}" for sentence in wording.queues(loop))
+    if callbacks := wording.slow(loop):
         caption += f"; slowest callbacks: {callbacks}"
     picture = ""
     if loop.unwatched is None:
@@ -142,7 +135,7 @@ def place_section(number: int, place: Place, prefix: str = "place", level: int =
     if worst["gil_held"]:
         told += " The call kept the GIL: no thread of the program could run meanwhile."
     parts = [
-        f'<section id="{prefix}-{number}"><h{level}>{escape(where(place))}</h{level}>',
+        f'<section id="{prefix}-{number}"><h{level}>{escape(wording.where(place))}</h{level}>',
         f"<pre><code>{escape(place.code)}</code></pre>" if place.code else "",
         f"<p>{told}</p>",
         *_treatment(place),
@@ -156,7 +149,7 @@ def place_section(number: int, place: Place, prefix: str = "place", level: int =
 
 def _treatment(place: Place) -> list[str]:
     parts = []
-    sentence, lesson = diagnosis(place), lesson_of(place.conflict)
+    sentence, lesson = wording.diagnosis(place), wording.lesson_of(place.conflict)
     if sentence:
         name = f"<b>{escape(place.conflict)}</b>: " if place.conflict else ""
         parts.append(f"<p>{name}{escape(sentence)}</p>")
@@ -172,18 +165,16 @@ def _treatment(place: Place) -> list[str]:
 def _shares(place: Place) -> str:
     """Return where the time of these stalls went, as bars: by line, and by callback where there are more."""
     lines = [
-        (f"{shown(one['file'])}:{one['line']}", one["function"], one["code"], one)
+        (f"{wording.shown(one['file'])}:{one['line']}", one["function"], one["code"], one)
         for one in place.lines[:_FRAMES]
     ]
-    callbacks = [
-        (one["name"], one["task"] or "", "", one)
-        for one in place.worst.get("handlers", ())[:_FRAMES]
-    ]
-    tables = [
-        ("Where their time went, by line", lines),
-        ("Which callback of the worst took it", callbacks),
-    ]
-    return "".join(_bars(caption, rows) for caption, rows in tables if len(rows) > 1)
+    handlers = place.worst.get("handlers", ())[:_FRAMES]
+    callbacks = [(one["name"], one["task"] or "", "", one) for one in handlers]
+    tables = {
+        "Where their time went, by line": lines,
+        "Which callback of the worst took it": callbacks,
+    }
+    return "".join(_bars(caption, rows) for caption, rows in tables.items() if len(rows) > 1)
 
 
 def _bars(caption: str, rows: Sequence[tuple[str, str, str, Mapping[str, Any]]]) -> str:
@@ -193,10 +184,7 @@ def _bars(caption: str, rows: Sequence[tuple[str, str, str, Mapping[str, Any]]])
         f"<td>{escape(within)}</td><td><code>{escape(code)}</code></td></tr>"
         for name, within, code, one in rows
     )
-    return (
-        f'<div class="lc-wide"><table><caption>{escape(caption)}</caption>'
-        f"<tbody>{cells}</tbody></table></div>"
-    )
+    return _table(cells, caption=caption)
 
 
 def _waiting(stall: Mapping[str, Any]) -> str:
@@ -209,18 +197,15 @@ def _waiting(stall: Mapping[str, Any]) -> str:
     )
     if not rows:
         return ""
-    return (
-        f"<p>During the worst, {escape(stall['waited'])}</p>"
-        f'<div class="lc-wide"><table><caption>Tasks by what they await, the outermost first</caption>'
-        f"<tbody>{rows}</tbody></table></div>"
-    )
+    table = _table(rows, caption="Tasks by what they await, the outermost first")
+    return f"<p>During the worst, {escape(stall['waited'])}</p>{table}"
 
 
 def _stack(stall: Mapping[str, Any]) -> str:
     rows = []
     for frame in _from_the_loop_on(stall["stack"])[-_FRAMES:]:
         blamed = frame["file"] == stall["file"] and frame["line"] == stall["line"]
-        place = f"{shown(frame['file'])}:{frame['line']}"
+        place = f"{wording.shown(frame['file'])}:{frame['line']}"
         rows.append(
             f"<tr{' class=lc-blamed' if blamed else ''}><td>{breakable(place)}</td>"
             f"<td>{escape(frame['function'])}</td><td><code>{escape(frame['code'])}</code></td></tr>"
@@ -228,19 +213,15 @@ def _stack(stall: Mapping[str, Any]) -> str:
     if not rows:
         return ""
     task = f", in task {stall['task']}" if stall.get("task") else ""
-    return (
-        f'<div class="lc-wide"><table><caption>The stack during the worst{escape(task)}, the caller first'
-        f"</caption><tbody>{''.join(rows)}</tbody></table></div>"
-    )
+    return _table("".join(rows), caption=f"The stack during the worst{task}, the caller first")
 
 
 def _from_the_loop_on(frames: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
     """Leave out how the loop was started, and which libraries led to the reader's own code."""
     begin = 0
-    for index in range(len(frames) - 1, -1, -1):
-        if frames[index]["function"] == "_run" and "asyncio" in frames[index]["file"]:
-            begin = index + 1
-            break
+    for index, frame in enumerate(frames, start=1):
+        if frame["function"] == "_run" and "asyncio" in frame["file"]:
+            begin = index
     own = (i for i in range(begin, len(frames)) if user_code(frames[i]["file"]))
     return frames[next(own, begin) :]
 

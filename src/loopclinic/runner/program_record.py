@@ -131,7 +131,7 @@ class Loop:
 
     def amend(self, stall: dict[str, Any]) -> None:
         """Replace a stall by what is known of it now."""
-        for index in range(len(self.stalls) - 1, -1, -1):
+        for index in reversed(range(len(self.stalls))):
             if self.stalls[index]["started"] == stall["started"]:
                 self.stalls[index] = stall
                 return
@@ -153,10 +153,7 @@ class Loop:
             "unwatched": self.unwatched,
             **self.report,
             "peaks": self.peaks,
-            "queues": {
-                name: {"seconds": one.seconds, "most": one.most}
-                for name, one in self.queues.items()
-            },
+            "queues": {it: {"seconds": q.seconds, "most": q.most} for it, q in self.queues.items()},
             "callbacks": [asdict(callback) for callback in self.callbacks],
             "stalls": self.stalls,
             "stalls_dropped": self.dropped,
@@ -229,6 +226,16 @@ class Place:
     def conflict(self) -> str | None:
         """What most of its time looks like, by name."""
         return None if (name := self.telling["conflict"]) is None else str(name)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON values."""
+        worst = self.worst
+        return {
+            **{name: worst[name] for name in ("file", "line")},
+            **{name: getattr(self, name) for name in ("code", "conflict", "seconds")},
+            "stalls": len(self.stalls),
+            "worst": worst["seconds"],
+        }
 
 
 class Recording:

@@ -10,18 +10,9 @@ from typing import Any, Self
 
 import loopclinic
 from loopclinic.conflicts import CONFLICTS
+from loopclinic.runner import wording
 from loopclinic.runner.program import Ending, Target
 from loopclinic.runner.program_record import Loop, Place, Process, Recording
-from loopclinic.runner.wording import (
-    diagnosis,
-    figures,
-    lesson_of,
-    parts,
-    queues,
-    slow,
-    where,
-    whose,
-)
 from loopclinic.scanner.scan_report import Report
 from loopclinic.scanner.seen import sentences, with_seen
 from loopclinic.units import count, duration
@@ -109,7 +100,7 @@ class Review:
             return f"No event loop was watched: {self.unwatched[0]}."
         if not count:
             return "No event loop ran in it."
-        waited = [sentence for loop in self.loops for sentence in queues(loop)]
+        waited = [sentence for loop in self.loops for sentence in wording.queues(loop)]
         but = f" But {waited[0]}." if waited else ""
         if not self.places and self.unwatched:
             loops = "the loop" if seen == 1 else f"the {seen} loops"
@@ -122,19 +113,17 @@ class Review:
             return f"No stall over {duration(self.threshold)}.{but}"
         worst, lost = self.places[0], sum(place.seconds for place in self.places)
         many = f"{self.stalls} stall{'s' * (self.stalls != 1)} over {duration(self.threshold)}"
-        line = where(worst).rpartition("/")[2]
+        line = wording.where(worst).rpartition("/")[2]
         return f"{many}, {duration(lost)} in all; {line} took {duration(worst.own)} of it."
 
     def __str__(self) -> str:
-        lines = [
-            f"\nloopclinic: {self.target} {self.ending}, after {duration(self.seconds)}",
-            f"  {self.headline}",
-        ]
+        ended = f"{self.target} {self.ending}, after {duration(self.seconds)}"
+        lines = [f"\nloopclinic: {ended}", f"  {self.headline}"]
         shown = sorted(self.loops, key=lambda loop: loop.cost, reverse=True)[:_LOOPS]
         for loop in shown:
-            lines.append(f"  loop {loop.number}, {whose(loop)}: {figures(loop)}")
-            lines += [f"{'':6} {sentence}" for sentence in queues(loop)]
-            if callbacks := slow(loop):
+            lines.append(f"  loop {loop.number}, {wording.whose(loop)}: {wording.figures(loop)}")
+            lines += [f"{'':6} {sentence}" for sentence in wording.queues(loop)]
+            if callbacks := wording.slow(loop):
                 lines.append(f"{'':6} slowest callbacks: {callbacks}")
         more = len(self.loops) + self.more_loops - len(shown)
         if more:
@@ -157,11 +146,7 @@ class Review:
             "loopclinic": loopclinic.__version__,
             "target": self.target,
             "command": self.command,
-            "ending": {
-                "status": ending.status,
-                "orderly": ending.orderly,
-                "sentence": str(ending),
-            },
+            "ending": {"status": ending.status, "orderly": ending.orderly, "sentence": str(ending)},
             **{name: getattr(self, name) for name in plain},
             "loops": [loop.to_dict() for loop in self.loops],
             "more_loops": self.more_loops,
@@ -186,41 +171,31 @@ class Review:
 def _told(place: Place) -> list[str]:
     times = f"{len(place.stalls)} x" if len(place.stalls) > 1 else "once"
     worst = f", worst {duration(place.worst['seconds'])}" if len(place.stalls) > 1 else ""
-    lines = [
-        f"{times:>6} {duration(place.seconds)}{worst} at {where(place)}  {place.code}".rstrip()
-    ]
+    line = f"{times:>6} {duration(place.seconds)}{worst} at {wording.where(place)}  {place.code}"
+    lines = [line.rstrip()]
     if place.worst.get("unfinished"):
         lines.append(f"{'':6} and it was stuck there at the end")
-    if told := parts(place):
+    if told := wording.parts(place):
         lines.append(f"{'':6} {told}")
     if (place.worst.get("waiting") or {}).get("ready"):
         lines.append(f"{'':6} {place.worst['waited']}")
-    sentence, lesson = diagnosis(place), lesson_of(place.conflict)
+    sentence, lesson = wording.diagnosis(place), wording.lesson_of(place.conflict)
     if sentence:
-        lines.append(
-            f"{'':6} {place.conflict}: {sentence}" if place.conflict else f"{'':6} {sentence}"
-        )
+        lines.append(f"{'':6} {f'{place.conflict}: ' if place.conflict else ''}{sentence}")
     if lesson is not None:
         lines.append(f"{'':6} -> lesson {' '.join(lesson)}")
     return lines
 
 
 def _place(place: Place) -> dict[str, Any]:
-    worst = place.worst
     return {
-        "where": where(place),
-        "file": worst["file"],
-        "line": worst["line"],
-        "code": place.code,
-        "conflict": place.conflict,
-        "diagnosis": diagnosis(place),
-        "lesson": lesson[0] if (lesson := lesson_of(place.conflict)) is not None else None,
-        "stalls": len(place.stalls),
-        "seconds": place.seconds,
+        "where": wording.where(place),
+        **place.to_dict(),
+        "diagnosis": wording.diagnosis(place),
+        "lesson": lesson[0] if (lesson := wording.lesson_of(place.conflict)) is not None else None,
         "own": place.own,
         "lines": place.lines,
-        "waiting": worst.get("waiting"),
-        "worst": worst["seconds"],
+        "waiting": place.worst.get("waiting"),
     }
 
 
@@ -233,10 +208,9 @@ def _unwatched(recording: Recording, ending: Ending) -> Iterator[str]:
     yield from recording.unwatched
     for loop in recording.loops:
         if loop.unwatched is not None:
-            yield f"loop {loop.number} ({whose(loop)}): {loop.unwatched}"
-    if not ending.orderly and any(
-        loop.process is None and not loop.over for loop in recording.loops
-    ):
+            yield f"loop {loop.number} ({wording.whose(loop)}): {loop.unwatched}"
+    own = [loop for loop in recording.loops if loop.process is None]
+    if not ending.orderly and not all(loop.over for loop in own):
         yield "the program's last tenth of a second, since it was ended from outside"
     cut = {
         loop.process.pid: loop.process
@@ -259,9 +233,8 @@ def _notes(recording: Recording, ending: Ending) -> list[str]:
         notes.append("figures are those last heard, at most a second before the end.")
     stalled = [loop.report.get("witness_error") for loop in recording.loops if loop.stalls]
     unseen = {str(why) for why in stalled if why is not None}
-    notes += [
-        f"a call that keeps the GIL is named only when it ends: {why}." for why in sorted(unseen)
-    ]
+    late = "a call that keeps the GIL is named only when it ends"
+    notes += [f"{late}: {why}." for why in sorted(unseen)]
     if recording.dropped:
         notes.append(f"{recording.dropped} of the shortest stalls are counted and not listed.")
     return notes

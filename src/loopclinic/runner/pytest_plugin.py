@@ -34,10 +34,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Make the marker known, and refuse a setting that is no number of seconds."""
-    config.addinivalue_line(
-        "markers",
-        f"loop_budget(seconds): {_HELP}; None lifts the budget of the suite (loopclinic)",
-    )
+    about = f"loop_budget(seconds): {_HELP}; None lifts the budget of the suite (loopclinic)"
+    config.addinivalue_line("markers", about)
     _suite_budget(config)
 
 
@@ -95,11 +93,9 @@ _LOOPS: pytest.StashKey[BackgroundLoops] = pytest.StashKey()
 
 
 def _is_watched(item: pytest.Item) -> bool:
-    if item.get_closest_marker("loop_budget") is not None:
-        return True
-    return _suite_budget(item.config) is not None or "loop_probe" in getattr(
-        item, "fixturenames", ()
-    )
+    asks = "loop_probe" in getattr(item, "fixturenames", ())
+    asks = asks or item.get_closest_marker("loop_budget") is not None
+    return asks or _suite_budget(item.config) is not None
 
 
 def _asked(item: pytest.Item) -> tuple[bool, float | None]:

@@ -4,7 +4,10 @@ import asyncio
 import logging
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Self
+
+from loopclinic.probe.undisturbed import undisturbed
 
 _log = logging.getLogger("loopclinic")
 
@@ -12,7 +15,7 @@ Heard = Callable[[asyncio.AbstractEventLoop], object]
 
 
 class RunningLoops:
-    """Call `began` and `ended` on the loop's own thread whenever a loop begins or ends to run.
+    """Call `began` and `ended` whenever a loop begins or ends to run, while the loop's own thread waits.
 
     The hook is `asyncio._set_running_loop`: the one function that every loop has to call as it begins
     and as it ends, or `get_running_loop` would not work under it. So it does not matter what made the
@@ -20,7 +23,8 @@ class RunningLoops:
     runs, or how often; a loop that is made and never run is not heard of; and it costs nothing while
     a loop turns. Wrapping `asyncio.run`, `new_event_loop` or `BaseEventLoop` would each miss some.
 
-    One run may be told twice. What a callback raises is logged, and the loop runs on.
+    One run may be told twice. What a callback raises is logged, and the loop runs on. In the main thread the
+    callbacks are run beside it, `undisturbed`, by `caller()` for the loop's own.
     """
 
     def __init__(self, began: Heard, ended: Heard) -> None:
@@ -40,8 +44,13 @@ class RunningLoops:
                 return
             if last is not None:
                 self._tell(self._ended, last)
-            if loop is not None:
+            if loop is None:
+                return
+            try:
                 self._tell(self._began, loop)
+            except BaseException:  # a handler's; from 3.14 on asyncio leaves the loop as running
+                getattr(loop, "_run_forever_cleanup", int)()
+                raise
 
         for module in (asyncio.events, asyncio):
             self._replace(module, "_set_running_loop", set_running_loop)
@@ -92,7 +101,6 @@ class RunningLoops:
 
     @staticmethod
     def _tell(heard: Heard, loop: asyncio.AbstractEventLoop) -> None:
-        try:
-            heard(loop)
-        except Exception:
-            _log.exception("loopclinic: a running loop could not be watched")
+        error = undisturbed(partial(heard, loop))
+        if error is not None:
+            _log.error("loopclinic: a running loop could not be watched", exc_info=error)

@@ -47,11 +47,8 @@ class Signals:
         self._before: dict[int, Any] = {}
         self._caught: list[int] = []
         self._mask: set[Any] = set()
-        self._numbers = {
-            number
-            for number in signal.valid_signals()
-            if Received(number, False).name not in _NOT_OURS
-        }
+        ours = signal.valid_signals()
+        self._numbers = {one for one in ours if Received(one, False).name not in _NOT_OURS}
 
     def __enter__(self) -> Self:
         if self._waits:
@@ -80,14 +77,9 @@ class Signals:
         """Return the next signal, None if there is none within `seconds`, or a child has ended."""
         if self._waits:
             found = signal.sigtimedwait(self._numbers, seconds)
-            if found is None:
+            if found is None or (found.si_code > 0 and found.si_signo == signal.SIGCHLD):
                 return None
-            kernel = found.si_code > 0
-            return (
-                None
-                if kernel and found.si_signo == signal.SIGCHLD
-                else Received(found.si_signo, kernel)
-            )
+            return Received(found.si_signo, by_kernel=found.si_code > 0)
         if not self._caught:
             time.sleep(seconds)
         return Received(self._caught.pop(0), by_kernel=True) if self._caught else None

@@ -26,10 +26,8 @@ class Listener:
     """The watcher's end: hears all processes on one thread, from `start` until `close`.
 
     Calls `hear` with each message and the descriptors that came with it. Each has a `process`, which
-    counts connections from 1; a message `gone` follows the last one of each.
-
-    Raises:
-        OSError: this machine has no more descriptors, or no place for a socket.
+    counts connections from 1; a message `gone` follows the last one of each. OSError if there is no room
+    for a socket.
     """
 
     def __init__(self, hear: Callable[[Message, list[int]], object]) -> None:
@@ -166,11 +164,7 @@ class Sender:
     """
 
     def __init__(
-        self,
-        key: Mapping[str, Any],
-        hello: Callable[[], Mapping[str, Any]],
-        *,
-        children: bool = False,
+        self, key: Message, hello: Callable[[], Message], *, children: bool = False
     ) -> None:
         self._key, self._hello, self._children = key, hello, children
         self._lock = threading.Lock()

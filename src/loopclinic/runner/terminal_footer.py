@@ -72,9 +72,8 @@ class Footer:
         with self._lock:
             lines = self._lines(columns)
         top = rows - _HEIGHT + 1
-        text = "".join(
-            f"\x1b[{top + index};1H{_CLEAR_LINE}{line}" for index, line in enumerate(lines)
-        )
+        placed = enumerate(lines, start=top)
+        text = "".join(f"\x1b[{at};1H{_CLEAR_LINE}{line}" for at, line in placed)
         if text == self._shown and rows == self._rows:
             return
         self._shown, self._rows = text, rows
@@ -117,10 +116,8 @@ class Footer:
         if not self._last:
             return Text("")
         if silent > _SILENCE:
-            return Text(
-                f"NO REPORT for {duration(silent)}: something holds the GIL, or the program is stopped",
-                style=STUCK,
-            )
+            why = "something holds the GIL, or the program is stopped"
+            return Text(f"NO REPORT for {duration(silent)}: {why}", style=STUCK)
         stall = self._last["stall"]
         if stall is None:
             return Text("the loop turns", style=FREE)

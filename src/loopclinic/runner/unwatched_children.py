@@ -28,7 +28,7 @@ class Unwatched:
         if sys.platform != "linux" or monotonic() < self._due:
             return
         self._due = monotonic() + _PERIOD
-        for pid in _descendants(self._pid):
+        for pid in descendants(self._pid):
             with contextlib.suppress(OSError):  # it has ended meanwhile
                 self._add(pid)
 
@@ -70,7 +70,8 @@ def _isolated(words: list[str]) -> str | None:
     return None
 
 
-def _descendants(pid: int) -> Iterator[int]:
+def descendants(pid: int) -> Iterator[int]:
+    """Yield the processes that a process started, and those that these started: proc(5), children."""
     try:
         threads = os.listdir(f"/proc/{pid}/task")  # noqa: PTH208 - a thousand times a run
     except OSError:
@@ -82,4 +83,4 @@ def _descendants(pid: int) -> Iterator[int]:
             continue
         for word in text.split():
             yield int(word)
-            yield from _descendants(int(word))
+            yield from descendants(int(word))

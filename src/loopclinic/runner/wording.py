@@ -17,9 +17,8 @@ _QUEUES = {
 }
 _PEAKS = {"tasks": "tasks", "requests": "requests in work", "queued": "calls waiting for a thread"}
 
-_LIBRARY = tuple(
-    Path(path) for name in ("stdlib", "platstdlib") if (path := sysconfig.get_path(name))
-)
+_PATHS = (sysconfig.get_path(name) for name in ("stdlib", "platstdlib"))
+_LIBRARY = tuple(Path(path) for path in _PATHS if path)
 
 
 def figures(loop: Loop) -> str:
@@ -75,19 +74,14 @@ def shown(file: str) -> str:
     for mark in ("site-packages", "dist-packages"):
         if mark in path.parts:
             return "/".join(path.parts[path.parts.index(mark) + 1 :])
-    near = [(Path.cwd(), ""), *((folder, "") for folder in _project())]
-    bases = [*near, *((folder, "") for folder in _LIBRARY), (Path.home(), "~/")]
-    for base, prefix in bases:
+    here, marks = Path.cwd(), ("pyproject.toml", ".git", "setup.py")
+    project = [one for one in here.parents if any((one / mark).exists() for mark in marks)][:1]
+    for base in (here, *project, *_LIBRARY):
         if path.is_relative_to(base):
-            return prefix + path.relative_to(base).as_posix()
+            return path.relative_to(base).as_posix()
+    if path.is_relative_to(Path.home()):
+        return f"~/{path.relative_to(Path.home()).as_posix()}"
     return file
-
-
-def _project() -> list[Path]:
-    """Return the folder of the project that the working folder belongs to, if it is in one."""
-    here = Path.cwd()
-    marks = ("pyproject.toml", ".git", "setup.py")
-    return [one for one in here.parents if any((one / mark).exists() for mark in marks)][:1]
 
 
 def where(place: Place) -> str:
@@ -97,16 +91,19 @@ def where(place: Place) -> str:
         return "bursts of callbacks"
     if worst["file"] is None or worst["cell"] is not None:
         return str(worst["where"])
-    return _line(worst["file"], worst["line"], None)
+    return line_of(worst["file"], worst["line"], None)
 
 
 def parts(place: Place) -> str:
     """Return what the line itself took and what others did, or nothing where it took nearly all."""
-    named = [(_line(one["file"], one["line"], one["cell"]), one["seconds"]) for one in place.lines]
+    named = [
+        (line_of(one["file"], one["line"], one["cell"]), one["seconds"]) for one in place.lines
+    ]
     return others(place.seconds, named)
 
 
-def _line(file: str, line: int, cell: str | None) -> str:
+def line_of(file: str, line: int, cell: str | None) -> str:
+    """Return a line as `folder/app.py:12`, or `cell [5], line 3`."""
     return f"{cell}, line {line}" if cell is not None else f"{shown(file)}:{line}"
 
 

@@ -58,11 +58,10 @@ def _complain(channel: dict[str, Any], reason: str) -> None:
         "python": "%d.%d.%d" % sys.version_info[:3],  # noqa: UP031 - as above
     }
     lines = [json.dumps(one) for one in (hello, {"kind": "blind", "reason": reason})]
-    family = socket.AF_UNIX if isinstance(channel["address"], str) else socket.AF_INET
+    address = channel["address"]
+    family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
     with socket.socket(family) as connection:
-        connection.connect(
-            channel["address"] if family != socket.AF_INET else tuple(channel["address"])
-        )
+        connection.connect(address if family != socket.AF_INET else tuple(address))
         connection.sendall("".join(line + "\n" for line in lines).encode())
 
 

@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
 
 from tornado import iostream, web
@@ -22,6 +23,12 @@ LONGEST = 75.0
 """Seconds that a turn lasts at most: a check takes up to 30, and its start on a busy machine up to 30 more."""
 PER_LEARNER = 4
 """Checks that one learner may have here, waiting or running."""
+LIMITS: dict[str, Any] = {
+    "idle_connection_timeout": 10.0,
+    "body_timeout": 5.0,
+    "max_body_size": 1000,
+}
+"""Of a request: seconds until its head and its body are there, and bytes; a check sends no body."""
 _PERIOD = 1.0
 """Seconds between two lines, so that a proxy sees life, and the queue that a check is gone."""
 
@@ -156,9 +163,10 @@ async def main() -> None:
     where = urlsplit(os.environ["JUPYTERHUB_SERVICE_URL"])
     prefix = os.environ["JUPYTERHUB_SERVICE_PREFIX"]
     app = application(Turns(args.at_once), learner_of, prefix)
-    app.listen(where.port or 80, args.address or where.hostname or "127.0.0.1")
+    app.listen(where.port or 80, args.address or where.hostname or "127.0.0.1", **LIMITS)
     await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    with contextlib.suppress(KeyboardInterrupt):  # how the hub ends a service
+        asyncio.run(main())

@@ -85,7 +85,7 @@ c.JupyterHub.load_roles = [
         "name": "culler",
         "services": ["culler"],
         "scopes": ["list:users", "read:users:activity", "read:servers", "delete:servers"],
-    },
+    }
 ]
 c.JupyterHub.services = [
     {
@@ -94,10 +94,11 @@ c.JupyterHub.services = [
             *(sys.executable, "-m", "jupyterhub_idle_culler"),
             *(f"--timeout={IDLE}", f"--cull-every={max(5, min(300, IDLE // 4))}"),
         ],
-    },
+    }
 ]
-# Accounts for each learner, no more servers than PostgreSQL has connections for, the queue for checks.
-room_accounts.configure(c, queue=f"http://127.0.0.1:{PORT + 3}", at_once=AT_ONCE)
+# Accounts for each learner, no more servers than PostgreSQL has connections for, queue for checks, live room.
+QUEUE, ROOM = (f"http://127.0.0.1:{PORT + more}" for more in (3, 4))
+room_accounts.configure(c, queue=QUEUE, at_once=AT_ONCE, room=ROOM, python=PYTHON)
 
 # Secrets and the hub's own database: a folder that only root reads.
 STATE = Path(os.environ.get("ROOM_STATE") or "/srv/loopclinic")

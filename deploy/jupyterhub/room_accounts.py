@@ -24,29 +24,43 @@ _VALKEY_RULES = [
     *("reset", "on", "~*", "resetchannels", "+@all", "-@admin", "-@dangerous"),
     *("+info", "-function", "-script|flush", "-script|kill"),
 ]
-_QUEUE = "access:services!service=checks"
+_QUEUE, _ROOM = "access:services!service=checks", "access:services!service=room"
 
 
-def configure(c: Any, *, queue: str, at_once: int, address: str = "") -> None:
-    """Add to a hub's configuration: accounts for each server, a limit of servers, the queue as a service.
+def configure(
+    c: Any, *, queue: str, at_once: int, address: str = "", room: str = "", python: str = ""
+) -> None:
+    """Add to a hub's configuration: accounts for each server, a limit of servers, queue and room as services.
 
     `queue` is where learners' servers reach the queue, as in http://127.0.0.1:8003; it listens at `address`,
-    if given, and lets `at_once` checks run. `c` has lists of services and roles already.
+    if given, and lets `at_once` checks run. `room` is likewise where they reach the live room, which `python`
+    runs, one that has the kit; without it there is none. `c` has lists of services and roles already.
     """
     c.JupyterHub.active_server_limit = most_learners()
     script = str(Path(__file__).with_name("check_queue.py"))
     command = [sys.executable, script, f"--at-once={at_once}"]
     command += [f"--address={address}"] if address else []
     c.JupyterHub.services.append({"name": "checks", "url": queue, "command": command})
-    # A learner's token, in JUPYTERHUB_API_TOKEN, also opens the queue.
-    c.JupyterHub.load_roles.append({"name": "user", "scopes": ["self", _QUEUE]})
-    c.Spawner.server_token_scopes = ["users:activity!user", "access:servers!server", _QUEUE]
+    opens = [_QUEUE]
+    if room:
+        opens.append(_ROOM)
+        where = urlsplit(room)
+        command = [python, "-m", "loopclinic", "room"]
+        command += [f"--host={where.hostname}", f"--port={where.port}"]
+        facilitators = {"ROOM_ADMINS": " ".join(c.Authenticator.admin_users)}
+        live = {"name": "room", "url": room, "command": command, "environment": facilitators}
+        c.JupyterHub.services.append({**live, "user": "nobody", "cwd": "/"})
+    # A learner's token, in JUPYTERHUB_API_TOKEN, also opens both.
+    c.JupyterHub.load_roles.append({"name": "user", "scopes": ["self", *opens]})
+    c.Spawner.server_token_scopes = ["users:activity!user", "access:servers!server", *opens]
     one_at_a_time = asyncio.Lock()
 
     async def prepare(spawner: Any) -> None:
         async with one_at_a_time:
             made = await asyncio.to_thread(environment, spawner.user.name, spawner.user.id)
         made["LOOPCLINIC_QUEUE"] = f"{queue}/services/checks/"
+        if room:
+            made["LOOPCLINIC_ROOM"] = f"{room}/services/room"
         spawner.environment = {**spawner.environment, **made}
 
     c.Spawner.pre_spawn_hook = prepare
@@ -118,7 +132,9 @@ def _postgres(url: str, learner: str) -> str:
                 secret,
             )
         )
-        if not admin.execute("SELECT FROM pg_database WHERE datname = %s", (name,)).fetchone():
+        # A row without columns is an empty tuple, and None is no row.
+        found = admin.execute("SELECT FROM pg_database WHERE datname = %s", (name,)).fetchone()
+        if found is None:
             admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(identifier))
         # Before the learner owns it, so that nobody else is ever let in.
         for statement in (

@@ -26,6 +26,9 @@ def main() -> None:
         subprocess.run([*kit, "update"], cwd=folder, check=False)
     else:
         subprocess.run([*kit, "init", str(folder)], check=True)
+    if os.environ.get("LOOPCLINIC_ROOM"):
+        # Ends with this process, which becomes the server; its few words go to the server's log.
+        subprocess.Popen([*kit, "join"], cwd=folder, start_new_session=True)
     os.chdir(folder)
     settings = {
         "ServerApp.root_dir": folder,

@@ -2,12 +2,14 @@
 
 import asyncio
 import importlib.util
+import os
 import socket
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from tornado.httpserver import HTTPServer
@@ -94,7 +96,8 @@ def room(service, monkeypatch):
     async def serve():
         nonlocal loop, end
         loop, end = asyncio.get_running_loop(), asyncio.Event()
-        server = HTTPServer(service.application(turns, learner_of, "/services/checks/"))
+        app = service.application(turns, learner_of, "/services/checks/")
+        server = HTTPServer(app, **service.LIMITS)
         server.add_socket(listening)
         started.set()
         await end.wait()
@@ -182,6 +185,31 @@ def test_a_turn_ends_by_itself(room, service, monkeypatch):
     with turn(pytest.fail, None, None) as refused:
         assert refused == ""
         until(lambda: room.turns.requests == [])
+
+
+@pytest.fixture
+def hasty(service, monkeypatch):
+    """A queue that waits for the head of a request for a moment only."""
+    monkeypatch.setitem(service.LIMITS, "idle_connection_timeout", 0.01)
+
+
+_POST = b"POST /services/checks/ HTTP/1.1\r\nHost: x\r\nAuthorization: token ann\r\n"
+
+
+@pytest.mark.usefixtures("hasty", "room")
+@pytest.mark.parametrize(
+    "sent", [b"", _POST, _POST + b"Content-Length: 1001\r\n\r\n", _POST + b"X: " + b"x" * 70_000]
+)
+def test_a_request_that_does_not_come_or_is_too_large_is_cut_off(sent):
+    where = urlsplit(os.environ[VARIABLE])
+    # The errors: it was closed before all was read.
+    with (
+        socket.create_connection((where.hostname, where.port), timeout=10) as one,
+        suppress(ConnectionResetError, BrokenPipeError),
+    ):
+        one.sendall(sent)
+        with one.makefile("rb") as answer:  # TimeoutError if the connection stays
+            assert b"turn" not in answer.read()
 
 
 # Without a queue a check runs at once, and says so on a hub.

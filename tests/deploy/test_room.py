@@ -10,6 +10,7 @@ import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -65,6 +66,41 @@ def test_without_the_rooms_servers_a_learner_gets_no_address(accounts, monkeypat
     assert accounts.most_learners() == 0
 
 
+# Queue and live room, as services of the hub.
+
+
+@pytest.mark.parametrize("room", ["", "http://127.0.0.1:8004"])
+async def test_a_learners_server_may_reach_the_services_and_knows_where_they_are(
+    accounts, room, monkeypatch
+):
+    for name in ("ROOM_DATABASE_URL", "ROOM_REDIS_URL"):
+        monkeypatch.delenv(name, raising=False)
+    hub, learner = SimpleNamespace(services=[], load_roles=[]), SimpleNamespace(name="ann", id=1)
+    admins = SimpleNamespace(admin_users={"kim"})
+    c = SimpleNamespace(JupyterHub=hub, Spawner=SimpleNamespace(), Authenticator=admins)
+    accounts.configure(c, queue="http://127.0.0.1:8003", at_once=2, room=room, python="/opt/python")
+    spawner = SimpleNamespace(user=learner, environment={"KEPT": "1"})
+    await c.Spawner.pre_spawn_hook(spawner)
+    given = {"KEPT": "1", "LOOPCLINIC_QUEUE": "http://127.0.0.1:8003/services/checks/"}
+    live = {"LOOPCLINIC_ROOM": f"{room}/services/room"} if room else {}
+    assert spawner.environment == given | live
+    opened = {f"access:services!service={one['name']}" for one in hub.services}
+    assert len(opened) == 1 + bool(room)
+    for scopes in (hub.load_roles[0]["scopes"], c.Spawner.server_token_scopes):
+        assert opened <= {*scopes}
+        assert len([one for one in scopes if "services" in one]) == len(opened)
+    if room:
+        served = hub.services[-1]
+        assert (served["user"], served["environment"]) == ("nobody", {"ROOM_ADMINS": "kim"})
+        assert served["command"][1:] == [
+            "-m",
+            "loopclinic",
+            "room",
+            "--host=127.0.0.1",
+            "--port=8004",
+        ]
+
+
 # What stands in several files.
 
 
@@ -101,7 +137,7 @@ def test_the_hub_is_no_dependency_of_the_kit():
 @pytest.fixture(scope="module")
 def servers(accounts):
     """A learner's addresses at a room's PostgreSQL and Valkey."""
-    room = loaded(ROOT / "benchmarks" / "room.py")
+    room = loaded(ROOT / "benchmarks" / "room_hub.py")
     with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
         folder = Path(tempfile.mkdtemp(prefix="loopclinic-test-room-"))
         stack.callback(shutil.rmtree, folder, ignore_errors=True)

@@ -3,7 +3,6 @@
 import ast
 import asyncio
 import contextlib
-import gc
 import heapq
 import random
 import time
@@ -14,6 +13,7 @@ import pytest
 
 from loopclinic.lessons import lessons
 from loopclinic.lessons.schedules.virtual_time import VirtualLoop, virtual_clocks
+from loopclinic.probe import garbage
 from loopclinic.recall.cards import ANSWERS, CARDS, card_of
 from tests.notebooks.notebooks import NOTEBOOKS
 
@@ -45,14 +45,16 @@ ASKED = list(predictions())
 
 def test_each_lesson_with_a_lab_asks_and_has_its_card():
     labs = [one.number for one in lessons() if one.shipped is not None]
-    assert [number for number, *_ in ASKED] == labs
+    assert [number for number, *_ in ASKED] == labs, "write one Prediction into each notebook"
     assert [card.lesson for card in CARDS] == labs, "write its card into recall/cards.toml"
-    assert list(ANSWERS) == list(SIMULATED) == labs
+    assert list(ANSWERS) == labs, "work its answer out in recall/cards.py"
+    assert list(SIMULATED) == labs, "and by another way in SIMULATED below"
 
 
 @pytest.mark.parametrize(("number", "question", "unit"), ASKED, ids=lambda it: str(it)[:20])
 def test_a_question_has_the_card_of_its_lesson_and_unit(number, question, unit):
-    assert [card.lesson for card in CARDS if question.startswith(card.asked)] == [number]
+    cards = [card.lesson for card in CARDS if question.startswith(card.asked)]
+    assert cards == [number], f"recall/cards.toml: let `asked` of card {number} begin {question!r}"
     assert card_of(question).unit == unit
 
 
@@ -173,7 +175,7 @@ def collected(asleep, lost):
             asyncio.ensure_future(forgotten())  # noqa: RUF006
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-        gc.collect()
+        garbage.collect()
         left = asyncio.all_tasks() - {asyncio.current_task()}
         return len(left)
 

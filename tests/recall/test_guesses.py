@@ -7,6 +7,7 @@ import pytest
 from filelock import FileLock
 
 from loopclinic.recall import guesses
+from loopclinic.recall.cards import waiting
 from loopclinic.recall.guesses import note, path, read
 
 ASKED = "How many of 2,000 are published?"
@@ -59,6 +60,9 @@ def test_an_answer_that_was_known_ends_it_and_a_wrong_one_brings_it_back():
         '{"schema": 1, "guesses": [{"question": "?"}]}',
         '{"schema": 1, "guesses": [{"question": "?", "guess": NaN, "at": "2026-03-02T09:00:00+00:00"}]}',
         '{"schema": 1, "guesses": [{"question": "?", "guess": 1, "at": "2026-03-02"}]}',
+        '{"schema": 1, "guesses": [{"question": [], "guess": 1, "at": "2026-03-02T09:00:00+00:00"}]}',
+        '{"schema": 1, "guesses": [{"question": "?", "guess": 1, "at": "9999-12-31T09:00:00+00:00"}]}',
+        f'{{"schema": 1, "guesses": [{{"question": "?", "guess": 1{"0" * 400}, "at": "2026-03-02T09:00:00Z"}}]}}',
         "[" * 100_000,
     ],
 )
@@ -69,6 +73,16 @@ def test_a_damaged_file_is_set_aside_and_a_new_one_begins(text):
     assert [one.read_text() for one in aside] == [text]
     assert note(ASKED, 500, 20) == ""
     assert read()[ASKED].measured == 20
+
+
+def test_a_guess_from_before_the_clock_was_set_back_is_due_now():
+    note(ASKED, 500, 20, now=datetime.now(UTC) + days(400))
+    ((due, *_),) = waiting(read())
+    assert due <= datetime.now(UTC)
+
+
+def test_a_number_beyond_all_numbers_is_not_kept_and_said():
+    assert "a number above zero was expected" in note(ASKED, 10**400)
 
 
 def test_a_newer_file_is_left_as_it_is():

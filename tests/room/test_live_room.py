@@ -24,6 +24,14 @@ def test_everybody_has_a_key_of_their_own_and_a_number_unless_a_name(room, seate
     assert names(room) == ["unnamed 1", "Kim", "Kim (2)", "unnamed 2"]
 
 
+def test_two_learners_have_two_labels_whatever_they_type(room, seated):
+    for name in ("unnamed 1", "", "Kim (2)", "Kim", "Kim", "Kim", "Kim (2)"):
+        seated(name=name)
+    assert names(room) == [
+        *("unnamed 1", "unnamed 2", "Kim (2)", "Kim", "Kim (3)", "Kim (4)", "Kim (2) (2)"),
+    ]
+
+
 def test_an_entry_replaces_the_learners_last_one_and_nobody_elses(room, seated):
     first, _ = seated(name="Kim"), seated(name="Lee")
     room.update(

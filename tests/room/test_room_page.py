@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
+from loopclinic.conflicts import CONFLICTS
 from loopclinic.lessons import lessons
 from loopclinic.lessons.start_here.lesson_plans import ROUTES
 from loopclinic.paths import kit_part
@@ -19,6 +20,14 @@ from .conftest import HERE, entry, lab
 
 FIRST, SECOND = "01_blocking_sleep", "02_sync_database"
 HOSTILE = "<img src=x onerror=alert(1)>"
+FORMULAS = [
+    "=HYPERLINK(1)",
+    "+1",
+    "-1",
+    "@SUM(1)",
+    "\N{FULLWIDTH EQUALS SIGN}1",
+    "\N{SMALL PLUS SIGN}1",
+]
 
 
 def cells(html):
@@ -162,7 +171,8 @@ def test_the_page_is_whole_and_nothing_that_was_sent_is_html(room, seated):
 
 def test_each_lab_is_a_column_of_the_grade_book(room, seated):
     seated(name="Kim, the first", lessons={FIRST: lab(3, passed=True), SECOND: lab(2)})
-    seated(name="=HYPERLINK(1)")
+    for name in FORMULAS:
+        seated(name=name)
     seated()
     rows = [*csv.DictReader(io.StringIO(grade_book(room)))]
     labs = [one.number for one in lessons() if one.shipped]
@@ -171,10 +181,32 @@ def test_each_lab_is_a_column_of_the_grade_book(room, seated):
         "labs passed",
         *(f"{it} {what}" for it in labs for what in ("lab", "checks")),
     ]
-    assert [one["learner"] for one in rows] == ["Kim, the first", "'=HYPERLINK(1)", "unnamed 1"]
+    safe = [f"'{name}" for name in FORMULAS]
+    assert [one["learner"] for one in rows] == ["Kim, the first", *safe, "unnamed 1"]
     first = rows[0]
     assert (first["labs passed"], first["01 lab"], first["01 checks"]) == ("1", "passed", "3")
     assert (first["02 lab"], first["02 checks"], first["03 checks"]) == ("", "2", "0")
+
+
+def test_a_name_is_one_cell_where_the_spreadsheet_splits_at_semicolons(room, seated):
+    seated(name='Kim";=1+1;"')
+    row = grade_book(room).splitlines()[1]
+    (first, *_) = next(csv.reader([row], delimiter=";"))
+    assert first.startswith('Kim";=1+1;"')
+
+
+def test_a_name_is_kept_apart_from_the_words_beside_it(room, seated):
+    seated(name="\N{HEBREW LETTER ALEF}\N{RIGHT-TO-LEFT OVERRIDE}x\N{ZERO WIDTH SPACE}")
+    assert '<bdi class="lc-name">\N{HEBREW LETTER ALEF} x</bdi>' in live_part(room)
+
+
+def test_one_learner_cannot_fill_the_page_with_conflicts(room, seated):
+    for _ in range(2):
+        seated(lessons={FIRST: lab(found=["retry-storm"])})
+    seated(lessons={one.name: lab(found=CONFLICTS) for one in lessons() if one.shipped})
+    stuck = [one for one in cells(live_part(room)) if len(one) == 6 and one[0].isdigit()]
+    assert stuck[0][1:3] == ["3", "retry-storm"]
+    assert len(stuck) < 20
 
 
 @pytest.mark.parametrize("plan", ROUTES, ids=lambda one: one.name)

@@ -1,6 +1,8 @@
 """The room's server, and a sender that speaks to it: over real sockets, without waiting."""
 
 import asyncio
+import contextlib
+import gzip
 import json
 import re
 import socket
@@ -26,7 +28,7 @@ from .conftest import HERE, entry
 
 @pytest.fixture
 async def client(room):
-    async with TestClient(TestServer(application(room, "192.0.2.1:8901"))) as client:
+    async with TestClient(TestServer(application(room, f"192.0.2.1:8901/{room.token}"))) as client:
         yield client
 
 
@@ -60,7 +62,7 @@ async def test_the_clock_and_the_grade_book(client, room):
         assert room.running == running
     answer = await client.get("/grades.csv", params={"key": room.view})
     assert answer.content_type == "text/csv"
-    assert (await answer.text()).startswith("learner,labs passed,01 lab,01 checks")
+    assert (await answer.text()).startswith('"learner","labs passed","01 lab","01 checks"')
 
 
 @pytest.mark.parametrize(
@@ -85,7 +87,7 @@ async def test_an_entry_that_is_too_large_is_not_read(client, room):
 @pytest.fixture
 async def raw(room):
     """Return a function that sends bytes to the room as it is served, and returns the first line of the answer."""
-    serving = serve_room(room, "192.0.2.1:8901")
+    serving = serve_room(room, "192.0.2.1:8901/a-token")
     await serving.setup()
     site = web.TCPSite(serving, "127.0.0.1", 0)
     await site.start()
@@ -123,6 +125,42 @@ async def test_what_is_no_request_of_ours_is_refused_and_fills_no_terminal(raw, 
     assert re.match(r"HTTP/1\.[01] 4\d\d ", await raw(data))
     assert caplog.records == []
     assert room.people == []
+
+
+async def test_a_compressed_entry_is_refused_before_it_grows(raw, room):
+    key, data = room.join(room.token, HERE), gzip.compress(b" " * 50_000_000 + entry())
+    head = f"PUT /entry HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nContent-Encoding: gzip\r\n"
+    sent = f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data
+    assert await raw(sent) == "HTTP/1.1 413 Request Entity Too Large"
+    small = gzip.compress(entry())
+    sent = f"{head}Content-Length: {len(small)}\r\n\r\n".encode() + small
+    assert await raw(sent) == "HTTP/1.1 400 Bad Request"
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET / HTTP/1.1\r\nHost: x\r\nX-A: "])
+async def test_a_connection_on_which_no_whole_request_comes_is_closed(room, begun, monkeypatch):
+    monkeypatch.setattr(serving, "_IDLE", 0.01)
+    one = serve_room(room, "")
+    await one.setup()
+    await web.TCPSite(one, "127.0.0.1", 0).start()
+    reader, writer = await asyncio.open_connection(*one.addresses[0])
+    writer.write(begun)
+    with contextlib.suppress(ConnectionResetError):  # it was closed before that was read
+        assert await reader.read() == b""  # the end of it; otherwise this test waits forever
+    writer.close()
+    await one.cleanup()
+
+
+@pytest.mark.parametrize("prefix", ["/", "/services/room/", "/a/b/c/"])
+async def test_the_room_answers_below_any_prefix(client, room, prefix):
+    answer = await client.post(f"{prefix}join", headers=bearer(room.token))
+    key = (await answer.json())["key"]
+    assert (await client.put(f"{prefix}entry", data=entry(), headers=bearer(key))).status == 204
+    for path in ("", "view", "grades.csv"):
+        answer = await client.get(prefix + path, params={"key": room.view})
+        assert answer.status == 200
+        assert (await client.get(prefix + path)).status == 403
+    assert (await client.get(f"{prefix}elsewhere", params={"key": room.view})).status == 404
 
 
 async def test_an_entry_that_breaks_off_leaves_no_trace(raw, room, caplog):
@@ -164,16 +202,19 @@ async def test_too_many_requests_are_told_when_to_come_back(client, room):
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("192.168.1.5:8901/k7q2m9x4twab", ("192.168.1.5:8901", "k7q2m9x4twab")),
-        (" http://room.local:80/k7q2m9x4twab/ ", ("room.local:80", "k7q2m9x4twab")),
+        ("192.168.1.5:8901/k7q2m9x4twab", ("http://192.168.1.5:8901", "k7q2m9x4twab")),
+        (" http://room.local:80/k7q2m9x4twab/ ", ("http://room.local:80", "k7q2m9x4twab")),
+        ("https://room.example/kit/k7q2m9x4twab", ("https://room.example/kit", "k7q2m9x4twab")),
         ("192.168.1.5/k7q2m9x4twab", None),
         ("192.168.1.5:8901", None),
         ("192.168.1.5:8901/../../etc/passwd", None),
-        ("https://elsewhere.example/k7q2m9x4twab", None),
+        ("192.168.1.5:8901/../k7q2m9x4twab", None),
+        ("file://room.local/k7q2m9x4twab", None),
         ("me@192.168.1.5:8901/k7q2m9x4twab", None),
+        ("https://me:secret@room.example/k7q2m9x4twab", None),
     ],
 )
-def test_a_line_is_host_port_and_token(text, line):
+def test_a_line_is_an_address_and_a_token(text, line):
     assert line_of(text) == line
 
 
@@ -188,7 +229,7 @@ def learner(client, room):
     said = []
 
     def make(token=None, name="Kim"):
-        address = f"127.0.0.1:{client.port}"
+        address = f"http://127.0.0.1:{client.port}"
         return Sender((address, token or room.token), name, said.append)
 
     make.said = said
@@ -270,7 +311,7 @@ def test_a_room_that_does_not_answer_is_said_once_and_tried_again(monkeypatch):
         return Answer()
 
     monkeypatch.setattr(sending._opener, "open", opened)
-    one = Sender(("192.0.2.1:1", "k7q2m9x4twab"), "", said.append)
+    one = Sender(("http://192.0.2.1:1", "k7q2m9x4twab"), "", said.append)
     waits = [one.step(100.0 * number) for number in range(5)]
     assert waits == [5.0, 5.0, 2.0, 5.0, 2.0]
     assert [sentence[:17] for sentence in said] == [
@@ -305,14 +346,16 @@ async def other():
         ({"text": "{}"}, 5.0),
         ({"status": 204}, 5.0),
         ({"status": 500}, 5.0),
+        ({"status": 404}, 5.0),
         ({"status": 503, "headers": {"Retry-After": "7"}}, 7.0),
+        ({"status": 429, "headers": {"Retry-After": "0"}}, 1.0),
         ({"status": 429, "headers": {"Retry-After": "9" * 400}}, 60.0),
         ({"status": 429, "headers": {"Retry-After": "tomorrow"}}, 5.0),
     ],
 )
 async def test_what_answers_like_no_room_is_tried_again(other, answering, wait):
     other.answering.update(answering)
-    one = Sender((f"127.0.0.1:{other.port}", "k7q2m9x4twab"), "Kim", [].append)
+    one = Sender((f"http://127.0.0.1:{other.port}", "k7q2m9x4twab"), "Kim", [].append)
     assert await step(one) == wait
     assert [path for _, path, _ in other.asked] == ["/join"]  # and no entry was sent
 
@@ -321,7 +364,7 @@ async def test_what_answers_like_no_room_is_tried_again(other, answering, wait):
 async def test_a_redirection_is_not_followed(client, room, other, status):
     address = f"http://127.0.0.1:{client.port}/join"
     other.answering.update(status=status, headers={"Location": address}, text="elsewhere\x1b[2J")
-    one = Sender((f"127.0.0.1:{other.port}", room.token), "Kim", [].append)
+    one = Sender((f"http://127.0.0.1:{other.port}", room.token), "Kim", [].append)
     with pytest.raises(RoomRefusedError) as refused:
         await step(one)
     assert "\x1b" not in str(refused.value)
@@ -329,9 +372,36 @@ async def test_a_redirection_is_not_followed(client, room, other, status):
     assert room.people == []
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"\x1b[2Jno such thing\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{",
+        b"HTTP/1.1 403 No\r\nContent-Length: 900\r\n\r\n\x1b[2Jwhy",
+        b"HTTP/1.1 403 No\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n",
+        b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n",
+    ],
+)
+async def test_an_answer_of_a_hostile_server_ends_in_a_plain_sentence(answer):
+    async def serve(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        writer.close()
+
+    said = []
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        host, port = server.sockets[0].getsockname()
+        one = Sender((f"http://{host}:{port}", "k7q2m9x4twab"), "Kim", said.append)
+        try:
+            await step(one)
+        except RoomRefusedError as error:
+            said.append(str(error))
+    assert "".join(said).isprintable()
+
+
 def test_an_address_that_cannot_be_is_said():
     said = []
-    assert Sender(("127.0.0.1:99999", "k7q2m9x4twab"), "", said.append).step(0.0) == 5.0
+    assert Sender(("http://127.0.0.1:99999", "k7q2m9x4twab"), "", said.append).step(0.0) == 5.0
     assert said[0].startswith("The room does not answer")
 
 

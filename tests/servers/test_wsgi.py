@@ -160,7 +160,7 @@ def test_sigterm_does_not_wait_for_a_daemon_thread():
     [
         ("{file}:hurt", "LookupError: no such tenant"),
         ("{file}:nothing", "returned int, which is no WSGI application"),
-        ("{file}:missing", "has no attribute 'missing'"),
+        ("{file}:missing", "defines no 'missing'"),
         ("{file}x.py:plain", "there is no file"),
         ("nonsense", "write it as 'FILE.py:name'"),
     ],

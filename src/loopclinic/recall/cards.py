@@ -4,7 +4,7 @@ import random
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from loopclinic.drawing.tables import span
@@ -67,9 +67,13 @@ def card_of(question: str) -> Card | None:
 
 
 def waiting(kept: Guesses) -> list[tuple[datetime, Card, Guess]]:
-    """Return each wrong guess that has a card, and when it is due, the first due first."""
+    """Return each wrong guess that has a card, and when it is due, the first due first.
+
+    One that was made later than now, before the clock was set back, is due now.
+    """
+    now = datetime.now(UTC)
     found = [
-        (due, card, one)
+        (due if one.at <= now else now, card, one)
         for one in kept.values()
         if (due := one.due_at) is not None and (card := card_of(one.question)) is not None
     ]

@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-import math
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -20,6 +20,7 @@ CLOSE = 1.25
 _SCHEMA = 1
 _MOST = 200
 """Questions that are kept; the oldest give way."""
+_LAST_YEAR = 9990
 
 
 def is_close(guess: float, measured: float) -> bool:
@@ -40,10 +41,12 @@ class Guess:
 
     def __post_init__(self) -> None:
         for number in (self.guess, 1.0 if self.measured is None else self.measured):
-            if not (math.isfinite(number) and number > 0):
+            if not 0 < number <= sys.float_info.max:
                 raise ValueError(f"{number}: a number above zero was expected")
-        if self.at.tzinfo is None:
-            raise ValueError(f"{self.at} has no time zone")
+        if self.at.tzinfo is None or self.at.year > _LAST_YEAR:
+            raise ValueError(f"{self.at} has no time zone, or is no time of ours")
+        if not isinstance(self.question, str):
+            raise TypeError(f"{self.question!r} is no question")
 
     @property
     def due_at(self) -> datetime | None:
@@ -69,9 +72,8 @@ def note(
             if question not in kept or kept[question].measured is None:
                 kept[question] = Guess(question, guess, now or datetime.now(UTC), measured)
     except (OSError, Timeout, ValueError) as error:
-        return (
-            f" Your guess is not kept ({error}): set LOOPCLINIC_HOME to a folder you may write to."
-        )
+        step = "set LOOPCLINIC_HOME to a folder you may write to."
+        return f" Your guess is not kept ({error}): {step}"
     return ""
 
 
@@ -87,9 +89,8 @@ def read() -> Guesses:
         found = json.loads(file.read_bytes())
         if found["schema"] > _SCHEMA:
             raise PermissionError(f"{file} is of a newer loopclinic: upgrade this one.")
-        kept = [
-            Guess(**{**one, "at": datetime.fromisoformat(one["at"])}) for one in found["guesses"]
-        ]
+        moment = datetime.fromisoformat
+        kept = [Guess(**{**one, "at": moment(one["at"])}) for one in found["guesses"]]
     except FileNotFoundError:
         return {}
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):

@@ -72,28 +72,34 @@ class LiveRoom:
         self.view = secrets.token_urlsafe(16)
         self._nothing = Entry(HandIn(""), {}, plan.lessons[0].number)
         self._seats: dict[str, Seat] = {}
-        self._known, self._unknown = Allowance(10, 1.0, clock), Allowance(60, 2.0, clock)
+        self._known, self.strangers = Allowance(10, 1.0, clock), Allowance(60, 2.0, clock)
         self._ran, self._since = 0.0, inf
 
     def join(self, token: str, address: str) -> str:
         """Let a learner in, and return the key under which their entries come."""
-        self._unknown.take(address)
+        self.strangers.take(address)
         if not _same(token, self.token):
             raise RefusedError(403, "This room has another token: copy the line again.")
+        key = secrets.token_urlsafe(16)
+        self.admit(key)
+        return key
+
+    def admit(self, key: str) -> None:
+        """Give a learner a seat under this key, unless they have one."""
+        if key in self._seats:
+            return
         if len(self._seats) >= MOST:  # who has sent nothing makes room
             silent = [it for it, one in self._seats.items() if one.entry is self._nothing]
-            for key in filter(lambda it: self.is_away(self._seats[it]), silent):
-                del self._seats[key]
+            for one in filter(lambda it: self.is_away(self._seats[it]), silent):
+                del self._seats[one]
         if len(self._seats) >= MOST:
             raise RefusedError(409, f"The room is full: {MOST} learners.")
-        key = secrets.token_urlsafe(16)
         self._seats[key] = Seat(self._clock(), self._nothing)
-        return key
 
     def update(self, key: str, raw: bytes, address: str) -> None:
         """Replace a learner's entry, and count the time since the last one for the lesson they were at."""
         if (seat := self._seats.get(key)) is None:
-            self._unknown.take(address)
+            self.strangers.take(address)
             raise RefusedError(401, "Nobody in this room has this key: join again.")
         self._known.take(key)
         try:
@@ -108,7 +114,7 @@ class LiveRoom:
     def may_view(self, key: str, address: str) -> None:
         """Accept the key of the page."""
         if not _same(key, self.view):
-            self._unknown.take(address)
+            self.strangers.take(address)
             raise RefusedError(403, "This is the facilitator's page: open its whole address.")
 
     @property

@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from functools import cache
@@ -21,11 +22,12 @@ from loopclinic.room.live_room import LiveRoom
 from loopclinic.units import count
 from loopclinic.verdict import WORDS
 
-_STYLE, _SCRIPT = (
-    Path(__file__).with_name(name).read_text("utf-8") for name in ("room.css", "room.js")
-)
+_FILES = (Path(__file__).with_name(name) for name in ("room.css", "room.js"))
+_STYLE, _SCRIPT = (file.read_text("utf-8") for file in _FILES)
 _UNITS = {card.lesson: card.unit for card in CARDS}
 _GUESSED = "color-mix(in srgb, var(--lc-lag) 55%, var(--lc-surface))"  # the measurement stands out
+_MOST_STUCK = 12
+"""Conflicts on the page: one learner can send hundreds."""
 _A_DECADE = 4
 """Columns of a histogram for a factor of ten."""
 _ASKED = re.compile(r'^\| (\d\d) \| `([a-z-]+)` \| (.+) \| "(.+)" \| (\d) \|$', re.MULTILINE)
@@ -44,6 +46,7 @@ def live_part(room: LiveRoom) -> str:
     learners = tuple(learner for learner, _ in people)
     results, planned = ClassResults(learners), room.plan.lessons
     at = Counter(seat.entry.at for _, seat in people)
+    stuck = sorted((one for one in results.conflicts if one.now), key=lambda it: -it.now)
     drawn = []
     for one in sorted(lessons(), key=lambda it: (-at[it.number], it.number)):
         guesses = [seat.entry.guesses.get(one.number) for _, seat in people]
@@ -58,7 +61,7 @@ def live_part(room: LiveRoom) -> str:
         passed=Counter(it.number for it in lessons() for one in learners if one.at(it).passed),
         kinds=Counter((it.number, one.at(it).last_status) for it in lessons() for one in learners),
         words=WORDS,
-        stuck=sorted((one for one in results.conflicts if one.now), key=lambda it: -it.now),
+        stuck=stuck[:_MOST_STUCK],
         questions=questions(),
         drawn=drawn,
         counts=[it for it in results.lessons if it.lesson in planned or it.new < len(people)],
@@ -103,10 +106,8 @@ def _histogram(number: str, pairs: Sequence[tuple[float, float | None]]) -> tupl
     bins = Counter(min(floor((log10(it) - low) * _A_DECADE), last - 1) for it in guesses)
     edges = [10 ** (low + at / _A_DECADE) for at in range(last + 1)]
     most = max(bins.values())
-    columns = [
-        Bars([(edges[at], 0, many)], _GUESSED, edges[at + 1] - edges[at])
-        for at, many in bins.items()
-    ]
+    wide = {at: edges[at + 1] - edges[at] for at in bins}
+    columns = [Bars([(edges[at], 0, it)], _GUESSED, wide[at]) for at, it in bins.items()]
     said = f"Measured by {len(measured)} of {len(pairs)} so far: shown once half have."
     if shown:
         said = f"Measured: {in_words(shown[0], unit)}."
@@ -130,13 +131,14 @@ def grade_book(room: LiveRoom) -> str:
     """Return a CSV: a row for each learner, and for each lab its state and the number of checks."""
     labs = [one for one in lessons() if one.shipped]
     text = io.StringIO()
-    rows = csv.writer(text)
+    rows = csv.writer(text, quoting=csv.QUOTE_NONNUMERIC)  # a spreadsheet may split at ; as well
     heads = (f"{lab.number} {it}" for lab in labs for it in ("lab", "checks"))
     rows.writerow(["learner", "labs passed", *heads])
     for one, _ in room.people:
         done = [one.at(lab) for lab in labs]
         cells = [it for lab in done for it in ("passed" if lab.passed else "", lab.attempts)]
         # A spreadsheet takes a name that begins so for a formula.
-        safe = "'" * one.label.startswith(("=", "+", "-", "@")) + one.label
+        formula = unicodedata.normalize("NFKC", one.label).startswith(("=", "+", "-", "@"))
+        safe = "'" * formula + one.label
         rows.writerow([safe, sum(it.passed for it in done), *cells])
     return text.getvalue()

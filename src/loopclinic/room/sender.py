@@ -13,6 +13,8 @@ from loopclinic.checks.lab_files import write_whole
 from loopclinic.paths import state_dir
 from loopclinic.room.entry import entry_to_send
 
+VARIABLE = "LOOPCLINIC_ROOM"
+"""The environment variable with the room's address, in learners' servers on a hub that has a room."""
 LOOKS = 2.0
 """Seconds between two steps of a sender."""
 _BEATS, _PATIENCE = 15.0, 5.0
@@ -29,9 +31,14 @@ _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _Stay)
 
 
 def line_of(text: str) -> tuple[str, str] | None:
-    """Return address and token of what the facilitator hands out, `host:port/token`; None if it is none."""
-    found = re.fullmatch(r"(?:http://)?([\w.-]+:\d{1,5})/(\w{8,64})/?", text.strip(), re.ASCII)
-    return found and (found[1], found[2])
+    """Return address and token of what the facilitator hands out; None if it is none.
+
+    It is `host:port/token`, or `https://host/token` with a path between them where a proxy has one.
+    """
+    host, path = r"(https?://[\w.-]+(?::\d{1,5})?|[\w.-]+:\d{1,5})", r"((?:/[\w-]+)*)/(\w{8,64})/?"
+    if (found := re.fullmatch(host + path, text.strip(), re.ASCII)) is None:
+        return None
+    return f"{'' if '://' in found[1] else 'http://'}{found[1]}{found[2]}", found[3]
 
 
 class RoomRefusedError(Exception):
@@ -39,12 +46,19 @@ class RoomRefusedError(Exception):
 
 
 class Sender:
-    """Sends entries under a key, which it asks the room for and keeps for the next time."""
+    """Sends entries under a key, which it asks the room for and keeps for the next time.
 
-    def __init__(self, line: tuple[str, str], name: str, say: Callable[[str], None]) -> None:
-        self._line, self._name, self._say = line, name, say
+    On a hub `key` is the token of this server; there a name is kept, so that each sender of it has it.
+    """
+
+    def __init__(
+        self, line: tuple[str, str], name: str, say: Callable[[str], None], key: str = ""
+    ) -> None:
+        self._line, self._name, self._say, self._on_hub = line, name, say, bool(key)
         self._kept = state_dir() / "room.json"
-        self._key = self._read_key()
+        if self._on_hub and name:
+            self._keep(name=name)
+        self._key = key or self._read("key")
         self._sent, self._sent_at = "", 0.0
         self._there: bool | None = None
 
@@ -53,16 +67,17 @@ class Sender:
 
         RoomRefusedError if the token is wrong or the room is full, ProgressError if there is nothing to read.
         """
-        entry = json.dumps(entry_to_send(self._name))
+        name = self._name or (self._read("name") if self._on_hub else "")
+        entry = json.dumps(entry_to_send(name))
         if entry == self._sent and now - self._sent_at < _BEATS:
             return LOOKS
         try:
             self._key = self._key or self._join()
-            self._request("PUT", "entry", self._key, entry)
+            request("PUT", f"{self._line[0]}/entry", self._key, entry)
         except HTTPError as error:
             return self._refused(error)
         except (OSError, HTTPException, OverflowError, ValueError, LookupError, TypeError) as error:
-            why = getattr(error, "reason", error)
+            why = ascii(str(getattr(error, "reason", error)))[1:-1]  # may be what a stranger sent
             self._tell(False, f"The room does not answer ({why}): trying again.")
             return _PATIENCE
         self._tell(True, "You are in the room.")
@@ -78,28 +93,37 @@ class Sender:
         if error.code == 401:  # another room at the same address, or the same one begun anew
             self._key = ""
             return LOOKS
-        if error.code in (408, 429) or error.code >= 500:
+        # 404: of a proxy whose room is not up yet.
+        if error.code in (404, 408, 429) or error.code >= 500:
             wait = error.headers.get("Retry-After", "")
-            return min(float(wait), 60.0) if wait.isdecimal() else _PATIENCE
-        raise RoomRefusedError(ascii(error.read(200).decode(errors="replace"))[1:-1])
+            return max(min(float(wait), 60.0), 1.0) if wait.isdecimal() else _PATIENCE
+        try:
+            said = error.read(200).decode(errors="replace")
+        except (OSError, HTTPException):
+            said = str(error.code)
+        raise RoomRefusedError(ascii(said)[1:-1])
 
     def _join(self) -> str:
-        key = str(json.loads(self._request("POST", "join", self._line[1], ""))["key"])
-        kept = json.dumps({"line": self._line, "key": key})
-        with contextlib.suppress(OSError):  # then the next time is another learner
-            write_whole(self._kept, kept.encode(), 0o600)
+        key = str(json.loads(request("POST", f"{self._line[0]}/join", self._line[1]))["key"])
+        self._keep(key=key)
         return key
 
-    def _read_key(self) -> str:
+    def _keep(self, **what: str) -> None:
+        kept = json.dumps({"line": self._line, **what})
+        with contextlib.suppress(OSError):  # then the next time is another learner
+            write_whole(self._kept, kept.encode(), 0o600)
+
+    def _read(self, what: str) -> str:
         try:
             kept = json.loads(self._kept.read_text("utf-8"))
-            return str(kept["key"]) if kept["line"] == [*self._line] else ""
+            return str(kept[what]) if kept["line"] == [*self._line] else ""
         except (OSError, ValueError, KeyError, TypeError):
             return ""
 
-    def _request(self, method: str, path: str, secret: str, body: str) -> bytes:
-        headers = {"Authorization": f"Bearer {secret}"}
-        address = f"http://{self._line[0]}/{path}"
-        asked = urllib.request.Request(address, body.encode(), headers, method=method)
-        with _opener.open(asked, timeout=_PATIENCE) as answer:
-            return bytes(answer.read(1000))
+
+def request(method: str, address: str, secret: str, body: str = "") -> bytes:
+    """Return what a room answers to one request; HTTPError, OSError, HTTPException or ValueError if it does not."""
+    headers = {"Authorization": f"Bearer {secret}"}
+    asked = urllib.request.Request(address, body.encode() or None, headers, method=method)  # noqa: S310 - http or https by line_of
+    with _opener.open(asked, timeout=_PATIENCE) as answer:
+        return bytes(answer.read(1000))

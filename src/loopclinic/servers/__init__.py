@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from importlib import import_module
 
 from loopclinic.servers.server_process import ServerError, ServerProcess
 from loopclinic.servers.upstream import (
@@ -37,33 +39,14 @@ def _faulty_upstream() -> Iterator[str]:
 
 
 @contextmanager
-def _postgres() -> Iterator[str]:
-    from loopclinic.servers.postgres import postgres  # most lessons need none
-
-    with postgres() as dsn:
-        yield dsn
-
-
-@contextmanager
-def _s3() -> Iterator[str]:
-    from loopclinic.servers.s3 import s3  # likewise
-
-    with s3() as url:
-        yield url
-
-
-@contextmanager
-def _valkey() -> Iterator[str]:
-    from loopclinic.servers.valkey import valkey  # likewise
-
-    with valkey() as url:
+def _server_of(name: str) -> Iterator[str]:
+    module = import_module(f"loopclinic.servers.{name}")  # now: most lessons need none
+    with getattr(module, name)() as url:
         yield url
 
 
 SERVICES: dict[str, Callable[[], AbstractContextManager[str]]] = {
     "faulty_upstream": _faulty_upstream,
-    "postgres": _postgres,
-    "s3": _s3,
-    "valkey": _valkey,
+    **{name: partial(_server_of, name) for name in ("postgres", "s3", "valkey")},
 }
 """What a lesson may ask for, by name: a context manager that gives the server's address."""

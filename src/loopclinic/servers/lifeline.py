@@ -15,12 +15,16 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
 from typing import Any
 
 _GRACE = 1.0
 """Seconds that the child may take to close what it holds once its parent is gone."""
 _GIL_LIMIT = 60.0
 """Seconds of a held GIL after which the child ends itself: the lifeline's thread can't run then."""
+
+_Answer = Callable[[Any], Any]
+_End = Callable[[], object]
 
 
 class ParentLink:
@@ -51,24 +55,18 @@ class ParentLink:
         """Tell the parent why the server can't start."""
         self._send({"failed": message, "detail": detail})
 
-    def listen(
-        self,
-        answer: Callable[[Any], Any] | None = None,
-        on_end: Callable[[], None] | None = None,
-    ) -> None:
+    def listen(self, answer: _Answer | None = None, on_end: _End | None = None) -> None:
         """Answer the parent's calls in order, on a thread, and end the process when the parent is gone.
 
         `on_end` is called first (on that thread) and has a second to let the program finish.
         """
         # Two threads: an answer may take long, and the parent may go meanwhile.
         calls: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-        for name, target, given in (
-            ("answers", self._reply, (calls, answer)),
-            ("lifeline", self._watch, (calls, on_end)),
+        for name, work in (
+            ("answers", partial(self._reply, calls, answer)),
+            ("lifeline", partial(self._watch, calls, on_end)),
         ):
-            threading.Thread(
-                target=target, args=given, name=f"loopclinic-{name}", daemon=True
-            ).start()
+            threading.Thread(target=work, name=f"loopclinic-{name}", daemon=True).start()
 
     async def serve(self, address: Any, answer: Callable[[Any], Coroutine[Any, Any, Any]]) -> None:
         """Tell the parent `address`, and answer its calls on the running loop until it is gone."""
@@ -79,9 +77,7 @@ class ParentLink:
         self.listen(lambda call: asyncio.run_coroutine_threadsafe(answer(call), loop).result())
         await asyncio.Event().wait()
 
-    def _reply(
-        self, calls: "queue.SimpleQueue[bytes]", answer: Callable[[Any], Any] | None
-    ) -> None:
+    def _reply(self, calls: queue.SimpleQueue[bytes], answer: _Answer | None) -> None:
         while True:
             call = json.loads(calls.get())
             reply: dict[str, Any] = {"id": call["id"]}
@@ -95,7 +91,7 @@ class ParentLink:
             except (OSError, ValueError):
                 return  # the parent is gone: the lifeline sees it too
 
-    def _watch(self, calls: "queue.SimpleQueue[bytes]", on_end: Callable[[], None] | None) -> None:
+    def _watch(self, calls: queue.SimpleQueue[bytes], on_end: _End | None) -> None:
         for line in self._lines:
             calls.put(line)
         if on_end is not None:

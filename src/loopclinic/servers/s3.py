@@ -31,8 +31,7 @@ _DENIED = b"<Error><Code>AccessDenied</Code><Message>Another key has this server
 def s3() -> Iterator[str]:
     """Give the address of an S3 server, `http://KEY:SECRET@HOST:PORT`: that in S3_URL, or a new one's.
 
-    Raises:
-        ServerError: it does not start.
+    ServerError if that does not start.
     """
     if url := os.environ.get(VARIABLE, "").strip():
         yield url

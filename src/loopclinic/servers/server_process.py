@@ -4,17 +4,35 @@ import asyncio
 import contextlib
 import itertools
 import json
+import os
+import signal
+import socket
 import subprocess
+import sys
 import threading
+from collections.abc import Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from functools import partial
+from pathlib import Path
 from typing import Any, Self
 
 from loopclinic.output_tail import Tail
-from loopclinic.servers.child_process import interrupts_held, kill, spawn
 from loopclinic.servers.sync_async import SyncAsync
 
 _KILL_AFTER = 2.0
+_ROOT = str(Path(__file__).resolve().parents[2])
+# A Jupyter interrupt goes to the whole process group: the child stands in a session of its own,
+# is born with it blocked, and ignores it from its first line on.
+_BOOT = """\
+import signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+if hasattr(signal, "pthread_sigmask"):
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+sys.path.append(sys.argv[2])
+from loopclinic.servers.lifeline import run
+run(sys.argv[1])
+"""
 
 
 class ServerError(Exception):
@@ -67,11 +85,7 @@ class ServerProcess(SyncAsync[Any]):
         return self._tail.size if self._tail is not None else 0
 
     def start(self) -> Self:
-        """Start the child and wait until it is ready.
-
-        Raises:
-            ServerError: it failed, died, or wasn't ready within `start_timeout` seconds.
-        """
+        """Start the child and wait until it is ready; ServerError if it isn't within `start_timeout` seconds."""
         try:
             self.launch()
             self.address = self._wait(self._ready, self.start_timeout, "was not ready")
@@ -83,8 +97,7 @@ class ServerProcess(SyncAsync[Any]):
     def call(self, message: Any, *, timeout: float = 10.0) -> Any:
         """Send a JSON value to the child's `answer` and return its reply.
 
-        Raises:
-            ServerError: the call raised there, the child died, or `timeout` seconds passed.
+        ServerError if the call raised there, the child died, or `timeout` seconds passed.
         """
         return self._wait(self.submit(message), timeout, "did not answer")
 
@@ -151,12 +164,8 @@ class ServerProcess(SyncAsync[Any]):
             self._reader = None
             assert process.stderr is not None
             self._tail = Tail(process.stderr, name=f"{self.label}-output")
-            self._reader = threading.Thread(
-                target=self._read,
-                args=(process, self._tail),
-                name=f"{self.label}-reports",
-                daemon=True,
-            )
+            read, name = partial(self._read, process, self._tail), f"{self.label}-reports"
+            self._reader = threading.Thread(target=read, name=name, daemon=True)
             self._reader.start()
         assert process.stdin is not None
         with contextlib.suppress(OSError):  # it died at once: the wait for `ready` says so
@@ -220,3 +229,59 @@ class ServerProcess(SyncAsync[Any]):
 
     def _late(self, timeout: float, what: str) -> ServerError:
         return ServerError(f"{self.label} {what} within {timeout:g} s.", self.output)
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that is free now; another program may take it before it is bound again."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def spawn(module: str, label: str) -> "subprocess.Popen[bytes]":
+    """Start a Python that runs `module.main(link)`, or raise OSError; `label` is for whoever lists processes.
+
+    Call it within `interrupts_held()`, which also covers what is done with it first.
+    """
+    return subprocess.Popen(
+        # -P: a random.py in the working directory must not stand in for the library's.
+        [sys.executable, "-P", "-c", _BOOT, module, _ROOT, label],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+
+
+def kill(process: "subprocess.Popen[bytes]") -> None:
+    """Kill a child and what it started; harmless where it has ended."""
+    if os.name == "posix":
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+    elif process.poll() is None:
+        process.kill()
+
+
+@contextlib.contextmanager
+def interrupts_held() -> Iterator[None]:
+    """Put an interrupt off until the end; a process that starts meanwhile is born with it blocked.
+
+    Without this, one that comes between the start of a process and its first mention here would
+    leave that process to nobody.
+    """
+    with contextlib.ExitStack() as stack:
+        main = threading.current_thread() is threading.main_thread()
+        if main and (handler := signal.getsignal(signal.SIGINT)) is not None:
+            held: list[int] = []
+            signal.signal(signal.SIGINT, lambda number, _: held.append(number))
+
+            def release() -> None:
+                if held:
+                    signal.raise_signal(signal.SIGINT)
+
+            stack.callback(release)
+            stack.callback(signal.signal, signal.SIGINT, handler)
+        if hasattr(signal, "pthread_sigmask"):
+            mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            stack.callback(signal.pthread_sigmask, signal.SIG_SETMASK, mask)
+        yield

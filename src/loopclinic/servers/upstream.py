@@ -76,11 +76,7 @@ class Dials:
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
-        """Build dials from JSON values.
-
-        Raises:
-            ValueError: a name or a value that no dial has.
-        """
+        """Build dials from JSON values; ValueError for a name or a value that no dial has."""
         names = [dial.name for dial in fields(cls)]
         for name, value in values.items():
             if name not in names:

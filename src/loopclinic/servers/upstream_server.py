@@ -13,17 +13,9 @@ from typing import Any, NoReturn
 
 from aiohttp import web
 
+from loopclinic.servers import upstream
 from loopclinic.servers.lifeline import ParentLink
 from loopclinic.servers.resizable_limit import ResizableLimit
-from loopclinic.servers.upstream import (
-    CONTROL,
-    SECONDS,
-    Dials,
-    digest_of,
-    is_flaky,
-    slowdown,
-    transcript_of,
-)
 
 _BODIES_KEPT = 20_000
 _ARRIVALS_KEPT = 64
@@ -35,14 +27,14 @@ _RESET = 0
 class FaultyServer:
     """Answers requests as the dials say; counts what came, on the loop's own thread."""
 
-    def __init__(self, dials: Dials) -> None:
+    def __init__(self, dials: upstream.Dials) -> None:
         self.places = ResizableLimit(dials.capacity, time.monotonic)
         self.reset()
         self.turn(dials)
         self.in_flight = 0
         self.refusals: deque[float] = deque()
 
-    def turn(self, dials: Dials) -> None:
+    def turn(self, dials: upstream.Dials) -> None:
         """Set the dials, and draw from their seed anew."""
         self.dials = dials
         self.rng = Random(dials.seed)  # noqa: S311 - faults on a dial, not secrets
@@ -61,7 +53,7 @@ class FaultyServer:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request as the dials say."""
-        if request.path.startswith(CONTROL):
+        if request.path.startswith(upstream.CONTROL):
             return await self._control(request)
         entered = time.monotonic()
         arrived = entered - self.began
@@ -89,7 +81,7 @@ class FaultyServer:
     async def _answer(self, request: web.BaseRequest, body: bytes, arrived: float) -> web.Response:
         dials, rng = self.dials, self.rng
         key = body or request.path_qs.encode()
-        digest = digest_of(key)
+        digest = upstream.digest_of(key)
         self.attempts[digest] += 1
         attempt = self.attempts[digest]
         if digest in self.arrivals or len(self.arrivals) < _BODIES_KEPT:
@@ -116,24 +108,26 @@ class FaultyServer:
                 await self._reset(request)
             wait = f"{dials.retry_after:g}"
             return _said(429, {"error": "at capacity", "digest": digest}, {"Retry-After": wait})
-        delay = dials.latency + spread * dials.jitter + float(request.headers.get(SECONDS, 0))
+        delay = (
+            dials.latency + spread * dials.jitter + float(request.headers.get(upstream.SECONDS, 0))
+        )
         if dials.slow_for.encode() in body:
             delay += dials.slow
         async with self.places:
             if delay > 0:
-                await asyncio.sleep(delay * slowdown(self.places.held, dials.fastest_at))
+                await asyncio.sleep(delay * upstream.slowdown(self.places.held, dials.fastest_at))
         if dials.only and f"{request.method} {request.path}" != dials.only:
             return _said(404, {"error": f"{request.path} is not served", "digest": digest})
         if dials.status is not None and dials.status_for.encode() in body:
             return _said(dials.status, {"error": f"status {dials.status}", "digest": digest})
-        if attempt <= dials.fail_first and is_flaky(key, dials.fail_share):
+        if attempt <= dials.fail_first and upstream.is_flaky(key, dials.fail_share):
             return _said(503, {"error": f"attempt {attempt} fails", "digest": digest})
         if unlucky < dials.error_rate:
             return _said(503, {"error": "bad luck", "digest": digest})
         self.served += 1
         answer: dict[str, Any] = {"digest": digest, "bytes": len(body), "served": self.served}
         if request.method == "POST" and request.path == "/v1/transcribe":
-            answer["text"] = transcript_of(body)
+            answer["text"] = upstream.transcript_of(body)
         return _said(200, answer)
 
     def _pressed(self) -> bool:
@@ -154,17 +148,17 @@ class FaultyServer:
         raise asyncio.CancelledError
 
     async def _control(self, request: web.BaseRequest) -> web.Response:
-        what = request.path.removeprefix(CONTROL)
+        what = request.path.removeprefix(upstream.CONTROL)
         if what == "counts":
             return _said(200, self.counts())
         if what == "reset":
             self.reset()
-            self.turn(Dials())
+            self.turn(upstream.Dials())
             return _said(200, {})
         if what == "dials":
             try:
                 wanted = await request.json()
-                self.turn(Dials.of({**asdict(self.dials), **wanted}))
+                self.turn(upstream.Dials.of({**asdict(self.dials), **wanted}))
             except (ValueError, TypeError) as error:
                 return _said(400, {"error": str(error)})
             return _said(200, asdict(self.dials))
@@ -186,9 +180,7 @@ class FaultyServer:
         }
 
 
-def _said(
-    status: int, value: dict[str, Any], headers: dict[str, str] | None = None
-) -> web.Response:
+def _said(status: int, value: Any, headers: dict[str, str] | None = None) -> web.Response:
     text = json.dumps(value, ensure_ascii=False)
     return web.json_response(text=text, status=status, headers=headers)
 
@@ -208,12 +200,9 @@ def _break_connection(request: web.BaseRequest, *, orderly: bool) -> None:
 
 async def main(link: ParentLink) -> None:
     """Serve until the parent is gone."""
-    server = FaultyServer(Dials.of(link.spec))
-    runner = web.ServerRunner(
-        web.Server(
-            server.handle, handler_cancellation=True, access_log=None, keepalive_timeout=3600
-        )
-    )
+    server = FaultyServer(upstream.Dials.of(link.spec))
+    options: dict[str, Any] = {"handler_cancellation": True, "access_log": None}
+    runner = web.ServerRunner(web.Server(server.handle, keepalive_timeout=3600, **options))
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0, backlog=4096)
     await site.start()

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from loopclinic.servers.lifeline import ParentLink
-from loopclinic.servers.server_process import ServerError, ServerProcess
+from loopclinic.servers.server_process import ServerError, ServerProcess, free_port
 
 VARIABLE = "REDIS_URL"
 """The environment variable with the address of a server of the user's, which is used instead."""
@@ -35,8 +35,7 @@ _NONE = (
 def valkey() -> Iterator[str]:
     """Give the address of a Valkey: that in REDIS_URL, or of a server that ends with this process.
 
-    Raises:
-        ServerError: there is none, or it does not start; the message names the repair.
+    ServerError if there is none, or it does not start.
     """
     if url := os.environ.get(VARIABLE, "").strip():
         yield url
@@ -47,11 +46,7 @@ def valkey() -> Iterator[str]:
 
 
 def binary() -> str:
-    """Return the path of a server's program.
-
-    Raises:
-        ServerError: there is none.
-    """
+    """Return the path of a server's program; ServerError if there is none."""
     for name in ("valkey-server", "redis-server"):
         if found := shutil.which(name):
             return found
@@ -67,9 +62,7 @@ def main(link: ParentLink) -> None:
     """Run the server as a child of this process, until the owner ends; report its address."""
     said = "it said nothing"
     for _ in range(_TRIES):
-        with socket.socket() as one:
-            one.bind((_HOST, 0))
-            port = one.getsockname()[1]
+        port = free_port()
         server = _started(link.spec["binary"], port, link.spec["password"])
         if _answers(server, port):
             link.ready(f"redis://:{link.spec['password']}@{_HOST}:{port}/0")
@@ -97,14 +90,11 @@ def _started(program: str, port: int, password: str) -> "subprocess.Popen[bytes]
         "maxclients": 4000,
     }
     # As its standard input, so that the password stands in no list of processes.
-    server = subprocess.Popen(
-        [program, "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
+    pipe, same = subprocess.PIPE, subprocess.STDOUT
+    server = subprocess.Popen([program, "-"], stdin=pipe, stdout=pipe, stderr=same)
     assert server.stdin is not None
     with server.stdin:
-        server.stdin.write(
-            "".join(f"{name} {value}\n" for name, value in settings.items()).encode()
-        )
+        server.stdin.writelines(f"{it} {value}\n".encode() for it, value in settings.items())
     return server
 
 

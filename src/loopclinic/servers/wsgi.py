@@ -74,14 +74,11 @@ class WsgiServer(ServerProcess):
         return str(self.address or "")
 
     def state(self) -> dict[str, Any]:
-        """Return what goes on there.
+        """Return what goes on there; ServerError if it is gone, or did not answer within 5 s.
 
         `phase` is `serving`, `closing` or `closed`; `under_way` counts requests; `late` is whether
         `close()` took longer than the grace, `closing` the error it raised; `threads` counts all
         threads but the kit's own; the rest is what `state()` of the application says.
-
-        Raises:
-            ServerError: it is gone, or did not answer within 5 s.
         """
         return dict(self.call("state", timeout=_ASK))
 
@@ -119,11 +116,7 @@ class WsgiServer(ServerProcess):
 
 
 def packed(target: Callable[..., Any]) -> str:
-    """Return a callable as text, by value where it was typed in a notebook.
-
-    Raises:
-        ServerError: it holds what can't travel, such as a loop, a socket or a lock.
-    """
+    """Return a callable as text, by value where it was typed in a notebook; ServerError if it can't travel."""
     try:
         return base64.b64encode(cloudpickle.dumps(target)).decode()
     except Exception as error:

@@ -1,7 +1,6 @@
 """Process of a WSGI server: waitress around an application, with a graceful shutdown at SIGTERM."""
 
 import base64
-import importlib
 import logging
 import os
 import signal
@@ -11,10 +10,9 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from loopclinic.import_path import imported
+from loopclinic.import_path import Reference
 from loopclinic.servers.lifeline import ParentLink
 
 _HOST = "127.0.0.1"
@@ -159,12 +157,16 @@ def _listen(link: ParentLink, port: int) -> socket.socket | None:
 def _hosted(link: ParentLink, spec: dict[str, Any]) -> Any:
     name = spec["target"] or "the target"
     try:
-        make = _load(spec)
+        if spec["target"] is not None:
+            make = Reference.of(spec["target"]).load()
+        else:
+            import cloudpickle  # only for what travels by value
+
+            make = cloudpickle.loads(base64.b64decode(spec["value"]))
         hosted = make(**spec["options"])
     except BaseException as error:
-        link.failed(
-            f"{name} could not be started: {type(error).__name__}: {error}", traceback.format_exc()
-        )
+        why = f"{type(error).__name__}: {error}"
+        link.failed(f"{name} could not be started: {why}", traceback.format_exc())
         return None
     if not callable(getattr(hosted, "app", hosted)):
         link.failed(
@@ -173,19 +175,3 @@ def _hosted(link: ParentLink, spec: dict[str, Any]) -> Any:
         )
         return None
     return hosted
-
-
-def _load(spec: dict[str, Any]) -> Any:
-    if spec["target"] is None:
-        import cloudpickle  # only for what travels by value
-
-        return cloudpickle.loads(base64.b64decode(spec["value"]))
-    place, _, name = spec["target"].rpartition(":")
-    if not place or not name.isidentifier():
-        raise ValueError("write it as 'FILE.py:name' or 'package.module:name'")
-    if not place.endswith(".py"):
-        return getattr(importlib.import_module(place), name)
-    file = Path(place).resolve()
-    if not file.is_file():
-        raise FileNotFoundError(f"there is no file {file}")
-    return getattr(imported(file, file.stem), name)

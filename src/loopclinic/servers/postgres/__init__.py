@@ -67,11 +67,7 @@ class Database(SyncAsync[str]):
         return self.dsn
 
     def start(self) -> Self:
-        """Make the database and set `dsn`; an empty one where its server has ended meanwhile.
-
-        Raises:
-            ServerError: there is no server to be had, or it refuses; the message names the repair.
-        """
+        """Make the database and set `dsn`, or raise ServerError; an empty one where its server has ended meanwhile."""
         if self.running:
             return self
         self.close()
@@ -105,10 +101,7 @@ def status() -> dict[str, Any]:
     """Return which servers run, as JSON values without passwords; bytes, and seconds since the epoch.
 
     `way` is `address` (DATABASE_URL), or None; `servers` are this user's own, each with its owner's `pid`
-    and `label`. One that `up` holds has `databases`.
-
-    Raises:
-        ServerError: DATABASE_URL is set and leads to no server.
+    and `label`. One that `up` holds has `databases`. ServerError if DATABASE_URL leads to no server.
     """
     if named := os.environ.get(VARIABLE, "").strip():
         return _described(named)
@@ -124,11 +117,7 @@ def status() -> dict[str, Any]:
 
 
 def up() -> str:
-    """Start the server that is held until `down`, unless there is one; return the address for DATABASE_URL.
-
-    Raises:
-        ServerError: it can't be started.
-    """
+    """Start the server that is held until `down`, unless there is one; return its address, or raise ServerError."""
     if (note := _held()) is None:
         from loopclinic.servers.postgres.database_url import add_template  # imports a driver
 
@@ -141,10 +130,7 @@ def down(*, force: bool = False) -> list[dict[str, Any]] | None:
     """End the server that `up` holds, unless databases on it are in use: these are returned.
 
     `force` ends it, and each server that another process has of its own. Returns None where there was
-    nothing to end.
-
-    Raises:
-        ServerError: a server does not end.
+    nothing to end; ServerError if one does not end.
     """
     own = servers()
     held = [note for note in own if note["held"]]

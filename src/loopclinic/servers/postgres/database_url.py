@@ -43,11 +43,7 @@ class ForeignDatabase:
         return bool(self.dsn)
 
     def start(self) -> Self:
-        """Create it, and drop what killed processes left.
-
-        Raises:
-            ServerError: the server is not reached, or refuses; the message names the repair.
-        """
+        """Create it, and drop what killed processes left; ServerError if the server is not reached, or refuses."""
         self._address = normalized(self._address)
         try:
             # The guard's name goes with its connection, so with this process: it shows that it lives.
@@ -100,10 +96,7 @@ def describe_server(address: str) -> dict[str, Any]:
     """Return what `status` shows of the server at `address`.
 
     Of our databases it tells name, bytes (None where that is a secret), connections, and `in_use`: there
-    are any, or the process that made it still lives.
-
-    Raises:
-        ServerError: it isn't reached; the message names the repair.
+    are any, or the process that made it still lives. ServerError if it isn't reached.
     """
     address = normalized(address)
     try:
@@ -128,11 +121,9 @@ def describe_server(address: str) -> dict[str, Any]:
 
 def add_template(admin: str, source: str) -> None:
     """Give a server of the kit's own the template that `CREATE DATABASE` asks for: a copy of `source`."""
-    create = sql.SQL(
-        "CREATE DATABASE template0 TEMPLATE {} IS_TEMPLATE true ALLOW_CONNECTIONS false"
-    )
+    create = "CREATE DATABASE template0 TEMPLATE {} IS_TEMPLATE true ALLOW_CONNECTIONS false"
     with connect(admin) as connection:
-        connection.execute(create.format(sql.Identifier(source)))
+        connection.execute(sql.SQL(create).format(sql.Identifier(source)))
 
 
 _DATABASES = """
@@ -197,11 +188,7 @@ def connect(address: str, *, name: str = "loopclinic") -> Connection:
 
 
 def normalized(address: str) -> str:
-    """Return the address as a URL that psycopg and asyncpg read.
-
-    Raises:
-        ServerError: it is not an address of PostgreSQL.
-    """
+    """Return the address as a URL that psycopg and asyncpg read; ServerError if it is none of PostgreSQL."""
     # SQLAlchemy's way to name a driver.
     address = re.sub(r"^(postgres(?:ql)?)\+\w+://", r"\1://", address)
     try:
@@ -232,19 +219,17 @@ def redacted(address: str) -> str:
 
 def _url(address: str, **changed: str) -> str:
     """Return the address as a URL with these parts of it changed; empty ones are left out."""
-    parts = {
-        key: str(value) for key, value in conninfo_to_dict(address, **changed).items() if value
-    }
-    user, password, name = (
-        quote(parts.pop(key, ""), safe="") for key in ("user", "password", "dbname")
-    )
+    known = conninfo_to_dict(address, **changed)
+    parts = {key: str(value) for key, value in known.items() if value}
+    who = ("user", "password", "dbname")
+    user, password, name = (quote(parts.pop(key, ""), safe="") for key in who)
     hosts, ports = (parts.pop(key, "").split(",") for key in ("host", "port"))
     pairs = zip(hosts, ports if len(ports) > 1 else ports * len(hosts), strict=True)
     quoted = ((f"[{host}]" if ":" in host else quote(host, safe=""), port) for host, port in pairs)
     where = ",".join(f"{host}:{port}" if port else host for host, port in quoted)
-    who = f"{user}:{password}" if password else user
+    login = f"{user}:{password}" if password else user
     query = urlencode(parts, quote_via=quote)
-    return f"postgresql://{who}{'@' if who else ''}{where}/{name}{'?' if query else ''}{query}"
+    return f"postgresql://{login}{'@' if login else ''}{where}/{name}{'?' if query else ''}{query}"
 
 
 def explain(error: psycopg.Error, address: str) -> ServerError:

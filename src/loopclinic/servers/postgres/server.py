@@ -15,7 +15,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -26,7 +25,6 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from loopclinic.paths import state_dir
-from loopclinic.servers.child_process import interrupts_held
 from loopclinic.servers.postgres.binaries import (
     Account,
     Binaries,
@@ -35,7 +33,7 @@ from loopclinic.servers.postgres.binaries import (
     key_of,
     telling_line,
 )
-from loopclinic.servers.server_process import ServerError
+from loopclinic.servers.server_process import ServerError, free_port, interrupts_held
 
 VARIABLE = "DATABASE_URL"
 """The environment variable with the address of a server of the user's, which is used instead."""
@@ -58,32 +56,7 @@ _PORT_TAKEN = "could not create any TCP/IP sockets"
 _NEW = 120.0
 """Seconds after which a folder without a note is no longer being made."""
 _PLACE = "loopclinic-postgres-"
-_SETTINGS = """\
-listen_addresses = '127.0.0.1'
-unix_socket_directories = ''
-max_connections = 100
-superuser_reserved_connections = 3
-password_encryption = 'scram-sha-256'
-shared_buffers = '16MB'
-# /dev/shm is tiny in containers, and segments there outlive a kill.
-dynamic_shared_memory_type = 'mmap'
-# No lesson measures the disk, and every server here is removed when its owner ends.
-fsync = off
-full_page_writes = off
-wal_level = 'minimal'
-max_wal_senders = 0
-min_wal_size = '2MB'
-max_wal_size = '128MB'
-# Databases live for minutes; background work would only show up in the latencies.
-autovacuum = off
-jit = off
-max_parallel_workers_per_gather = 0
-max_logical_replication_workers = 0
-timezone = 'UTC'
-log_timezone = 'UTC'
-log_checkpoints = off
-log_line_prefix = '%m %d '
-"""
+_SETTINGS = Path(__file__).with_name("postgresql.conf").read_text("utf-8")
 _ACCESS = "host all all 127.0.0.1/32 scram-sha-256\n"
 
 
@@ -121,11 +94,7 @@ class Server:
         return all(one is not None and one.poll() is None for one in processes)
 
     def start(self) -> Self:
-        """Start a server on a copy of the template; make the template where there is none that works.
-
-        Raises:
-            ServerError: no server can be had here; the message names the repair.
-        """
+        """Start a server on a copy of the template, made where there is none that works; ServerError if none starts."""
         try:
             said = self._start(state_folder())
         except OSError as error:
@@ -173,10 +142,12 @@ class Server:
     def _launch(self, template: "_Template", made: Mapping[str, str]) -> str:
         """Start a server on a copy of the template; return what went wrong, nothing if it runs."""
         folder = template.place / f"run-{secrets.token_hex(6)}"
+        psutil = importlib.util.find_spec("psutil")  # imported by the keeper alone
+        packages = str(Path(psutil.origin).parents[1]) if psutil and psutil.origin else ""
         with interrupts_held():
             # First, so that nothing is left if this process is killed in the next moment.
             self._keeper = keeper = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(_KEEPER), str(folder), _packages()],
+                [sys.executable, "-I", "-S", str(_KEEPER), str(folder), packages],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -206,9 +177,7 @@ class Server:
     def _serve(self, binaries: Binaries, folder: Path) -> str:
         log, said = folder / "log", ""
         for _ in range(_TRIES):
-            with socket.socket() as one:
-                one.bind(("127.0.0.1", 0))
-                port = one.getsockname()[1]
+            port = free_port()
             log.touch(0o600)
             with log.open("wb") as out, interrupts_held():
                 self._server = server = subprocess.Popen(
@@ -242,11 +211,6 @@ class Server:
         return said or "it said nothing"
 
 
-def _packages() -> str:
-    spec = importlib.util.find_spec("psutil")  # imported by the keeper alone
-    return str(Path(spec.origin).parents[1]) if spec and spec.origin else ""
-
-
 def _copy(source: Path, target: Path, account: Account) -> None:
     """Copy a data folder file by file: half the time of `shutil.copytree`, and there are 300."""
     for parent, _, names in os.walk(source):
@@ -274,10 +238,8 @@ def _ready(server: "subprocess.Popen[bytes]", status: Path) -> bool:
 def address(note: Mapping[str, Any], role: str = LEARNER) -> str:
     """Return the address of the lesson's database on the server of this note."""
     # Without sslmode, a client asks for TLS first: a round trip on every connection.
-    return (
-        f"postgresql://{role}:{note['password']}@127.0.0.1:{note['port']}/{DATABASE}"
-        "?sslmode=disable"
-    )
+    where = f"127.0.0.1:{note['port']}/{DATABASE}?sslmode=disable"
+    return f"postgresql://{role}:{note['password']}@{where}"
 
 
 def servers() -> list[dict[str, Any]]:
@@ -292,11 +254,7 @@ def servers() -> list[dict[str, Any]]:
 
 
 def end(notes: Iterable[Mapping[str, Any]]) -> None:
-    """End the servers of these notes, whoever uses them.
-
-    Raises:
-        ServerError: one does not end.
-    """
+    """End the servers of these notes, whoever uses them; ServerError if one does not end."""
     notes = list(notes)
     for note in notes:
         with contextlib.suppress(OSError):
@@ -309,11 +267,7 @@ def end(notes: Iterable[Mapping[str, Any]]) -> None:
 
 
 def remove() -> list[Path]:
-    """End this user's servers and remove all that is kept of PostgreSQL; return the folders removed.
-
-    Raises:
-        ServerError: a folder can't be removed.
-    """
+    """End this user's servers and remove all that is kept of PostgreSQL, or raise ServerError; return the folders."""
     state = state_folder()
     end(servers())
     removed = []
@@ -327,11 +281,7 @@ def remove() -> list[Path]:
 
 
 def state_folder() -> Path:
-    """Return the folder of PostgreSQL's state, made if missing; others can't read in it.
-
-    Raises:
-        ServerError: it can't be made.
-    """
+    """Return the folder of PostgreSQL's state, made if missing; others can't read in it. ServerError if it can't be."""
     try:
         folder = state_dir() / "postgres"
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -361,8 +311,7 @@ class _Template:
     def make(self) -> dict[str, str]:
         """Make the template, remove those of other binaries and settings, and return what `read` does.
 
-        Raises:
-            ServerError: initdb or the server failed.
+        ServerError if initdb or the server failed.
         """
         for old in (*self.place.glob("template-*"), *self.place.glob("unfinished-*")):
             shutil.rmtree(old, ignore_errors=True)

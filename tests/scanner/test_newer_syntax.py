@@ -18,6 +18,7 @@ NEWER = {
     "type alias": "type Rows[T] = list[T]\ntype Row = str\n",
     "template string": "x = t'{1} a'\n",
     "quotes in an f-string": "y = {'a': 1}\nx = f\"{y[\"a\"]} b\" + f'{y['a']}'\n",
+    "backslashes in f-strings": 'y = [1]\nx = f"{\'\\n\'.join(y)}\\" b"\nz = f"""a\n{\'\\n\'.join(y)}\n"""\n',
     "unpacked": "x = [*y for y in [[1]]]\nz = {**y for y in [{}]}\n",
 }
 AFTER = "import time\nasync def f():\n    time.sleep(1)\n"

@@ -35,17 +35,19 @@ def test_the_leaf_is_the_heaviest_call_that_can_be_reached(tmp_path):
     assert found.weight == "heavy"
 
 
-def test_a_heavier_call_that_is_only_a_hint_hides_no_surer_one(tmp_path):
+@pytest.mark.parametrize("hint", ["keys()", "import pandas"])
+def test_a_heavier_call_that_is_only_a_hint_hides_no_surer_one(tmp_path, hint):
     (found,) = scanned(
         tmp_path,
         app=(
             "import functools, requests\n"
             "@functools.cache\ndef keys():\n    return requests.get('https://x')\n"
-            "def read(name):\n    keys()\n    return open(name).read()\n"
+            f"def read(name):\n    {hint}\n    return open(name).read()\n"
             "async def page(name):\n    return read(name)\n"
         ),
     )
     assert (found.kind, found.confidence) == ("blocking-file-io", "certain")
+    assert found.leaf[2] == "builtins.open"
 
 
 @pytest.mark.parametrize(
@@ -56,9 +58,35 @@ def test_a_heavier_call_that_is_only_a_hint_hides_no_surer_one(tmp_path):
         ("os.remove(name)", "light"),
         ("pathlib.Path(name).is_file()", "light"),
         ("pathlib.Path(name).mkdir()", "light"),
-        ("open(name)", "medium"),
-        ("pathlib.Path(name).read_text()", "medium"),
-        ("shutil.copy(name, 'x')", "medium"),
+        ("open(name)", "light"),
+        ("pathlib.Path(name).read_text()", "light"),
+        ("shutil.copy(name, 'x')", "light"),
+        ("logging.FileHandler(name)", "light"),
+        ("zipfile.ZipFile(name)", "light"),
+        ("subprocess.Popen(name)", "light"),
+        ("[open(one) for one in name]", "medium"),
+        ("for one in name: pathlib.Path(one).read_text()", "medium"),
+        ("for one in name: await one.put(pathlib.Path(one).read_text())", "light"),
+        (
+            "for one in name:\n        if one:\n            await one.put(open(one))",
+            "light",
+        ),
+        (
+            "for one in name:\n        if open(one).read():\n            await one.put()",
+            "medium",
+        ),
+        ("for one in name: subprocess.Popen(one)", "medium"),
+        (
+            "for one in name:\n        if one.is_file():\n            return open(one)",
+            "light",
+        ),
+        (
+            "for one in range(9):\n        if os.access(name, 4):\n            return subprocess.Popen(name)",
+            "medium",
+        ),
+        ("for one in os.walk(name): print(one)", "heavy"),
+        ("for one in os.walk(name): await one.put()", "light"),
+        ("shutil.move(name, 'x')", "medium"),
         ("shutil.rmtree(name)", "heavy"),
         ("subprocess.run(name)", "heavy"),
         ("urllib.request.urlopen(name)", "heavy"),
@@ -67,9 +95,63 @@ def test_a_heavier_call_that_is_only_a_hint_hides_no_surer_one(tmp_path):
     ],
 )
 def test_what_a_call_weighs(tmp_path, call, weight):
-    head = "import hashlib, os, pathlib, shutil, subprocess, threading, urllib.request\n"
+    head = "import hashlib, logging, os, pathlib, shutil, subprocess, threading, urllib.request, zipfile\n"
     (found,) = scanned(tmp_path, app=f"{head}async def page(name):\n    {call}\n")
     assert found.weight == weight
+
+
+def test_an_archive_weighs_what_is_done_with_it(tmp_path):
+    found = scanned(
+        tmp_path,
+        app=(
+            "import zipfile\nasync def page(name, text):\n    with zipfile.ZipFile(name) as rows:\n"
+            "        rows.extractall()\n    rows.writestr('a', text)\n    rows.read('a')\n"
+        ),
+    )
+    weights = {one.line: one.weight for one in found}
+    assert weights == {3: "light", 4: "heavy", 5: "light", 6: "light"}
+
+
+def test_a_function_within_another_is_told_by_its_name(tmp_path):
+    (found,) = scanned(
+        tmp_path,
+        app=(
+            "import socket\nasync def page(url):\n    def safe():\n"
+            "        return socket.getaddrinfo(url, 80)\n    if not safe():\n        return None\n"
+        ),
+    )
+    assert found.message.startswith("safe leads to socket.getaddrinfo")
+    assert found.chain[0].call == "safe"
+
+
+def test_what_a_call_does_is_said_where_its_name_does_not(tmp_path):
+    (found,) = scanned(tmp_path, app="import httpx\nasync def page():\n    httpx.AsyncClient()\n")
+    assert (
+        "blocks the loop (making an HTTP client, which loads certificates from files):"
+        in found.message
+    )
+
+
+@pytest.mark.parametrize("decorator", ["@app.post('/files')", "@bot.command()"])
+def test_one_file_weighs_more_straight_in_what_many_ask_for(tmp_path, decorator):
+    page = f"{decorator}\nasync def page(ctx):\n    {{}}\n"
+    head = "def save(ctx):\n    open('x', 'wb').write(ctx.body)\n"
+    straight, through = ("open('x', 'wb').write(ctx.body)", "save(ctx)")
+    (found,) = scanned(tmp_path, app=head + page.format(straight))
+    assert found.weight == "medium"
+    (found,) = scanned(tmp_path, app=head + page.format(through))
+    assert found.weight == "light"
+
+
+def test_a_file_that_an_object_keeps_is_read_piece_by_piece(tmp_path):
+    (found,) = scanned(
+        tmp_path,
+        app=(
+            "class Stream:\n    def __init__(self, name):\n        self.file = open(name, 'rb')\n"
+            "    async def piece(self):\n        return self.file.read(4)\n"
+        ),
+    )
+    assert found.weight == "medium"
 
 
 ENTRIES = {
@@ -116,6 +198,18 @@ def test_routes_that_are_registered_by_a_call(tmp_path):
     assert [one.called_by for one in found] == ["request POST /orders", "request /live"]
 
 
+def test_a_handler_in_the_main_file_of_a_plugin_is_a_handler(tmp_path):
+    text = "import time\n@bot.on_cmd('x')\nasync def x(message):\n    time.sleep(1)\nasync def y():\n    time.sleep(1)\n"
+    (tmp_path / "__main__.py").write_text(text)
+    found = scanned(tmp_path, cli=text)
+    assert [(one.file, one.line, one.called_by) for one in found] == [
+        ("__main__.py", 4, "bot x"),
+        ("__main__.py", 6, "command"),
+        ("cli.py", 4, "command"),
+        ("cli.py", 6, "command"),
+    ]
+
+
 def test_what_a_request_reaches_is_named_after_it_and_stands_first(tmp_path):
     found = scanned(
         tmp_path,
@@ -138,9 +232,11 @@ def test_a_coroutine_that_goes_round_is_a_worker(tmp_path):
             "async def drain(queue):\n    while True:\n        await queue.get()\n        time.sleep(1)\n"
             "async def counted(queue):\n    n = 0\n    while n < 3:\n        await queue.get()\n"
             "        n += 1\n        time.sleep(1)\n"
+            "async def begun(site):\n    while site.wanted:\n        try:\n            await site.start()\n"
+            "            break\n        except OSError:\n            time.sleep(1)\n"
         ),
     )
-    assert [one.called_by for one in found] == ["worker drain", ""]
+    assert [one.called_by for one in found] == ["worker drain", "", ""]
 
 
 def test_what_only_the_start_calls_runs_once(tmp_path):
@@ -190,12 +286,38 @@ def test_a_main_that_runs_once_is_one_step_lighter(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("name", "where", "called"),
+    [
+        ("demo", "if __name__ == '__main__':\n    ", "script"),
+        ("test_all", "if __name__ == '__main__':\n    ", "script"),
+        ("demo", "", "once"),
+        ("serve", "if __name__ == '__main__':\n    ", "once"),
+    ],
+)
+def test_what_only_tries_a_module_out(tmp_path, name, where, called):
+    text = (
+        f"import asyncio, shutil\nasync def {name}():\n    await orders()\n"
+        f"async def orders():\n    shutil.rmtree('x')\n{where}asyncio.run({name}())\n"
+    )
+    (found,) = scanned(tmp_path, app=text)
+    assert found.called_by == f"{called} {name}"
+    assert found.weight == {"script": "light", "once": "medium"}[called]
+
+
+@pytest.mark.parametrize(
     ("path", "context"),
     [
         ("tests/app.py", "test"),
         ("shop/test_orders.py", "test"),
         ("shop/orders_test.py", "test"),
         ("scripts/load.py", "script"),
+        ("shop/mock_bank.py", "test"),
+        ("shop/bank_harness.py", "test"),
+        ("shop/demo.py", "script"),
+        ("shop/orders_example.py", "script"),
+        ("shop/core/migration/two_to_three.py", "script"),
+        ("shop/democracy.py", ""),
+        ("shop/mocking.py", ""),
         ("tools/load.py", "script"),
         ("shop/tools/load.py", ""),
         ("setup.py", "script"),
@@ -309,20 +431,20 @@ def test_what_is_not_kept_is_none(tmp_path, how):
     (found,) = scanned(
         tmp_path, app=f"{LOAD}{NOT_KEPT[how]}async def page():\n    return state()\n"
     )
-    assert (found.confidence, found.weight) == ("certain", "medium")
+    assert (found.confidence, found.weight) == ("certain", "light")
 
 
 @pytest.mark.parametrize(
     ("way", "weights"),
     [
-        ("    if name not in KNOWN:\n        KNOWN[name] = {}\n    return KNOWN[name]\n", ("light", "medium")),
-        ("    if name in KNOWN:\n        return KNOWN[name]\n    KNOWN[name] = {}\n", ("light", "medium")),
+        ("    if name not in KNOWN:\n        KNOWN[name] = {}\n    return KNOWN[name]\n", ("light", "light")),
+        ("    if name in KNOWN:\n        return KNOWN[name]\n    KNOWN[name] = {}\n", ("light", "light")),
         ("    KNOWN[name] = {}\n", ("medium", "heavy")),
     ],
 )  # fmt: skip
-def test_what_is_kept_for_each_key_weighs_a_step_less(tmp_path, way, weights):
-    for call, weight in zip(("open(name).read()", "requests.get(name)"), weights, strict=True):
-        head = "import requests\nKNOWN = {}\ndef get(name):\n"
+def test_what_is_kept_for_each_key_is_light(tmp_path, way, weights):
+    for call, weight in zip(("shutil.move(name)", "requests.get(name)"), weights, strict=True):
+        head = "import requests, shutil\nKNOWN = {}\ndef get(name):\n"
         text = f"{head}{way.format(call)}async def page(name):\n    return get(name)\n"
         (found,) = scanned(tmp_path, app=text)
         assert (found.confidence, found.weight) == ("certain", weight)
@@ -345,9 +467,9 @@ def test_what_main_alone_calls_runs_once_as_well(tmp_path):
     found = scanned(
         tmp_path,
         a=(
-            "import asyncio\nasync def main():\n    await load()\n    await shared()\n"
-            "async def load():\n    open('x')\n"
-            "async def shared():\n    open('x')\n"
+            "import asyncio, shutil\nasync def main():\n    await load()\n    await shared()\n"
+            "async def load():\n    shutil.move('x', 'y')\n"
+            "async def shared():\n    shutil.move('x', 'y')\n"
             "async def reload():\n    await shared()\n"
             "asyncio.run(main())\n"
         ),
@@ -356,6 +478,132 @@ def test_what_main_alone_calls_runs_once_as_well(tmp_path):
         (8, "", "medium"),
         (6, "once main", "light"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("head", "weight"),
+    [
+        ("async for one in name.chunks():", "light"),
+        ("for one in name.chunks():", "medium"),
+    ],
+)
+def test_a_chunk_written_between_two_awaits_is_light(tmp_path, head, weight):
+    found = scanned(
+        tmp_path,
+        app=f"async def save(name):\n    file = open('x', 'wb')\n    {head}\n        file.write(one)\n",
+    )
+    assert [one.weight for one in found if one.line == 4] == [weight]
+
+
+@pytest.mark.parametrize(
+    ("decorator", "weight"), [("@app.get('/users')", "medium"), ("@cached", "light")]
+)
+@pytest.mark.parametrize("client", ["httpx.AsyncClient()", "openai.AsyncOpenAI()"])
+def test_a_client_for_each_request_weighs_more_than_one_elsewhere(
+    tmp_path, decorator, client, weight
+):
+    found = scanned(
+        tmp_path,
+        app=(
+            f"import fastapi, httpx, openai\napp = fastapi.FastAPI()\n{decorator}\n"
+            f"async def users():\n    client = {client}\n    return await client.get('https://x')\n"
+        ),
+    )
+    assert [one.weight for one in found if one.kind == "blocking-file-io"] == [weight]
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "class Hub(Application):\n    async def initialize(self):\n        await self.init_users()\n",
+        *(
+            "class Hub:\n    async def launch(self):\n        await self.init_users()\n" + run
+            for run in (
+                "tornado.ioloop.IOLoop.current().run_sync(Hub().launch)\n",
+                "asyncio.run(Hub().launch())\n",
+            )
+        ),
+    ],
+)
+def test_what_only_a_programs_start_calls_is_light(tmp_path, program):
+    head, *body = program.partition("async def ")
+    (found,) = scanned(
+        tmp_path,
+        hub=(
+            "import asyncio, requests, tornado\nfrom traitlets.config import Application\n"
+            f"{head}async def init_users(self):\n        requests.get('https://x')\n    {''.join(body)}"
+        ),
+    )
+    assert (found.context, found.weight) == ("start", "light")
+
+
+@pytest.mark.parametrize(
+    ("head", "weight"),
+    [
+        ("@app.get('/price')\ndef price(name):", "medium"),
+        (
+            "@app.get('/price')\ndef price(name):\n    return now(ask(name))\ndef now(it):",
+            "medium",
+        ),
+        ("def price(name):", "light"),
+        ("class Shop:\n  def __del__(self):", "light"),
+    ],
+)
+def test_a_loop_for_one_call_weighs_where_there_are_many_calls(tmp_path, head, weight):
+    (found,) = scanned(
+        tmp_path,
+        app=(
+            "import asyncio, fastapi\napp = fastapi.FastAPI()\nasync def ask(name): pass\n"
+            f"{head}\n    return asyncio.run(ask(1))\n"
+        ),
+    )
+    assert (found.kind, found.weight) == ("loop-per-call", weight)
+
+
+def test_a_text_that_a_client_answered_blocks_nobody(tmp_path):
+    found = scanned(
+        tmp_path,
+        app=(
+            "import asyncio, docker\nasync def page(name):\n"
+            "    box = docker.from_env().containers.get(name)\n"
+            "    said = await asyncio.to_thread(box.exec_run, 'ls')\n"
+            "    return said.output.decode('utf-8')\n"
+        ),
+    )
+    assert [one.line for one in found] == [3]
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("tarfile.open('x').add('y')", "tarfile.TarFile.add"),
+        ("zipfile.ZipFile('x').extractall()", "zipfile.ZipFile.extractall"),
+        ("transformers.AutoTokenizer.from_pretrained('x')", "transformers.AutoTokenizer."),
+        ("anthropic.Anthropic().messages.create()", "anthropic.Anthropic.messages.create"),
+        ("platform.architecture()", "platform.architecture"),
+        (
+            "with concurrent.futures.ProcessPoolExecutor() as pool:\n        pool.submit(print)",
+            "concurrent.futures.ProcessPoolExecutor.__exit__",
+        ),
+    ],
+)
+def test_what_blocks_is_named_as_it_is_called(tmp_path, line, name):
+    head = "import anthropic, concurrent.futures, platform, tarfile, transformers, zipfile"
+    found = scanned(tmp_path, app=f"{head}\nasync def page():\n    {line}\n")
+    assert found[0].message.startswith(name)
+
+
+def test_an_executor_whose_work_is_waited_for_keeps_nobody_at_its_end(tmp_path):
+    (found,) = scanned(
+        tmp_path,
+        app=(
+            "from concurrent.futures import ThreadPoolExecutor, as_completed\n"
+            "async def page(names):\n    with ThreadPoolExecutor() as pool:\n"
+            "        for one in as_completed([pool.submit(open, name) for name in names]):\n"
+            "            print(one)\n"
+        ),
+    )
+    assert (found.line, found.leaf[2]) == (4, "concurrent.futures.as_completed")
 
 
 def test_an_import_by_name_weighs_little_since_the_next_one_finds_the_module(tmp_path):
@@ -372,6 +620,12 @@ def test_results_that_a_script_drops_weigh_less_than_those_of_a_service(tmp_path
         ("shop.py", "medium"),
         ("scripts/a.py", "light"),
     ]
+
+
+def test_a_function_that_registers_routes_has_no_router(tmp_path):
+    head = "import time\nfrom web import add_route\nasync def page(x):\n    time.sleep(1)\n"
+    (found,) = scanned(tmp_path, app=f"{head}add_route('/page', page)\n")
+    assert found.called_by == "request /page"
 
 
 ROUTES = {
@@ -440,3 +694,46 @@ def test_a_route_is_named_with_its_prefix(tmp_path, what):
     made = {**dict(others), last: f"{head}{text}\n{depth}time.sleep(1)\n"}
     (found,) = scanned(tmp_path, **made)
     assert found.called_by == called
+
+
+@pytest.mark.parametrize(
+    ("uses", "packaged", "weight"),
+    [
+        ("load()", "", "heavy"),
+        ("# load()", "", "light"),
+        ("from app import load", "", "light"),
+        ("# load()", "setup.py", "heavy"),
+    ],
+)
+def test_what_nothing_in_a_program_names_weighs_little(tmp_path, uses, packaged, weight):
+    files = {f"part{number}": f"{uses}\n" for number in range(20)}
+    if packaged:
+        (tmp_path / packaged).write_text("name = 'x'\n")
+    found = scanned(tmp_path, app="import time\nasync def load():\n    time.sleep(1)\n", **files)
+    assert [one.weight for one in found if one.kind == "blocking-sleep"] == [weight]
+
+
+def test_what_is_part_of_few_files_may_be_called_from_others(tmp_path):
+    (found,) = scanned(tmp_path, app="import time\nasync def load():\n    time.sleep(1)\n")
+    assert found.weight == "heavy"
+
+
+def test_a_class_that_only_a_script_makes_weighs_little(tmp_path):
+    files = {f"part{number}": "" for number in range(20)}
+    made = "import time\nclass Store:\n    async def load(self):\n        time.sleep(1)\n    async def all(self):\n        await self.load()\n"
+    for user, weight in (("scripts__x", "light"), ("pages", "heavy")):
+        found = scanned(
+            tmp_path, store=made, **files, **{user: "from store import Store\nStore()\n"}
+        )
+        assert [one.weight for one in found if one.file == "store.py"] == [weight]
+
+
+def test_what_a_worker_does_before_its_loop_happens_once(tmp_path):
+    found = scanned(
+        tmp_path,
+        app=(
+            "import requests\nasync def worker(queue):\n    requests.get('http://x')\n    while True:\n"
+            "        await queue.get()\n        requests.get('http://y')\n"
+        ),
+    )
+    assert {one.line: one.weight for one in found} == {3: "light", 6: "heavy"}

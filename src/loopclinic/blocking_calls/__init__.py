@@ -35,6 +35,8 @@ class Leaf:
     """What it was, as the subject of a sentence: where that of its kind does not fit."""
     own_remedy: str = ""
     own_weight: int = -1
+    small: bool = False
+    """Whether it takes milliseconds, so that it is light where it happens once."""
 
     @property
     def weight(self) -> int:
@@ -53,6 +55,8 @@ class Entry:
 
     path: str
     is_class: bool
+    shown: str = ""
+    """Its path in messages, where it stands for another class: one of `also`, by another name."""
     source: str = ""
     since: str = ""
     kind: str = ""
@@ -68,6 +72,8 @@ class Entry:
     bounded: tuple[str, ...] = ()
     light: tuple[str, ...] = ()
     heavy: tuple[str, ...] = ()
+    small: tuple[str, ...] = ()
+    of_address: tuple[str, ...] = ()
     if_given: Mapping[str, str] = field(default_factory=dict)
     free_if_given: tuple[str, ...] = ()
     blocking_with: tuple[str, ...] = ()
@@ -119,21 +125,32 @@ class Entry:
             return None
         if everything and method.startswith("_"):
             return None
+        small = method in self.small
+        light = small or "*" in self.light or method in self.light
         return Leaf(
             self.kind,
-            f"{self.path}.{method}",
+            f"{self.shown or self.path}.{method}",
             self.confidence,
             self.source,
             method in self.continues,
             self.cause,
             self.remedy,
-            0 if "*" in self.light or method in self.light else 2 if method in self.heavy else -1,
+            0 if light else 2 if method in self.heavy else -1,
+            small,
         )
 
 
+_OF_A_TEXT = frozenset({*dir(str), *dir(bytes)}) - {"count", "find", "index"}
+"""Methods of a text or of bytes, which a chain of attributes of what was answered ends in."""
 _NO_CLASS = Entry("", is_class=True)
 _KEY = re.compile(r"([{,] )(\w+) = ")
-_FIELDS = {one.name for one in fields(Entry)} - {"path", "is_class"}
+_FIELDS = {one.name for one in fields(Entry)} - {"path", "is_class", "shown"}
+
+
+def _same(path: str, entry: Entry) -> bool:
+    """Return whether a path is that of the entry's own class: the same name within the same package."""
+    root, name = path.partition(".")[0], path.rpartition(".")[2]
+    return (root, name) == (entry.path.partition(".")[0], entry.path.rpartition(".")[2])
 
 
 def _entry(raw: Mapping[str, Any], origin: str) -> Entry:
@@ -170,7 +187,7 @@ class Catalogue:
         for entry in self.entries:
             for path in (entry.path, *entry.also, *entry.former):
                 if entry.is_class:
-                    self.classes[path] = entry
+                    self.classes[path] = entry if _same(path, entry) else replace(entry, shown=path)
                 else:
                     self.modules.setdefault(path, []).append(entry)
             for made_by in entry.made_by:
@@ -215,6 +232,11 @@ class Catalogue:
         names = (entry.if_given.get(name) for entry in self.modules.get(module, ()))
         return next((one for one in names if one is not None), None)
 
+    def reads_address(self, path: str) -> bool:
+        """Return whether the function at an import path reads an address, or else parses a text."""
+        module, _, name = path.rpartition(".")
+        return any(name in entry.of_address for entry in self.modules.get(module, ()))
+
     def _deep_function(self, path: str) -> Leaf | None:
         root, _, rest = path.partition(".")
         names = rest.split(".")
@@ -230,12 +252,14 @@ class Catalogue:
         if (
             not entry.deep
             or name in entry.unless
+            or name in _OF_A_TEXT
             or name.startswith("with_")
             or names[0] in entry.deep_async_names
             or (entry.deep_methods and name not in entry.deep_methods)
         ):
             return None
-        return Leaf(entry.kind, f"{entry.path}.{'.'.join(names)}", entry.confidence, entry.source)
+        chain = ".".join((entry.shown or entry.path, *names))
+        return Leaf(entry.kind, chain, entry.confidence, entry.source)
 
     def on_loop(self, path: str) -> int | str | None:
         """Return which argument of the function or class at an import path runs on the loop."""

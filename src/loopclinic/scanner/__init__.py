@@ -12,12 +12,8 @@ source_files, file_facts, worker_pool, cache, options, baseline, scanning    a s
 from collections.abc import Sequence
 from pathlib import Path
 
-from loopclinic.scanner.cache import folder
 from loopclinic.scanner.finding import Finding, Frame, Skipped
-from loopclinic.scanner.options import settings_for
 from loopclinic.scanner.scan_report import Report
-from loopclinic.scanner.scanning import scan_path
-from loopclinic.scanner.source_files import existing
 
 __all__ = ["Finding", "Frame", "Report", "Skipped", "scan"]
 
@@ -40,6 +36,12 @@ def scan(
         FileNotFoundError: there is no such path.
         SettingsError: an option can't be used.
     """
+    # Here: `run` reports on findings, and scans nothing.
+    from loopclinic.scanner.cache import folder
+    from loopclinic.scanner.options import settings_for
+    from loopclinic.scanner.scanning import scan_path
+    from loopclinic.scanner.source_files import existing
+
     root = existing(Path(path).expanduser())
     settings = settings_for(
         root,

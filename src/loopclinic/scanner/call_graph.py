@@ -1,5 +1,6 @@
 """Call graph: the shortest path from an async function through sync ones to a blocking call."""
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -7,13 +8,28 @@ from typing import NamedTuple
 from loopclinic.blocking_calls import Leaf
 from loopclinic.conflicts import CONFLICTS, WEIGHTS
 from loopclinic.scanner.event_outcomes import Outcome, Outcomes
-from loopclinic.scanner.facts.fact_records import IN_LOOP, IN_RETRY, ONCE_A_KEY, Event, Function
+from loopclinic.scanner.facts.fact_records import (
+    AWAITS_INSIDE,
+    FOR_EACH,
+    HANDLING,
+    IN_LOOP,
+    IN_RETRY,
+    LOOP_AWAITS,
+    ONCE_A_KEY,
+    Event,
+    Function,
+)
 from loopclinic.scanner.facts.values import dotted, tail
 from loopclinic.scanner.finding import Frame, weakest
 from loopclinic.scanner.project import Node, Project
 
+_PIECEMEAL = ("os.walk", "os.scandir", "glob.iglob", "Path.glob", "Path.rglob", "Path.iterdir")
+_TEMPORARY = re.compile(r"te?mp(_|\b|dir|folder|path)|scratch", re.IGNORECASE)
 _SHORT = 0.005
 """A sleep of so many seconds is made to let another thread run, and hardly holds anybody up."""
+_FEW_ROUNDS = 20_000
+"""So many rounds of PBKDF2 take less than 10 ms."""
+_CLEARING = (".rollback", ".rmtree", ".unlink", "os.remove")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +87,9 @@ class Graph:
                         callers.setdefault(target, []).append(_Call(node, event, one))
                         stack.append(target)
                     elif not function.is_async:
+                        sure = weakest(one.confidence, one.leaf.confidence)
                         found = Witness(colored(one.leaf, event), 1, event, None, one.confidence)
-                        _keep(hinted if one.confidence == "hint" else level, node, found)
+                        _keep(hinted if sure == "hint" else level, node, found)
             retrier = None if function.is_async else self._retrier(node)
             if retrier is not None:
                 _keep(level, node, Witness(retrier, 1, None, None))
@@ -147,7 +164,11 @@ class Graph:
         """Yield the frames from an event to the leaf that it leads to."""
         caller = self.project.function(file, function)
         leaf = outcome.leaf
-        name = leaf.name if leaf is not None and outcome.through is None else dotted(event.value)
+        name = (
+            leaf.name
+            if leaf is not None and outcome.through is None
+            else self.outcomes.named(file, event.value)
+        )
         yield Frame(self.paths[file], event.line, caller.qualname, name)
         if outcome.through is not None:
             where, index = outcome.through
@@ -164,7 +185,7 @@ class Graph:
             line = event_there.line if event_there is not None else one.line
             call = witness.leaf.name
             if event_there is not None and witness.to is not None:
-                call = dotted(event_there.value)
+                call = self.outcomes.named(node[0], event_there.value)
             yield Frame(self.paths[node[0]], line, one.qualname, call)
             node = witness.to
 
@@ -186,15 +207,28 @@ def _looks_for_loop(function: Function) -> bool:
 def colored(leaf: Leaf, event: Event) -> Leaf:
     """Return the leaf, a sleep inside a retry as `blocking-retry`, one of a few milliseconds as light.
 
-    What happens once for each key of a cache weighs a step less.
+    What is small weighs more in a loop that awaits nothing else, what happens once for each key of a cache, or clears up
+    after an error, is light. A walk that awaits something for each folder lists one folder at a time.
     """
-    if event.flags & ONCE_A_KEY:
-        leaf = replace(leaf, own_weight=max(0, leaf.weight - 1))
+    many = event.flags & (IN_LOOP | FOR_EACH)
+    in_one_go = many and not event.flags & LOOP_AWAITS
+    if leaf.small and (in_one_go or ("recursive", True) in event.consts):
+        leaf = replace(leaf, own_weight=1, small=False)
+    consts = dict(event.consts)
+    rounds = consts.get(3, consts.get("iterations"))
+    few = leaf.name == "hashlib.pbkdf2_hmac" and isinstance(rounds, int) and rounds < _FEW_ROUNDS
+    after_error = event.flags & HANDLING and leaf.name.endswith(_CLEARING)
+    if event.flags & ONCE_A_KEY or few or after_error:
+        leaf = replace(leaf, own_weight=0)
+    if leaf.name == "shutil.rmtree" and _TEMPORARY.search(dotted(dict(event.args).get(0))):
+        return replace(leaf, own_weight=min(1, leaf.weight))
+    if event.flags & AWAITS_INSIDE and leaf.name.endswith(_PIECEMEAL):
+        return replace(leaf, own_weight=0)
     if leaf.kind != "blocking-sleep":
         return leaf
     if event.flags & IN_RETRY:
         return replace(leaf, kind="blocking-retry")
-    given = dict(event.consts).get(0)
+    given = consts.get(0)
     if isinstance(given, int | float) and given <= _SHORT and not event.flags & IN_LOOP:
         return replace(leaf, own_weight=0)
     return leaf

@@ -1,6 +1,7 @@
 """Input of a detector: the project, its types, the call graph, and how to make a finding."""
 
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 
 from loopclinic.conflicts import CONFLICTS
 from loopclinic.scanner.call_graph import Graph
@@ -11,7 +12,7 @@ from loopclinic.scanner.facts.values import Value, tail, uncalled
 from loopclinic.scanner.finding import Finding, Frame, weighed
 from loopclinic.scanner.name_sets import words
 from loopclinic.scanner.project import Project, Types
-from loopclinic.scanner.types import Inference
+from loopclinic.scanner.types.inference import Inference
 
 Call = tuple[int, int, Function, Event]
 """A call: its file, the function it stands in by position there and as its record, the event."""
@@ -56,7 +57,11 @@ class Survey:
         """Calls in sync code that hand something to a loop, and what that leads to."""
         later = ((one.file, one.function) for *_, found in self.handed for one in found)
         self.graph.explore([*self.roots, *(node for node in later if node[0] >= 0)])
-        self._contexts: Contexts | None = None
+
+    @cached_property
+    def contexts(self) -> Contexts:
+        """What calls each function from outside."""
+        return Contexts(self.project, self.graph, self.roots, self.paths)
 
     def _called_by_loop(self, file: int, function: Function) -> bool:
         if function.decorators and function.decorator_names & self.catalogue.decorating:
@@ -127,9 +132,7 @@ class Survey:
         if not chain:
             name = self.project.function(file, function).qualname
             chain = (Frame(path, at.line, name),)
-        if self._contexts is None:
-            self._contexts = Contexts(self.project, self.graph, self.roots, self.paths)
-        context, entry = self._contexts.of(file, function)
+        context, entry = self.contexts.of(file, function)
         return Finding(
             *(path, at.line, at.column, kind, message),
             chain=chain,

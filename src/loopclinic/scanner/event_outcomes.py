@@ -8,19 +8,26 @@ from loopclinic.blocking_calls import Leaf
 from loopclinic.scanner.facts.fact_records import (
     ANY_GUARD,
     AWAITED,
+    AWAITS_INSIDE,
     ENTERED,
+    FALLBACK,
+    NO_STR,
+    NO_TEXT,
     NONE,
     NOT_NONE,
     ONCE,
+    TEXT,
     TRUE,
     Event,
     Function,
+    Parameter,
 )
 from loopclinic.scanner.facts.values import Value, dotted, tail
 from loopclinic.scanner.finding import weakest
 from loopclinic.scanner.functions import calls_wrapped
+from loopclinic.scanner.name_sets import words
 from loopclinic.scanner.project import Node, Project, Type
-from loopclinic.scanner.types import Inference
+from loopclinic.scanner.types.inference import Inference
 
 _ANY_OF = 4
 """Of more classes that define a method, hardly one is known to be meant."""
@@ -41,6 +48,14 @@ _ASKING = {
     "builtins.next": "__next__",
 }
 """Functions that call a special method of their argument."""
+_NO_WAIT = words("WNOHANG LOCK_NB AI_PASSIVE AI_NUMERICHOST")
+"""Arguments of calls that do not wait: AI_PASSIVE asks for an address to listen at, of this machine."""
+_IN_MEMORY = words("io.BytesIO io.StringIO builtins.str builtins.bytes")
+_STR = words("builtins.str builtins.address")
+_TEXTUAL = _STR | {"builtins.bytes"}
+_LOOKUPS = words("socket.getaddrinfo socket.gethostbyname socket.gethostbyname_ex")
+_TEXTS = words("text content body data read decode getvalue")
+"""Attributes and methods that give what has been fetched, not its address."""
 _LOOP = re.compile(r"loop(\(\))?$", re.IGNORECASE)
 """Names of what is taken for a loop where nothing else is known about it."""
 
@@ -71,15 +86,23 @@ class Outcomes:
         self.unresolved = 0
 
     def of(self, file: int, event: Event) -> list[Outcome]:
-        """Return what one event leads to, as a hint where it happens once; empty if nothing that blocks."""
+        """Return what one event leads to, less sure where it happens once or seldom; empty if nothing blocks."""
         found = self._of(file, event)
-        return [one._replace(confidence="hint") for one in found] if event.flags & ONCE else found
+        if not event.flags & (ONCE | FALLBACK):
+            return found
+        sure = "hint" if event.flags & ONCE else "likely"
+        return [one._replace(confidence=weakest(sure, one.confidence)) for one in found]
 
     def _of(self, file: int, event: Event) -> list[Outcome]:
         if event.op == "call":
             return self._call(file, event)
         if event.op == "with":
-            return self._special_calls(file, event, _ENTERING)
+            found = self._special_calls(file, event, _ENTERING)
+            if (
+                event.flags & AWAITS_INSIDE
+            ):  # what a pool of threads was given is awaited before its end
+                found = [one for one in found if one.leaf is None or not ends_executor(one.leaf)]
+            return found
         if event.op == "iter":
             return self._special_calls(file, event, _ITERATING)
         if event.op == "import":
@@ -102,11 +125,14 @@ class Outcomes:
             types = self.types.awaitable(types, entered=not event.flags & AWAITED)
         if len(types) == 1:
             return self._target(file, types[0], event)
-        return [
-            found._replace(candidate=number, candidates=len(types))
+        found = [
+            made._replace(candidate=number, candidates=len(types))
             for number, one in enumerate(types)
-            for found in self._target(file, one, event)
+            for made in self._target(file, one, event)
         ]
+        if any(one[0] == "OM" and one[1] in _IN_MEMORY for one in types):
+            found = [one._replace(confidence="hint") for one in found]
+        return found
 
     def _target(self, file: int, one: Type, event: Event | None) -> list[Outcome]:
         """Return what calling a type leads to; without an event, the arguments are not known."""
@@ -140,7 +166,13 @@ class Outcomes:
         found: list[Outcome] = []
         if not awaited:
             if _given(self.catalogue.if_given(path), event) and not (event and _at_once(event)):
-                found += _at(self.catalogue.function(path))
+                text = (
+                    event is not None
+                    and self.catalogue.reads_address(path)
+                    and self._text(file, event)
+                )
+                numeric = event is not None and path in _LOOKUPS and self._numeric(file, event)
+                found += [] if text or numeric else _at(self.catalogue.function(path))
             entry = self.catalogue.cls(path)
             making = entry.leaf("__init__") if "__init__" in entry.blocks else None
             names = () if event is None else (at for at, _ in (*event.args, *event.consts))
@@ -155,6 +187,22 @@ class Outcomes:
         if event is not None and path in _CALLING:
             found += self._handed(file, event, _CALLING[path])
         return found
+
+    def _text(self, file: int, event: Event) -> bool:
+        """Return whether the first argument of a call is what has been fetched: `answer.text`, `await read()`."""
+        value = dict(event.args).get(0)
+        if value is None:
+            return False
+        made = value[1] if value[0] == "c" else value
+        name = self.named(file, made).rpartition(".")[2]
+        return value[0] == "w" or name in _TEXTS or name.endswith(("BytesIO", "StringIO"))
+
+    def _numeric(self, file: int, event: Event) -> bool:
+        """Return whether no name is to be resolved: the host is an address, or not given."""
+        value = dict(event.args).get(0)
+        if value is None or not (value[0] == "k" or tail(value).isupper()):
+            return dict(event.consts).get(0, "") is None
+        return {one[1] for one in self.types.evaluate(file, value)} == {"builtins.address"}
 
     def handed_to_loop(self, file: int, event: Event) -> list[Outcome]:
         """Return what a call hands to a loop, which runs it later."""
@@ -178,10 +226,11 @@ class Outcomes:
         ]
 
     def named(self, file: int, value: Value) -> str:
-        """Return a value as a reader would write it, a parameter by its name."""
-        if value is not None and value[0] == "p":
-            return self.project.function(file, value[1]).parameters[value[2]].name
-        return dotted(value)
+        """Return a value as a reader would write it, a parameter or a function within another by its name."""
+        if value is None or value[0] not in ("p", "fn"):
+            return dotted(value)
+        function = self.project.function(file, value[1])
+        return function.name if value[0] == "fn" else function.parameters[value[2]].name
 
     def _handed(
         self, file: int, event: Event, key: int | str, through: Node | None = None
@@ -204,7 +253,10 @@ class Outcomes:
             return []
         if not _given(entry.if_given.get(name), event):
             return []
-        return _at(entry.leaf(name))
+        leaf = entry.leaf(name)
+        if leaf is not None and path.rpartition(".")[2] != entry.path.rpartition(".")[2]:
+            leaf = replace(leaf, name=f"{path}.{name}")  # not that of its twin
+        return _at(leaf)
 
     def _function(
         self, file: int, one: Type, event: Event | None, *, awaited: bool
@@ -237,11 +289,13 @@ class Outcomes:
             return found
         if "stub" in function.traits and one[0] == "B":
             return found + self._overridden(function, one)
-        found.append(Outcome(None, where, self._as_called(one, event)))
+        found.append(Outcome(None, where, self._as_called(file, one, event)))
         return found
 
-    def _as_called(self, one: Type, event: Event | None, shift: int | None = None) -> int:
-        """Return a function without what the constant arguments of a call switch off."""
+    def _as_called(
+        self, file: int, one: Type, event: Event | None, shift: int | None = None
+    ) -> int:
+        """Return a function without what the arguments of a call switch off: constants, and texts."""
         where, index = one[1], one[2]
         function = self.project.function(where, index)
         guards = {step.guard for step in function.events if step.flags & ANY_GUARD}
@@ -252,15 +306,34 @@ class Outcomes:
             guard
             for guard in guards
             if guard is not None
-            and _off(guard[1], *event.constant(guard[0] - shift, function.parameters[guard[0]]))
+            and self._off(file, event, guard[1], guard[0] - shift, function.parameters[guard[0]])
         )
         return self.project.without(where, index, off) if off else int(index)
+
+    def _off(
+        self, file: int, event: Event, needs: int, position: int, parameter: Parameter
+    ) -> bool:
+        """Return whether an argument is not what something needs."""
+        if needs in (TEXT, NO_TEXT, NO_STR):
+            given = dict(event.args)
+            value = given.get(position, given.get(parameter.name))
+            found = self.types.evaluate(file, value)
+            types = {one[1] if one[0] == "O" else one[0] for one in found}
+            if needs == TEXT:
+                return bool(types) and types.isdisjoint(_TEXTUAL)
+            return bool(types) and types <= (_STR if needs == NO_STR else _TEXTUAL)
+        known, constant = event.constant(position, parameter)
+        is_it = (constant is None) if needs in (NONE, NOT_NONE) else bool(constant)
+        return known and is_it != (needs in (NONE, TRUE))
 
     def _overridden(self, function: Function, one: Type) -> list[Outcome]:
         found = []
         for where, cls in self.project.children(one[3], one[4]):
             index = self.project.cls(where, cls).methods.get(function.name)
-            if index is not None and not self.project.function(where, index).is_async:
+            if index is None:
+                continue
+            made = self.project.function(where, index)
+            if not made.is_async and "generator" not in made.traits:
                 found.append(Outcome(None, where, index, "likely"))
         if len(found) > _ANY_OF:
             return [more._replace(confidence="hint") for more in found]
@@ -271,7 +344,7 @@ class Outcomes:
         for name in ("__init__", "__post_init__", "__new__"):
             method = self.project.method(one[1], one[2], name)
             if method is not None:
-                index = self._as_called(("F", *method), event, 1)
+                index = self._as_called(file, ("F", *method), event, 1)
                 found.append(Outcome(None, method[0], index))
                 if event is not None and name == "__init__":
                     found += self._parameters_called(file, *method, event, 1)
@@ -296,28 +369,31 @@ class Outcomes:
             return found
         if value[0] == "c":
             for one in self.types.evaluate(file, value[1]):
-                found += self._generator(one)
+                found += self._generator(file, one, event)
                 if one[0] == "OM" and names is _ENTERING:
                     entry = self.catalogue.cls(one[1])
                     if one[2] in entry.blocking_with:
-                        name = f"{entry.path}.{one[2]}"
+                        name = f"{entry.shown or entry.path}.{one[2]}"
                         found.append(Outcome(Leaf(entry.kind, name, "certain", entry.source)))
         for one in self.types.evaluate(file, value):
             found += self._special(one, names)
         return found
 
-    def _generator(self, one: Type) -> list[Outcome]:
+    def _generator(self, file: int, one: Type, event: Event) -> list[Outcome]:
         """Return the body of a sync generator function, which runs when its result is entered."""
         if one[0] not in ("F", "B"):
             return []
         function = self.project.function(one[1], one[2])
         if "generator" not in function.traits or function.is_async:
             return []
-        return [Outcome(None, one[1], one[2])]
+        made = event if event.op == "with" else None
+        return [Outcome(None, one[1], self._as_called(file, one, made))]
 
     def _special(self, one: Type, names: tuple[str, ...]) -> list[Outcome]:
         if one[0] == "O":
-            return _at(self.catalogue.cls(one[1]).leaf(names[0]))
+            entry = self.catalogue.cls(one[1])
+            leaves = (leaf for name in names if (leaf := entry.leaf(name)) is not None)
+            return _at(next(leaves, None))
         if one[0] == "X":
             return _at(self.catalogue.function(f"{one[1]}.{names[0]}"))
         if one[0] != "I":
@@ -339,14 +415,13 @@ class Outcomes:
         return found
 
 
+def ends_executor(leaf: Leaf) -> bool:
+    """Return whether a leaf is the end of a `with` on an executor, which waits for its work."""
+    return leaf.name.endswith("Executor.__exit__")
+
+
 def _at(leaf: Leaf | None) -> list[Outcome]:
     return [] if leaf is None else [Outcome(leaf)]
-
-
-def _off(needs: int, known: bool, value: object) -> bool:
-    """Return whether a constant argument is not what something needs."""
-    is_it = (value is None) if needs in (NONE, NOT_NONE) else bool(value)
-    return known and is_it != (needs in (NONE, TRUE))
 
 
 def _given(name: str | None, event: Event | None) -> bool:
@@ -361,12 +436,10 @@ def _given(name: str | None, event: Event | None) -> bool:
 
 def _at_once(event: Event) -> bool:
     """Return whether the call says that it doesn't wait: `acquire(False)`, `get(block=False)`."""
-    if any(tail(value) in ("WNOHANG", "LOCK_NB") for _, value in event.args):
+    if any(tail(value) in _NO_WAIT for _, value in event.args):
         return True
     for at, value in event.consts:
-        if at in ("block", "blocking", "wait") and value is False:
-            return True
-        if at == 0 and value is False:
+        if at in (0, "block", "blocking", "wait") and value is False:
             return True
         if at == "timeout" and value == 0 and value is not False:
             return True

@@ -8,7 +8,8 @@ import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from loopclinic.scanner.facts import Summary, facts_of
+from loopclinic.scanner.facts.fact_records import Summary
+from loopclinic.scanner.facts.file_pass import facts_of
 
 _LARGEST = 32 * 1024 * 1024
 _LIVE = (

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterator
 
-from loopclinic.scanner.facts.fact_records import Event, Function
+from loopclinic.scanner.facts.fact_records import ONCE, Event, Function
 from loopclinic.scanner.facts.values import FINITE, tail, uncalled
 from loopclinic.scanner.name_sets import words
-from loopclinic.scanner.project import Node, Project, Type, Types, functions_in
+from loopclinic.scanner.project import Node, Project, Type, Types, functions_in, joined
 
 OFFLOADING = words(
     "asgiref.sync.sync_to_async asgiref.sync.SyncToAsync channels.db.database_sync_to_async"
@@ -22,7 +22,7 @@ _RETRIERS = words(
 """Decorators that sleep between the attempts of a sync function."""
 
 _HARMLESS = words("staticmethod classmethod lru_cache cache wraps override")
-_FOLLOWED = frozenset("OIZRDT")
+_FOLLOWED = frozenset("OICZRDT")
 """A function that is handed over is looked at where it is handed over."""
 _FAR = 3
 """Handing a parameter on further than that is rare."""
@@ -102,13 +102,17 @@ class Functions:
         """Return what the project's own callers pass for a parameter."""
         one = self._project.function(file, function)
         shift = 1 if "method" in one.traits and "static" not in one.traits else 0
-        name = one.name
-        if name == "__init__" and one.owner is not None:
-            name = self._project.cls(file, one.owner).name
-        if position < shift or not name or "lambda" in one.traits:
+        names = [one.name] if one.name else []
+        if one.name == "__init__" and one.owner is not None:  # by super(), and by any class below
+            classes = [(file, one.owner), *self._project.children(file, one.owner)]
+            names += dict.fromkeys(self._project.cls(*cls).name for cls in classes)
+        if position < shift or "lambda" in one.traits:
             return ()
         places = (position - shift, one.parameters[position].name)
-        return self._found(name, places, lambda found: self._calls(found, (file, function)))
+        return joined(
+            self._found(name, places, lambda found: self._calls(found, (file, function)))
+            for name in names
+        )
 
     def field(self, file: int, cls: int, name: str) -> Types:
         """Return what is passed for a field of a class whose `__init__` is made from its fields."""
@@ -129,7 +133,7 @@ class Functions:
                 for more in self._project.evaluate(where, values[0]):
                     if more not in found and more[0] in _FOLLOWED:
                         found.append(more)
-        return tuple(found[:FINITE])
+        return tuple(found[: 4 * FINITE])
 
     def _calls(self, callee: Type, function: Node) -> bool:
         if callee[0] == "C":
@@ -143,7 +147,7 @@ class Functions:
             self._called[key] = frozenset()  # a function that hands on to itself ends here
             found = set()
             for event in self._project.function(file, index).events:
-                if event.op != "call" or event.value is None:
+                if event.op != "call" or event.value is None or event.flags & ONCE:
                     continue
                 if event.value[0] == "p" and event.value[1] == index:
                     found.add(event.value[2])

@@ -12,7 +12,7 @@ _SEVERAL = re.compile(
 )
 _TEMPLATE = re.compile(r"\b(?:t|rt|tr|T)(?=[\"'])")
 _UNPACKED = re.compile(r"(?<=[\[({])\*{1,2}(?=[^\[\](){}\n]*[ \t]for[ \t])")
-_FORMATTED = re.compile(r"\b[fF](?=([\"'])(?!\1))")
+_FORMATTED = re.compile(r"\b[fF](\"{3}|'{3}|[\"'])")
 
 
 def parsed(source: str) -> ast.Module:
@@ -21,6 +21,13 @@ def parsed(source: str) -> ast.Module:
     Raises:
         SyntaxError, ValueError: it is not Python, or newer than what is known here.
     """
+    tree = _parsed(source)
+    if "async" in source or "await" in source:  # outside an async function that is no error before
+        compile(tree, "<source>", "exec", dont_inherit=True)
+    return tree
+
+
+def _parsed(source: str) -> ast.Module:
     try:
         return ast.parse(source)
     except SyntaxError:
@@ -37,7 +44,7 @@ def parsed(source: str) -> ast.Module:
 def rewritten(source: str) -> str:
     """Return the same with the older form of each newer one; lines stay where they are.
 
-    Type parameters and aliases of 3.12, quotes inside f-strings of 3.12, `except A, B:` and template strings
+    Type parameters and aliases of 3.12, quotes and backslashes inside f-strings of 3.12, `except A, B:` and template strings
     of 3.14, unpacking in comprehensions of 3.15. A template string is read as an f-string.
     """
     source = _SEVERAL.sub(r"\1 (\2):", source)
@@ -50,9 +57,7 @@ def rewritten(source: str) -> str:
         parts += [source[end:start], blank.replace("\n", "\\\n")]
         end = stop
     source = _ALIAS.sub(r"\1\3\2    \4", "".join([*parts, source[end:]]))
-    if sys.version_info < (3, 12) and _FORMATTED.search(source):
-        source = "\n".join(map(_requoted, source.split("\n")))
-    return source
+    return _requoted(source) if sys.version_info < (3, 12) else source
 
 
 def _brackets(source: str) -> Iterator[tuple[int, int]]:
@@ -65,19 +70,21 @@ def _brackets(source: str) -> Iterator[tuple[int, int]]:
         yield match.end() - 1, at
 
 
-def _requoted(line: str) -> str:
-    """Return a line whose f-strings have no quotes of their own kind inside their braces."""
-    at = 0
-    while match := _FORMATTED.search(line, at):
-        quote, at = match[1], match.end() + 1
-        depth = 0
-        while at < len(line) and (depth or line[at] != quote):
-            if line[at] == "{":
-                depth += 1
-            elif line[at] == "}":
-                depth -= 1
-            elif depth and line[at] == quote:
-                line = line[:at] + ("'" if quote == '"' else '"') + line[at + 1 :]
+def _requoted(source: str) -> str:
+    """Return the same without quotes of their own kind, and backslashes, in the braces of f-strings."""
+    text, at = [*source], 0
+    while match := _FORMATTED.search(source, at):
+        quote, at, depth = match[1], match.end(), 0
+        other = "'" if quote == '"' else '"'
+        while at < len(text) and (depth or not source.startswith(quote, at)):
+            one = text[at]
+            if one == "\n" and len(quote) == 1:
+                break
+            depth += {"{": 1, "}": -1}.get(one, 0)
+            if depth and one in (quote, "\\"):
+                text[at] = other if one == quote else "_"
+            elif one == "\\":
+                at += 1
             at += 1
-        at += 1
-    return line
+        at += len(quote)
+    return "".join(text)

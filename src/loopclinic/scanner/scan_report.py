@@ -40,7 +40,7 @@ _WORDS = {
     "unsure_left_out": ("hint", " left out, which --min-confidence hint shows"),
     "light_left_out": (
         "finding",
-        " left out that weigh little (metadata, tests, scripts, start), which --min-weight light shows",
+        " left out that weigh little (metadata, one file, tests, scripts, start), which --min-weight light shows",
     ),
 }
 

@@ -1,8 +1,10 @@
 """Scans a code base from end to end: lists files, collects their facts, runs the detectors."""
 
+import gc
 import hashlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
@@ -22,6 +24,7 @@ from loopclinic.scanner.modules import Modules
 from loopclinic.scanner.options import Settings
 from loopclinic.scanner.project import Project
 from loopclinic.scanner.scan_report import Report
+from loopclinic.scanner.unused import without_callers
 from loopclinic.scanner.worker_pool import read_all
 
 Progress = Callable[[int, int], None]
@@ -54,11 +57,24 @@ def scan_path(
     if known is not None:
         report = Report.from_dict(str(root), known)
     else:
-        readings = _readings(root, paths, hashes, memory, jobs, progress)
-        report = _look(root, paths, readings, skipped, settings)
+        with _no_collections():
+            readings = _readings(root, paths, hashes, memory, jobs, progress)
+            report = _look(root, paths, readings, skipped, settings)
         memory.keep_result(key, report.as_dict())
     report = _reduced(report, settings)
     return replace(report, seconds=time.perf_counter() - started)
+
+
+@contextmanager
+def _no_collections() -> Iterator[None]:
+    """Pause the search for cycles: facts have none, and looking for some takes a fifth of a scan."""
+    paused = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if paused:
+            gc.enable()
 
 
 def _hashes(root: Path, paths: list[str]) -> list[bytes | None]:
@@ -130,6 +146,7 @@ def _look(
         survey = Survey(paths, Project(dumps, summaries, live, modules, entries))
         found = [one for detect in DETECTORS for one in detect(survey)]
     found = _at_source(root, _unignored(_joined(found), survey, paths))
+    found = without_callers(root, paths, found, survey)
     figures = summaries.values()
     counts = {
         "files": len(paths),
@@ -146,11 +163,16 @@ def _look(
 
 
 def _joined(found: Iterable[Finding]) -> list[Finding]:
-    """Return one finding a line and kind; a `with` that should be `async with` is only that."""
-    mixed = {(one.file, one.line) for one in found if one.kind == "sync-cm-mixed"}
+    """Return one finding a line and kind.
+
+    A `with` that should be `async with` is only that, and a task that a thread makes only another loop's.
+    """
+    places = {(one.file, one.line, one.kind) for one in found}
     kept: dict[tuple[str, int, str], Finding] = {}
     for one in found:
-        if one.kind.startswith("blocking-") and (one.file, one.line) in mixed:
+        instead = "sync-cm-mixed" if one.kind.startswith("blocking-") else ""
+        instead = "loop-bound-primitive" if one.kind == "dropped-task" else instead
+        if (one.file, one.line, instead) in places:
             continue
         place = (one.file, one.line, one.kind)
         before = kept.get(place)

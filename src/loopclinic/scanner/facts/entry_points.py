@@ -1,10 +1,10 @@
 """Notes what calls a function from outside, from its decorators, name and parameters: a route, a bot, a worker."""
 
 import ast
-from collections.abc import Iterable
+import re
 from typing import Any
 
-from loopclinic.scanner.facts.syntax_queries import contains_await, spelled
+from loopclinic.scanner.facts.syntax_queries import Nodes, contains_await, of_types, spelled
 from loopclinic.scanner.name_sets import words
 
 _VERBS = words("get post put patch delete head options websocket route api_route")
@@ -24,6 +24,7 @@ _BOTS = words(
     "hybrid_command slash_command listener event message_handler callback_query_handler"
     " callback_query context_menu autocomplete on_message on_callback_query message_command"
     " user_command hybrid_group inline_query on_inline_query edited_message channel_post"
+    " on_cmd on_command on_filters on_edited_message on_raw_update cat_cmd admin_cmd"
 )
 _TALKS = words("ctx interaction inter update callback_query message")
 _WORKERS = words(
@@ -45,6 +46,11 @@ ROUTING = _REGISTERING | _ADDING
 """Names of calls that may register a function for a route."""
 INCLUDING = words("include_router register_blueprint add_subapp mount add_routes Mount")
 """Names of calls that take a router into another, or into the application."""
+
+_RIGHTS = re.compile(
+    r"(^|_)(owner|admin|administrator|super_?user|sudo|staff)s?(_|$)", re.IGNORECASE
+)
+"""Names of those who run a program and ask for little."""
 
 Entry = tuple[str, str]
 """What calls a function, one of `CONTEXTS` of loopclinic.scanner.finding, and by which name."""
@@ -73,9 +79,20 @@ def entry_of(node: ast.FunctionDef | ast.AsyncFunctionDef, bases: tuple[str, ...
         return "request", node.name
     if [one.arg for one in arguments[:2]] == ["update", "context"]:
         return "bot", node.name
+    if node.name == "initialize" and any(one.endswith("Application") for one in bases):
+        return "start", node.name
     if node.name.strip("_") in _MAIN:
         return "once", node.name
     return "", ""
+
+
+def restricted(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """Return whether only those who run the program may ask for a function, by its decorators and defaults."""
+    defaults = (*node.args.defaults, *filter(None, node.args.kw_defaults))
+    calls = [one for one in (*node.decorator_list, *defaults) if isinstance(one, ast.Call)]
+    parts = [part for one in calls for part in ast.walk(one)]
+    names = (getattr(part, name, None) for part in parts for name in ("id", "attr", "arg"))
+    return any(_RIGHTS.search(one) for one in names if one)
 
 
 def _decorated(decorator: ast.expr, name: str, first: str) -> Entry | None:
@@ -136,11 +153,18 @@ def _first_text(node: ast.AST | None) -> str:
     return value if isinstance(value, str) else ""
 
 
-def runs_on(nodes: Iterable[ast.AST]) -> bool:
-    """Return whether a coroutine of these nodes goes round until something outside ends it."""
+def runs_on(nodes: Nodes) -> bool:
+    """Return whether a coroutine of these nodes goes round until something outside ends it.
+
+    One that tries something until it succeeds does not.
+    """
     return any(
-        isinstance(one, ast.While)
-        and not isinstance(one.test, ast.Compare | ast.NamedExpr)
+        not isinstance(one.test, ast.Compare | ast.NamedExpr)
+        and not any(isinstance(step, ast.Try) and _leaves(step) for step in one.body)
         and contains_await(one.body)
-        for one in nodes
+        for one in of_types(nodes, ast.While)
     )
+
+
+def _leaves(node: ast.Try) -> bool:
+    return isinstance([*node.body, *node.orelse][-1], ast.Break | ast.Return)

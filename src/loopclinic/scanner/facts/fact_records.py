@@ -23,14 +23,22 @@ _PROPERTIES = words("property cached_property hybrid_property reify")
     IN_LOCK,
     ONCE,
     ONCE_A_KEY,
-) = (1 << bit for bit in range(12))
+    LOOP_AWAITS,
+    FOR_EACH,
+    FALLBACK,
+    HANDLING,
+) = (1 << bit for bit in range(16))
 """Flags of an event: awaited; its value is dropped, or assigned to a name that nothing reads;
 inside a loop, a retry, a timeout scope, `if __name__ == "__main__"`; a `with` around an await; entered by
-`async with`; inside an `async with` on a lock; only while a result is not kept yet, or none for this key."""
-_GIVEN, _GUARD = 12, 18
+`async with`; inside an `async with` on a lock; only while a result is not kept yet, or none for this key; the innermost
+loop or comprehension awaits something; in a comprehension; only where a key or a module is missing; in a
+handler of errors."""
+_GIVEN, _GUARD = 16, 22
 _MANY = (1 << _GUARD - _GIVEN) - 1
+GIVEN = _MANY << _GIVEN
+"""All flags of how many positional arguments a call has."""
 ANY_GUARD = -1 << _GUARD
-TRUE, FALSE, NONE, NOT_NONE = range(4)
+TRUE, FALSE, NONE, NOT_NONE, TEXT, NO_TEXT, NO_STR = range(7)
 
 
 def given(count: int, *, spread: bool) -> int:
@@ -39,8 +47,8 @@ def given(count: int, *, spread: bool) -> int:
 
 
 def guard(position: int, needs: int) -> int:
-    """Return the flags of what happens only if a parameter is true, false, None, or not None."""
-    return (position + 1) << _GUARD + 2 | needs << _GUARD
+    """Return the flags of what happens only if a parameter is true, false, None, or a text, or not."""
+    return (position + 1) << _GUARD + 3 | needs << _GUARD
 
 
 class Event(NamedTuple):
@@ -61,7 +69,7 @@ class Event(NamedTuple):
     def guard(self) -> tuple[int, int] | None:
         """The parameter, by position, on which it depends whether this happens, and what it must be."""
         bits = self.flags >> _GUARD
-        return ((bits >> 2) - 1, bits & 3) if bits else None
+        return ((bits >> 3) - 1, bits & 7) if bits else None
 
     def constant(self, position: int, parameter: "Parameter") -> tuple[bool, Any]:
         """Return whether a call's argument for a parameter is a constant, and which."""
@@ -90,7 +98,7 @@ class Function(NamedTuple):
     qualname: str
     line: int
     traits: tuple[str, ...]
-    """Of: async, generator, method, static, class, stub, lambda, nested, closure."""
+    """Of: async, generator, method, static, class, stub, lambda, nested, closure, restricted, guarded."""
     parameters: tuple[Parameter, ...]
     decorators: tuple[Value, ...]
     annotation: Value

@@ -4,7 +4,7 @@ import ast
 import re
 from typing import Any
 
-from loopclinic.scanner.facts.entry_points import entry_of, runs_on
+from loopclinic.scanner.facts.entry_points import entry_of, restricted, runs_on
 from loopclinic.scanner.facts.fact_records import IN_RETRY, Class, Facts, Function, Parameter
 from loopclinic.scanner.facts.function_scope import Scope
 from loopclinic.scanner.facts.patterns import swallowed_errors
@@ -16,7 +16,7 @@ from loopclinic.scanner.facts.patterns.sequential_awaits import in_turn
 from loopclinic.scanner.facts.patterns.unbounded_fanout import at_once
 from loopclinic.scanner.facts.patterns.unclosed_resources import opened
 from loopclinic.scanner.facts.statements import Statements
-from loopclinic.scanner.facts.syntax_queries import deep, inside, is_stub
+from loopclinic.scanner.facts.syntax_queries import by_type, deep, is_stub
 from loopclinic.scanner.facts.values import Value, tail
 from loopclinic.scanner.newer_syntax import parsed
 
@@ -121,17 +121,22 @@ class Pass(Statements):
 
     def _shapes(self, node: ast.FunctionDef | ast.AsyncFunctionDef, first: int) -> None:
         """Look for shapes in a function whose body has just been read, and noted from `first` on."""
-        nodes = list(inside(node.body))  # once for all: each of them looks at every node
+        is_async = isinstance(node, ast.AsyncFunctionDef)
+        swallows = any(one.kind == "swallowed-cancellation" for one in self.facts.patterns[first:])
+        if not (is_async or swallows or self.scope.opens):
+            return
+        nodes = by_type(node.body)  # once for all: each of them looks at nodes of a few types
         opened(self, node, nodes)
-        if any(one.kind == "swallowed-cancellation" for one in self.facts.patterns[first:]):
+        if swallows:
             swallowed_errors.forget_own_cancellation(self, nodes)
             swallowed_errors.note_ends(self, node)
         if isinstance(node, ast.AsyncFunctionDef):
             if not self.scope.entry[0] and runs_on(nodes):
                 self.scope.entry = "worker", node.name
-            initialized(self, node)
-            in_turn(self, node, nodes)
-            at_once(self, node, nodes)
+            if ast.Await in nodes:
+                initialized(self, node)
+                in_turn(self, node, nodes)
+                at_once(self, node, nodes)
             counted(self, nodes)
             left_early(self, nodes)
 
@@ -154,22 +159,25 @@ class Pass(Statements):
             "class": is_method and "classmethod" in names,
             "nested": not self.scope.is_module,
             "stub": stub,
+            "restricted": self.live and restricted(node),
+            "guarded": isinstance(node, ast.AsyncFunctionDef)
+            and swallowed_errors.guarded(node.body),
         }
         return [trait for trait, has in found.items() if has]
 
     def _parameters(self, node: Any, scope: Scope) -> None:
         args = node.args
-        ordered = [*args.posonlyargs, *args.args]
-        defaults = [None] * (len(ordered) - len(args.defaults)) + list(args.defaults)
-        pairs = [*zip(ordered, defaults, strict=True)]
-        pairs += [*zip(args.kwonlyargs, args.kw_defaults, strict=True)]
-        for position, (arg, default) in enumerate(pairs):
-            annotation = self.annotation(arg.annotation)
+        ordered = args.posonlyargs + args.args
+        defaults = [None] * (len(ordered) - len(args.defaults)) + args.defaults + args.kw_defaults
+        for position, (arg, default) in enumerate(
+            zip(ordered + args.kwonlyargs, defaults, strict=True)
+        ):
+            annotation = None if arg.annotation is None else self.annotation(arg.annotation)
             worth = None if default is None else self.visit(default)
             if isinstance(default, ast.Constant) and not isinstance(default.value, (str, bytes)):
                 worth = self.make("v", default.value)
             scope.parameters.append(Parameter(arg.arg, annotation, worth))
-            scope.names[arg.arg] = (self.make("p", scope.index, position), ())
+            scope.names[arg.arg] = (("p", scope.index, position), ())
         for extra in (args.vararg, args.kwarg):
             if extra is not None:
                 scope.names[extra.arg] = (None, ())
@@ -189,9 +197,9 @@ class Pass(Statements):
             self.visit(keyword.value)
         self.classes.append(Class(node.name, qualname, node.lineno, bases, decorators, {}, {}, ()))
         self.bind_name(node.name, self.make("cl", index))
-        scope.class_body = index
+        scope.class_body, around, self.class_node = index, self.class_node, node
         self.body(node.body)
-        scope.class_body = outer
+        scope.class_body, self.class_node = outer, around
 
 
 _UNFINISHED = Function("", "", 0, (), (), (), None, (), (), (), None, None, 0)

@@ -1,6 +1,7 @@
 """State of the pass inside one function or module: names, events, results."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from loopclinic.scanner.facts.fact_records import UNUSED, Event, Function, Parameter
 from loopclinic.scanner.facts.values import FINITE, Value, tail
@@ -51,7 +52,11 @@ class Scope:
     flags: int = 0
     known: dict[Value, Value] = field(default_factory=dict)
     """What tests have found out: a value -> the same, narrowed; ("ready", value) of what would not wait."""
+    rare: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Names that hold the answer of a test -> the flags of what runs where it is true, and false."""
     unresolved: int = 0
+    opens: bool = False
+    """Whether a name here holds the result of a call that may give something to be closed."""
     entry: tuple[str, str] = ("", "")
     """What calls it from outside, and by which name."""
     seen: set[tuple[object, ...]] = field(default_factory=set)
@@ -83,14 +88,14 @@ class Scope:
         self.path = (*before, -self.branches if leaves else self.branches)
         return before
 
-    def emit(self, event: Event) -> None:
-        """Add an event; in sync code one of a kind is enough."""
-        if "async" not in self.traits and not self.is_module:
-            key = (event.op, event.value, event.args, event.consts, event.flags)
-            if key in self.seen and tail(event.value) not in _EACH_COUNTS:
+    def emit(self, parts: tuple[Any, ...]) -> None:
+        """Add an event of these parts; in sync code one of a kind is enough."""
+        if self.parent is not None and "async" not in self.traits:
+            key = (parts[0], *parts[3:])
+            if key in self.seen and tail(parts[3]) not in _EACH_COUNTS:
                 return
             self.seen.add(key)
-        self.events.append(event)
+        self.events.append(tuple.__new__(Event, parts))
 
     def close(self) -> Function:
         """Return the finished record."""

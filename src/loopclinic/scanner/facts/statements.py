@@ -4,28 +4,35 @@ import ast
 import re
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
-from loopclinic.scanner.facts.expressions import NOTHING, Expressions, Learned
+from loopclinic.scanner.facts.expressions import Expressions
 from loopclinic.scanner.facts.fact_records import (
     ANY_GUARD,
     AWAITS_INSIDE,
     DISCARDED,
     ENTERED,
+    GIVEN,
+    HANDLING,
     IN_LOCK,
     IN_LOOP,
     IN_MAIN,
     IN_RETRY,
     IN_TIMEOUT,
+    LOOP_AWAITS,
+    given,
 )
 from loopclinic.scanner.facts.function_scope import Scope, union
+from loopclinic.scanner.facts.narrowing import NOTHING, Learned
 from loopclinic.scanner.facts.patterns import swallowed_errors
-from loopclinic.scanner.facts.patterns.kept_results import kept
+from loopclinic.scanner.facts.patterns.kept_results import fallback, kept, rarely
 from loopclinic.scanner.facts.patterns.racy_initialization import is_locked
 from loopclinic.scanner.facts.syntax_queries import (
     contains_await,
     is_main_guard,
     names_in,
     names_read,
+    searches,
     spelled,
 )
 from loopclinic.scanner.facts.values import Value
@@ -48,10 +55,10 @@ class Statements(Expressions):
         """Read statements in order."""
         known, flags = self.scope.known, self.scope.flags
         for one in statements:
-            method = self._methods.get(type(one))
+            method = self._methods.get(one.__class__)
             if method is not None:
-                method(one)
-            else:
+                method(self, one)
+            elif one._fields:
                 for child in ast.iter_child_nodes(one):
                     if isinstance(child, ast.expr):
                         self.visit(child)
@@ -103,11 +110,18 @@ class Statements(Expressions):
         self._test(node.test)
         true, false = self.learned(node.test)
         within, behind = kept(self, node)
-        self._branch(node.body, within, learned=true)
-        self._branch(node.orelse, learned=false)
+        if_true, if_false = rarely(self, node.test)
+        if (
+            self.scope.flags & IN_LOOP
+            and "async" in self.scope.traits
+            and contains_await(node.body)
+        ):
+            within |= LOOP_AWAITS
+        self._branch(node.body, within | if_true, learned=true)
+        self._branch(node.orelse, if_false, learned=false)
         if isinstance(node.body[-1], _LEAVING):
             self._learn(false)
-            self.scope.flags |= behind
+            self.scope.flags |= behind | if_false
 
     def _read_assert(self, node: ast.Assert) -> None:
         self.visit(node.test)
@@ -122,23 +136,50 @@ class Statements(Expressions):
             self.visit(node)
 
     def _read_for(self, node: ast.For | ast.AsyncFor) -> None:
-        value = self.visit(node.iter)
         is_async = isinstance(node, ast.AsyncFor)
+        if "async" in self.scope.traits and isinstance(node.iter, ast.Call):
+            value = self.call(node.iter, AWAITS_INSIDE if contains_await(node.body) else 0)
+        else:
+            value = self.visit(node.iter)
         self.event("aiter" if is_async else "iter", node.iter, value)
         self.bind(node.target, self.make("I" if is_async else "i", value) if value else None)
-        self._loop(node.body, names_read(node.iter) | names_in(node.target))
+        first = next(iter(getattr(node.iter, "args", ())), None)
+        if isinstance(first, ast.Lambda) and self.tail_of(node.iter) == "iter":
+            self._loop([ast.Expr(first.body)], set())  # each turn calls it
+        one_of = isinstance(node, ast.For) and searches(node)  # only its last turn reads anything
+        names = names_read(node.iter) | names_in(node.target)
+        self._loop(node.body, names, turns=not one_of, awaits=is_async)
         self._branch(node.orelse)
 
     _read_asyncfor = _read_for
 
     def _read_while(self, node: ast.While) -> None:
+        self.scope.flags, before = self.scope.flags | IN_LOOP, self.scope.flags
         self.visit(node.test)
+        self.scope.flags = before
         self._loop(node.body, names_read(node.test), self.learned(node.test)[0])
         self._branch(node.orelse)
 
-    def _loop(self, body: list[ast.stmt], names: set[str], learned: Learned = NOTHING) -> None:
+    def _loop(
+        self,
+        body: list[ast.stmt],
+        names: set[str],
+        learned: Learned = NOTHING,
+        *,
+        turns: bool = True,
+        awaits: bool = False,
+    ) -> None:
         retry = any(_RETRY.search(name) for name in names)
-        self._branch(body, IN_LOOP | (IN_RETRY if retry else 0), learned)
+        scope = self.scope
+        before, flags = scope.flags, IN_LOOP * turns | (IN_RETRY if retry else 0)
+        scope.flags &= ~LOOP_AWAITS
+        if awaits or (
+            "async" in scope.traits
+            and contains_await(one for one in body if not isinstance(one, ast.If))
+        ):
+            flags |= LOOP_AWAITS
+        self._branch(body, flags, learned)
+        scope.flags = before
 
     def _read_with(self, node: ast.With | ast.AsyncWith) -> None:
         scope = self.scope
@@ -156,15 +197,26 @@ class Statements(Expressions):
             if isinstance(item.context_expr, ast.Call) and name == "suppress" and suspends:
                 swallowed_errors.suppressed(self, node, item.context_expr)
             op, within = "awith" if is_async else "with", AWAITS_INSIDE if suspends else 0
-            self.event(op, item.context_expr, value, flags=within)
+            args, consts, count = self._given(item.context_expr)
+            self.event(op, item.context_expr, value, args, consts, within | count)
             if item.optional_vars is not None:
-                given = self.make("E" if is_async else "e", value) if value else None
-                self.bind(item.optional_vars, given)
+                entered = self.make("E" if is_async else "e", value) if value else None
+                self.bind(item.optional_vars, entered)
         scope.flags |= flags | (IN_LOCK if is_locked(node) else 0)
         self.body(node.body)
         scope.flags = before
 
     _read_asyncwith = _read_with
+
+    def _given(self, node: ast.expr) -> tuple[Any, Any, int]:
+        """Return the arguments of the call that was noted last, and the flags of their number, if it is this one.
+
+        A constant among them may switch off a part of the generator that is entered.
+        """
+        made = self.scope.events[-1] if self.scope.events else None
+        if made is None or made[:3] != ("call", node.lineno, node.col_offset + 1):
+            return (), (), given(0, spread=True)
+        return made.args, made.consts, made.flags & GIVEN
 
     def _read_try(self, node: ast.Try) -> None:
         self.body(node.body)
@@ -177,7 +229,8 @@ class Statements(Expressions):
             if handler.name:
                 self.scope.bind(handler.name, None)
             looping = self.scope.flags & IN_LOOP
-            self._branch(handler.body, IN_RETRY if looping else 0)
+            seldom = fallback(self, node, handler)
+            self._branch(handler.body, seldom | HANDLING | (IN_RETRY if looping else 0))
         self._branch(node.orelse)
         self.body(node.finalbody)
 
@@ -208,7 +261,10 @@ class Statements(Expressions):
         if isinstance(node.value, (ast.Subscript, ast.BinOp)) and _names_type(node.targets[0]):
             value = self.annotation(node.value)  # DbSession = Annotated[Session, Depends(get_db)]
         self._remember_call(node.targets, node.value)
+        tells = rarely(self, node.value)
         for target in node.targets:
+            if isinstance(target, ast.Name) and (any(tells) or target.id in self.scope.rare):
+                self.scope.rare[target.id] = tells
             self.bind(target, value)
             self._note_made(target, node.value, value)
 
@@ -238,6 +294,7 @@ class Statements(Expressions):
             and targets[0].id not in scope.outer
             and scope.events
         ):
+            scope.opens = scope.opens or self.opens(call)
             place = ("call", call.lineno, call.col_offset + 1)
             for position in reversed(range(len(scope.events))):
                 if scope.events[position].line < call.lineno:
@@ -279,6 +336,8 @@ class Statements(Expressions):
                 base = next((one for one in named if one is not None and one[0] == "cl"), base)
             if base is not None and base[0] in ("self", "cls", "cl"):
                 self._member(base[1], target.attr, value)
+            if target.attr.startswith("on_") and base is not None and value is not None:
+                self.pattern("called-back", target, (base, value))
         elif isinstance(target, (ast.Tuple, ast.List)):
             for position, one in enumerate(target.elts):
                 self.bind(one, self._part(value, position))

@@ -1,6 +1,7 @@
 """Queries on pieces of a syntax tree that need no resolved names."""
 
 import ast
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -15,8 +16,12 @@ _NO_CODE = words(
     " is_async is_lazy asname str"
 )
 """Fields that hold texts and numbers, and the operators and contexts, which are half of all nodes."""
-_PARTS: dict[type[ast.AST], tuple[str, ...]] = dict.fromkeys(_BARE, ())
-"""Type of node -> the fields that hold nodes, filled as types come up."""
+_PARTS: dict[type, tuple[str, ...] | None] = dict.fromkeys(_BARE, ())
+"""Type of node -> the fields that hold nodes, filled as types come up; None for what is no node."""
+Nodes = dict[type[ast.AST], list[Any]]
+"""The nodes of a function by their type."""
+_ADDRESS = re.compile(r"[\d.]+|[\da-fA-F]*:[\da-fA-F:.]+|localhost")
+_ASKS = words("exists is_file isfile is_dir isdir access")
 _DEEPEST = 20_000
 """Calls of Python by Python: so many cover what Python can parse."""
 
@@ -31,13 +36,13 @@ def inside(
     stack: list[Any] = list(nodes)[::-1]
     while stack:
         node = stack.pop()
-        if not isinstance(node, ast.AST):  # the key of {**other}; a number in a newer Python's node
+        kind = node.__class__
+        if kind not in _PARTS:
+            _PARTS[kind] = _parts(kind)
+        parts = _PARTS[kind]
+        if parts is None:
             continue
         yield node
-        kind = node.__class__
-        parts = _PARTS.get(kind)
-        if parts is None:
-            parts = _PARTS[kind] = tuple(one for one in kind._fields[::-1] if one not in _NO_CODE)
         if not parts or (without is not None and without(node)):
             continue
         for name in parts:
@@ -48,6 +53,32 @@ def inside(
                 stack.append(value)
 
 
+def by_type(nodes: Iterable[ast.AST]) -> Nodes:
+    """Return what `inside` yields by the type of node, in the order of the source."""
+    found: Nodes = {}
+    for one in inside(nodes):
+        found.setdefault(one.__class__, []).append(one)
+    return found
+
+
+def of_types(nodes: Nodes, *kinds: type[ast.AST]) -> list[Any]:
+    """Return the nodes of some types, each type in the order of the source."""
+    return [one for kind in kinds for one in nodes.get(kind, ())]
+
+
+def with_blocks(nodes: Nodes) -> list[Any]:
+    """Return the nodes that have statements of their own."""
+    kinds = (one for one in nodes if "body" in one._fields and not issubclass(one, ast.expr))
+    return of_types(nodes, *kinds)
+
+
+def _parts(kind: type) -> tuple[str, ...] | None:
+    """Return the fields of a type that hold nodes, or None for the key of {**other}, a number and the like."""
+    if not issubclass(kind, ast.AST):
+        return None
+    return tuple(one for one in kind._fields[::-1] if one not in _NO_CODE)
+
+
 def contains_await(nodes: Iterable[ast.AST]) -> bool:
     """Return whether running these can suspend the coroutine they stand in."""
     return any(
@@ -55,6 +86,15 @@ def contains_await(nodes: Iterable[ast.AST]) -> bool:
         or (isinstance(node, ast.comprehension) and node.is_async)
         for node in inside(nodes)
     )
+
+
+def searches(node: ast.For) -> bool:
+    """Return whether a loop asks of each of some paths whether it is there, and ends with one that is."""
+    parts = list(inside(node.body))
+    called = [one.func for one in parts if isinstance(one, ast.Call)]
+    asks = any(getattr(one, "attr", getattr(one, "id", "")) in _ASKS for one in called)
+    counted = isinstance(node.iter, ast.Call) and spelled(node.iter.func) == "range"
+    return asks and not counted and any(isinstance(one, ast.Return | ast.Break) for one in parts)
 
 
 def spelled(node: ast.AST) -> str:
@@ -80,6 +120,11 @@ def names_read(node: ast.AST) -> set[str]:
         for one in ast.walk(node)
         if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Load)
     }
+
+
+def is_address(value: object) -> bool:
+    """Return whether this is a host that is known without asking anybody: `127.0.0.1`, `::1`, `localhost`."""
+    return isinstance(value, str) and _ADDRESS.fullmatch(value) is not None
 
 
 def called_on(nodes: Iterable[ast.AST], method: str) -> set[str]:

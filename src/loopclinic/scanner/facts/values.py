@@ -21,7 +21,7 @@ already replaced by what was assigned to them, so a value reads only module-leve
     ("an", base, args)               a subscripted annotation
     ("tu", values)                   a tuple, ("ls", values) a list or set, ("di", values) a dict
     ("d", left)                      left / something
-    ("k", name)                      a literal of that built-in type
+    ("k", name)                      a literal of that built-in type, or "address" of a numeric host
     ("v", constant)                  a default that is None, a bool or a number
     ("lit", constants)               an annotation of these literals
     ("is", value, annotation)        the value, where a test found it to be of that type

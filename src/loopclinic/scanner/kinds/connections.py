@@ -15,7 +15,7 @@ from loopclinic.scanner.facts.fact_records import (
 from loopclinic.scanner.facts.values import Value, dotted, tail, uncalled
 from loopclinic.scanner.finding import Finding
 from loopclinic.scanner.name_sets import words
-from loopclinic.scanner.project import Type, Types
+from loopclinic.scanner.project import Type, Types, functions_in
 
 _ROUTES = words("route get post put patch delete head options websocket api_route")
 _CLIENTS = words("httpx.AsyncClient aiohttp.ClientSession openai.AsyncOpenAI")
@@ -138,12 +138,26 @@ def _closable(survey: Survey, types: Types) -> str | None:
     return None
 
 
+def _borrowed(survey: Survey, file: int, value: Value) -> bool:
+    """Return whether a function of the project hands out what the module keeps for everybody."""
+    made = value[1] if value is not None and value[0] == "w" else value
+    if made is None or made[0] != "c":
+        return False
+    returned = (
+        one
+        for node in functions_in(survey.evaluate(file, made[1]))
+        for found in survey.project.function(*node).returns
+        for one in (found[1] if found is not None and found[0] == "u" else (found,))
+    )
+    return any(one is not None and one[0] == "g" for one in returned)
+
+
 def _member(survey: Survey, file: int, one: Pattern) -> Iterator[Finding]:
     """Yield what a class opens and keeps, and none of its methods closes."""
     owner = survey.project.function(file, one.function).owner
     name = one.note.removeprefix("self.")
     path = _closable(survey, survey.evaluate(file, one.values[0])) if owner is not None else None
-    if owner is None or path is None:
+    if owner is None or path is None or _borrowed(survey, file, one.values[0]):
         return
     family = [found[1:] for found in survey.project.ancestors(file, owner) if found[0] == "C"]
     family += survey.project.children(file, owner)

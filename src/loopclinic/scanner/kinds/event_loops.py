@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from loopclinic.scanner.detector_input import HANDING, Survey
 from loopclinic.scanner.facts.fact_records import IN_LOOP, IN_MAIN, Event, Function, Pattern
-from loopclinic.scanner.facts.values import Value, tail, uncalled
+from loopclinic.scanner.facts.values import Value, dotted, tail, uncalled
 from loopclinic.scanner.finding import Finding
 from loopclinic.scanner.name_sets import words
 from loopclinic.scanner.project import Node, functions_in
@@ -22,16 +22,20 @@ _MAIN = re.compile(r"^_*(a?main|\w+_main|main_\w+)$")
 _BEGINS = re.compile(
     r"^_*(_init_|_enter_|_aenter_|(start|run|launch|init|setup|open|connect|begin|lifespan)\w*)_*$"
 )
+_RUNNING = words("run_until_complete run_forever run close")
 _EACH = "make one where each loop starts."
 _HAVING = words(
     "run_forever run_until_complete new_event_loop set_event_loop get_event_loop get_running_loop"
 )
 _TOUCHING = words(
-    "put_nowait get_nowait set clear release notify notify_all set_result set_exception call_soon create_task"
+    "put_nowait get_nowait set release notify notify_all set_result set_exception call_soon create_task"
 )
+_CALLING_BACK = words("paho.mqtt.client.Client websocket.WebSocketApp")
+"""Classes that call what is assigned to their `on_...` from a thread of their own."""
 _THREADS = words("Thread Process Timer")
 _TASK_DECORATORS = words("task shared_task periodic_task actor job")
-_ENTRY_DECORATORS = _TASK_DECORATORS | words("command group callback fixture")
+_COMMANDS = words("command group callback")
+_ENTRY_DECORATORS = _TASK_DECORATORS | _COMMANDS | {"fixture"}
 
 
 def detect(survey: Survey) -> Iterator[Finding]:
@@ -76,13 +80,19 @@ def detect(survey: Survey) -> Iterator[Finding]:
                 "A loop for this one call: what it opens can't be shared, and it is torn "
                 "down each time. Keep one loop, or make the caller async."
             )
-            yield survey.finding(file, index, event, "loop-per-call", message, "likely")
+            many = event.flags & IN_LOOP or (file, index) in survey.contexts.served
+            weight = None if many else 0  # else a thread's or a program's, which hardly minds
+            yield survey.finding(
+                file, index, event, "loop-per-call", message, "likely", weight=weight
+            )
         if "asyncio.get_event_loop" in paths and not _on_loop(survey, file, index, function):
             message = (
                 "No loop runs here, so this warns or fails; make the caller async, "
                 "or hand the loop in."
             )
-            sure = "likely" if function.owner is None else "hint"  # a coroutine may make the object
+            # A coroutine may make the object; a script warns once; a caller may hand the loop in.
+            unsure = function.owner is not None or event.flags & IN_MAIN or event.guard
+            sure = "hint" if unsure else "likely"
             yield survey.finding(file, index, event, "get-event-loop", message, sure)
     yield from _bound(survey, starters, once)
     yield from _from_threads(survey)
@@ -95,13 +105,37 @@ def _runs_main(survey: Survey, file: int, event: Event) -> bool:
 
 
 def _entries(survey: Survey) -> set[Node]:
-    """Return the functions that are called from module level, which is once."""
+    """Return the functions that are called from module level, which is once, and those that only they call."""
     found: set[Node] = set()
     for file, facts in survey.files():
         for event in facts.functions[0].events:
             if event.op == "call" and event.flags & IN_MAIN:
                 found.update(functions_in(survey.evaluate(file, event.value)))
+    commands = (
+        (file, index)
+        for file, index, function in survey.functions()
+        if _MAIN.match(function.name) or function.decorator_names & _COMMANDS
+    )
+    queue = [*found, *commands]
+    found.update(queue)
+    while queue:
+        node = queue.pop()
+        for event in survey.project.function(*node).events:
+            if event.op == "call" and not event.flags & IN_LOOP:
+                for one in functions_in(survey.evaluate(node[0], event.value)):
+                    if one not in found and _callers(survey, one) <= found:
+                        found.add(one)
+                        queue.append(one)
     return found
+
+
+def _callers(survey: Survey, node: Node) -> set[Node]:
+    name = survey.project.function(*node).name
+    return {
+        (file, index)
+        for file, index, _, event in survey.calls_of([name])
+        if node in functions_in(survey.evaluate(file, event.value))
+    }
 
 
 def _one_thread(survey: Survey, entries: set[Node]) -> set[Node]:
@@ -206,6 +240,9 @@ def _kept(survey: Survey, file: int, index: int, event: Event, paths: set[str]) 
     if paths & _RUN:
         return False
     function = survey.project.function(file, index)
+    called = {tail(one.value) for one in function.events}
+    if called.isdisjoint(_RUNNING):
+        return True  # it is set for others, or for the program
     for one in function.events:
         if "run_forever" in (tail(one.value), *(tail(value) for _, value in one.args)):
             return True
@@ -358,17 +395,28 @@ def _from_threads(survey: Survey) -> Iterator[Finding]:
             started.update(one for one in targets if not survey.project.function(*one).is_async)
             if function.is_async and any(_runs_a_loop(survey, one) for one in targets):
                 yield from _handed_over(survey, file, function, event)
+    for file, shape in survey.patterns("called-back"):
+        holders = survey.evaluate(file, shape.values[0])
+        if any(held[0] == "O" and held[1] in _CALLING_BACK for held in holders):
+            called = functions_in(survey.evaluate(file, shape.values[1]))
+            started.update(node for node in called if not survey.project.function(*node).is_async)
     for node in started:
         if any(tail(event.value) in _HAVING for event in survey.project.function(*node).events):
             continue  # a loop of its own
         for event in survey.project.function(*node).events:
             if event.op != "call" or tail(event.value) not in _TOUCHING:
                 continue
-            for one in survey.evaluate(node[0], event.value):
-                if one[0] == "OM" and one[1].startswith("asyncio."):
+            touched = survey.evaluate(node[0], event.value)
+            if not touched and dotted(event.value).endswith(("loop.create_task", "loop.call_soon")):
+                touched = (("OM", "asyncio.AbstractEventLoop", tail(event.value), False),)
+            for made in touched:
+                if made[0] == "OM" and made[1].startswith("asyncio."):
+                    to = "loop.call_soon_threadsafe()"
+                    if tail(event.value) == "create_task":
+                        to = "asyncio.run_coroutine_threadsafe()"
                     message = (
-                        f"This runs in a thread, and {one[1]} is not thread-safe: the loop may not wake up. "
-                        "Hand it to loop.call_soon_threadsafe()."
+                        f"This runs in a thread, and {made[1]} is not thread-safe: the loop may not wake up. "
+                        f"Hand it to {to}."
                     )
                     yield survey.finding(*node, event, "loop-bound-primitive", message, "likely")
                     break

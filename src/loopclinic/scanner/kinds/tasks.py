@@ -7,6 +7,7 @@ from loopclinic.scanner.detector_input import Survey
 from loopclinic.scanner.facts.fact_records import (
     AWAITED,
     DISCARDED,
+    IN_TIMEOUT,
     UNUSED,
     Event,
     Function,
@@ -15,6 +16,7 @@ from loopclinic.scanner.facts.fact_records import (
 from loopclinic.scanner.facts.values import Value, dotted, tail
 from loopclinic.scanner.finding import Finding
 from loopclinic.scanner.name_sets import words
+from loopclinic.scanner.project import functions_in
 
 _STARTS = words(
     "asyncio.create_task asyncio.ensure_future asyncio.tasks.create_task"
@@ -30,14 +32,25 @@ _CALLED_SYNC: dict[str, tuple[int | str, ...]] = {
 """Calls that call an argument as if it were sync: a coroutine made there is never awaited."""
 _RECEIVERS = re.compile(r"(loop|executor|pool|task|future|fut)(\(\))?$", re.IGNORECASE)
 """Names of what calls an argument so, where nothing else is known about it."""
+_NO_LOSS = re.compile(
+    r"analytics|telemetry|[Mm]etrics?(\.|_|$)|(^|[._])track(_|$)|(^|[._])a?close(_|$)"
+    r"|(^|\.)(pin|add_reaction|typing|trigger_typing)$|(channel|destination|ctx)\.send$"
+)
+"""Names of what reports on itself, closes what nobody uses any more, or shows people something at once."""
+_IN_THREAD = words(
+    "asyncio.to_thread fastapi.concurrency.run_in_threadpool starlette.concurrency.run_in_threadpool"
+)
 _OWN = words(
     "send throw close __await__ __name__ __qualname__ cr_await cr_code cr_frame cr_running cr_origin"
 )
 """What a coroutine has itself."""
 _CANCELLED = words(
-    "asyncio.CancelledError asyncio.exceptions.CancelledError concurrent.futures.CancelledError"
-    " anyio.get_cancelled_exc_class"
+    "asyncio.CancelledError asyncio.exceptions.CancelledError anyio.get_cancelled_exc_class"
 )
+_CANCELLING = words(
+    "cancel wait_for timeout timeout_at move_on_after fail_after TaskGroup create_task_group open_nursery run"
+)
+"""Calls that cancel tasks, or do so when something else fails or the program ends."""
 _ALL = _CANCELLED | {"builtins.BaseException"}
 
 
@@ -47,8 +60,8 @@ def detect(survey: Survey) -> Iterator[Finding]:
         if event.flags & (DISCARDED | UNUSED):
             found = _dropped(survey, file, function, event)
             if found is not None:
-                kind, message, confidence = found
-                yield survey.finding(file, index, event, kind, message, confidence)
+                no_loss = found[0] == "dropped-task" and _kept(survey, file, function, event)
+                yield survey.finding(file, index, event, *found, weight=0 if no_loss else None)
         if event.args and tail(event.value) in _CALLED_SYNC:
             yield from _handed(survey, file, index, event)
     yield from _used(survey)
@@ -62,7 +75,7 @@ def _dropped(
     paths = survey.outside(file, event.value)
     if event.flags & AWAITED:
         quiet = "asyncio.gather" in paths and ("return_exceptions", True) in event.consts
-        if not quiet or _ends(function):
+        if not quiet or _ends(function) or _harmless(survey, file, event):
             return None
         message = "Errors come back as values here, and nothing looks at them."
         return "dropped-gather-results", message, "certain"
@@ -70,7 +83,9 @@ def _dropped(
         message = "Nothing keeps this task, so it may vanish, and its error with it: keep it, or use a TaskGroup."
         return "dropped-task", message, "certain"
     if name == "create_task" and dotted(event.value).endswith("loop.create_task") and not paths:
-        return "dropped-task", "Nothing keeps this task: keep it, or use a TaskGroup.", "likely"
+        own = any(one.owner is not None and one.name == name for *_, one in survey.functions())
+        sure = "hint" if own else "likely"  # it may be the project's own, which keeps it
+        return "dropped-task", "Nothing keeps this task: keep it, or use a TaskGroup.", sure
     if "asyncio.gather" in paths and event.flags & DISCARDED:
         return "dropped-task", "Nothing awaits what is gathered here.", "likely"
     if "asyncio.run_coroutine_threadsafe" in paths and event.flags & DISCARDED:
@@ -80,6 +95,41 @@ def _dropped(
         message = f"{dotted(event.value)}() only makes a coroutine: await it."
         return "unawaited-coroutine", message, "certain"
     return None
+
+
+def _kept(survey: Survey, file: int, function: Function, event: Event) -> bool:
+    """Return whether a task is no loss, or what the loop runs for that this function then starts."""
+    later = {tail(one.value) for one in function.events if one.line > event.line}
+    return "run_forever" in later or _harmless(survey, file, event)
+
+
+def _harmless(survey: Survey, file: int, event: Event) -> bool:
+    """Return whether all that a call is handed catches its own errors, or is no loss."""
+    made = [
+        one
+        for _, value in event.args
+        for one in (value[1] if value is not None and value[0] in ("ls", "tu") else (value,))
+        if one is not None and one[0] == "c"
+    ]
+    return bool(made) and all(_guarded(survey, file, one[1]) for one in made)
+
+
+def _guarded(survey: Survey, file: int, called: Value) -> bool:
+    nodes = functions_in(survey.evaluate(file, called))
+    functions = [survey.project.function(*one) for one in nodes]
+    safe = bool(functions) and all(
+        "guarded" in one.traits or _only_in_threads(survey, file, one)
+        for (file, _), one in zip(nodes, functions, strict=True)
+    )
+    names = (dotted(called), *(one.name for one in functions))
+    in_thread = survey.outside(file, called) & _IN_THREAD
+    return safe or bool(in_thread) or any(map(_NO_LOSS.search, names))
+
+
+def _only_in_threads(survey: Survey, file: int, function: Function) -> bool:
+    """Return whether all that a coroutine awaits are threads, which run to their end whatever becomes of it."""
+    awaited = [one for one in function.events if one.flags & AWAITED]
+    return bool(awaited) and all(survey.outside(file, one.value) & _IN_THREAD for one in awaited)
 
 
 def _ends(function: Function) -> bool:
@@ -167,10 +217,19 @@ def _is_task(survey: Survey, file: int, index: int) -> bool:
     )
 
 
+def _cancelled(survey: Survey, file: int, index: int) -> bool:
+    """Return whether a coroutine runs as a task or in a time limit of a project that cancels some."""
+    function = survey.project.function(file, index)
+    calls = survey.calls_of([function.name])
+    apart = any(not event.flags & AWAITED or event.flags & IN_TIMEOUT for *_, event in calls)
+    return (apart or function.entry[0] == "worker") and bool(survey.calls_of(_CANCELLING))
+
+
 def _swallowed(survey: Survey) -> Iterator[Finding]:
     """Yield handlers around an await that keep cancellation to themselves."""
     for file, one in survey.patterns("swallowed-cancellation"):
-        how = one.note.partition(":")[0]
+        goes_on = one.note.startswith("loop ")
+        how = one.note.removeprefix("loop ").partition(":")[0]
         types = list(one.values)
         split = types.index(None) if None in types else len(types)
         passed = {path for value in types[split + 1 :] for path in survey.outside(file, value)}
@@ -193,6 +252,9 @@ def _swallowed(survey: Survey) -> Iterator[Finding]:
             )
         confidence = "likely" if how == "other" else "certain"
         of_another = one.note.partition(":")[2] and caught & _CANCELLED and how != "finally"
-        if of_another or (how == "ends" and _is_task(survey, file, one.function)):
+        alone = caught <= _CANCELLED and not _is_task(survey, file, one.function)
+        if of_another or (how == "ends" and not alone):
             confidence = "hint"  # it is the cancelled task's, or this one ends, as it was asked to
-        yield survey.finding(file, one.function, one, "swallowed-cancellation", message, confidence)
+        weight = None if goes_on and _cancelled(survey, file, one.function) else 0
+        kind = "swallowed-cancellation"
+        yield survey.finding(file, one.function, one, kind, message, confidence, weight=weight)

@@ -63,7 +63,7 @@ def plan(report: Report) -> str:
     lines = [f"# Migration plan for {printable(Path(report.root).name)}", ""]
     lines += [f"{found_in}; {mixed}.", "", *_shared(report)]
     if report.skipped:
-        lines += ["## Phase 0: what could not be read", ""]
+        lines += ["## Phase 0: Files that could not be read", ""]
         for one in report.skipped:
             lines.append(f"- [ ] `{printable(one.where)}` {one.reason}")
         lines.append("")

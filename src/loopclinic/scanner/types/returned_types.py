@@ -43,9 +43,10 @@ class ReturnedTypes:
         if not any(one[0] != "O" or one[1] in self.project.catalogue.classes for one in declared):
             found = self.project.evaluate_all(file, one.returns) or declared
         if callee is not None and callee[0] == "B" and one.returns:
-            # `return self` in a base class gives what it was called on.
+            # `return self` and `return cls()` in a base class give what it was called on.
             value = one.returns[0]
-            if value is not None and value[0] == "self":
+            made = value[1] if value is not None and value[0] == "c" else value
+            if made is not None and made[0] == ("self" if made is value else "cls"):
                 found = (("I", callee[3], callee[4]),)
         return (("K", found),) if one.is_async else found
 

@@ -4,13 +4,13 @@ import ast
 from collections.abc import Iterable, Iterator
 
 from loopclinic.scanner.facts.expressions import Expressions
-from loopclinic.scanner.facts.syntax_queries import inside
+from loopclinic.scanner.facts.syntax_queries import Nodes, inside, of_types
 
 
-def left_early(reader: Expressions, nodes: Iterable[ast.AST]) -> None:
+def left_early(reader: Expressions, nodes: Nodes) -> None:
     """Note what such a loop calls."""
-    for one in nodes:
-        if isinstance(one, ast.AsyncFor) and isinstance(one.iter, ast.Call):
+    for one in of_types(nodes, ast.AsyncFor):
+        if isinstance(one.iter, ast.Call):
             returns = any(isinstance(inner, ast.Return) for inner in inside(one.body))
             if returns or any(_breaks(one.body)):
                 callee = reader.quietly(one.iter.func)

@@ -1,13 +1,27 @@
 """Pattern: a result is kept in something that outlives the function, and made only while it is missing."""
 
 import ast
+import re
 
 from loopclinic.scanner.facts.expressions import Expressions
-from loopclinic.scanner.facts.fact_records import ONCE, ONCE_A_KEY
+from loopclinic.scanner.facts.fact_records import FALLBACK, ONCE, ONCE_A_KEY
 from loopclinic.scanner.facts.function_scope import Scope
-from loopclinic.scanner.facts.syntax_queries import inside, missing, named
+from loopclinic.scanner.facts.syntax_queries import inside, missing, named, spelled
 from loopclinic.scanner.facts.values import tail, uncalled
 
+_SWITCH = re.compile(r"(^|_)(py)?test|debug|(^|_)docs?(_|$)|profil", re.IGNORECASE)
+"""Names of variables of the environment by which developers switch something on."""
+_MISSING = frozenset(
+    {
+        "KeyError",
+        "IndexError",
+        "LookupError",
+        "AttributeError",
+        "ImportError",
+        "ModuleNotFoundError",
+    }
+)
+_THREAD = re.compile(r"\b(current_thread|currentThread|get_ident|get_native_id)\b")
 _KEEPERS = frozenset({"cache", "lru_cache", "cached_property"})
 """Decorators of functools that keep a result, for each choice of arguments."""
 
@@ -31,7 +45,98 @@ def kept(reader: Expressions, node: ast.If) -> tuple[int, int]:
         present = named(only.value)
         if present and present == _lacking(ast.UnaryOp(ast.Not(), node.test)):
             return 0, _outlives(reader, present)
+        test = node.test
+        if present and isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And):
+            asked = (_lacking(ast.UnaryOp(ast.Not(), one)) for one in test.values)
+            return 0, ONCE_A_KEY if present in asked and _outlives(reader, present) else 0
     return 0, 0
+
+
+def rarely(reader: Expressions, test: ast.expr) -> tuple[int, int]:
+    """Return the flags of what runs where a test is true, and where it is false, if that is hardly ever.
+
+    A thread is not alive before it starts; a variable of the environment switches tests on; who asks for the
+    number of its thread tells the loop's own from the others, or another's from the loop's.
+    """
+    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        return rarely(reader, test.operand)[::-1]
+    if isinstance(test, ast.BoolOp):
+        true, false = zip(*(rarely(reader, one) for one in test.values), strict=True)
+        return (max(true), 0) if isinstance(test.op, ast.And) else (0, max(false))
+    if isinstance(test, ast.Name):
+        return reader.scope.rare.get(test.id, (0, 0))
+    if isinstance(test, ast.Compare):
+        one = test.left
+        sides = (one, test.comparators[0])
+        if here := next((side for side in sides if _THREAD.search(_asked(side))), None):
+            same = isinstance(test.ops[0], ast.Eq | ast.Is)
+            of_loop = not _of_another(reader, sides[here is one])
+            return (0, ONCE) if same is of_loop else (ONCE, 0)
+        if isinstance(test.ops[0], ast.In) and "environ" in spelled(test.comparators[0]):
+            return (ONCE, 0) if _SWITCH.search(_text(one)) else (0, 0)
+        return rarely(reader, one) if isinstance(test.ops[0], ast.Eq | ast.IsNot) else (0, 0)
+    if isinstance(test, ast.Subscript):
+        asked = _text(test.slice) if spelled(test.value).endswith("environ") else ""
+        return (ONCE, 0) if _SWITCH.search(asked) else (0, 0)
+    if isinstance(test, ast.Call):
+        called = spelled(test.func)
+        if called.endswith("hread.is_alive") or (called == "self.is_alive" and _is_thread(reader)):
+            return 0, ONCE
+        asks = called.endswith(("environ.get", "getenv")) and bool(test.args)
+        return (ONCE, 0) if asks and _SWITCH.search(_text(test.args[0])) else (0, 0)
+    return 0, 0
+
+
+def fallback(reader: Expressions, node: ast.Try, handler: ast.ExceptHandler) -> int:
+    """Return the flags of a handler of what is missing: a key of what outlives the function, or anything else."""
+    types = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
+    names = {spelled(one) for one in types if one is not None}
+    if not names or not names <= _MISSING:
+        return 0
+    last = node.body[-1]
+    value = getattr(last, "value", None)
+    if len(node.body) > 1 or not isinstance(value, ast.Subscript) or "ImportError" in names:
+        return FALLBACK
+    while isinstance(value.value, ast.Subscript):
+        value = value.value
+    return _outlives(reader, named(value)) or FALLBACK
+
+
+def _asked(node: ast.expr) -> str:
+    while isinstance(node, ast.Attribute | ast.Call):
+        if isinstance(node, ast.Call):
+            return spelled(node.func)
+        node = node.value
+    return ""
+
+
+def _of_another(reader: Expressions, thread: ast.expr) -> bool:
+    """Return whether a thread, or its number, is known to be another than the loop's."""
+    name = re.sub(r"\.(ident|native_id)$", "", spelled(thread))
+    if name == "self" or reader.class_node is None:
+        return _is_thread(reader)
+    nodes = [*ast.walk(reader.class_node)]
+    words = [word for one in nodes if isinstance(one, ast.Call) for word in one.keywords]
+    started = {spelled(word.value) for word in words if word.arg == "target"}
+    started |= {"self.run"} if _is_thread(reader) else set()
+    for method in (one for one in nodes if isinstance(one, ast.FunctionDef)):
+        for one in inside(method.body):
+            if isinstance(one, ast.Assign) and name in map(spelled, one.targets):
+                made = _asked(one.value)
+                own = f"self.{method.name}" in started and _THREAD.search(made)
+                if own or made.endswith("Thread"):
+                    return True
+    return False
+
+
+def _is_thread(reader: Expressions) -> bool:
+    owner = reader.scope.owning_class
+    bases = reader.classes[owner].bases if owner is not None else ()
+    return any(tail(one).endswith(("Thread", "Process")) for one in bases)
+
+
+def _text(node: ast.expr) -> str:
+    return str(node.value) if isinstance(node, ast.Constant) else ""
 
 
 def _outlives(reader: Expressions, name: str) -> int:

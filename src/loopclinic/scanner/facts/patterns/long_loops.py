@@ -3,28 +3,28 @@
 import ast
 
 from loopclinic.scanner.facts.expressions import Expressions
-from loopclinic.scanner.facts.syntax_queries import contains_await, inside, spelled
+from loopclinic.scanner.facts.syntax_queries import Nodes, contains_await, inside, of_types, spelled
 
 _MANY = 100_000
 """So many turns of a loop take tens of milliseconds."""
 
 
-def counted(reader: Expressions, nodes: list[ast.AST]) -> None:
+def counted(reader: Expressions, nodes: Nodes) -> None:
     """Look for long counting loops without an await."""
-    for one in nodes:
-        if isinstance(one, ast.For) and not contains_await(one.body) and not _fills(one.body):
-            turns = _turns(one.iter)
+    for one in of_types(nodes, ast.For):
+        turns = _turns(one.iter)
+        if turns and not contains_await(one.body) and not _fills(one.body):
             for inner in inside(one.body):
                 if isinstance(inner, ast.For):
                     turns = max(turns, turns * _turns(inner.iter))
             if turns >= _MANY:
                 reader.pattern("cpu-bound", one)
-        elif isinstance(one, (ast.ListComp, ast.GeneratorExp, ast.SetComp)):
-            turns = 1
-            for generator in one.generators:
-                turns *= max(1, _turns(generator.iter))
-            if turns >= _MANY:
-                reader.pattern("cpu-bound", one)
+    for one in of_types(nodes, ast.ListComp, ast.GeneratorExp, ast.SetComp):
+        turns = 1
+        for generator in one.generators:
+            turns *= max(1, _turns(generator.iter))
+        if turns >= _MANY:
+            reader.pattern("cpu-bound", one)
 
 
 def _fills(body: list[ast.stmt]) -> bool:

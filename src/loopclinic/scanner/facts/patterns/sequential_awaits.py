@@ -5,7 +5,16 @@ import re
 from collections.abc import Iterator
 
 from loopclinic.scanner.facts.expressions import Expressions
-from loopclinic.scanner.facts.syntax_queries import collected, inside, names_in, names_read, spelled
+from loopclinic.scanner.facts.syntax_queries import (
+    Nodes,
+    collected,
+    inside,
+    names_in,
+    names_read,
+    of_types,
+    spelled,
+    with_blocks,
+)
 
 _CONNECTION = re.compile(
     r"conn|cur$|cursor|sess|\btx\b|trans|\bdb\b|ws|sock|writer|reader|pipe|\bstream|uow|lock|queue"
@@ -24,13 +33,12 @@ _IN_ORDER = re.compile(
 )
 
 
-def in_turn(reader: Expressions, node: ast.AsyncFunctionDef, nodes: list[ast.AST]) -> None:
+def in_turn(reader: Expressions, node: ast.AsyncFunctionDef, nodes: Nodes) -> None:
     """Look for loops and rows of statements that await independent work piece by piece."""
-    for one in nodes:
-        if isinstance(one, ast.For):
-            _loop(reader, one)
-        elif isinstance(one, (ast.ListComp, ast.DictComp)):
-            _comprehension(reader, one)
+    for one in of_types(nodes, ast.For):
+        _loop(reader, one)
+    for one in of_types(nodes, ast.ListComp, ast.DictComp):
+        _comprehension(reader, one)
     for block in _blocks(node, nodes):
         _row(reader, block)
 
@@ -129,11 +137,11 @@ def _report(reader: Expressions, run: list[ast.Call]) -> None:
         reader.pattern("sequential-awaits", run[0], values, "row")
 
 
-def _blocks(node: ast.AsyncFunctionDef, nodes: list[ast.AST]) -> Iterator[list[ast.stmt]]:
-    for one in nodes:
-        for name in () if isinstance(one, ast.expr) else ("body", "orelse", "finalbody"):
+def _blocks(node: ast.AsyncFunctionDef, nodes: Nodes) -> Iterator[list[ast.stmt]]:
+    for one in with_blocks(nodes):
+        for name in ("body", "orelse", "finalbody"):
             block = getattr(one, name, None)
-            if isinstance(block, list) and block:
+            if block:
                 yield block
     yield node.body
 

@@ -4,8 +4,19 @@ import ast
 from collections.abc import Iterable
 
 from loopclinic.scanner.facts.expressions import Expressions
-from loopclinic.scanner.facts.syntax_queries import SCOPES, called_on, inside, spelled
+from loopclinic.scanner.facts.fact_records import IN_LOOP
+from loopclinic.scanner.facts.syntax_queries import (
+    SCOPES,
+    Nodes,
+    called_on,
+    contains_await,
+    inside,
+    of_types,
+    spelled,
+)
 from loopclinic.scanner.facts.values import Value
+
+_LOOPS = (ast.For, ast.AsyncFor, ast.While)
 
 
 def handlers(reader: Expressions, node: ast.Try) -> None:
@@ -33,9 +44,10 @@ def left_finally(reader: Expressions, block: Iterable[ast.AST], *, in_loop: bool
             isinstance(one, (ast.Break, ast.Continue)) and not in_loop
         ):
             everything = reader.make("g", "BaseException")
-            reader.pattern("swallowed-cancellation", one, (everything,), "finally:")
+            goes_on = "" if isinstance(one, ast.Return) else _goes_on(reader)
+            reader.pattern("swallowed-cancellation", one, (everything,), f"{goes_on}finally:")
         elif isinstance(one, ast.stmt) and not isinstance(one, SCOPES):
-            loops = in_loop or isinstance(one, (ast.For, ast.AsyncFor, ast.While))
+            loops = in_loop or isinstance(one, _LOOPS)
             left_finally(reader, ast.iter_child_nodes(one), in_loop=loops)
 
 
@@ -59,31 +71,42 @@ def _note(
     }
     if not all(awaited) or not awaited:
         awaited = set()
-    reader.pattern("swallowed-cancellation", node, tuple(types), f"{how}:{','.join(awaited)}")
+    note = f"{_goes_on(reader)}{how}:{','.join(awaited)}"
+    reader.pattern("swallowed-cancellation", node, tuple(types), note)
+
+
+def _goes_on(reader: Expressions) -> str:
+    return "loop " if reader.scope.flags & IN_LOOP else ""
 
 
 def note_ends(reader: Expressions, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
-    """Note which handlers return, or are the last thing that a function does: it ends all the same."""
+    """Note which handlers return, or are the last thing that a function does: it ends all the same.
+
+    So does a `break` out of a loop behind which nothing is awaited.
+    """
     last = node.body[-1]
     at_end = {last.lineno, *(one.lineno for one in getattr(last, "handlers", ()))}
+    for at, loop in enumerate(node.body):
+        if isinstance(loop, _LOOPS) and not contains_await(node.body[at + 1 :]):
+            own = inside(loop.body, lambda one: isinstance(one, _LOOPS))
+            handlers = (one for one in own if isinstance(one, ast.ExceptHandler))
+            at_end.update(one.lineno for one in handlers if isinstance(one.body[-1], ast.Break))
     for at, one in enumerate(reader.facts.patterns):
-        how, _, awaited = one.note.partition(":")
+        how, _, awaited = one.note.removeprefix("loop ").partition(":")
         if one.kind != "swallowed-cancellation" or one.function != reader.scope.index:
             continue
-        if how == "returns" or (how in ("nothing", "suppress") and one.line in at_end):
+        last_of_all = how in ("nothing", "suppress") and one.line in at_end
+        if how == "returns" or last_of_all:
             reader.facts.patterns[at] = one._replace(note=f"ends:{awaited}")
 
 
-def forget_own_cancellation(reader: Expressions, nodes: list[ast.AST]) -> None:
+def forget_own_cancellation(reader: Expressions, nodes: Nodes) -> None:
     """Forget what is caught around a task that this function itself cancelled."""
     index = reader.scope.index
-    cancelled = called_on(nodes, "cancel")
-    for one in nodes if cancelled else ():
-        if isinstance(one, ast.For) and spelled(one.target) in cancelled:
-            cancelled.add(spelled(one.iter))
-    for one in nodes if cancelled else ():
-        if isinstance(one, ast.For) and spelled(one.iter) in cancelled:
-            cancelled.add(spelled(one.target))
+    cancelled = called_on(of_types(nodes, ast.Call), "cancel")
+    loops = of_types(nodes, ast.For)
+    cancelled |= {spelled(one.iter) for one in loops if spelled(one.target) in cancelled}
+    cancelled |= {spelled(one.target) for one in loops if spelled(one.iter) in cancelled}
     cancelled.discard("")
     if cancelled:
         reader.facts.patterns[:] = [
@@ -93,6 +116,25 @@ def forget_own_cancellation(reader: Expressions, nodes: list[ast.AST]) -> None:
             or one.function != index
             or not set(one.note.partition(":")[2].split(",")) <= cancelled
         ]
+
+
+def guarded(body: list[ast.stmt]) -> bool:
+    """Return whether statements of a coroutine let no error of what they await out."""
+    found = False
+    for one in body:
+        if isinstance(one, ast.While) and not contains_await([one.test]) and guarded(one.body):
+            found = True
+            continue
+        names = {
+            "Exception" if handler.type is None else spelled(handler.type)
+            for handler in getattr(one, "handlers", ())
+            if not any(isinstance(step, ast.Raise) for step in inside(handler.body))
+        }
+        if names & {"Exception", "BaseException"}:
+            found = True
+        elif contains_await([one]):
+            return False
+    return found
 
 
 def _raised(handler: ast.ExceptHandler) -> str:

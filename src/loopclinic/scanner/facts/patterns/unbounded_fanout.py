@@ -5,19 +5,16 @@ import re
 from typing import Any
 
 from loopclinic.scanner.facts.expressions import Expressions
-from loopclinic.scanner.facts.syntax_queries import inside, spelled
+from loopclinic.scanner.facts.syntax_queries import Nodes, inside, of_types, spelled
 
 _PARTS = re.compile("batch|chunk|window|slice|group|page", re.IGNORECASE)
 """Functions that cut a collection into parts of the size they are given."""
 
 
-def at_once(reader: Expressions, node: ast.AsyncFunctionDef, nodes: list[ast.AST]) -> None:
+def at_once(reader: Expressions, node: ast.AsyncFunctionDef, nodes: Nodes) -> None:
     """Look for gather and wait on one coroutine an element, with no limit in sight."""
-    started = [
-        one
-        for one in nodes
-        if isinstance(one, ast.Call) and reader.tail_of(one) in ("gather", "wait")
-    ]
+    calls = of_types(nodes, ast.Call)
+    started = [one for one in calls if reader.tail_of(one) in ("gather", "wait")]
     if not started:
         return
     for one in ast.walk(node):
@@ -26,9 +23,7 @@ def at_once(reader: Expressions, node: ast.AsyncFunctionDef, nodes: list[ast.AST
             return
     parts = _parts(nodes)
     grown = _grown(nodes, parts)
-    windows = {
-        id(call) for loop in nodes if isinstance(loop, ast.For) for call in _first_done(loop)
-    }
+    windows = {id(call) for loop in of_types(nodes, ast.For) for call in _first_done(loop)}
     for one in started:
         if id(one) in windows:
             return  # as many as are let in while others end
@@ -52,24 +47,25 @@ def _first_done(loop: ast.For) -> list[ast.AST]:
     ]
 
 
-def _parts(nodes: list[ast.AST]) -> set[str]:
+def _parts(nodes: Nodes) -> set[str]:
     """Return the names of slices, and of what loops over parts of a given size go through."""
     found: set[str] = set()
     lists: set[str] = set()
-    for one in nodes:
-        if isinstance(one, ast.Assign) and isinstance(one.targets[0], ast.Name):
+    for one in of_types(nodes, ast.Assign):
+        if isinstance(one.targets[0], ast.Name):
             name, value = one.targets[0].id, one.value
             if _is_slice(value):
                 found.add(name)
             elif isinstance(value, (ast.ListComp, ast.GeneratorExp)) and _is_slice(value.elt):
                 lists.add(name)
-        elif isinstance(one, (ast.For, ast.AsyncFor)) and isinstance(one.target, ast.Name):
+    for one in of_types(nodes, ast.For, ast.AsyncFor):
+        if isinstance(one.target, ast.Name):
             source = one.iter
             sized = isinstance(source, ast.Call) and len(source.args) + len(source.keywords) > 1
             if (
                 spelled(source) in lists
                 or (isinstance(source, (ast.ListComp, ast.GeneratorExp)) and _is_slice(source.elt))
-                or (sized and _PARTS.search(spelled(source.func).split(".")[-1]))  # type: ignore[attr-defined]
+                or (sized and _PARTS.search(spelled(source.func).split(".")[-1]))
             ):
                 found.add(one.target.id)
     return found
@@ -108,15 +104,16 @@ def _mapped(node: ast.AST, parts: set[str]) -> ast.expr | None:
     return None
 
 
-def _grown(nodes: list[ast.AST], parts: set[str]) -> dict[str, ast.expr]:
+def _grown(nodes: Nodes, parts: set[str]) -> dict[str, ast.expr]:
     """Return name -> function, for lists of coroutines or tasks, one for each element."""
     found: dict[str, ast.expr] = {}
-    for one in nodes:
-        if isinstance(one, ast.Assign) and isinstance(one.targets[0], ast.Name):
+    for one in of_types(nodes, ast.Assign):
+        if isinstance(one.targets[0], ast.Name):
             made = _mapped(one.value, parts)
             if made is not None:
                 found[one.targets[0].id] = made
-        elif isinstance(one, (ast.For, ast.AsyncFor)) and not _small(one.iter, parts):
+    for one in of_types(nodes, ast.For, ast.AsyncFor):
+        if not _small(one.iter, parts):
             for call in inside(one.body):
                 if (
                     isinstance(call, ast.Call)

@@ -1,11 +1,17 @@
 """Pattern: a resource that is opened and neither closed nor passed on."""
 
 import ast
-from collections.abc import Iterable
 from typing import Any
 
-from loopclinic.scanner.facts.expressions import CLOSERS, Expressions
-from loopclinic.scanner.facts.syntax_queries import names_read, spelled
+from loopclinic.scanner.facts.expressions import Expressions
+from loopclinic.scanner.facts.function_calls import CLOSERS
+from loopclinic.scanner.facts.syntax_queries import (
+    Nodes,
+    names_read,
+    of_types,
+    spelled,
+    with_blocks,
+)
 from loopclinic.scanner.name_sets import words
 
 _KEEPING = words(
@@ -14,13 +20,11 @@ _KEEPING = words(
 """Calls that keep their argument."""
 
 
-def opened(
-    reader: Expressions, node: ast.FunctionDef | ast.AsyncFunctionDef, nodes: Iterable[ast.AST]
-) -> None:
+def opened(reader: Expressions, node: ast.FunctionDef | ast.AsyncFunctionDef, nodes: Nodes) -> None:
     """Note the local names that hold the result of a call and go nowhere else."""
     held: dict[str, list[ast.Call]] = {}
-    for one in nodes:
-        if isinstance(one, ast.Assign) and len(one.targets) == 1:
+    for one in of_types(nodes, ast.Assign) if reader.scope.opens else ():
+        if len(one.targets) == 1:
             target, call = one.targets[0], one.value
             call = call.value if isinstance(call, ast.Await) else call
             if isinstance(target, ast.Name) and isinstance(call, ast.Call) and reader.opens(call):
@@ -41,11 +45,11 @@ def opened(
 def _open_on_a_way_out(
     reader: Expressions,
     node: ast.FunctionDef | ast.AsyncFunctionDef,
-    nodes: Iterable[ast.AST],
+    nodes: Nodes,
     held: dict[str, list[ast.Call]],
 ) -> None:
     """Note what is closed at the end of a block, and not where a statement leaves it before."""
-    for owner in (node, *(one for one in nodes if not isinstance(one, ast.expr))):
+    for owner in (node, *with_blocks(nodes)):
         for part in ("body", "orelse", "finalbody"):
             block: Any = getattr(owner, part, None)
             for at, one in enumerate(block) if isinstance(block, list) else ():

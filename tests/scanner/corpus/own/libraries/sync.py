@@ -1,9 +1,13 @@
 """Blocking calls of libraries, in coroutines and in threads."""
 
 import asyncio
+import subprocess
+from xml.etree import ElementTree
 
 import chromadb
+import ffmpeg
 import git
+import gspread
 import joblib
 import openpyxl
 import oracledb
@@ -12,6 +16,7 @@ import peewee
 import pydub
 import pypdf
 import speech_recognition
+import speedtest
 import spotipy
 import tiktoken
 import torch
@@ -21,10 +26,19 @@ import yt_dlp
 from asgiref.sync import async_to_sync
 from dotenv import load_dotenv
 from google.oauth2 import id_token
+from googleapiclient.discovery import build
+from googleapiclient.http import MediaIoBaseDownload
 from influxdb_client import InfluxDBClient
+from langchain_chroma import Chroma
+from langchain_community.document_loaders import PyPDFLoader
 from langchain_openai import ChatOpenAI
+from md2pdf.core import md2pdf
+from pony.orm import db_session
 from pymodbus.client import ModbusTcpClient
+from selenium import webdriver
+from serial.tools import list_ports
 from tenacity import AsyncRetrying, Retrying
+from weasyprint import HTML
 
 llm = ChatOpenAI()
 spotify = spotipy.Spotify()
@@ -92,3 +106,51 @@ async def bridged(work):
         print(attempt)
     async for attempt in AsyncRetrying():  # clean: its async form
         print(attempt)
+
+
+async def watched(order):
+    with db_session:  # expect: blocking-db
+        order.seen = True
+    return [port.device for port in list_ports.comports()]  # expect: blocking-file-io
+
+
+@db_session
+def stored(order):  # clean: nobody calls it from a coroutine
+    order.seen = True
+
+
+async def pages(path, rows):
+    md2pdf(path)  # expect: cpu-bound
+    HTML(path).write_pdf()  # expect: cpu-bound
+    ElementTree.parse(path)  # expect: blocking-file-io
+    ElementTree.fromstring(rows)  # clean: it is a text
+    PyPDFLoader(path).load()  # expect: blocking-file-io
+    await PyPDFLoader(path).aload()  # clean: its async form
+    store = Chroma()
+    store.add_documents(rows)  # expect: blocking-sdk
+    await store.aadd_documents(rows)  # clean: its async form
+    ffmpeg.input(path).output("x").run()  # expect: blocking-subprocess
+    ffmpeg.input(path).output("x")  # clean: not yet run
+    child = subprocess.Popen(path)  # expect: blocking-subprocess
+    child.stdout.read()  # expect: blocking-subprocess
+    child.stdin.write(path)  # clean: it goes into a pipe
+
+
+async def browsed(url):
+    driver = webdriver.Chrome()  # expect: blocking-sdk
+    driver.get(url)  # expect: blocking-sdk
+    driver.find_element("id", "x").click()  # expect: blocking-sdk
+    driver.set_window_size(1, 2)  # clean: a moment
+
+
+async def clouds(url, file):
+    drive = build("drive", "v3")  # expect: blocking-sdk
+    drive.files().get(fileId=url).execute()  # expect: blocking-sdk
+    media = drive.files().get_media(fileId=url)  # clean: not yet asked
+    MediaIoBaseDownload(file, media).next_chunk()  # expect: blocking-sdk
+    gspread.service_account().open(url).sheet1.get_all_values()  # expect: blocking-http
+    origin = git.Repo(url).create_remote("origin", url)
+    origin.fetch()  # expect: blocking-net
+    git.Repo(url).remotes.origin.push()  # expect: blocking-net
+    test = speedtest.Speedtest()  # expect: blocking-net
+    test.download()  # expect: blocking-net

@@ -284,7 +284,7 @@ async def compiled(source):
 
 
 async def spawned(source):
-    process = subprocess.Popen(["cc", source])  # clean: starting it does not wait for it
+    process = subprocess.Popen(["cc", source])  # expect: blocking-subprocess
     return process.communicate()  # expect: blocking-subprocess
 
 

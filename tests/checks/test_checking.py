@@ -15,6 +15,7 @@ from tiny_lesson.check import CHECK, Doubling
 from loopclinic import servers
 from loopclinic.checks import check, check_lesson, checking, lab_files, progress
 from loopclinic.checks.trial_processes import Limits, Shortage
+from loopclinic.checks.trial_reasons import reasons_for_leftovers
 from loopclinic.verdict import Verdict
 from tests.checks.conftest import SOLVED
 
@@ -252,6 +253,21 @@ def test_services_reach_the_scenes(tiny, solved, monkeypatch):
     monkeypatch.setattr(tiny_check, "CHECK", praise)
     verdict = check_lesson(replace(tiny, services=("echo",)), file=solved)
     assert verdict.headline.startswith("{'echo': 'http://127.0.0.1:9'}")
+
+
+def test_a_process_that_is_left_is_told_without_the_thread_that_asyncio_waits_for_it_with(tmp_path):
+    place = {"line": 2, "code": "await create_subprocess_exec(tool)"}
+    waiting = {"name": "waitpid-0", "daemon": True, **place}
+    left = {"processes": [{"pid": 1, "command": "tool", **place}], "threads": [waiting]}
+
+    def told(left):
+        facts = {"leftovers": left}
+        return [one.sentence for one in reasons_for_leftovers(facts, tmp_path / "lab.py", "", ())]
+
+    (process,) = told(left)
+    assert process.startswith("1 child process still ran")
+    own = {**waiting, "name": "Thread-1 (pump)"}
+    assert len(told({**left, "threads": [waiting, own]})) == 2
 
 
 def test_leftovers_that_a_lesson_judges_itself_are_left_to_it(tiny, solved, monkeypatch):

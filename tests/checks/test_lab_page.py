@@ -1,5 +1,6 @@
 """The content of the widget beside a lab."""
 
+import ast
 import itertools
 
 import pytest
@@ -68,6 +69,18 @@ def test_a_lab_of_many_files_opens_its_contract_and_lists_the_others(kit):
     files = [file["shown"] for file in shown["files"]]
     assert {"billing/__init__.py", "billing/service.py", "tests/test_service.py"} <= set(files)
     assert len(lab_page.contract_of(one)) == len(one.promises)
+
+
+@pytest.mark.usefixtures("kit")
+def test_the_contract_is_shown_whole():
+    one = lesson("09")
+    contract = ast.get_docstring(ast.parse(one.contract.read_text("utf-8")))
+    more = lab_page.lab_of(one)["more"]
+    shown = " ".join(
+        f"{no}. {text} {more.get(no, '')}".strip() for no, text in one.promises.items()
+    )
+    assert more[5] == "`window` seconds later the key is free again."
+    assert shown in " ".join(contract.split())
 
 
 @pytest.mark.usefixtures("kit")

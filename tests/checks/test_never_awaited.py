@@ -1,7 +1,6 @@
 """Coroutines that are never awaited: the line that is blamed for each form, and what blames nobody."""
 
 import asyncio
-import gc
 import sys
 import threading
 import warnings
@@ -13,6 +12,7 @@ from loopclinic.checks.loading import LabSource
 from loopclinic.checks.never_awaited import NeverAwaited
 from loopclinic.checks.trial_processes import Limits
 from loopclinic.checks.trial_reasons import reasons_for_never_awaited
+from loopclinic.probe import garbage
 from loopclinic.verdict import Reason
 from tests.checks.conftest import SOLVED
 
@@ -112,7 +112,7 @@ def play(tmp_path, monkeypatch):
             await asyncio.sleep(0)
 
         asyncio.run(main())
-        gc.collect()
+        garbage.collect()
         return never.news() or []
 
     yield played

@@ -113,9 +113,8 @@ class Submission:
         if kind in {"right", "solution"}:
             return verdict["status"] == "passed"
         promises, named = verdict["promises"], rest.partition("__")[2]
-        if verdict["status"] != "not-yet" or (
-            self.promise and promises.get(self.promise) != "broken"
-        ):
+        broken = {number for number, state in promises.items() if state == "broken"}
+        if verdict["status"] != "not-yet" or (self.promise and broken != {self.promise}):
             return False
         # What can't be imported breaks nothing: a slip of its author's.
         if named == "none" and set(promises.values()) == {"not-reached"}:

@@ -55,5 +55,5 @@ def test_docstring_names_the_budgets():
     assert (2 * check.SEEDS, len(check._SHAPES)) == (100, 8)
     assert "plays a hundred batches" in text
     assert "Eight batches of known shape" in text
-    assert f"may take {check.LONG.limit} times what their shape asks for" in text
+    assert f"may take {check.LONG.limit} times as long as the sixth promise says" in text
     assert f"A cancelled call has {check.CANCEL.limit} s" in text

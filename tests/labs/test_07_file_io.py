@@ -59,4 +59,6 @@ def test_docstring_names_the_budgets():
     text = " ".join((LESSON.shipped.read_text().split('"""')[1]).split())
     assert f"at most {check.HOPS.limit} hops to a thread and back, and one more for each" in text
     assert f"each {check._A_HOP // 1024} KB" in text
-    assert f"at most {check.HELD.limit // 1024} MB of the clip is not yet in a file" in text
+    assert (
+        f"at most {check.HELD.limit // 1024} MB of the clip has yet to be written to a file" in text
+    )

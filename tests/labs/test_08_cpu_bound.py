@@ -33,11 +33,11 @@ def test_each_half_fix_breaks_the_promise_it_names_and_no_other():
 
 def test_docstring_names_the_budgets():
     text = " ".join((LESSON.shipped.read_text().split('"""')[1]).split())
-    assert f"with {check.WORKERS} workers" in text
+    assert f", and {check.WORKERS} workers" in text
     assert check.LAG.limit == 0.5
     assert "may wait for it half as long as in the file as shipped" in text
     assert f"may be idle for {check.IDLE.limit:.0%}".replace("%", " %") in text
     assert f"overtaken by {check.OVERTAKEN.limit} that came later" in text
     assert f"A cancelled call has {check.CANCEL.limit} s" in text
-    assert f"of 16 that waited {check.COMPUTED.limit} may be computed" in text
-    assert f"12 calls may use {check.STARTED.limit} workers" in text
+    assert f"Of 16 that were waiting, {check.COMPUTED.limit} may still be computed" in text
+    assert f"12 calls, one after another, may use {check.STARTED.limit} workers" in text

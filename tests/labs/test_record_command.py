@@ -130,6 +130,17 @@ def test_judging_anew_keeps_the_new_texts_and_lists_them(ran, monkeypatch, capsy
     assert after["trials"]["1"]["facts"] == before["trials"]["1"]["facts"]
 
 
+def test_verdicts_are_read_in_words_once_for_all_seeds(ran, trial, capsys):
+    record.main(["-k", NAME])
+    capsys.readouterr()
+    assert record.main(["-k", NAME, "--read"]) == 0
+    said = capsys.readouterr().out
+    reason = trial["verdict"]["reasons"][0]
+    assert said.count(reason["sentence"]) == 1
+    assert f"promise 2, conflict {reason['conflict']}, " in said
+    assert ran == [*SEEDS]
+
+
 def test_what_is_stale_is_not_judged_anew(ran, capsys):
     record.main(["-k", NAME])
     kept = load(ONE.record)

@@ -43,7 +43,26 @@ def test_conflicts_are_treated_by_the_lesson_that_names_them_soonest(one):
         soonest.setdefault(conflict, lessons()[order])
     due = {conflict: (one.name, one.title) for conflict, by in soonest.items() if by == one}
     stated = {conflict: told for conflict, told in TREATMENTS.items() if told[0] == one.name}
-    assert stated == due, f"src/loopclinic/conflicts.py: in TREATMENTS, {one.name} treats {due}"
+    assert stated == due, "\n".join(_mistreated(one, stated, due, soonest))
+
+
+def _mistreated(one, stated, due, soonest):
+    where = "src/loopclinic/conflicts.py, _TREATED"
+    for conflict in due.keys() - stated.keys():
+        if conflict not in TREATMENTS:
+            yield f"{where}: add {conflict}, which {due[conflict]} treats"
+            continue
+        name, _ = TREATMENTS[conflict]
+        yield (
+            f"{one.stem}/__init__.py: it names {conflict} sooner in its `conflicts` than {name}, which treats "
+            f"that: name it later, or not at all. If {one.name} is to treat it, move it in {where}."
+        )
+    for conflict in stated.keys() - due.keys():
+        by = soonest.get(conflict)
+        yield f"{where}: {conflict} is not {one.name}'s: {by.name if by else 'nobody'} names it soonest"
+    for conflict in stated.keys() & due.keys():
+        if stated[conflict] != due[conflict]:
+            yield f"{where}: {conflict} is treated by {due[conflict]}"
 
 
 @ALL

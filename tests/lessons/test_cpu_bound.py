@@ -2,29 +2,40 @@
 
 import asyncio
 import os
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from math import inf
 from multiprocessing import get_context
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
 from loopclinic.lessons.core import Ending, Judged, Loop, Place, Stall
-from loopclinic.lessons.cpu_bound import check, ladder, story
+from loopclinic.lessons.core.verdicts import broke
+from loopclinic.lessons.cpu_bound import check, ladder, noted_passwords, story
 from loopclinic.lessons.cpu_bound.noted_passwords import (
     Computation,
     NotedPasswords,
     WeakPasswordError,
-    count_to,
     here,
     loops_for,
 )
+from loopclinic.probe.schedule import Times
 
 
 def ran(began, over, password="s"):
     return Computation("matches", password, 1, 1, 0, True, began, over)
+
+
+def cancelled(**changed):
+    """Return what calls that are cancelled show of a right answer, but for what is changed."""
+    right = {"worst": Ending("cancelled", 0.0), "computed": 0, "went_on": True, "crowd": 3}
+    right |= {"places": 3, "again": Ending("returned", 0.1), "line": None}
+    return check.Cancelled.Found(**right | changed)
 
 
 # What the check counts and says.
@@ -43,11 +54,13 @@ def ran(began, over, password="s"):
             ),
         ),
         ("A registration with a weak password", "WeakPasswordError", {}, "Give the password on"),
+        ("A registration", "None", {"how": "broken-off"}, "Do without max_tasks_per_child"),
     ],
 )
 def test_a_wrong_answer_is_told_with_its_own_next_step(what, wanted, ending, step):
-    ended = Ending("raised" if ending else "returned", 0.1, value="None", **ending)
-    found = check.Quiet.Found((check.Step(what, wanted, ended),), 1, 1, 3, (None, None))
+    given = {"how": "raised" if ending else "returned", "seconds": 0.1, "value": "None", **ending}
+    steps = (check.Step(what, wanted, Ending(**given)),)
+    found = check.Quiet.Found(steps, 1, 1, started=3, processes=0, lines=(None, None))
     reason, *_ = check.Quiet().judge(found, Judged())
     assert reason.promise == 1
     assert reason.next_step.startswith(step)
@@ -63,12 +76,22 @@ def test_a_close_that_holds_the_loop_breaks_the_third_promise_and_tells_no_more(
 
 
 def test_a_computation_that_was_killed_is_not_counted_as_one_beside():
-    found = check.Cancelled.Found(
-        Ending("cancelled", 0.0), 0, went_on=False, crowd=4, places=3, line=None
-    )
+    found = cancelled(went_on=False, crowd=4)
     (reason,) = check.Cancelled().judge(found, Judged())
     assert reason.promise == 6
     assert "never came to its end" in reason.sentence
+
+
+def test_a_name_that_stays_taken_is_told_and_a_crowd_only_where_all_is_computed_elsewhere():
+    taken = Ending("raised", 0.1, message="NameTakenError: gone", error=("NameTakenError",))
+    (reason,) = check.Cancelled().judge(cancelled(again=taken), Judged())
+    assert (reason.promise, "its name stayed taken" in reason.sentence) == (6, True)
+    crowd, in_threads = (
+        cancelled(crowd=4),
+        Judged(reasons=[broke(3, "It computes here.", "Do not.")]),
+    )
+    assert [one.promise for one in check.Cancelled().judge(crowd, Judged())] == [6]
+    assert [*check.Cancelled().judge(crowd, in_threads)] == []
 
 
 def test_one_that_begins_when_another_is_over_is_not_beside_it():
@@ -118,11 +141,18 @@ def test_one_under_way_has_no_end(tmp_path):
     assert check.most_at_once([*seen, ran(inf, inf)]) == 1
 
 
-def test_loops_are_sized_by_this_processor():
-    loops = loops_for(0.04)
-    began = time.thread_time()
-    count_to(loops)
-    assert 0.02 < time.thread_time() - began < 0.08
+@pytest.mark.parametrize("slow", [0, 1, 2])
+def test_loops_are_sized_by_this_processor_though_others_slow_it_down(monkeypatch, slow):
+    ran, calls = 0.0, 0
+
+    def count(loops):
+        nonlocal ran, calls
+        ran += loops * (5e-7 if calls % 3 == slow else 1e-7)
+        calls += 1
+
+    monkeypatch.setattr(noted_passwords, "count_to", count)
+    monkeypatch.setattr(noted_passwords.time, "thread_time", lambda: ran)
+    assert loops_for(0.04) == pytest.approx(400_000, rel=0.01)
 
 
 # The ladder and the story.
@@ -155,7 +185,7 @@ async def test_what_can_be_sent_to_a_process_is_found_by_its_name():
             await ladder.processes(pools, lambda: 1)
 
 
-@pytest.mark.alone
+@pytest.mark.alone(wakes=True)
 async def test_threads_cure_one_of_the_two():
     logins = [await story.storm(way, logins=10, sign_ups=0) for way in WAYS]
     sign_ups = [await story.storm(way, logins=0, sign_ups=10) for way in WAYS]
@@ -168,16 +198,41 @@ WAYS = (ladder.on_loop, ladder.to_threads, ladder.processes)
 
 
 @pytest.mark.alone
-def test_the_gil_share_tells_python_from_c_that_keeps_it():
-    python = story.gil_share(ladder.strength, story.PASSWORD)
-    backtracks = story.gil_share(ladder.matches_letters, 22)
-    assert 0.25 < python < 0.8 < backtracks
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts waits for a processor")
+def test_the_gil_share_tells_who_keeps_it_though_other_programs_have_the_cores():
+    spinning = [sys.executable, "-c", "while True: pass"]
+    others = [subprocess.Popen(spinning) for _ in range(2 * ladder.CORES)]
+    try:
+        releases = story.gil_share(ladder.hashed, "secret")
+        python = story.gil_share(ladder.strength, story.PASSWORD)
+        backtracks = story.gil_share(ladder.matches_letters, 22)
+    finally:
+        for one in others:
+            one.kill()
+            one.wait()
+    assert releases < 0.25 < python < 0.8 < backtracks
 
 
-@pytest.mark.skipif(ladder.CORES < 2, reason="with one core, a thread that computes slows others")
-@pytest.mark.prove  # needs a second core that is idle, which `alone` does not promise
-def test_bcrypt_lets_go_of_the_gil():
-    assert story.gil_share(ladder.hashed, "secret") < 0.25
+async def test_no_share_of_the_gil_is_shown_where_waits_for_a_processor_look_like_it(monkeypatch):
+    class Untold:
+        follow = close = lambda *_: None
+
+        def read(self):  # as if nothing had run since the last look
+            return Times(0.0, waited=-time.perf_counter())
+
+    monkeypatch.setattr(story, "Schedule", Untold)
+    monkeypatch.setattr(story, "sys", SimpleNamespace(platform="darwin"))
+    assert story.gil_share(int) is None
+    assert "int: of the GIL -; so other programs" in str(await story.gil_shares((int, 1)))
+
+
+@pytest.mark.parametrize(("others", "told"), [(0.05, False), (0.4, True)])
+def test_the_race_says_what_other_programs_had_of_the_processors(others, told):
+    figures = {"rate": 40.0, "late": 0.01, "bound": 50.0, "others": others}
+    runner = SimpleNamespace(name="way", rounds=[figures], typical=figures.get)
+    said = story._sentence(SimpleNamespace(runners=[runner, runner]))
+    assert said.startswith("way reaches 80% of the bound")
+    assert ("Other programs had 40% of the processors" in said) is told
 
 
 @pytest.mark.prove

@@ -1,6 +1,7 @@
 """Lesson 10: its service notes what it bears, its breaker counts, its outages end or do not, its figures decide."""
 
 import asyncio
+import sys
 import types
 from functools import partial
 from math import inf
@@ -213,19 +214,22 @@ def test_an_outage_outlives_its_cause_or_not():
 async def test_what_fallbacks_hide_and_what_libraries_let_through():
     async def any_error(fetch, last):
         try:
-            return (await fetch())["prise"]
+            return await fetch()
         except Exception:
             return last
 
-    async def named(fetch, last):
+    async def late_is_none(fetch, last):
         try:
-            return (await fetch())["prise"]
-        except ConnectionError:
-            return last
+            return await fetch()
+        except TimeoutError:
+            return None
 
-    shown = str(await story.fallbacks(any_error, named))
-    assert "any_error: A page gets 3.0" in shown
-    assert "named: A page gets KeyError('prise')" in shown
+    shown = str(await story.fallbacks(any_error, late_is_none, ladder.marked))
+    typo, late, marked = shown.splitlines()
+    assert "Our typo 3.0; No such item None; Too late 3.0; Told apart 3 of 4" in typo
+    assert "Our typo KeyError('prise'); No such item None; Too late None; Told apart 3 of 4" in late
+    assert "Our typo KeyError('prise')" in marked
+    assert "Too late Price(value=3.0, stale=True); Told apart 4 of 4" in marked
     shown = str(await story.libraries())
     assert "pybreaker: call(fetch): Down: lets through 10 of 10; After the rest 20 of 20" in shown
     for library, callers in (
@@ -250,6 +254,17 @@ async def test_pages_that_need_no_price_wait_for_a_connection():
     before = [waited for came, waited in shop.stock if came < 1]
     assert shop.slowest > 2 * 0.5 > 10 * max(before)
     assert shop.health.startswith("healthy")
+
+
+@pytest.mark.prove
+async def test_each_health_check_says_what_it_can_see():
+    other, attach, own, _ = str(await story.health_checks()).splitlines()
+    assert other.endswith("Its loop is stuck healthy; Its pool is dry healthy")
+    assert own.count("no answer after 1.0 s") == 2
+    if sys.platform == "linux":
+        assert "stuck for" in attach
+        assert "hung_shop.py" in attach
+        assert attach.endswith("Its pool is dry waits for events")
 
 
 @pytest.mark.prove

@@ -128,6 +128,29 @@ def test_a_number_or_name_that_is_taken_is_refused(tree, capsys):
         assert said in capsys.readouterr().err
 
 
+def test_a_lesson_that_is_removed_leaves_no_file_and_no_line_untold(tmp_path, capsys):
+    (tmp_path / "src/loopclinic").mkdir(parents=True)
+    (tmp_path / "README.md").write_text(
+        f"| [{NAME}](notebooks/{NAME}.ipynb) |\n| two days | 97, 98 |\n| 98 | Break |\n"
+    )
+    (tmp_path / "src/loopclinic/conflicts.py").write_text(f'X = 1\n("{NAME}", "A title")\n')
+    before = {path for path in tmp_path.rglob("*") if path.is_file()}
+    new_lesson.main(["98", "slow_supplier"], tmp_path)
+    record = tmp_path / "tests/labs/records/98/solution.json"
+    record.parent.mkdir(parents=True)
+    record.touch()
+    capsys.readouterr()
+    assert new_lesson.main(["98", "slow_supplier", "--remove"], tmp_path) == 0
+    assert {path for path in tmp_path.rglob("*") if path.is_file()} == before
+    said = capsys.readouterr().out
+    for place in ("README.md:1", "README.md:2", "src/loopclinic/conflicts.py:2"):
+        assert f"take it out of {place}: " in said
+    assert "Break" not in said
+    with pytest.raises(SystemExit):
+        new_lesson.main(["98", "slow_supplier", "--remove"], tmp_path)
+    assert "no such lesson" in capsys.readouterr().err
+
+
 def test_notebooks_are_written_without_what_a_run_leaves():
     kept = (ROOT / "tests/lessons/toy/notebooks/99_toy.ipynb").read_text(encoding="utf-8")
     run = json.loads(kept)

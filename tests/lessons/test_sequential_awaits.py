@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from loopclinic.lessons.core import Judged, Kept
+from loopclinic.lessons.core import Broken, Judged, Kept
 from loopclinic.lessons.schedules.search import in_virtual_time
 from loopclinic.lessons.sequential_awaits import check, ladder, story
 from loopclinic.lessons.sequential_awaits.check import Fault, Handler
@@ -107,6 +107,14 @@ def test_what_follows_from_messages_left_out_is_not_said():
     assert [one.promise for one in judged.reasons] == [1, 5]
     said = [*check.Failures().judge(found, judged)]
     assert said == [Kept(2), Kept(3)]
+
+
+def test_a_call_that_ends_only_where_nothing_fails_has_a_place_that_is_not_given_back():
+    ended = check._Played.Found(50, (Fault("ended", 10, "2 messages", None),))
+    reason, broken, *_ = check.Failures().judge(ended, Judged())
+    assert (reason.promise, broken) == (1, Broken(6))
+    assert reason.next_step.startswith("Give back the place")
+    assert Broken(6) not in [*check.Batches().judge(ended, Judged())]
 
 
 def test_times_of_a_call_that_raised_say_nothing():

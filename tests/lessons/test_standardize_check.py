@@ -118,6 +118,16 @@ def test_a_trial_that_keeps_every_promise_passes():
     assert f"Your 6 tests caught {len(MUTANTS)} broken services" in found.praise
 
 
+@pytest.mark.parametrize("code", ["await asyncio.to_thread(work)", "async with self.pool:"])
+@pytest.mark.parametrize("conflict", [None, "blocking-sync-primitive", "blocking-net"])
+def test_a_line_that_awaits_only_waited_for_a_processor_unless_a_probe_named_the_wait(
+    code, conflict
+):
+    waited = Stall(Place("billing/service.py", 9, code), 0.4, conflict)
+    found = judged(Line__stalls=(waited,) * 3)
+    assert [one.conflict for one in found.reasons] == [conflict] * (conflict == "blocking-net")
+
+
 LEAK = raised("UniqueViolation", "Error")
 
 
@@ -274,6 +284,20 @@ def test_a_hang_says_what_postgresql_saw_and_nothing_that_follows_from_it():
     assert "1 waiting for a lock" in reason.sentence
 
 
+def test_a_hang_comes_before_what_showed_the_same_without_one_and_is_told_once():
+    waits = Stuck(stall(0.9), [Session("1", 1, "active", "Lock", 0.1, "select", [2])])
+    found = judged(
+        Line__stalls=(stall(0.09),) * 3,
+        Crowd__served__stuck=waits,
+        Race__served__stuck=waits,
+    )
+    hang, line = found.reasons
+    assert {(one.conflict, one.promise) for one in found.reasons} == {("blocking-db", 3)}
+    assert "had locked" in hang.sentence
+    assert "With a round trip of" in line.sentence
+    assert {one.number: one.state for one in found.promises}[3] == "broken"
+
+
 def test_issues_that_fail_in_every_scene_are_one_reason():
     failed = (raised("BillingUnavailable", "BillingError"),) * 2
     found = judged(**{
@@ -291,7 +315,7 @@ def test_issues_that_fail_in_every_scene_are_one_reason():
 
 def test_tasks_of_a_pool_that_is_not_closed_are_no_second_reason():
     tasks = [
-        Reason("1 task still ran after all calls had returned.", conflict="dropped-task", promise=1)
+        Reason("1 task still ran after all calls had ended.", conflict="dropped-task", promise=1)
     ]
     (reason,) = judged(tasks).reasons
     assert (reason.conflict, reason.promise) == ("dropped-task", 1)

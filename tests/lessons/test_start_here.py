@@ -138,11 +138,11 @@ async def test_moves_delivered_on_the_loop_itself_are_heard_too():
 
 def test_a_picture_has_a_line_for_each_move_and_each_tick():
     moves = [Move(1, 0.0, 3.0), Move(2, 2.9, 3.001), Move(3, 4.0, 4.004)]
-    html = Moves("time.sleep(4)", moves, [Move(0, 0.5, 3.0)])._repr_html_()
+    html = Moves("time.sleep(4)", moves, [Move(0, 0.5, 3.0)]).drawing().html
     assert html.count("stroke-opacity") == 2 * 4  # for a wide page and a narrow one
     assert "3 moves; 2 waited, the first for 3.0 s" in html
     assert "ends coincide" not in html
-    assert "its ends coincide" in Moves("asyncio.sleep(4)", moves[2:])._repr_html_()
+    assert "both ends coincide" in Moves("asyncio.sleep(4)", moves[2:])._repr_html_()
 
 
 async def test_what_an_earlier_scope_of_the_same_cell_saw_is_still_marked():

@@ -1,9 +1,11 @@
 """Lesson 06: what its SDK notes, what its findings say, and what its experiments show on a real server."""
 
 import asyncio
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import pytest
 
 from loopclinic.lessons.core import Ending, Judged, Kept, Loop, Place
@@ -76,7 +78,13 @@ def judged(scene, **changed):
             "same": [True, True, False, True, False, True],
             "got": True,
         },
-        check.Cancelled: {"beside": [FINE] * 3, "endings": [CANCELLED] * 4, "sent": 0, "most": 2},
+        check.Cancelled: {
+            "beside": [FINE] * 3,
+            "endings": [CANCELLED] * 4,
+            "sent": 0,
+            "most": 2,
+            "connects": 0,
+        },
         check.Closing: {"under_way": 0, "threads": 0, "waiting": FINE, "loop": LOOP},
     }[type(scene)]
     given = {"failed": None, "put_at": LINE, "get_at": GET} | right | changed
@@ -122,8 +130,16 @@ def test_a_right_answer_keeps_what_a_scene_tests(scene):
             "masked-failure",
             "`put_object` raised an error; the call that needed it returned",
         ),
+        (
+            check.Failing(),
+            {"endings": [FINE, RAISED, FINE, RAISED, FINE, RAISED], "same": [False, *[True] * 5]},
+            1,
+            "masked-failure",
+            "`connect` was to raise an error in the first call, which returned",
+        ),
         (check.Cancelled(), {"most": 4}, 5, "too-many-connections", "Then 4 calls"),
         (check.Cancelled(), {"sent": 1}, 5, "dropped-task", "1 file of calls"),
+        (check.Cancelled(), {"connects": 1}, 5, None, "connected once more"),
         (check.Cancelled(), {"endings": [FINE] * 4}, 5, "swallowed-cancellation", "returned"),
         (check.Closing(), {"under_way": 2}, 6, "abrupt-shutdown", "2 calls of the SDK went on"),
         (
@@ -171,6 +187,7 @@ def test_a_failure_of_a_call_is_not_laid_on_the_cancelled_one_beside_it():
         endings=[CANCELLED] * 4,
         sent=0,
         most=2,
+        connects=0,
     )
     (reason,) = scene.judge(found, Judged())
     assert (reason.promise, reason.conflict) == (5, None)
@@ -191,7 +208,36 @@ def test_a_storage_that_does_not_open_says_so():
     assert "raised ValueError: no" in reason.sentence
 
 
+def test_async_classes_are_found_in_the_package_of_the_synchronous_one():
+    names = "httpx.Client", "redis.Redis", "minio.Minio", "nobody.has.Client"
+    assert str(story.async_twins(*names)).splitlines()[:4] == [
+        "httpx.Client: Async httpx.AsyncClient",
+        "redis.Redis: Async redis.asyncio.Redis",
+        "minio.Minio: Async none in this package",
+        "nobody.has.Client: Async not installed here",
+    ]
+
+
 # On a real server, at full length.
+
+
+@pytest.mark.alone
+async def test_a_client_for_each_call_holds_the_loop_and_connects_each_time():
+    async def each(_, ask):
+        async with httpx.AsyncClient() as client:
+            await ask(client)
+
+    async def kept(kept, ask):
+        await ask(kept)
+
+    shown = str(await story.clients(each, kept))
+    (_, rate, held, made), (_, more, less, none) = re.findall(
+        r"(\w+): Calls a second (\d+); A call holds the loop for ([\d.]+) ms; Connections a second (\d+)",
+        shown,
+    )
+    assert (rate, none) == (made, "0")
+    assert float(held) > 3 * float(less)
+    assert float(more) > float(rate)
 
 
 async def unlocked(s3):
@@ -215,8 +261,9 @@ async def test_what_the_notebook_shows_on_a_real_server():
     assert own.lookup < story.LATENCY / 2
     few, many = (await story.at_once(ladder.in_thread, (3, 12))).runs
     assert few.lookup < many.lookup / 2
-    few, many = (await story.endpoints(ladder.def_endpoint, (12, 80))).runs
-    assert few.lookup < many.lookup / 2
+    ways = ladder.def_endpoint, ladder.on_the_loop, ladder.async_client
+    few, many, held, free = (await story.endpoints(*ways, numbers=(12, 80))).runs
+    assert max(few.lookup, free.lookup) < min(many.lookup, held.lookup) / 2
     assert "1 of 4" in str(await story.first_calls(unlocked, callers=4))
     said = str(await story.giving_up())
     assert (said.count("4 of 4"), said.count("0 of 4")) == (1, 2)

@@ -1,15 +1,18 @@
 """Lesson 11: what holds a task, what a restart does to its bot, and what its check watches a Jobs with."""
 
 import asyncio
-import gc
+import contextlib
 import logging
+import re
 import types
 
 import pytest
 from telegram.ext import Application
 
+from loopclinic.lessons.core import Ending, Judged, Kept
 from loopclinic.lessons.task_lifetimes import bot, check_closing, ladder, story
 from loopclinic.lessons.task_lifetimes.bot_api import ALBUM, BotApi
+from loopclinic.probe import garbage
 
 
 async def test_the_log_of_asyncio_is_collected_and_left_as_it_was():
@@ -23,9 +26,31 @@ async def test_the_log_of_asyncio_is_collected_and_left_as_it_was():
         task = asyncio.create_task(waits())
         await asyncio.sleep(0)
         del task
-        gc.collect()
+        garbage.collect()
     assert log == ["Task was destroyed but it is pending!"]
     assert ([*logger.handlers], logger.propagate) == before
+
+
+def test_a_clean_up_that_fails_once_ends_drifts_or_goes_on():
+    async def each_hour(clean):
+        while True:
+            await clean()
+            await asyncio.sleep(3600)
+
+    async def caught(clean):
+        while True:
+            with contextlib.suppress(OSError):
+                await clean()
+            await asyncio.sleep(3600)
+
+    shown = str(story.clean_ups(each_hour, caught, ladder.hourly))
+    assert re.findall(
+        r"(\w+): Runs in a day (\d+); .* by (\d+) minutes; The error is (\w+)", shown
+    ) == [
+        ("each_hour", "3", "20", "in"),
+        ("caught", "21", "200", "swallowed"),
+        ("hourly", "24", "0", "logged"),
+    ]
 
 
 async def test_the_server_hands_out_updates_once_and_never_prints_an_album_and_every_fifth_print_fails():
@@ -77,10 +102,42 @@ async def test_what_asyncio_reports_in_a_scene_stays_there_and_no_task_is_left()
         assert watched.start("job", lambda: asyncio.sleep(100)) == "returned True"
         asyncio.ensure_future(lost())  # noqa: RUF006 - it is to be lost
         await asyncio.sleep(0)
-        gc.collect()
+        garbage.collect()
         assert watched.reported("destroyed")
     assert (loop.get_exception_handler(), asyncio.all_tasks()) == before
     assert watched.jobs is None
+
+
+def closed(*endings, running=0, cut=0, finished=0, cancelled=10.0):
+    return check_closing.Closed(endings or (FINE,), finished, cancelled, cut, running)
+
+
+FINE = Ending("returned", 10.0)
+
+
+@pytest.mark.parametrize(
+    ("long", "conflict", "said"),
+    [
+        (
+            closed(Ending("raised", 11.0, message="TimeoutError"), cut=5),
+            "abrupt-shutdown",
+            "5 of 5",
+        ),
+        (
+            closed(Ending("broken-off", 301.0), running=5),
+            "missing-deadline",
+            "cancelled, and close",
+        ),
+        (closed(Ending("broken-off", 301.0)), "missing-deadline", "had ended, and close"),
+        (closed(running=4), "dropped-task", "4 jobs had not ended"),
+    ],
+)
+def test_an_end_of_close_is_told_by_what_became_of_the_jobs(long, conflict, said):
+    in_time = closed(Ending("returned", 3.0), finished=check_closing.JOBS, cancelled=None)
+    found = check_closing.Closing.Found(in_time, long, closed(), Ending("returned", 0.0), None)
+    kept, reason = check_closing.Closing().judge(found, Judged())
+    assert (kept, reason.promise, reason.conflict) == (Kept(4), 5, conflict)
+    assert said in reason.sentence
 
 
 # With the bot in a process of its own, at full length.

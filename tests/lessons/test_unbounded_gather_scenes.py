@@ -1,7 +1,6 @@
 """Lesson 04: its posts, its drawings, and its experiments at small scale."""
 
 import asyncio
-import gc
 import io
 import re
 
@@ -14,6 +13,7 @@ from loopclinic.lessons.unbounded_gather import demo, ladder, story
 from loopclinic.lessons.unbounded_gather.ladder import workforce
 from loopclinic.lessons.unbounded_gather.posts import Source, due
 from loopclinic.lessons.unbounded_gather.story import CAPACITY, QUEUE, publish_here
+from loopclinic.probe import garbage
 
 # Posts.
 
@@ -25,7 +25,7 @@ async def test_source_counts_posts_that_somebody_holds():
         if post.id % 5 == 0:
             kept.append(post)
         del post
-    gc.collect()
+    garbage.collect()
     assert source.taken == 50
     assert source.alive == len(kept) == 10
     kept.clear()

@@ -95,14 +95,18 @@ def test_cell_metadata(notebook):
 def test_first_cell_agrees_with_the_lesson(notebook):
     one = notebook.lesson
     first, *_ = notebook.cells()
-    assert first.source.splitlines()[0] == f"# {one.number} {one.title}"
-    assert f"**{one.minutes} minutes.**" in first.source
+    for said in (f"# {one.number} {one.title}\n", f"**{one.minutes} minutes.**"):
+        assert said in first.source, (
+            f"notebooks/{notebook}.ipynb: write {said!r} into cell {first.id}"
+        )
 
 
 @every
 def test_speaker_minutes_add_up(notebook):
     spoken = [cell.metadata.speaker for cell in notebook.cells() if "speaker" in cell.metadata]
-    assert sum(one.minutes for one in spoken) == notebook.lesson.minutes
+    assert sum(one.minutes for one in spoken) == notebook.lesson.minutes, (
+        "the minutes of all `speaker` fields add up to `LESSON.minutes`"
+    )
 
 
 def test_the_page_of_speakers_notes_is_the_notebooks_own():
@@ -153,6 +157,23 @@ def test_code_is_python_without_the_forbidden(notebook):
         )
         for word in ("pyplot", "nest_asyncio", "asyncio.run(", "get_event_loop", "%%", "!pip"):
             assert word not in source, f"{cell.id}: {word}"
+
+
+@every
+def test_the_cell_beside_the_lab_runs_by_itself(notebook):
+    """A reader who comes back another day runs that cell alone, in a new kernel."""
+    beside = [
+        cell.source
+        for cell in notebook.cells("code")
+        if f'watch("{notebook.lesson.number}")' in cell.source
+    ]
+    assert len(beside) == (notebook.lesson.shipped is not None)
+    for source in beside:
+        nodes = [*ast.walk(compile(source, "lab", "exec", _TREE))]
+        imported = {
+            one.name for node in nodes if isinstance(node, ast.ImportFrom) for one in node.names
+        }
+        assert {node.id for node in nodes if isinstance(node, ast.Name)} <= imported
 
 
 @every

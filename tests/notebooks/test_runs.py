@@ -20,7 +20,7 @@ INTERRUPTED = {"KeyboardInterrupt", "CancelledError"}
 
 
 def tiers(notebook):
-    return pytest.mark.alone if notebook == NOTEBOOKS[0] else pytest.mark.prove
+    return () if notebook == NOTEBOOKS[0] else pytest.mark.prove
 
 
 @pytest.fixture(

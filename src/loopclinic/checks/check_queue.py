@@ -18,18 +18,15 @@ VARIABLE = "LOOPCLINIC_QUEUE"
 
 _SILENCE = 15.0
 """Seconds; the queue says something every second."""
-_AT_ONCE = (
-    "This check runs at once, whatever else runs: a busy machine may leave it without a verdict."
-)
-_STOPPED = "The check was stopped before its turn."
+_NOW = "This check runs at once, whatever else runs: a busy machine may leave it without a verdict."
+
+
+Say = Callable[[str], None]
+Stop = Callable[[], bool]
 
 
 @contextmanager
-def turn(
-    say: Callable[[str], None],
-    on_step: Callable[[str], None] | None,
-    stop: Callable[[], bool] | None,
-) -> Iterator[str]:
+def turn(say: Say, on_step: Say | None, stop: Stop | None) -> Iterator[str]:
     """Wait for this check's turn and hold it; give why it may not run, empty if it may.
 
     Outside of JupyterHub checks run at once. On a hub without a queue, or with one that does not answer,
@@ -46,7 +43,7 @@ def turn(
         trouble = f"The room's queue at {url} does not answer ({error or type(error).__name__})."
     try:
         if trouble:
-            say(f"{trouble} {_AT_ONCE}")
+            say(f"{trouble} {_NOW}")
         yield refused
     finally:
         if connection is not None:
@@ -61,12 +58,7 @@ def _connection(url: str) -> HTTPConnection:
     return kind(parts.hostname, parts.port, timeout=_SILENCE)
 
 
-def _wait(
-    connection: HTTPConnection,
-    path: str,
-    on_step: Callable[[str], None] | None,
-    stop: Callable[[], bool] | None,
-) -> str:
+def _wait(connection: HTTPConnection, path: str, on_step: Say | None, stop: Stop | None) -> str:
     """Return why this check may not run, empty as soon as it is its turn."""
     token = os.environ.get("JUPYTERHUB_API_TOKEN", "")
     connection.request("POST", path, headers={"Authorization": f"token {token}"})
@@ -80,7 +72,7 @@ def _wait(
         if "turn" in said:
             return ""
         if stop is not None and stop():
-            return _STOPPED
+            return "The check was stopped before its turn."
         if on_step is not None:
             ahead = int(said["ahead"])
             on_step(f"{count(ahead, 'check')} before it in the room's queue" if ahead else "next")

@@ -12,16 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from loopclinic.checks import check_queue, lab_files, notebook, progress, trial_reasons
+from loopclinic.checks.check_queue import Say, Stop
 from loopclinic.checks.child_reports import Outcome
 from loopclinic.checks.lab_files import LEFT_OUT, Unreadable, python_files, read_settled
 from loopclinic.checks.supervisor import Supervisor
 from loopclinic.checks.trial_processes import MARK, Limits
-from loopclinic.checks.trial_reasons import (
-    UNAWAITED,
-    reason_of_end,
-    reasons_for_leftovers,
-    reasons_for_never_awaited,
-)
 from loopclinic.lessons import Lesson, lesson
 from loopclinic.lessons.core.scene import Judgement, check_of
 from loopclinic.paths import KitNotFoundError
@@ -48,9 +43,9 @@ def check(
     file: str | Path | None = None,
     solution: bool = False,
     seed: int | None = None,
-    on_step: Callable[[str], None] | None = None,
-    stop: Callable[[], bool] | None = None,
-    say: Callable[[str], None] | None = None,
+    on_step: Say | None = None,
+    stop: Stop | None = None,
+    say: Say | None = None,
 ) -> Verdict:
     """Judge the lab of lesson `number`, or `file` by the same contract, or the reference solution.
 
@@ -82,10 +77,7 @@ def check(
         why, headline = (Reason(str(error)),), "The kit's folder was not found."
         return Verdict(one.name, "could-not-run", why, headline=headline)
     _keep(say, lambda kept: _tell_rights(say, kept))
-    with (
-        notebook.step_line(on_step) as heard,
-        check_queue.turn(say, heard, stop) as refused,
-    ):
+    with notebook.step_line(on_step) as heard, check_queue.turn(say, heard, stop) as refused:
         if refused:
             again = (Reason(refused, next_step="Run it again."),)
             return Verdict(one.name, "could-not-run", again, headline=OF_KIT)
@@ -95,13 +87,13 @@ def check(
     return verdict
 
 
-def _tell_rights(say: Callable[[str], None], kept: progress.Progress) -> None:
+def _tell_rights(say: Say, kept: progress.Progress) -> None:
     if not kept.told_about_rights:
         say(RIGHTS)
         kept.told_about_rights = True
 
 
-def _keep(say: Callable[[str], None], edit: Callable[[progress.Progress], None]) -> None:
+def _keep(say: Say, edit: Callable[[progress.Progress], None]) -> None:
     try:
         with progress.change() as kept:
             if kept.complaint:
@@ -117,8 +109,8 @@ def check_lesson(
     file: Path,
     seed: int | None = None,
     limits: Limits | None = None,
-    on_step: Callable[[str], None] | None = None,
-    stop: Callable[[], bool] | None = None,
+    on_step: Say | None = None,
+    stop: Stop | None = None,
 ) -> Verdict:
     """Check `file` by the contract of this lesson, without recording progress or printing."""
     started = time.monotonic()
@@ -157,8 +149,8 @@ def run_trial(
     seed: int,
     limits: Limits,
     *,
-    on_step: Callable[[str], None] | None = None,
-    stop: Callable[[], bool] | None = None,
+    on_step: Say | None = None,
+    stop: Stop | None = None,
 ) -> Outcome:
     """Run a copy of `file` in a child and return what was heard; its places are those in `file`."""
     with ExitStack() as stack:
@@ -207,7 +199,7 @@ def conclude(
     failed = trial_reasons.could_not_run(outcome, limits)
     if failed is not None:
         return verdict("could-not-run", failed, headline=OF_KIT)
-    end = reason_of_end(outcome, file, text, limits)
+    end = trial_reasons.reason_of_end(outcome, file, text, limits)
     busy = trial_reasons.too_busy(outcome, limits)
     try:
         found = _judge(one, outcome.facts, file, text, ended=end is None)
@@ -233,10 +225,8 @@ def conclude(
         signs = tuple(one for one in signs if one not in sure)
         only = {"vitals": vitals, "promises": promises, "signs": signs}
         if sure:
-            headline = (
-                f"{count(len(sure), 'problem')} found; the machine was too busy to judge the rest."
-            )
-            return verdict("not-yet", *sure, headline=headline, **only)
+            many, rest = count(len(sure), "problem"), "the machine was too busy to judge the rest."
+            return verdict("not-yet", *sure, headline=f"{many} found; {rest}", **only)
         return verdict("too-busy", busy, headline=TOO_BUSY, **only)
 
     if end is not None:
@@ -245,7 +235,7 @@ def conclude(
             return uncertain(busy, end, *reasons)
         headline = "The check did not get to its end."
         # What never ran is why others wait for it.
-        reasons = sorted([end, *reasons], key=lambda one: one.conflict != UNAWAITED)
+        reasons = sorted([end, *reasons], key=lambda one: one.conflict != trial_reasons.UNAWAITED)
         return verdict("not-yet", *reasons, headline=headline, **about)
     timed = any(reason.timed for reason in reasons)
     if busy is not None and timed and not check_of(one.package).virtual:
@@ -298,8 +288,8 @@ def _judge(one: Lesson, facts: dict[str, Any], lab: Path, text: str, *, ended: b
     check, left = check_of(one.package), None
     if ended:
         judged, promise = check.leftovers_judged, check.leaves_nothing
-        left = reasons_for_leftovers(facts, lab, text, judged, promise=promise)
+        left = trial_reasons.reasons_for_leftovers(facts, lab, text, judged, promise=promise)
     found = check.judge(facts, one.promises, left)
-    reasons = [*reasons_for_never_awaited(facts, lab, found.reasons), *found.reasons]
+    reasons = [*trial_reasons.reasons_for_never_awaited(facts, lab, found.reasons), *found.reasons]
     reasons = [replace(reason, file=reason.file or str(lab)) for reason in reasons]
     return replace(found, reasons=tuple(reasons))

@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import ctypes
 import faulthandler
-import gc
 import importlib
 import json
 import os
@@ -30,6 +29,7 @@ from loopclinic.checks.never_awaited import NeverAwaited
 from loopclinic.lessons.core.exits_and_stdin import no_keyboard, note_exits
 from loopclinic.lessons.core.scene import Check, check_of
 from loopclinic.lessons.schedules.virtual_time import VirtualLoop, virtual_clocks
+from loopclinic.probe import garbage
 
 _leave = os._exit
 _SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER, prctl(2)
@@ -205,7 +205,7 @@ class _Trial:
         await check.play(module, self)
         self.doing = "looking for leftovers"
         found = await find_leftovers(self.lab, self.origins, kit_threads)
-        gc.collect()  # what is lost in a cycle is reported as unclosed or unretrieved only now
+        garbage.collect()  # what is lost in a cycle is reported as unclosed or unretrieved only now
         return found
 
     def _loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -35,11 +35,7 @@ class Channel:
         self._mark = mark.encode()
 
     def send(self, kind: str, **values: Any) -> None:
-        """Send one line.
-
-        Raises:
-            TypeError: a value is not a JSON value.
-        """
+        """Send one line; TypeError if a value is not a JSON value."""
         if _pid() != self._owner:
             return  # a fork of the lab must not speak for the trial
         data = self._mark + json.dumps({"kind": kind, **values}).encode() + b"\n"

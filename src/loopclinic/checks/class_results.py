@@ -5,6 +5,7 @@ unless the learner typed one. Nothing is sent anywhere.
 """
 
 import codecs
+import itertools
 import json
 import secrets
 from collections import Counter
@@ -54,11 +55,7 @@ class HandIn:
 
 
 def hand_in(name: str = "") -> dict[str, Any]:
-    """Return what this learner hands in, as JSON values (schema 1).
-
-    Raises:
-        ProgressError: the progress can't be read, or the token can't be kept.
-    """
+    """Return what this learner hands in, as JSON values (schema 1); ProgressError if it can't be read or kept."""
     kept = progress.read()
     if not kept.token:
         with progress.change() as kept:
@@ -75,11 +72,7 @@ def hand_in(name: str = "") -> dict[str, Any]:
 
 
 def read_hand_in(file: Path) -> HandIn:
-    """Return what `file` holds; also a plain copy of a learner's progress.json will do.
-
-    Raises:
-        UnreadableHandInError: it is something else, broken, or of a newer loopclinic.
-    """
+    """Return what a hand-in holds, or a copy of a learner's progress.json; UnreadableHandInError if it is none."""
     text = _text(file)
     try:
         data = json.loads(text)
@@ -94,11 +87,7 @@ def read_hand_in(file: Path) -> HandIn:
 
 
 def results_of(data: Any, file: str = "") -> HandIn:
-    """Return what a hand-in's JSON values hold; `file` is where they come from.
-
-    Raises:
-        UnreadableHandInError: they are something else, or make no sense.
-    """
+    """Return what a hand-in's JSON values, from `file`, hold; UnreadableHandInError if they make no sense."""
     whole = isinstance(data, dict) and isinstance(data.get("lessons"), dict)
     schema = data.get("schema") if whole else None
     if isinstance(schema, int) and schema > _SCHEMA:
@@ -260,11 +249,7 @@ class ClassResults:
 
 
 def gather(folder: Path, *, but: Path | None = None) -> ClassResults:
-    """Read every file in `folder` but hidden ones and `but`; a learner's newest file counts.
-
-    Raises:
-        OSError: the folder can't be read.
-    """
+    """Read every file in `folder` but hidden ones and `but`, or raise OSError; a learner's newest file counts."""
     taken: list[HandIn] = []
     remarks: list[str] = []
     for file in sorted(folder.iterdir()):
@@ -279,8 +264,8 @@ def gather(folder: Path, *, but: Path | None = None) -> ClassResults:
     for one in kept:
         if foreign := sorted({*one.lessons} - known):
             names = ", ".join(foreign[:3]) + " and more" * (len(foreign) > 3)
-            said = f"{one.file} has results of {names}, which this kit doesn't know: left out."
-            remarks.append(said)
+            what = f"has results of {names}, which this kit doesn't know: left out."
+            remarks.append(f"{one.file} {what}")
     return ClassResults(tuple(labeled(kept, remarks)), tuple(remarks))
 
 
@@ -301,14 +286,15 @@ def _one_each(taken: Sequence[HandIn], remarks: list[str]) -> list[HandIn]:
 
 def labeled(kept: Iterable[HandIn], remarks: list[str]) -> list[Learner]:
     """Return each learner under their name, or a number; a remark about each name that two typed."""
-    named: Counter[str] = Counter()
-    learners = []
+    learners: dict[str, Learner] = {}
     for one in kept:
-        named[one.name] += 1
-        label, many = one.name or f"unnamed {named['']}", named[one.name]
-        if one.name and many > 1:
-            label = f"{one.name} ({many})"
+        numbers = itertools.count(2 if one.name else 1)
+        numbered = (f"{one.name} ({it})" if one.name else f"unnamed {it}" for it in numbers)
+        labels = itertools.chain([one.name] if one.name else [], numbered)
+        # Somebody may have typed what would be another one's label.
+        label = next(it for it in labels if it not in learners)
+        if one.name and label != one.name:
             who = f"another {one.name}, from another computer"
             remarks.append(f"{one.file} is by {who}: both count.")
-        learners.append(Learner(label, one))
-    return learners
+        learners[label] = Learner(label, one)
+    return [*learners.values()]

@@ -22,36 +22,20 @@ class NoLabError(LookupError):
 
 
 def shipped_path(lesson: Lesson) -> Path:
-    """Return the lab as it ships.
-
-    Raises:
-        NoLabError: the lesson has none.
-    """
-    shipped = lesson.shipped
-    if shipped is None:
-        raise NoLabError(
-            f"Lesson {lesson.number} has no lab: open notebooks/{lesson.name}.ipynb instead."
-        )
-    return shipped
+    """Return the lab as it ships; NoLabError if the lesson has none."""
+    if lesson.shipped is None:
+        notebook = f"notebooks/{lesson.name}.ipynb"
+        raise NoLabError(f"Lesson {lesson.number} has no lab: open {notebook} instead.")
+    return lesson.shipped
 
 
 def lab_path(lesson: Lesson) -> Path:
-    """Return the file that the learner edits, whether or not it is there.
-
-    Raises:
-        NoLabError: the lesson has none.
-        KitNotFoundError: the kit's folder was not found.
-    """
+    """Return the file that the learner edits, there or not; NoLabError or KitNotFoundError without one."""
     return kit_root() / "labs" / shipped_path(lesson).name
 
 
 def solution_path(lesson: Lesson) -> Path:
-    """Return the reference solution.
-
-    Raises:
-        NoLabError: the lesson has none.
-        KitNotFoundError: the kit's folder was not found.
-    """
+    """Return the reference solution; NoLabError or KitNotFoundError without one."""
     return kit_root() / "solutions" / shipped_path(lesson).name
 
 
@@ -67,10 +51,7 @@ class Restored:
 def reset(lesson: Lesson, *, now: datetime | None = None) -> Restored:
     """Put the learner's file back as it shipped, after a backup in the state folder.
 
-    Raises:
-        NoLabError: the lesson has no lab.
-        KitNotFoundError: the kit's folder was not found.
-        OSError: the backup or the file can't be written; the file is then as it was.
+    NoLabError or KitNotFoundError as in `lab_path`; OSError if it can't be written, and is as it was.
     """
     shipped, path = shipped_path(lesson), lab_path(lesson)
     if _same(shipped, path):
@@ -172,26 +153,20 @@ class Unreadable(Exception):  # noqa: N818 - a state of a file, caught where it 
 
 
 def python_files(folder: Path) -> list[Path]:
-    """Return the folder's Python files, hidden ones and caches left out, in order.
-
-    Raises:
-        Unreadable: there are more than belong to a lab.
-    """
+    """Return the folder's Python files, hidden ones and caches left out, in order; Unreadable if too many."""
     files = (file for file in _files(folder) if file.name.endswith(".py"))
     found = list(islice(files, _MOST + 1))
     if len(found) > _MOST:
         said = f"{folder.name} holds more than {_MOST} Python files."
-        raise Unreadable(
-            said, None, "Keep environments and other projects out of the lab's folder."
-        )
+        step = "Keep environments and other projects out of the lab's folder."
+        raise Unreadable(said, None, step)
     return found
 
 
 def read_settled(path: Path, *, may_be_empty: bool = False) -> bytes:
     """Return the bytes of `path` once size and time of change have been still for a moment.
 
-    Raises:
-        Unreadable: it is missing, empty, too large, or not text in the encoding it claims.
+    Unreadable if it is missing, empty, too large, or not text in the encoding it claims.
     """
     data, name = _settle(path, may_be_empty=may_be_empty), path.name
     if data.strip():

@@ -25,7 +25,7 @@ _STEM = 4
 
 
 def lab_of(one: Lesson) -> dict[str, Any]:
-    """Return the lab's number, name and the paths that a notebook opens: its contract, and of a folder each file."""
+    """Return the lab's number, name, the paths that a notebook opens, and what its promises say after a first sentence."""
     path = lab_files.lab_path(one)
     assert one.shipped is not None
     assert one.contract is not None
@@ -34,6 +34,7 @@ def lab_of(one: Lesson) -> dict[str, Any]:
         "number": one.number,
         "shown": shown(path),
         "path": from_here(file),
+        "more": {no: rest[0] for no, (_, *rest) in one.clauses.items() if rest},
         "files": [
             {"shown": file.relative_to(path).as_posix(), "path": from_here(file)}
             for file in (python_files(path) if path.is_dir() else ())

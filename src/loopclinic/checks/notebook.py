@@ -4,8 +4,8 @@ import html
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
+from loopclinic.drawing.live_drawing import LiveDrawing
 from loopclinic.drawing.tables import Drawing
 
 
@@ -18,10 +18,10 @@ def in_kernel() -> bool:
 
 def say(sentence: str) -> None:
     """Show a sentence under the cell, or on standard error where there is no notebook."""
-    if not in_kernel():
+    if in_kernel():
+        LiveDrawing(Drawing.note(sentence))
+    else:
         print(sentence, file=sys.stderr)
-        return
-    _display(Drawing.note(sentence))
 
 
 @contextmanager
@@ -30,19 +30,13 @@ def step_line(on_step: Callable[[str], None] | None) -> Iterator[Callable[[str],
     if on_step is not None or not in_kernel():
         yield on_step
         return
-    line = _display(_line("setting up"), display_id=True)
+    line = LiveDrawing(_line("setting up"))
     try:
-        yield lambda step: line.update(_line(step))
+        yield lambda step: line.show(_line(step))
     finally:
-        line.update(Drawing("", ""))
+        line.show(Drawing("", ""))
 
 
 def _line(step: str) -> Drawing:
     words = f"Checking: {step} …"
     return Drawing(f"<p role='status' class='lc-muted'>{html.escape(words)}</p>", words)
-
-
-def _display(drawing: Drawing, **options: Any) -> Any:
-    from IPython.display import display  # only in a kernel
-
-    return display(drawing, **options)  # type: ignore[no-untyped-call]

@@ -106,8 +106,7 @@ def path() -> Path:
 def read() -> Progress:
     """Return the progress so far; a file that can't be understood is set aside and complained of.
 
-    Raises:
-        ProgressError: a newer loopclinic wrote it, or it can't be read.
+    ProgressError if a newer loopclinic wrote it, or it can't be read.
     """
     file = path()
     try:
@@ -137,11 +136,8 @@ def _from_dict(data: dict[str, Any], file: Path) -> Progress:
         for name, one in data["lessons"].items()
     }
     for one in lessons.values():
-        if not (
-            isinstance(one.attempts, int)
-            and isinstance(one.hints, int)
-            and isinstance(one.met, dict)
-        ):
+        counted = isinstance(one.attempts, int) and isinstance(one.hints, int)
+        if not (counted and isinstance(one.met, dict)):
             raise TypeError(one)
         one.saves = [(int(kept), int(many), str(status)) for kept, many, status in one.saves]
     told, token = bool(data["told_about_rights"]), str(data.get("token", ""))
@@ -160,8 +156,7 @@ def _set_aside(file: Path) -> Progress:
 def change() -> Iterator[Progress]:
     """Read the progress, let the body change it, and write it back whole, one process at a time.
 
-    Raises:
-        ProgressError: it can't be written, or another process holds it for 5 s.
+    ProgressError if it can't be written, or another process holds it for 5 s.
     """
     try:
         file = path()
@@ -174,10 +169,8 @@ def change() -> Iterator[Progress]:
         said = "Another loopclinic process holds the record of your progress: end it and try again."
         raise ProgressError(said) from error
     except OSError as error:
-        step = "set LOOPCLINIC_HOME to a folder you may write to"
-        raise ProgressError(
-            f"Your progress can't be saved ({error.strerror or error}): {step}."
-        ) from error
+        why = f"({error.strerror or error}): set LOOPCLINIC_HOME to a folder you may write to"
+        raise ProgressError(f"Your progress can't be saved {why}.") from error
 
 
 def state_of(lesson: Lesson, progress: Progress) -> str:
@@ -223,6 +216,9 @@ class Hint:
         """Whether no further hint follows."""
         return self.grade == self.grades
 
+    def __str__(self) -> str:
+        return f"Hint {self.grade} of {self.grades}: {self.text}"
+
     def then(self, number: str) -> str:
         """Say what comes after this hint."""
         if self.last:
@@ -233,10 +229,7 @@ class Hint:
 def next_hint(lesson: Lesson) -> Hint | None:
     """Return the next grade of hint and remember that it was given; the last one is repeated.
 
-    None where the lesson has no hints.
-
-    Raises:
-        ProgressError: it can't be remembered.
+    None where the lesson has no hints; ProgressError if it can't be remembered.
     """
     if not lesson.hints:
         return None

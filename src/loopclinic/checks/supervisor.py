@@ -34,11 +34,7 @@ class Supervisor:
         self._started = self._began = time.monotonic()
 
     def start(self, package: str) -> None:
-        """Start the child; it imports the lesson's package while the services come up.
-
-        Raises:
-            OSError: this machine can't start a process.
-        """
+        """Start the child, or raise OSError; it imports the lesson's package while the services come up."""
         reading, writing = os.pipe()
         env = {k: v for k, v in os.environ.items() if k not in _DROPPED}
         env |= {MARK: self._mark, **_SET}

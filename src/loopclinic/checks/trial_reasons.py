@@ -100,9 +100,8 @@ def reason_of_end(outcome: Outcome, lab: Path, text: str, limits: Limits) -> Rea
             conflict = "nested-loop" if "asyncio.run" in end["names"] else None
             return _reason(said, step, lab, line=end["line"], conflict=conflict)
         case "keyboard":
-            if not place and (
-                line := line_of(text, _KEYBOARD)
-            ):  # on a thread that was handed `input`
+            line = None if place else line_of(text, _KEYBOARD)
+            if line:  # on a thread that was handed `input`
                 place = {"line": line, "code": _text_at(text, line)}
             said = f"The file reads the keyboard {when}{_at(place)}. A service has none: it would wait for good."
             step = "Take what you need from arguments, files or the environment."
@@ -150,29 +149,21 @@ def _of_limit(outcome: Outcome, lab: Path, text: str, limits: Limits, when: str)
             step = "Nothing in a lab may end the process: return or raise instead."
             return _reason(said, step, lab, place)
     size = "{:.0f} processes".format if outcome.cause == "processes" else _size
-    figures: dict[str, Any] = {
-        "measured": size(outcome.used),
-        "budget": size(getattr(limits, outcome.cause)),
-    }
-    return _reason(f"The file {what} {when}{_at(place)}.", step, lab, place, **figures)
+    said, most = f"The file {what} {when}{_at(place)}.", size(getattr(limits, outcome.cause))
+    return _reason(said, step, lab, place, measured=size(outcome.used), budget=most)
 
 
 def _of_deadline(
     outcome: Outcome, lab: Path, limits: Limits, when: str, place: Mapping[str, Any] | None
 ) -> Reason:
-    seconds, more = outcome.used, dict[str, Any]()
-    if outcome.stuck is not None and place:
-        place = outcome.stuck["place"] or place
-        line, code, seconds = place["line"], place["code"], outcome.stuck["seconds"]
-        times, mostly = (
-            outcome.stuck["stretches"],
-            "" if outcome.stuck["share"] > 0.9 else "mostly ",
-        )
-        said = (
-            f"The file was stuck {mostly}at line {line} for {seconds:.0f} s"
-            if times < 2
-            else f"The file was stuck {times} times, {seconds:.0f} s in all, {mostly}at line {line}"
-        )
+    seconds, more, stuck = outcome.used, dict[str, Any](), outcome.stuck
+    if stuck is not None and place:
+        place = stuck["place"] or place
+        line, code, seconds = place["line"], place["code"], stuck["seconds"]
+        there = f"{'' if stuck['share'] > 0.9 else 'mostly '}at line {line}"
+        said = f"The file was stuck {there} for {seconds:.0f} s"
+        if (times := stuck["stretches"]) > 1:
+            said = f"The file was stuck {times} times, {seconds:.0f} s in all, {there}"
         said += f"{_quoted(code)} {when}."
         step = "Nothing else could run meanwhile: let this end, or await what it waits for."
         if outcome.step:  # before that, no loop ran
@@ -265,12 +256,11 @@ def reasons_for_leftovers(
     Kinds: `tasks`, `threads`, `calls`, `processes`, `sessions`, `stdout`, `file`.
     """
     left, kept = facts.get("leftovers", {}), facts.get("belongings", {})
+    if left.get("processes") and all("waitpid-" in one["name"] for one in left.get("threads", ())):
+        judged = {*judged, "threads"}  # asyncio's, which wait for these processes
     kinds = ("tasks", "threads", "calls", "processes", "sessions")
-    reasons = [
-        _of_leftovers(kind, left[kind], lab, text)
-        for kind in kinds
-        if kind not in judged and left.get(kind)
-    ]
+    found = [kind for kind in kinds if kind not in judged and left.get(kind)]
+    reasons = [_of_leftovers(kind, left[kind], lab, text) for kind in found]
     errors = facts.get("loop_errors", ())
     if not left.get("sessions"):
         opens = line_of(text, _OPENS_SESSION)
@@ -297,26 +287,25 @@ def _of_leftovers(kind: str, found: list[dict[str, Any]], lab: Path, text: str) 
     match kind:
         case "tasks":
             what = f"{first['coroutine']}{_quoted(code)}"
-            said = f"{count(many, 'task')} still ran after all calls had returned ({what})."
+            said = f"{count(many, 'task')} still ran after all calls had ended ({what})."
             step, conflict, figures = AWAIT_ALL, "dropped-task", none_of(many, "task")
             line = line_of(text, _STARTS_TASK)
         case "threads":
-            said = f"{count(many, 'thread')} still worked when all calls had returned, started by `{code}`."
+            said = f"{count(many, 'thread')} still worked when all calls had ended, started by `{code}`."
             step = "End your threads before you return, or do without them."
             figures = none_of(many, "working thread")
         case "calls":
             said = f"{count(many, 'call')} in threads {'was' if many == 1 else 'were'} not over when all "
-            said += f"calls of the file had returned, submitted by `{code}`."
+            said += f"calls of the file had ended, submitted by `{code}`."
             step = "Wait for the calls that you give to threads: cancelling their task does not end them."
             figures = none_of(many, "call in threads", "calls in threads")
         case "processes":
-            what = count(many, "child process", "child processes")
             by = f", started by `{code}`" if code else ""
-            said = f"{what} still ran when all calls had returned{by}."
+            said = f"{count(many, 'child process', 'child processes')} still ran when all calls had ended{by}."
             step = "Wait for each process that you start, or terminate it and wait."
             figures = none_of(many, "process", "processes")
         case _:
-            said = f"{count(many, 'aiohttp session')} stayed open when all calls had returned."
+            said = f"{count(many, 'aiohttp session')} stayed open when all calls had ended."
             step = "Open sessions by `async with`, or close them before you return."
             conflict, figures = "unclosed-resource", none_of(many, "open session")
             line = line_of(text, _OPENS_SESSION)

@@ -13,7 +13,7 @@ import traitlets
 from loopclinic.checks import checking, lab_files, lab_page, progress
 from loopclinic.checks.progress import ProgressError
 from loopclinic.checks.watching import Watching
-from loopclinic.drawing import styled
+from loopclinic.drawing import scripted, styled
 from loopclinic.lessons import Lesson, lesson
 from loopclinic.verdict import Verdict
 
@@ -26,12 +26,8 @@ def watch(number: str | int) -> "WatchWidget":
     """Show the lab of lesson `number`: its contract, and the verdict on every save until it is stopped.
 
     The last expression of a cell shows it. It works on a thread of its own, also while the kernel is
-    busy. A second watch of the same lab ends the first.
-
-    Raises:
-        UnknownLessonError: there is no such lesson.
-        NoLabError: it has no lab.
-        KitNotFoundError: the kit's folder was not found.
+    busy. A second watch of the same lab ends the first. UnknownLessonError, NoLabError or KitNotFoundError
+    if there is no such lab.
     """
     one = lesson(number)
     widget = WatchWidget(one)
@@ -51,7 +47,7 @@ class WatchWidget(anywidget.AnyWidget):
     at its line. Values are set from the watch's thread.
     """
 
-    _esm = _STATIC / "lab.js"
+    _esm = scripted(_STATIC / "lab.js")
     _css = styled(_STATIC / "lab.css")
 
     lab = traitlets.Dict().tag(sync=True)
@@ -122,6 +118,8 @@ class WatchWidget(anywidget.AnyWidget):
 
     def _receive(self, _: object, message: dict[str, Any], __: object) -> None:
         match message.get("kind"):
+            case "hello":
+                self.send({"kind": "here"})
             case "check":
                 self._watching.check_now()
             case "hint":
@@ -137,7 +135,7 @@ class WatchWidget(anywidget.AnyWidget):
             self.note = str(error)
             return
         if hint is not None:
-            self.note = f"Hint {hint.grade} of {hint.grades}: {hint.text}"
+            self.note = str(hint)
         self.hints_left = hint is not None and not hint.last
 
     def __str__(self) -> str:

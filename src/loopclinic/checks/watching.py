@@ -13,7 +13,7 @@ _Stamp = tuple[tuple[int, int, int], ...] | None
 
 
 class Watching:
-    """Watches one file, or a folder's Python files, by looking at it five times a second, so that every editor and disk will do.
+    """Looks at a file, or a folder's Python files, five times a second, so that every editor and disk will do.
 
     `check(on_step, stop)` gives the verdict; a save while it runs stops it and begins another.
     `on_start()`, `on_step(step)` and `on_verdict(verdict)` are called on the watch's own thread.

@@ -1,6 +1,7 @@
 """Whole HTML documents: readable without a network or a screen, light and dark, and in print."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from html import escape
 
 from loopclinic.drawing import STYLE
@@ -38,3 +39,21 @@ def facts(known: Mapping[str, str]) -> str:
 def breakable(path: str) -> str:
     """Return a path as HTML that may be broken after a slash, and nowhere else."""
     return escape(path).replace("/", "/<wbr>")
+
+
+@dataclass(frozen=True, repr=False)
+class InlinePage:
+    """Shows `html`, a whole document, in a frame of its own, `height` pixels high; it runs no script."""
+
+    html: str
+    height: int = 700
+
+    def _repr_html_(self) -> str:
+        return (
+            f'<iframe srcdoc="{escape(self.html, quote=True)}" sandbox="" title="the page" '
+            f'style="width:100%;height:{self.height}px;border:1px solid #8884;border-radius:4px">'
+            "</iframe>"
+        )
+
+    def __repr__(self) -> str:
+        return f"a page of {len(self.html) / 1000:,.0f} kB"

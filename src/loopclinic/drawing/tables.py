@@ -1,5 +1,6 @@
 """Sentences and tables as HTML that reads well on both themes, and as text where there is no HTML."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -8,8 +9,11 @@ from typing import Any
 
 from loopclinic.drawing import STYLE
 
-_SHORT = 22
-"""Characters up to which a cell of a table is kept on one line."""
+_UNIT = re.compile(r"(?<=\d) (?=(?:ms|s|min|MB|kB)\b|%|/s)")
+_JOINT = re.compile(r"_(?=\w)|/(?=\w\w)|\.(?=[a-z_])|(?<=\w)\((?=\w)")
+"""Where a long name may break: `current_|task`, `asyncio.|run`."""
+_FIGURE, _SHORT = 8, 22
+"""Characters up to which a cell of a table is kept on one line, the latter on a page that is not narrow."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,8 @@ class Drawing:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return f"<div class='lc lc-drawing'><style>{STYLE}</style>{self.html}</div>"
+        html = _UNIT.sub("\u00a0", self.html)  # a number and its unit stay on one line
+        return f"<div class='lc lc-drawing'><style>{STYLE}</style>{html}</div>"
 
     def __add__(self, below: "Drawing") -> "Drawing":
         """Return both, the other one below this one."""
@@ -81,7 +86,8 @@ class Cell:
 
 def code(words: str, below: str = "") -> Cell:
     """Return words in the code's font, with muted ones below them."""
-    return Cell(f"<code>{_lines(words)}</code>{_below(below)}", words)
+    shown = _plain("-").html if words == "-" else f"<code>{_lines(words)}</code>"
+    return Cell(shown + _below(below), words)
 
 
 def bold(words: str, below: str = "") -> Cell:
@@ -133,7 +139,7 @@ def table(
     above, between, below = (Cell("") + words for words in (title, sentence, note))
     html = (
         _p(above)
-        + f"<table><thead><tr>{''.join(f'<th>{escape(head)}</th>' for head in heads)}</tr></thead>"
+        + f"<table><thead><tr>{''.join(f'<th>{_lines(head)}</th>' for head in heads)}</tr></thead>"
         + f"<tbody>{''.join(f'<tr>{cells}</tr>' for cells in drawn)}</tbody></table>"
         + _p(between)
         + _p(below, " class='lc-muted'")
@@ -150,9 +156,10 @@ def _plain(words: str) -> Cell:
 
 
 def _td(cell: Cell) -> str:
-    short = " class='lc-short'" if 0 < len(cell.text) <= _SHORT else ""
-    return f"<td{short}>{cell.html}</td>"
+    most = {"lc-short": _SHORT, "lc-figure": _FIGURE}
+    kept = " ".join(name for name, letters in most.items() if 0 < len(cell.text) <= letters)
+    return f"<td class='{kept}'>{cell.html}</td>"
 
 
 def _lines(words: str) -> str:
-    return escape(words).replace("\n", "<br>")
+    return _JOINT.sub(r"\g<0><wbr>", escape(words)).replace("\n", "<br>")

@@ -9,3 +9,16 @@ function keepsNotebookStill(root) {
     if (!command) event.stopPropagation();
   });
 }
+
+/** Call `act` when the kernel was restarted or has ended, maybe more than once; return what ends that. */
+function whenKernelEnds(model, act) {
+  const look = setInterval(() => {
+    const { kernel } = model.widget_manager ?? {};
+    if (kernel === null || kernel?.isDisposed || kernel?.status === "dead") act();
+  }, 400);
+  model.on("comm_live_update", act);
+  return () => {
+    clearInterval(look);
+    model.off("comm_live_update", act);
+  };
+}

@@ -84,13 +84,18 @@ class Lesson:
     @property
     def promises(self) -> dict[int, str]:
         """The first sentence of each numbered promise of the contract, by its number."""
+        return {number: sentences[0] for number, sentences in self.clauses.items()}
+
+    @property
+    def clauses(self) -> dict[int, list[str]]:
+        """Each numbered promise of the contract, by its number: its first sentence, and all others as one text."""
         if self.contract is None:
             return {}
         # loopclinic: ignore[blocking-file-io] the kit's own file, of a hundred lines
         text = ast.get_docstring(ast.parse(self.contract.read_text("utf-8"))) or ""
         found = re.findall(r"^(\d+)\. (.+(?:\n {2,}.+)*)", text, re.MULTILINE)
         return {
-            int(number): re.split(r"(?<=\.)\s", " ".join(promise.split()))[0]
+            int(number): re.split(r"(?<=\.)\s", " ".join(promise.split()), maxsplit=1)
             for number, promise in found
         }
 

@@ -18,7 +18,7 @@ class Doubling(Scene["Doubling.Found"]):
         services: dict[str, str]
 
     async def drive(self, lab, stage):
-        number = stage.rng.randrange(1000)
+        number = stage.rng.randrange(1, 1000)
         async with stage.watch_loop() as watch:
             answer = await lab.double(number)
         return self.Found(number, answer, watch.found.stall, dict(stage.services))

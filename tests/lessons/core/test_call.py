@@ -2,12 +2,12 @@
 
 import asyncio
 import contextlib
-import gc
 
 import pytest
 
 from loopclinic.lessons.core import Call, Calls
 from loopclinic.lessons.core.stacks import defined_at
+from loopclinic.probe import garbage
 
 
 async def waits():
@@ -129,5 +129,5 @@ async def test_an_error_that_nobody_asked_for_is_not_reported_by_asyncio():
     call = Call(fails)
     await asyncio.sleep(0.01)
     del call
-    gc.collect()
+    garbage.collect()
     assert told == []

@@ -34,6 +34,10 @@ def test_columns_say_how_wide_they_are_and_how_high_the_highest_is():
     assert ">7</text>" in drawn.html
 
 
+def test_nothing_is_a_dash_in_a_table_also_where_there_would_be_code():
+    assert "<code>" not in table(["", ""], [["a", code("-")], ["b", "-"]]).html
+
+
 def test_a_table_is_told_as_text_a_line_a_row():
     rows = [
         [code("first"), bar(0.5), "1 < 2", "-"],

@@ -1,8 +1,18 @@
 """What other tools say: debug mode's line in short, the linter's remarks by the cell's own lines."""
 
+import asyncio
+import subprocess
 import time
 
-from loopclinic.lessons.story.other_tools import DebugRun, debug_run, linter, opinions
+from loopclinic.lessons.story.other_tools import (
+    DebugRun,
+    debug_run,
+    linter,
+    of_scope,
+    opinions,
+    scanned,
+)
+from loopclinic.probe import Stall
 
 LINE = (
     "Executing <Task pending name='Task-2' coro=<Audits.run() running at /a/b.py:74> "
@@ -17,16 +27,40 @@ def test_debug_modes_line_is_told_without_where_python_lies():
     assert says == "Executing <Task 'Task-2' Audits.run() …> took 0.114 seconds"
     silent = found._replace(logged=[]).debug_mode("the task", "the line")
     assert (silent.says, silent.sees) == ("nothing", "-")
-    assert found.cpu_graph("all").says == "25.0% of a core, for 2.0 s"
 
 
-async def test_the_linter_counts_lines_as_the_cell_does():
+def test_a_cpu_graph_shows_an_idle_service_only_where_the_processor_was_idle():
+    graphs = [DebugRun(None, 2.0, cpu, [], "").cpu_graph("all") for cpu in (0.1, 1.9)]
+    assert [one.says for one in graphs] == [f"{n}.0% of a core, for 2.0 s" for n in (5, 95)]
+    assert [one.sees for one in graphs] == ["an idle service", "a busy service"]
+
+
+async def test_linter_and_scanner_count_lines_as_the_cell_does_and_in_its_order():
     async def sleeps():
+        asyncio.get_running_loop()
+        subprocess.run(["true"], check=False)
         time.sleep(1)
 
+    first = sleeps.__code__.co_firstlineno  # of this file, as a cell's would be of the cell
     found = await linter(sleeps, "a direct call", "-")
-    assert found.says.startswith("line 2: ASYNC251")
-    assert "ruff, your cell: It answers line 2" in str(opinions(found))
+    ruled = [line.split()[:3] for line in found.says.splitlines()]
+    assert ruled == [["line", f"{first + 2}:", "ASYNC221"], ["line", f"{first + 3}:", "ASYNC251"]]
+    assert f"ruff, your cell: It answers line {first + 2}" in str(opinions(found))
+    scanner = await scanned(sleeps, "calls that block", "-")
+    assert scanner.says.splitlines() == [
+        f"line {first + 2}: blocking-subprocess",
+        f"line {first + 3}: blocking-sleep",
+    ]
+
+
+def test_the_scope_sees_no_line_in_a_burst():
+    burst = of_scope(Stall(0.0, 0.1, callbacks=10, burst=True, first_seen=0.03), "-")
+    line = of_scope(Stall(0.0, 0.1, "a.py", 3, "run", "work()"), "-")
+    assert (burst.says, burst.sees) == (
+        "10 callbacks",
+        "a burst of short steps, while it lasts: after 30 ms",
+    )
+    assert (line.says, line.sees) == ("a.py:3  work()", "the line, while it lasts")
 
 
 def test_the_first_frame_is_the_one_in_the_file_that_is_asked_for():

@@ -1,5 +1,6 @@
 // The lab beside its notebook: contract, verdict, earlier saves. All words come from the kernel.
 
+const PATIENCE = 3000; // ms for a kernel to answer: none may be left that knows the lab of a saved notebook
 const SVG = "http://www.w3.org/2000/svg";
 const STATES = { open: "", kept: "kept", broken: "broken", "not-judged": "not judged", "not-reached": "not reached" };
 const MARKS = { kept: "M3.500 8.500l3 3 6 -7", broken: "M4.500 4.500l7 7M11.500 4.500l-7 7", "not-judged": "M4.500 8h7" };
@@ -50,10 +51,18 @@ class Commands {
 
   /** Let a click open a file beside the notebook, at a line if one is given. */
   opens(element, path, line = null) {
-    const where = { path: fromServer(this.notebook, path), options: { mode: "split-right" } };
-    if (line === null) return this.link(element, "docmanager:open", where);
-    const commands = ["docmanager:open", "fileeditor:go-to-line"];
-    return this.link(element, "apputils:run-all-enabled", { commands, args: { ...where, line, column: 1 } });
+    const aim = () => {
+      // Whatever editor is in sight with this notebook is beside it: a further file becomes a tab there.
+      const beside = document.querySelector(".lm-DockPanel-widget.jp-Document:not(.lm-mod-hidden):has(.jp-FileEditor)");
+      const options = beside === null ? { mode: "split-right" } : { mode: "tab-after", ref: beside.id };
+      const where = { path: fromServer(this.notebook, path), options };
+      if (line === null) return this.link(element, "docmanager:open", where);
+      // The second shows a line also of a file that is still loading; lines by RFC 5147, counted from 0.
+      const commands = ["docmanager:open", "rendermime:handle-local-link"];
+      return this.link(element, "apputils:run-all-enabled", { commands, args: { ...where, id: `#line=${line - 1}` } });
+    };
+    element.addEventListener("click", aim); // before the command linker, which listens to the page
+    return aim();
   }
 }
 
@@ -130,7 +139,9 @@ function history(saves) {
 class Page {
   constructor(model, root) {
     this.model = model;
-    this.root = make("section", { class: "lc lc-panel lc-lab", "aria-label": `Lab ${model.get("lab").number}`, "data-lm-suppress-shortcuts": "true" });
+    this.kernel = null; // whether one answers; unknown at first
+    this.root = make("section", { class: "lc lc-panel lc-lab", "aria-label": `Lab ${model.get("lab").number}` });
+    keepsNotebookStill(this.root);
     root.append(this.root);
     this.commands = new Commands(model, this.root);
     this.status = make("p", { class: "lc-lab-status lc-muted", role: "status" });
@@ -157,9 +168,31 @@ class Page {
       model.on(events, drawn);
       drawn();
     }
+    this.hear = (message) => message.kind === "here" && this.answers(true);
+    model.on("msg:custom", this.hear);
+    this.deaf = whenKernelEnds(model, () => this.answers(false));
+    model.send({ kind: "hello" });
+    this.expect();
+  }
+
+  /** Wait for an answer; a kernel whose loop is blocked, as lessons have it, will answer later. */
+  expect() {
+    const busy = () => this.model.widget_manager?.kernel?.status === "busy";
+    const late = () => this.kernel ?? (busy() ? this.expect() : this.answers(false));
+    this.patience = setTimeout(late, PATIENCE);
+  }
+
+  answers(kernel) {
+    if (this.kernel === kernel) return;
+    this.kernel = kernel;
+    this.drawStatus();
+    this.drawNote();
   }
 
   close() {
+    clearTimeout(this.patience);
+    this.model.off("msg:custom", this.hear);
+    this.deaf();
     for (const [events, drawn] of Object.entries(this.drawers)) this.model.off(events, drawn);
   }
 
@@ -193,10 +226,10 @@ class Page {
   }
 
   drawStatus() {
-    this.root.dataset.state = this.model.get("state");
-    this.status.textContent = this.model.get("status");
-    const stopped = this.model.get("state") === "stopped";
-    this.check.disabled = this.stop.disabled = stopped;
+    const gone = this.kernel === false;
+    this.root.dataset.state = gone ? "stopped" : this.model.get("state");
+    this.status.textContent = gone ? "No kernel answers: run this cell again." : this.kernel ? this.model.get("status") : "";
+    this.check.disabled = this.stop.disabled = this.root.dataset.state === "stopped";
   }
 
   drawContract() {
@@ -204,7 +237,7 @@ class Page {
     this.tally.textContent = this.model.get("verdict")?.tally || `${promises.length} promises`;
     this.contract.replaceChildren(
       ...promises.map(({ number, state, text }, place) => {
-        const item = make("li", { "data-state": state, value: number }, box(state), make("span", {}, make("b", {}, `${number}. `), ...prose(text), " ", make("span", { class: "lc-state lc-muted" }, STATES[state])));
+        const item = make("li", { "data-state": state, value: number }, box(state), make("span", {}, make("b", {}, `${number}. `), ...prose(text), " ", make("span", { class: "lc-muted" }, ...prose(this.model.get("lab").more[number] ?? "")), " ", make("span", { class: "lc-state lc-muted" }, STATES[state])));
         item.style.setProperty("--lc-place", place);
         return item;
       }),
@@ -250,7 +283,7 @@ class Page {
 
   drawNote() {
     this.note.replaceChildren(...prose(this.model.get("note")));
-    this.hint.disabled = !this.model.get("hints_left");
+    this.hint.disabled = this.kernel === false || !this.model.get("hints_left");
   }
 }
 

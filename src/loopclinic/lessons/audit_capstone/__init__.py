@@ -1,8 +1,12 @@
 """Lesson 14: the capstone, a job that is alive, idle, and never ends.
 
-Limit: 1,831 lines, because its lab is a package of ten functions: each is timed, step by step, and judged by
-what it leaves (`audit_scene`, `check_functions`, `queue_tables`); the whole job is raced by two workers, crowded,
-hung, cancelled and killed (`check`); the notebook starts a job that hangs, and compares three finished designs.
+Limit: 2,050 lines, because its lab is a package of ten functions: each is timed, step by step, and judged by
+what it leaves (`audit_scene`, `check_functions`, `queue_tables`); the whole job is raced by two workers and killed
+(`check_workers`), crowded and hung (`check_crowd`), and cancelled (`check_cancelled`); the notebook starts a job that
+hangs, and compares three finished designs. 116 lines of these judge what a reader's solutions did: row locks,
+scores without answers, cancels that set audits to failed, units of work, and waits for the GIL. 107 judge what 24
+more did: what modules keep, statuses moved while an audit stores, queries given up or asked again, errors that end
+the run, connections that tasks share.
 """
 
 from loopclinic.lessons.catalogue import Lesson, graded
@@ -37,13 +41,13 @@ LESSON = Lesson(
 
         Choose the unit of work before the driver: what must be stored together, or not at all? Keep
         in memory what an audit has so far, and store it in one transaction that also moves the
-        status, only where it is still 'running'. No function needs a connection while a model is
-        asked.
+        status, only where it is still 'running'. No function needs a connection or a lock while a
+        model is asked, and `is_cancelled` is asked right before.
 
         `async with pool.connection() as connection:` of psycopg_pool's AsyncConnectionPool; take by
         `update ... where id = (select ... for update skip locked limit 1) returning ...`; ask in an
-        asyncio.TaskGroup, each call under a Semaphore(provider.limit) and asyncio.timeout(timeout);
-        scores by asyncio.to_thread; finish by `... where id = %s and status = 'running'`.
+        asyncio.TaskGroup, each call under its provider's Semaphore(limit), in it asyncio.timeout(timeout);
+        scores, of answers only, by asyncio.to_thread; finish by `... where id = %s and status = 'running'`.
         """),
     deadline=45.0,
 )

@@ -1,11 +1,13 @@
 """Base of the scenes of lab 14: providers that are asked, a queue that is filled, a processor that runs."""
 
 import asyncio
+import re
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import module_from_spec
 from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -21,11 +23,12 @@ from loopclinic.lessons.audit_capstone.queue_tables import (
 )
 from loopclinic.lessons.core import Call, Judged, Kept, Place, Said
 from loopclinic.lessons.core.call import now
-from loopclinic.lessons.core.stacks import defined_at, learners, line_at
-from loopclinic.lessons.database.postgres_verdicts import LINE, STALL, hung
+from loopclinic.lessons.core.stacks import defined_at, learners, line_at, waits_at
+from loopclinic.lessons.database.postgres_verdicts import LINE, hung
 from loopclinic.lessons.database.scenes import Database, DatabaseScene
 from loopclinic.lessons.database.stall_interrupter import on_the_loop
 from loopclinic.probe import Stall
+from loopclinic.servers.server_process import ServerError
 
 if TYPE_CHECKING:
     from loopclinic.lessons.core.stage import Stage
@@ -41,16 +44,27 @@ _UNCERTAIN = ("cpu-bound", "blocking-sync-primitive")
 """What a wait for a processor or for the GIL may look like."""
 _CERTAIN = 1.9
 """Round trips from which on a wait that no probe could name is one for the database."""
+_AWAITS = re.compile(r"\b(async|await)\b")
+"""A line that hands over to the loop or to a thread: standing there, it waits for a processor or for the GIL."""
+_OF_THREAD = re.compile(r"\.(result|join)\(")
+"""A line that waits for another thread."""
 ELSEWHERE = ""
 """Stands for what none of the ten functions called."""
 
 # Kept from before a lab is imported, which may replace them.
-_sleep, _Event = asyncio.sleep, asyncio.Event
+_sleep, _Event, _Cancelled = asyncio.sleep, asyncio.Event, asyncio.CancelledError
+_all_tasks = asyncio.all_tasks
 _settrace, _gettrace = sys.settrace, sys.gettrace
 _perf_counter, _thread_time = time.perf_counter, time.thread_time
 
 _FORGET = "truncate audits, queries, responses, final_responses"
-_COUNT_ANEW = "update companies set audits_done = 0, queries_asked = 0"
+COUNT = """
+    update companies set audits_done = done, queries_asked = done * (select count(*) from questions)
+    from (select companies.id as company, count(audits.id) as done from companies
+          left join audits on company_id = companies.id and status = 'completed' group by 1) as counted
+    where id = company
+"""
+"""Sets each company's counters to what its completed audits say."""
 
 
 class RateLimitedError(Exception):
@@ -74,7 +88,7 @@ class ModelProvider:
         self.waits: frozenset[str] = frozenset()
         """Queries that it answers when its gate is open; others at once. All of them if empty."""
         self.asked: list[tuple[str, float]] = []
-        self.under_way = self.most = self.refused = 0
+        self.under_way = self.most = self.refused = self.given_up = 0
 
     async def ask(self, query: str) -> str:
         """Answer a query."""
@@ -90,6 +104,9 @@ class ModelProvider:
             if self.fails and self.fails.lower() in query.lower():
                 raise OverloadedError(f"{self.name} is overloaded")
             await _sleep(3600 if self.hangs else self.latency)
+        except _Cancelled:
+            self.given_up += 1
+            raise
         finally:
             self.under_way -= 1
         return answer_of(self.name, query)
@@ -102,6 +119,8 @@ class Held:
     place: Place
     seconds: float
     conflict: str
+    named: bool
+    """Whether a probe named the wait, or its time on a processor was counted; else a busy machine may be why."""
 
 
 class Steps:
@@ -114,7 +133,11 @@ class Steps:
     def __init__(self) -> None:
         self.raised: dict[str, tuple[str, Place]] = {}
         """What each function raised first, and where; what asyncio and iterators signal is left out."""
-        self._longest: dict[str, tuple[float, float, Place]] = {}
+        self.defined: dict[str, Place] = {}
+        """Where each function that was called is defined."""
+        self.called: dict[str, Place] = {}
+        """Where each was called first, if by the learner."""
+        self._longest: dict[str, tuple[float, float]] = {}
         self._open: list[list[float]] = []
         """Of each step under way: start, start on the processor, and both times of steps inside of it."""
 
@@ -131,6 +154,11 @@ class Steps:
         code = frame.f_code
         if code.co_name not in FUNCTIONS or not learners(code.co_filename):
             return None
+        if code.co_name not in self.defined:
+            self.defined[code.co_name] = line_at(code.co_filename, code.co_firstlineno)
+            caller = frame.f_back
+            if caller is not None and learners(caller.f_code.co_filename):
+                self.called[code.co_name] = line_at(caller.f_code.co_filename, caller.f_lineno)
         frame.f_trace_lines = False
         self._open.append([_perf_counter(), _thread_time(), 0.0, 0.0])
         return self._within
@@ -150,12 +178,15 @@ class Steps:
                 self._open[-1][3] += computed
             longest, *_ = self._longest.get(name, (0.0, 0.0))
             if seconds - inner > longest:
-                at = line_at(frame.f_code.co_filename, frame.f_code.co_firstlineno)
-                self._longest[name] = seconds - inner, computed - inner_computed, at
+                self._longest[name] = seconds - inner, computed - inner_computed
         return self._within
 
     def held(self, stalls: Iterable[Stall]) -> dict[str, Held]:
-        """Return the longest step of each function, at the line that a probe saw, and what it looks like."""
+        """Return the longest step of each function, at the line that a probe saw, and what it looks like.
+
+        A computation is told by its time on a processor, which others can't lengthen; any other wait only
+        at a line that the probe saw on the loop's thread.
+        """
         seen: dict[str, tuple[float, Place, str | None]] = {}
         for stall in stalls:
             inside = [one for one in on_the_loop(stall) if learners(one.file)]
@@ -167,22 +198,37 @@ class Steps:
                     place = Place(share.file, share.line, share.code)
                     seen[name] = share.seconds, place, stall.conflict if same else None
         found = {}
-        for name, (seconds, computed, at) in self._longest.items():
-            _, place, conflict = seen.get(name, (0.0, at, None))
-            sure = conflict == "cpu-bound" and computed > STALL.limit * LINE
-            if sure or computed > seconds / 2:  # the rest was a wait for a processor
-                found[name] = Held(place, computed, "cpu-bound")
-            elif conflict is not None and conflict not in _UNCERTAIN:
-                found[name] = Held(place, seconds, conflict)
-            elif seconds > _CERTAIN * LINE:  # a unit of work takes three round trips
-                found[name] = Held(place, seconds, "blocking-db")
-        if (other := seen.get(ELSEWHERE)) is not None:
-            seconds, place, conflict = other
-            if conflict is not None and conflict not in _UNCERTAIN:
-                found[ELSEWHERE] = Held(place, seconds, conflict)
-            elif seconds > _CERTAIN * LINE:
-                found[ELSEWHERE] = Held(place, seconds, "blocking-db")
+        for name, (seconds, computed) in self._longest.items():
+            # The rest was a wait for a processor, or of other lines.
+            if computed > min(seconds / 2, LINE):
+                at = seen[name][1] if name in seen else self.defined[name]
+                found[name] = Held(at, computed, "cpu-bound", named=True)
+            elif name in seen and (held := self._waited(seconds, *seen[name][1:])):
+                found[name] = held
+        if ELSEWHERE in seen and (held := self._waited(*seen[ELSEWHERE])):
+            found[ELSEWHERE] = held
         return found
+
+    @staticmethod
+    def _waited(seconds: float, place: Place, conflict: str | None) -> Held | None:
+        """Return a wait on the loop at this line, None if it may have been one for a processor."""
+        thread = conflict == "blocking-sync-primitive" and _OF_THREAD.search(place.code) is not None
+        named = conflict is not None and (conflict not in _UNCERTAIN or thread)
+        if not named and (seconds < _CERTAIN * LINE or _AWAITS.search(place.code)):
+            return None
+        return Held(place, seconds, conflict if named and conflict else "blocking-db", named)
+
+
+def _anew(lab: ModuleType) -> ModuleType:
+    """Import a lab's package once more: what its modules keep is not that of their earlier import."""
+    for name in [one for one in sys.modules if one.partition(".")[0] == lab.__name__]:
+        del sys.modules[name]
+    spec = lab.__spec__
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[lab.__name__] = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 class AuditScene(DatabaseScene):
@@ -200,22 +246,31 @@ class AuditScene(DatabaseScene):
     due: list[Due]
 
     async def drive(self, lab: ModuleType, stage: "Stage") -> Any:
-        """Empty the tables, then open the lab's processor, drive and close it."""
+        """Empty the tables, then open the lab's processor, drive and close it.
+
+        Its modules are imported anew, as in a process of its own; those of another worker are others.
+        """
         database = await stage.shared(Database, stage)
-        for query in (_FORGET, _COUNT_ANEW):
+        for query in (_FORGET, COUNT):
             await database.rows(query)
-        self.providers = [ModelProvider(name) for name in PROVIDERS]
+        self.other, lab = _anew(lab), _anew(lab)  # pickle finds the latter
+        self.stage, self.providers = stage, [ModelProvider(name) for name in PROVIDERS]
         self.due = []
-        self.prepare(stage)
+        self.prepare()
         opener = defined_at(lab.open_processor)
         return await self.serve(lab, stage, patience=self.patience, opener=opener)
 
-    def prepare(self, stage: "Stage") -> None:
+    def prepare(self) -> None:
         """Set the providers' dials."""
 
-    def open(self, dsn: str) -> Any:
-        """Return the lab's processor for the database at this address."""
-        return self.lab.open_processor(
+    def gates(self, *, opened: bool) -> None:
+        """Have providers answer what they are asked, or keep it until they are opened again."""
+        for one in self.providers:
+            (one.gate.set if opened else one.gate.clear)()
+
+    def open(self, dsn: str, lab: Any = None) -> Any:
+        """Return the lab's processor, or that of `lab`, for the database at this address."""
+        return (lab or self.lab).open_processor(
             dsn, self.providers, size=self.size, timeout=self.timeout, resamples=self.resamples
         )
 
@@ -230,8 +285,15 @@ class AuditScene(DatabaseScene):
         stuck = found.served.stuck if 11 in self.promises else None
         if stuck is not None and stuck.stall.conflict != "cpu-bound":  # which takes long, and ends
             yield hung(stuck, promise=11)
-        # A run that was not seen to end keeps no promise by closing well.
-        yield from (one for one in super().judge(found, judged) if not (late and one == Kept(11)))
+        # A run that was not seen to end well keeps no promise by closing well.
+        ended = ending is None or ending.returned
+        yield from (one for one in super().judge(found, judged) if ended or one != Kept(11))
+
+    def keeps_open(self, judged: Judged) -> bool:
+        """Return whether there is a reason already why connections stay open: a hang is one."""
+        ends = [one for one in judged.reasons if one.promise == 11]
+        late = any(one.timed or "broken off" in (one.measured or "") for one in ends)
+        return late or super().keeps_open(judged)
 
     async def queue(self, of: Sequence[Company]) -> list[Due]:
         """Queue an audit of each of these companies."""
@@ -274,6 +336,24 @@ class AuditScene(DatabaseScene):
         )
         has = Counter((one.name, query) for one in self.providers for query, _ in one.asked)
         return sum(number for key, number in (has - wanted).items() if key[1] in asked_about())
+
+    async def change(self, query: str, *values: Any) -> bool:
+        """Change rows as a user does, and return whether no lock was in the way for 300 ms."""
+        await self.database.rows("set lock_timeout = '300ms'")
+        try:
+            await self.database.rows(query, *values)
+        except ServerError:
+            return False
+        finally:
+            await self.database.rows("set lock_timeout = 0")
+        return True
+
+    def stands(self, call: Call) -> Place | None:
+        """Return the line at which most tasks of the lab's stand now; where `call` waits, if there are none."""
+        tasks = _all_tasks() - {call.task}
+        places = [place for task in tasks if (place := waits_at(task))]
+        places.sort(key=lambda one: (one.file, one.line))
+        return max(places, key=places.count, default=None) or call.look() or self.run_at
 
     async def stored(
         self, due: Sequence[Due] = (), unanswered: Iterable[tuple[str, str]] = ()

@@ -191,7 +191,7 @@ async def cancelled(dsn: str, *designs: Callable[[str], Any]) -> Drawing:
             rows.append(
                 [code(design.__name__), span(ended), what, count(left, "row"), bold(status)]
             )
-    heads = ["Cancelled while it stores", "The task ended within", "PostgreSQL then"]
+    heads = ["Cancelled while it stores", "The task ended after", "PostgreSQL then"]
     return table([*heads, "Left of it later", "Its status"], rows)
 
 
@@ -242,21 +242,21 @@ _BOUND = _LIMIT / _QUERIES / _LATENCY
 
 
 def _bound(_: Result) -> tuple[float, str]:
-    return (
-        _BOUND,
-        f"The bound is places / queries / latency = {_BOUND:.0f} audits/s, with {SIZE} connections.",
-    )
+    why = f"places / queries / latency = {_BOUND:.0f} audits/s, with {SIZE} connections."
+    return _BOUND, f"The bound is {why}"
 
 
 def _claim(found: Result) -> str:
     """Say whether the thread pool is the correct solution."""
     if not {"thread_twins", "one_unit"} <= {one.name for one in found.runners}:
         return ""
-    ratio = found["one_unit"].typical("rate") / found["thread_twins"].typical("rate")
-    apart = found["one_unit"].spread("rate")[0] > found["thread_twins"].spread("rate")[1]
-    did = f"one unit of work did {ratio:.2f} times as many audits as thread twins"
-    how = "in every round" if apart else "and some rounds were the other way round"
-    return f"Is the thread pool the correct solution? Here, {did}, {how}. A cancel tells them apart, too."
+    unit, twins = found["one_unit"], found["thread_twins"]
+    ratio = unit.typical("rate") / twins.typical("rate")
+    (least, most), (low, high) = unit.spread("rate"), twins.spread("rate")
+    said = "no" if least > high else "yes"
+    how = ", and the rounds overlap" if least <= high and low <= most else " in every round"
+    said += f": one unit of work does {ratio:.2f} times as many audits as thread twins{how}"
+    return f"Is the thread pool the correct solution? For throughput, {said}. A cancel does not reach a thread."
 
 
 race = Race(

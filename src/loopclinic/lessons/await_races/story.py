@@ -259,7 +259,7 @@ def stampede(callers: int = 200) -> Drawing:
     names = {"look, then compute": False, "the same, under a lock for the key": True}
     counts = {name: in_virtual_time(partial(play, locked=it)) for name, it in names.items()}
     rows = [[code(name), f"{computed} of {callers}"] for name, computed in counts.items()]
-    return table(["A cache entry has ended", "Callers who compute it"], rows)
+    return table(["A cache entry has expired", "Callers who compute it"], rows)
 
 
 # An answer that comes too late.

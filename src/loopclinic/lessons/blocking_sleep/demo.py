@@ -3,9 +3,9 @@
 from rich.console import Console, RenderableType
 from rich.text import Text
 
+from loopclinic import Load, Vitals, drive
 from loopclinic.lessons.blocking_sleep import ladder
 from loopclinic.lessons.story.demo_output import table
-from loopclinic.load import Load, Vitals, drive
 from loopclinic.probe import Probe
 from loopclinic.scope.terminal import live
 from loopclinic.servers import FaultyUpstream

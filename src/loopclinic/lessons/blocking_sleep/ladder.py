@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 
-from loopclinic.load import Request, Variant
+from loopclinic.load.variant import Request, Variant
 from loopclinic.servers import is_flaky
 
 Transcribe = Callable[[aiohttp.ClientSession, bytes], Awaitable[str]]

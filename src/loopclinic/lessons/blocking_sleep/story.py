@@ -17,7 +17,7 @@ from loopclinic.lessons.blocking_sleep import LESSON
 from loopclinic.lessons.blocking_sleep.ladder import DIALS, Transcribe
 from loopclinic.lessons.core import Call
 from loopclinic.lessons.story.other_tools import debug_run, linter, load_shipped, of_scope, opinions
-from loopclinic.load import Vitals
+from loopclinic.load.vitals import Vitals
 from loopclinic.probe import Stall
 from loopclinic.servers import FaultyUpstream, Upstream
 from loopclinic.units import count

@@ -1,8 +1,9 @@
 """Lesson 08: computation on the event loop, what a thread cures of it, and what only a process does.
 
-Limit: 1,099 lines, because its check finds where each password is computed, in which process, thread and
-interpreter, from notes that those leave in a file; its notebook measures the GIL's share, a storm of logins
-on six rungs, and who else waits for a thread.
+Limit: 1,166 lines, because its check finds where each password is computed, in which process, thread and
+interpreter, from notes that those leave in a file, and stops where calls hang or each starts a process;
+its notebook measures the GIL's share though other programs run, a storm of logins on six rungs, and who else
+waits for a thread.
 """
 
 from loopclinic.lessons.catalogue import Lesson, graded, words

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from math import inf
+from multiprocessing import active_children
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ STARTED = Budget(6, "workers", "For 12 calls. Two pools have 3 each; a pool for 
 BLOCKED = Budget(
     0.3, "of the time", "While it closes. Right: 0.05; one that waits on the loop: 1.0."
 )
+_NONE_LEFT = "Do without max_tasks_per_child: a pool of Python 3.11 or 3.12 may end by it (CPython issue 115634)."
 WORKERS = 3
 """Not the cores of a small machine, nor the threads of its default executor."""
 _BURNS = 0.04
@@ -132,6 +134,8 @@ class Quiet(core.Scene["Quiet.Found"]):
         """And for a name that nobody has."""
         started: int
         """Threads and processes that computed for the first time."""
+        processes: int
+        """Child processes at the end."""
         lines: tuple[Place | None, ...]
 
     async def drive(self, lab: ModuleType, stage: "Stage") -> Found:
@@ -140,6 +144,9 @@ class Quiet(core.Scene["Quiet.Found"]):
         steps = list[Step]()
 
         async def step(what: str, wanted: str, call: Call) -> int:
+            if steps and steps[-1].ending.overdue:
+                await call.cancelled(0)  # else there would be no time to say so
+                return 0
             before = len(desk.passwords.computations())
             steps.append(Step(what, wanted, await call.settled(_PATIENCE)))
             new = desk.passwords.computations()[before:]
@@ -173,7 +180,8 @@ class Quiet(core.Scene["Quiet.Found"]):
             kept = next(one for one, call in both.items() if call.ending().returned)
             await step("The password of the other one", "True", verify("cid", kept))
         now = {(one.process, one.thread) for one in desk.passwords.computations()}
-        return self.Found(tuple(steps), wrong, unknown, len(now - before), desk.lines)
+        started, processes = len(now - before), len(active_children())
+        return self.Found(tuple(steps), wrong, unknown, started, processes, desk.lines)
 
     def judge(self, found: Found, judged: Judged) -> Iterator[Said]:
         del judged
@@ -191,6 +199,9 @@ class Quiet(core.Scene["Quiet.Found"]):
                 step += "others run."
             elif wanted == "None" and ending.is_error("NameTakenError"):
                 step = "Give the name back when a registration fails, however it does."
+            elif ending.overdue and not found.processes:
+                said += " It had no process left."
+                step = _NONE_LEFT
             place = ending.place or (verifies if "password" in wrong.what[:14] else enrolls)
             yield broke(1, said, step, place, timed=ending.overdue)
         elif found.wrong == found.unknown:
@@ -235,7 +246,9 @@ class Burning(core.Scene["Burning.Found"]):
             """Whether something kept the loop: what only shows on a free one is left out then."""
             return self.on_loop > 0 or self.loop.lag > LAG.limit * self.shipped.lag
 
-    async def drive(self, lab: ModuleType, stage: "Stage") -> Found:
+    async def drive(self, lab: ModuleType, stage: "Stage") -> Found | None:
+        if spent(stage):
+            return None
         shipped, _ = await self._burn(Desk(stage.antipattern, stage, "shipped"), stage)
         desk, (process, thread, interpreter) = await stage.shared(_desk, lab, stage), noted.here()
         since = stage.probe.snapshot().at
@@ -384,6 +397,8 @@ class Cancelled(core.Scene["Cancelled.Found"]):
         """Computations at once afterwards, at most, the one that goes on included."""
         places: int
         """Computations at once when that one is over."""
+        again: Ending
+        """Of a registration by a name whose registration was cancelled."""
         line: Place | None
 
     async def drive(self, lab: ModuleType, stage: "Stage") -> Found | None:
@@ -393,11 +408,14 @@ class Cancelled(core.Scene["Cancelled.Found"]):
         first = desk.crowd("lmm")
         await desk.begun(first)
         waiting, since = desk.crowd("s" * 16), stage.clock()
+        gone = {"gone": desk.register("gone", desk.password("s"))}
         await stage.sleep(_SETTLES)
         long = next(iter(first))
-        endings = await Calls({long: first[long], **waiting}).cancelled(CANCEL.limit)
+        endings = await Calls({long: first[long], **waiting, **gone}).cancelled(CANCEL.limit)
         after = desk.crowd("s" * 6)
-        after |= {one: desk.register(one, one) for one in map(desk.password, "ssss")}
+        after |= {one: desk.register(one, one) for one in map(desk.password, "sss")}
+        new = desk.password("s")
+        again = after[new] = desk.register("gone", new)
         await Calls({**first, **after}).settled(_PATIENCE)
         await stage.sleep(max(0.0, since + noted.LONG + _SETTLES - stage.clock()))
         last = desk.crowd("s" * 6)
@@ -409,12 +427,12 @@ class Cancelled(core.Scene["Cancelled.Found"]):
         places, computed = most_at_once(desk.computed(last)), len(desk.computed(waiting))
         went_on = all(one.over for one in desk.computed([long]))
         line = worst.place or desk.lines[1]
-        return self.Found(worst, computed, went_on, crowd, places, line)
+        return self.Found(worst, computed, went_on, crowd, places, again.ending(), line)
 
     def judge(self, found: Found, judged: Judged) -> Iterator[Said]:
         worst, more = found.worst, dict[str, Any]()
         if worst.how != "cancelled" or worst.seconds > CANCEL.limit:
-            who = "A call was cancelled, one of 17"
+            who = "A call was cancelled, one of 18"
             step = "Let CancelledError out at once: the computation can go on without its caller."
             yield swallowed(worst, CANCEL, who, found.line, promise=6, next_step=step)
             return
@@ -424,7 +442,10 @@ class Cancelled(core.Scene["Cancelled.Found"]):
             step = "Let a cancelled call leave the queue: await the future, without a shield."
             more = {"measured": f"{found.computed} of 16", "budget": str(COMPUTED)}
             more["conflict"] = "dropped-task"
-        elif judged.breaks(4):
+        elif found.again.is_error("NameTakenError"):
+            said = "A registration was cancelled, and its name stayed taken: the next one raised NameTakenError."
+            step = "Give the name back however a registration ends: in `finally`, or under `except BaseException`."
+        elif judged.breaks(4) or (judged.breaks(3) and found.crowd > WORKERS):
             return
         elif not found.went_on:
             said = "A call was cancelled while it was computed, and its computation never came to its end."
@@ -466,8 +487,11 @@ class Closing(core.Scene["Closing.Found"]):
         """A call after that."""
         line: Place | None
 
-    async def drive(self, lab: ModuleType, stage: "Stage") -> Found:
+    async def drive(self, lab: ModuleType, stage: "Stage") -> Found | None:
         desk = await stage.shared(_desk, lab, stage)
+        if spent(stage):
+            await Call(desk.accounts.close, "close").settled(_PATIENCE)
+            return None
         calls, new = desk.crowd("msssssssss"), desk.password("s", 30)
         calls[new] = desk.register("late", new)
         await desk.begun(calls)
@@ -507,10 +531,17 @@ class Closing(core.Scene["Closing.Found"]):
         yield broke(7, said, step, place, timed=overdue)
 
 
+def spent(stage: "Stage") -> bool:
+    """Return whether calls hang, or each starts a worker: the rest would take longer than the check has."""
+    quiet = stage.found(Quiet)
+    late = quiet is not None and any(one.ending.overdue for one in quiet.steps)
+    return quiet is not None and (late or quiet.started > STARTED.limit)
+
+
 def held(stage: "Stage") -> bool:
     """Return whether the loop was held: calls do not overlap then, and none can be cancelled."""
     burning = stage.found(Burning)
-    return burning is not None and burning.held
+    return spent(stage) or (burning is not None and burning.held)
 
 
 def praise(judged: Judged) -> str:

@@ -9,7 +9,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from timeit import repeat
 from typing import NamedTuple
 
 SHORT, MIDDLE, LONG = 0.1, 0.4, 1.0
@@ -123,13 +125,11 @@ def count_to(loops: int) -> int:
 
 
 def loops_for(seconds: float) -> int:
-    """Return how many loops take this thread so many seconds of a processor."""
+    """Return how many loops take this thread at least so many seconds of a processor."""
     loops, took = 20_000, 0.0
     while took < seconds / 8:
-        loops *= 2
-        began = time.thread_time()
-        count_to(loops)
-        took = time.thread_time() - began
+        loops *= 2  # three times each: others slow down some
+        took = min(repeat(partial(count_to, loops), timer=time.thread_time, number=1, repeat=3))
     return int(loops * seconds / took)
 
 

@@ -1,6 +1,8 @@
 """Experiments of notebook 08: the GIL's share of a computation, a storm of logins on each rung, a benchmark."""
 
 import asyncio
+import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping
@@ -9,6 +11,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+import psutil
+
 from loopclinic.drawing.charts import COLORS, Bar, bars
 from loopclinic.drawing.tables import Drawing, Drawn, code, span, table
 from loopclinic.lessons.cpu_bound.ladder import CORES, COSTS, Pools, hashed, on_loop, strength
@@ -16,6 +20,7 @@ from loopclinic.lessons.story.other_tools import Opinion, debug_run, linter, of_
 from loopclinic.lessons.story.race import Column, Race, Result
 from loopclinic.load.variant import name_of
 from loopclinic.probe import Probe, Stall
+from loopclinic.probe.schedule import Schedule
 
 Way = Callable[..., Coroutine[Any, Any, Any]]
 """`await way(pools, work, *values)`."""
@@ -111,38 +116,51 @@ async def storm(
 # Who has the GIL.
 
 
-def gil_share(work: Callable[..., Any], *values: Any, pairs: int = 5) -> float:
+def gil_share(work: Callable[..., Any], *values: Any) -> float | None:
     """Return the share of the GIL that a computation takes from another thread, 0 to 1.
 
-    That thread wants to run all the time: its processor time is compared, alone and while the computation
-    runs. The most of so many pairs counts, since a busy machine makes it less.
+    That thread wants to run all the time: where it neither runs nor waits for a processor, it waits for the
+    GIL. Linux counts all three, so other programs change little. Elsewhere they do: None if they run.
     """
 
-    def ran(computes: bool) -> float:
-        """Return the share of the time for which that thread ran."""
-        used, stop = [0.0], threading.Event()
+    def waited(*, computes: bool) -> float:
+        """Return the share of its time for which that thread waits for the GIL."""
+        runs, stop, schedule, found = threading.Event(), threading.Event(), Schedule(), [0.0]
+
+        def others() -> float:
+            """Return seconds so far in which it neither ran nor waited for a processor."""
+            return -time.thread_time() - schedule.read().waited + time.perf_counter()
 
         def spin() -> None:
+            schedule.follow(threading.get_native_id())
+            before, ran = others(), time.thread_time()
+            runs.set()
             while not stop.is_set():
                 pass
-            used[0] = time.thread_time()
+            kept, ran = others() - before, time.thread_time() - ran
+            found[0] = kept / (kept + ran)
 
-        thread, began = threading.Thread(target=spin), time.perf_counter()
+        thread = threading.Thread(target=spin)
         thread.start()
-        while time.perf_counter() - began < 0.05:
+        runs.wait()
+        ends = time.perf_counter() + 0.1
+        while time.perf_counter() < ends:
             if computes:
                 work(*values)
             else:
-                time.sleep(0.05)
+                time.sleep(0.1)
         stop.set()
         thread.join()
-        return used[0] / (time.perf_counter() - began)
+        schedule.close()
+        return max(0.0, found[0])
 
-    found = [(ran(computes=True), ran(computes=False)) for _ in range(pairs)]
-    beside, alone = map(max, zip(*found, strict=True))
-    return max(0.0, 1.0 - float(beside) / float(alone))
+    if sys.platform != "linux" and waited(computes=False) > _BUSY:
+        return None
+    return median(waited(computes=True) for _ in range(3))
 
 
+_BUSY = 0.1
+"""Share of a thread's time, or of the processors, from which on other programs are told of."""
 _ALL, _SHARED = 0.8, 0.25
 """Shares of the GIL: two threads of Python have half each."""
 
@@ -153,11 +171,13 @@ async def gil_shares(*works: tuple[Callable[..., Any], Any]) -> Drawing:
     for work, value in works:
         share = await asyncio.to_thread(gil_share, work, value)
         follows = "a thread cures it, until the cores are full"
-        if share > _SHARED:
-            follows = "in a thread it takes turns with the loop, 5 ms each: a process"
-        if share > _ALL:
+        if share is None:
+            follows = "other programs have the processors: measure again"
+        elif share > _ALL:
             follows = "in a thread it stops the loop all the same: a process"
-        rows.append([code(work.__name__), f"{share:.0%}", follows])
+        elif share > _SHARED:
+            follows = "in a thread it takes turns with the loop, 5 ms each: a process"
+        rows.append([code(work.__name__), "-" if share is None else f"{share:.0%}", follows])
     return table(["computation", "of the GIL", "so"], rows)
 
 
@@ -208,10 +228,19 @@ def _alone(work: Callable[[str], Any]) -> float:
 async def measure(way: Way, *, logins: int, sign_ups: int) -> Mapping[str, Any]:
     """Return the rate of a way, how late the loop was, and the bound: cores / seconds for each."""
     seconds = [await asyncio.to_thread(_alone, work) for work in (hashed, strength)]
+    before, began = _others(), time.perf_counter()
     rate = (await storm(way, logins=logins, sign_ups=sign_ups, watched=False)).rate
+    others = (_others() - before) / (time.perf_counter() - began) / (os.cpu_count() or 1)
     run = await storm(way, logins=logins, sign_ups=sign_ups)
     asked = (logins * seconds[0] + sign_ups * seconds[1]) / (logins + sign_ups)
-    return {"rate": rate, "late": run.late, "other": run.other, "bound": CORES / asked}
+    found = {"rate": rate, "late": run.late, "other": run.other, "bound": CORES / asked}
+    return {**found, "others": others}
+
+
+def _others() -> float:
+    """Return the processor seconds that other programs have had; children of this one that run count as such."""
+    machine, kinds = psutil.cpu_times(), ("user", "nice", "system", "steal")
+    return sum(getattr(machine, one, 0.0) for one in kinds) - sum(os.times()[:4])
 
 
 def _bound(found: Result) -> tuple[float, str]:
@@ -223,9 +252,15 @@ def _sentence(found: Result) -> str:
     bound, first = _bound(found)[0], found.runners[0]
     best = max(found.runners[1:], key=lambda one: one.typical("rate"), default=first)
     late = best.typical("late") / first.typical("late")
+    others = median(one["others"] for runner in found.runners for one in runner.rounds)
+    busy = (
+        f" Other programs had {others:.0%} of the processors: the bound is of all."
+        if others > _BUSY
+        else ""
+    )
     return (
         f"{best.name} reaches {best.typical('rate') / bound:.0%} of the bound, and the loop is {late:.1%} as "
-        f"late as with {first.name}."
+        f"late as with {first.name}.{busy}"
     )
 
 

@@ -1,5 +1,6 @@
 """Findings and verdicts about what a lab does to PostgreSQL: its service, hangs, connections, threads."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ AT_WORK = Budget(0.5, "x size", "Statements under way at one moment. A right ans
 
 _CERTAIN = 3
 """Round trips in all from which waits on the loop can't be the machine's doing."""
+_AWAITS = re.compile(r"\b(async|await)\b")
+"""A line at which the loop's thread only waits for the GIL or a processor, unless a probe named the wait."""
 _OTHERS = ("cpu-bound", "pool-starvation")
 """A thread that wanted to compute waited for a processor, one that wants a connection for the pool."""
 
@@ -157,7 +160,11 @@ def blocked_on_line(
     was at work, `busy` is the loop's share of busy time.
     """
     waits = [
-        one for one in stalls if one.seconds > STALL.limit * LINE and one.conflict not in _OTHERS
+        one
+        for one in stalls
+        if one.seconds > STALL.limit * LINE and one.conflict not in _OTHERS
+        if one.conflict not in (None, "blocking-sync-primitive")
+        or not _AWAITS.search(one.place.code)
     ]
     if sum(one.seconds for one in waits) < _CERTAIN * LINE:
         yield Kept(promise)

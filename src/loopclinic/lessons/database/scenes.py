@@ -307,8 +307,12 @@ class DatabaseScene(Scene[Any]):
             yield broke(self.opening, said, step, place, timed=opening.overdue)
         elif served.stuck is not None:
             # What else there is to see of calls that were broken off was the rescue's doing.
-            if self.free and not judged.has(served.stuck.stall.conflict or "blocking-db"):
-                yield hung(served.stuck, promise=self.free)
+            if self.free:
+                # A hang comes first, and then what showed the same without one.
+                hang = hung(served.stuck, promise=self.free)
+                proved = [one for one in judged.reasons if one.conflict == hang.conflict]
+                judged.reasons[:] = [one for one in judged.reasons if one not in proved]
+                yield from (hang, *proved)
         else:
             if not judged.has("nested-loop"):
                 yield from self.reasons(found, judged)

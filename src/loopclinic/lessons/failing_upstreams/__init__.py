@@ -1,8 +1,8 @@
 """Lesson 10: a dependency that turns slow, and what keeps the rest alive.
 
-Limit: 1,244 lines, because its check has a service in memory that is slow, down, tried and well again, and its
-notebook has a pool that runs dry, guards around an SDK, four breakers side by side, and in virtual time outages
-and a quota.
+Limit: 1,364 lines, because its check has a service in memory that is slow, down, tried and well again, and its
+notebook has a pool that runs dry, three health checks of a shop that hangs, guards around an SDK, fallbacks in
+four cases, four breakers side by side, and in virtual time outages and a quota.
 """
 
 from loopclinic.lessons.catalogue import Lesson, graded, words
@@ -22,13 +22,13 @@ LESSON = Lesson(
     deadline=20.0,
     hints=graded("""
         What does the breaker get to see: a call that has failed, or a coroutine that nobody has awaited yet?
-        And who hears of a KeyError that comes from your own code?
+        And who learns of a KeyError that comes from your own code?
 
-        Await inside of what counts. Count ConnectionError and TimeoutError only, let everything else pass,
+        Await inside the code that counts. Count ConnectionError and TimeoutError only, let everything else through,
         and give the probe back on every way out. One time at which all waits end serves the whole call.
 
-        `async with asyncio.timeout_at(until): value = await self._fetch(item)` inside of a `try`, whose
+        `async with asyncio.timeout_at(until): value = await self._fetch(item)` inside a `try`, whose
         `except (ConnectionError, TimeoutError)` counts and whose `finally` ends the probe. A semaphore around
-        it holds the places; look whether the service rests before you wait for one, and again after.
+        it holds the places; check whether the service rests before you wait for one, and again after.
     """),
 )

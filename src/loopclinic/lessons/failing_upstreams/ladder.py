@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, suppress
+from typing import NamedTuple
 
 Get = Callable[[str], Awaitable[float]]
 
@@ -103,6 +104,21 @@ def burst(fetch: Get) -> Get:
 def paced(fetch: Get) -> Get:
     """Let one call pass each fiftieth of a second, and keep nothing."""
     return _within(Bucket(50, burst=1), fetch)
+
+
+class Price(NamedTuple):
+    """A price; `stale` if it is the last one known."""
+
+    value: float
+    stale: bool = False
+
+
+async def marked(fetch: Callable[[], Awaitable[float]], last: float) -> Price:
+    """Fall back for what the service did, and say so."""
+    try:
+        return Price(await fetch())
+    except TRANSIENT:
+        return Price(last, stale=True)
 
 
 def _within(limit: AbstractAsyncContextManager[None], fetch: Get) -> Get:

@@ -1,4 +1,4 @@
-"""Experiments of notebook 10: a pool that runs dry, guards around a sync SDK, breakers compared, an outage, a quota."""
+"""Experiments of notebook 10: a pool that runs dry, guards and fallbacks, health checks, an outage, a quota."""
 
 import asyncio
 import heapq
@@ -19,15 +19,17 @@ from purgatory import AsyncCircuitBreakerFactory
 from pybreaker import CircuitBreaker
 
 from loopclinic.drawing.charts import COLORS, Bars, Series, Strip, legend, scale, strips
-from loopclinic.drawing.tables import Drawing, Drawn, code, span, table
+from loopclinic.drawing.tables import Cell, Drawing, Drawn, bold, code, colored, span, table
 from loopclinic.lessons.core.call import now
 from loopclinic.lessons.core.child_programs import ran
+from loopclinic.lessons.failing_upstreams import hung_shop
 from loopclinic.lessons.failing_upstreams.ladder import FAILURES, TRANSIENT, Breaker, Get
 from loopclinic.lessons.schedules.search import Schedule, in_virtual_time
 from loopclinic.lessons.story.other_tools import Opinion, debug_run, linter, opinions
 from loopclinic.load.variant import name_of
 from loopclinic.probe import Probe
 from loopclinic.servers import FaultyUpstream
+from loopclinic.servers.server_process import ServerProcess
 
 Page = Callable[[aiohttp.ClientSession], Coroutine[Any, Any, Any]]
 Guard = Callable[..., Awaitable[Any]]
@@ -224,18 +226,34 @@ _LIBRARIES: dict[str, Callable[[float], Guard]] = {
 
 
 async def fallbacks(*ways: Guard) -> Drawing:
-    """Let a page ask a service that is well, by code with a typo.
+    """Let a page ask for a price in four cases; mark the answers that it can't tell apart.
 
-    A way is `await way(fetch, last)`, where `last` is the price of yesterday.
+    A way is `await way(fetch, last)`, where `last` is the price of yesterday, 3.0.
     """
+    cases: dict[str, Any] = {
+        "All is well": 3.5,
+        "Our typo": KeyError("prise"),
+        "No such item": None,
+        "Too late": TimeoutError(),
+    }
 
-    async def fetch() -> dict[str, float]:
-        return {"price": 3.5}
+    async def asked(way: Guard, outcome: Any) -> str:
+        async def fetch() -> Any:
+            if isinstance(outcome, Exception):
+                raise outcome
+            return outcome
 
-    found = await asyncio.gather(*(way(fetch, 3.0) for way in ways), return_exceptions=True)
-    rows = [[code(name_of(way)), code(repr(got))] for way, got in zip(ways, found, strict=True)]
-    title = "The service is well, and says 3.5. Yesterday it said 3.0."
-    return table(["Way", "A page gets"], rows, title=title)
+        try:
+            return repr(await way(fetch, 3.0))
+        except Exception as error:
+            return repr(error)
+
+    rows = []
+    for way in ways:
+        got = [await asked(way, one) for one in cases.values()]
+        cells = [colored(one, "stall") if got.count(one) > 1 else code(one) for one in got]
+        rows.append([code(name_of(way)), *cells, f"{len({*got})} of {len(got)}"])
+    return table(["Way", *cases, "Told apart"], rows)
 
 
 # An outage, in virtual time.
@@ -377,6 +395,50 @@ async def _within_quota(
 
 
 # Diagnosis.
+
+
+async def health_checks() -> Drawing:
+    """Ask three health checks about a shop whose loop is stuck, and about one whose pool is dry."""
+    async with FaultyUpstream(slow=60, slow_for="price") as prices:
+        stuck, dry = await asyncio.gather(
+            _checked(prices.url, "/sdk/price"), _checked(prices.url, "/price", "/price")
+        )
+    checks = (
+        bold("a command", "a new process, a new client"),
+        bold("attach --once", "reads the loop from outside"),
+        bold("a page of its own", "by the way of all others"),
+    )
+    rows = zip(checks, stuck, dry, strict=True)
+    note = "Orange: content, though the shop serves nobody."
+    return table(["Health check", "Its loop is stuck", "Its pool is dry"], rows, note=note)
+
+
+async def _checked(url: str, *pages: str, patience: float = 1.0) -> list[Cell]:
+    """Return what each health check says of a shop that is asked for these pages."""
+    async with (
+        ServerProcess(hung_shop.__name__, url) as shop,
+        aiohttp.ClientSession(f"http://127.0.0.1:{shop.address}") as visitor,
+    ):
+
+        async def own_page() -> tuple[int, bytes, bytes]:
+            try:
+                async with asyncio.timeout(patience), visitor.get("/stock") as answer:
+                    return 0, await answer.read(), b""
+            except TimeoutError:
+                return 1, f"no answer after {span(patience)}".encode(), b""
+
+        asked = [asyncio.create_task(visitor.get(page)) for page in pages]
+        await asyncio.sleep(patience)
+        attach = sys.executable, "-m", "loopclinic", "attach", "--once", f"{shop.pid}"
+        check = sys.executable, "-c", _CHECK.format(url)
+        said = await asyncio.gather(ran(check), ran(attach), own_page())
+        for task in asked:
+            task.cancel()
+        await asyncio.gather(*asked, return_exceptions=True)
+    return [
+        colored((out or error).decode().strip(), "calm" if status == 1 else "stall")
+        for status, out, error in said
+    ]
 
 
 async def diagnose(page: Page, shop: Shop) -> Drawing:

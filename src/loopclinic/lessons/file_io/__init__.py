@@ -1,6 +1,6 @@
 """Lesson 07: file operations that block the event loop, what moving them to a thread costs, and saves that are whole or absent.
 
-Limit: 1,167 lines, because its check sees every file operation and its thread, on a disk that it makes
+Limit: 1,169 lines, because its check sees every file operation and its thread, on a disk that it makes
 slow or full, cuts a save short at every point, and sees what goes on afterwards; its notebook measures
 operations, hops and a race.
 """

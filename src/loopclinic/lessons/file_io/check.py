@@ -100,6 +100,7 @@ class Clips(_OnDisk):
         """The line of `def save_clip`."""
 
     async def drive(self, lab: ModuleType, stage: "Stage") -> Found:
+        stage.probe.stop()  # loopclinic: ignore[blocking-file-io] up to 3.12, it may not read what is profiled
         disk, rng = await self.disk(stage), stage.rng
         small, clips, on_loop = cut(rng, rng.randint(3000, 6000), 400), list[Clip](), list[Touch]()
         for words, chunks, slow in (

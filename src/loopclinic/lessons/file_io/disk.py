@@ -20,9 +20,10 @@ from loopclinic.lessons.core.stacks import stands_at
 
 _FILE_METHODS = {"__exit__", "close", "flush", "read", "truncate", "write", "writelines"}
 _OS_CALLS = {
-    *("access", "chmod", "close", "fdatasync", "fstat", "fsync", "ftruncate", "link", "listdir"),
-    *("lstat", "mkdir", "open", "pread", "pwrite", "read", "remove", "rename", "replace", "rmdir"),
-    *("scandir", "sendfile", "stat", "symlink", "truncate", "unlink", "utime", "write", "writev"),
+    *("access", "chmod", "close", "fdatasync", "fstat", "fstatvfs", "fsync", "ftruncate", "link"),
+    *("listdir", "lstat", "mkdir", "open", "posix_fallocate", "pread", "pwrite", "read"),
+    *("readlink", "remove", "rename", "replace", "rmdir", "scandir", "sendfile", "stat", "statvfs"),
+    *("symlink", "sync", "truncate", "unlink", "utime", "write", "writev"),
 }
 _SYNCS, _NAMES = {"fsync", "fdatasync"}, {"os.rename", "os.link"}
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT

@@ -45,8 +45,8 @@ def _table(runs: Runs) -> Drawing:
     return table(
         ["", "Plain", *(f"After {name}.apply()" for name in PATCHES)],
         [[bold(f"{kind}: ") + what, *map(code, found)] for kind, what, found in rows],
-        sentence=f"On Python {python_version()}, tasks and deadlines break under "
-        f"{both or 'neither'}, the counter under {counter or 'neither'}.",
+        sentence=f"On Python {python_version()}, tasks and deadlines are broken by "
+        f"{both or 'neither patch'}, the counter by {counter or 'neither patch'}.",
     )
 
 

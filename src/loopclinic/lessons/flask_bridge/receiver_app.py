@@ -24,6 +24,7 @@ from loopclinic.import_path import imported
 from loopclinic.lessons.core.exits_and_stdin import no_keyboard, note_exits
 from loopclinic.lessons.core.shared_findings import Place
 from loopclinic.lessons.core.stacks import defined_at, raised_at, stands_at, waits_at
+from loopclinic.probe import garbage
 from loopclinic.probe.frames import top_frame
 
 LEFT_AT = "the lab left at"
@@ -121,7 +122,7 @@ class Hosted:
         self._receiver.close()
         time.sleep(_CLOSING)
         self._kept_open = self._connections()
-        gc.collect()  # only then is a task that failed, or a session left open, reported
+        garbage.collect()  # only then is a task that failed, or a session left open, reported
 
     def state(self) -> dict[str, Any]:
         """Return what was seen so far, and what goes on: fields of `Seen`, as JSON values."""
@@ -136,8 +137,7 @@ class Hosted:
             now.tasks = len(running)
             now.tasks_at = [place for one in running if (place := waits_at(one))]
             now.inside, now.waits_at = standing.total(), most_common(standing)
-            kept_open = self._kept_open
-            now.connections = self._connections() if kept_open is None else kept_open
+            now.connections = self._connections() if self._kept_open is None else self._kept_open
             now.view, now.close = self._view(), defined_at(self._receiver.close)
             found = asdict(now)
         for name in ("threads", "late", "closing"):  # the server's to say

@@ -283,7 +283,7 @@ async def score(*ways: Way, dsn: str, seconds: float = 0.8) -> Drawing:
 async def diagnose(run: Deploy, dsn: str) -> Drawing:
     """Ask each tool about a deploy that just was; about a second."""
     sessions = await asyncio.to_thread(_sessions, dsn)
-    statuses = f"{run.promised} x 204, {run.failed} x something else than 503"
+    statuses = f"{run.promised} x 204, {count(run.failed, 'error')} other than 503"
     threads = f"up to {count(run.threads, 'thread')} of its own making"
     dies, cut = "what dies with them", "a session for each webhook, and those cut off"
     rows, list_ = "ids answered 204, less rows", "why: it needs the provider's list"
@@ -291,7 +291,7 @@ async def diagnose(run: Deploy, dsn: str) -> Drawing:
     return opinions(
         Opinion("the access log", "status codes", statuses, "-", "what a 204 is worth"),
         await linter(LESSON, "-", "threads"),
-        Opinion("the process", "threading.active_count()", threads, "that they climb", dies),
+        Opinion("the process", "threading.active_count()", threads, "that the count climbs", dies),
         Opinion("PostgreSQL", "pg_stat_database", sessions, cut, "which updates these were"),
         Opinion("a reconciliation", rows, missing, loss, list_),
     )
@@ -437,8 +437,8 @@ def _sentence(found: Result) -> str:
     tail, spread = f"{median(tails):.0%}", f"({tails[0]:.0%} to {tails[-1]:.0%})"
     if (rate := found.given["rate"]) is not None:
         return f"At {rate:.0f} webhooks a second for both, the bridge's p99 is {tail} of the other's {spread}."
-    said = f"With the same eight threads the bridge answers {median(rates):.1f} times as many webhooks a "
-    return f"{said}second ({rates[0]:.1f} to {rates[-1]:.1f}), at {tail} of the p99 {spread}."
+    said = f"With the same eight threads, the bridge answers {median(rates):.1f} times as many webhooks a second as "
+    return f"{said}a loop for each request ({rates[0]:.1f} to {rates[-1]:.1f}); its p99 is {tail} of the other's {spread}."
 
 
 def _bound(found: Result) -> tuple[float, str]:

@@ -27,7 +27,7 @@ LESSON = Lesson(
         of each thread that calls `run`: does a loop run on it already, and who is waiting?
 
         Let the first call start one thread with one loop, under a threading.Lock, and make the pool on that
-        loop. Hand each call over by asyncio.run_coroutine_threadsafe and wait for its result; put the
+        loop. Hand each call over with asyncio.run_coroutine_threadsafe and wait for its result; put the
         deadline into the coroutine. Look for a running loop before anything else.
 
         In `run`: `asyncio.get_running_loop()` must raise RuntimeError, or you do.

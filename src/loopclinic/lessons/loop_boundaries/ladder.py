@@ -7,6 +7,7 @@ address there is no pool.
 import asyncio
 import os
 import threading
+from asyncio import _get_running_loop
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -104,7 +105,7 @@ def one_loop(dsn: str) -> Run:
             return await work(pool)
 
     def run(work: Work, within: float = 5.0) -> Any:
-        if asyncio._get_running_loop() is not None:  # noqa: SLF001 - documented
+        if _get_running_loop() is not None:
             raise RuntimeError("a loop runs on this thread: await the work")
         with lock:
             if not made:

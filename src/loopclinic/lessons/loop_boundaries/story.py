@@ -49,8 +49,7 @@ _PREFORKED = 1.5
 """Seconds for tasks of a rung in a worker that forks."""
 _COUNTED = 0.2
 """Seconds in which PostgreSQL counts a session that has just made its first query."""
-_NAMES = r"<.*>|'ThreadPool[^']*'"
-_NOT_HERE = "not here: there is no Python 3.14 or newer"
+_NAMES = r"<.*>|'ThreadPool[^']*'\.?"
 
 # Patches, each in a process of its own.
 
@@ -70,9 +69,9 @@ async def patches() -> Drawing:
             short = (str(found.get(one, "-")).partition(":")[0] for one in _TRIED)
             rows.append([bold(found["python"], patch), *map(code, short)])
     if len(pythons) == 1 and sys.version_info < (3, 14):
-        rows.append([bold("3.14 or newer", _NOT_HERE), *map(code, "-----")])
+        rows.append([bold("3.14 or newer", "not tried: this computer has none"), *"-----"])
     heads = ["Python, and what runs first", "asyncio.run, nested", "Frames of 10 such calls"]
-    heads += ["A short call is over", "current_task()", "timeout()"]
+    heads += ["A short call ends", "current_task()", "timeout()"]
     return table(heads, rows)
 
 
@@ -171,6 +170,7 @@ class Runs(Drawn):
 
     runs: tuple[Mapping[str, Any], ...]
     title: str = f"A worker with {THREADS} threads"
+    database: bool = True
 
     @property
     def opened(self) -> int:
@@ -184,18 +184,13 @@ class Runs(Drawn):
             good = one["opened"] <= SIZE and not one["error"]
             opened = colored(f"{one['opened']:,}", "calm" if good else "stall")
             done = f"{one['done']:,} of {one['tasks']:,}"
-            rows.append(
-                [
-                    code(one["name"], one["error"] or COSTS.get(one["name"], "")),
-                    done,
-                    f"{one['loops']:,}",
-                    opened,
-                    f"{one['peak']}",
-                    span(one["per_task"]),
-                ]
-            )
-        heads = "Way", "Tasks done", "Loops", "Connections opened", "At once", "Time per task"
-        return table(heads, rows, title=self.title)
+            costs = COSTS.get(one["name"], "") if self.database else ""
+            connections = [opened, f"{one['peak']}"] if self.database else []
+            name, loops = code(one["name"], one["error"] or costs), f"{one['loops']:,}"
+            rows.append([name, done, loops, *connections, span(one["per_task"])])
+        heads = ["Connections opened", "At once"] if self.database else []
+        heads = ["Way", "Tasks done", "Loops", *heads, "Time per task"]
+        return table(heads, rows, title=self.title + ", no database" * (not self.database))
 
 
 async def worked(*ways: Way, tasks: int = 200, database: bool = True) -> Runs:
@@ -210,7 +205,8 @@ def _worked(ways: tuple[Way, ...], tasks: int, *, database: bool) -> Runs:
     with ExitStack() as stack:
         given = _services(stack) | {"tasks": tasks} | ({} if database else {"dsn": ""})
         process = stack.enter_context(worker(measure_all, all_ways))
-        return Runs(tuple(process.call(given, timeout=120.0)["runs"]))
+        runs = tuple(process.call(given, timeout=120.0)["runs"])
+        return Runs(runs, database=database)
 
 
 def _services(stack: ExitStack) -> dict[str, Any]:
@@ -337,6 +333,11 @@ async def diagnose(function: Callable[..., Any], file: str, runs: Runs) -> Drawi
     )
 
 
+def _sentence(found: Result) -> str:
+    said = (f"{one.name} opened {one.typical('opened'):,.0f}" for one in found.runners)
+    return f"Connections for the same {found.given['tasks']} tasks: {', '.join(said)}."
+
+
 _RACE = Race(
     measure,
     columns=(
@@ -346,10 +347,8 @@ _RACE = Race(
         Column("Time per task", "per_task", span, spread=True),
     ),
     costs=COSTS,
-    bound=lambda _: (
-        SIZE,
-        f"One pool of {SIZE} is enough for a process, however many tasks it runs.",
-    ),
+    bound=lambda _: (SIZE, f"One pool of {SIZE} is enough for all tasks of a process."),
+    sentence=_sentence,
     good=lambda one: one.typical("opened") <= SIZE,
 )
 

@@ -1,6 +1,6 @@
 """Notebook 90: change the settings of a service under load and watch how long its callers wait.
 
-Limit: 2,952 lines, because it is an instrument and no lab: a service with its upstream, callers on a
+Limit: 2,953 lines, because it is an instrument and no lab: a service with its upstream, callers on a
 schedule, a forecast by queueing theory, and a recording of what was seen.
 """
 

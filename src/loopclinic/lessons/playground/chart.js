@@ -78,6 +78,7 @@ class Chart {
       case "caption": this.tell(message); break;
       case "over": this.over = message.over; this.draw(); break;
       case "clear": this.points = []; this.marks = []; this.draw(); break;
+      case "look": this.caption.scrollIntoView({ block: "start" }); break; // a cell further down plays here
       case "file": hand(message, buffers); break;
     }
   }

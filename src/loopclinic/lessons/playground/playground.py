@@ -161,6 +161,7 @@ class Playground(w.VBox):  # type: ignore[misc]  # ipywidgets has no types
 
     async def _played(self, steps: Sequence[Step]) -> list[Seen]:
         future = self._play(steps)
+        self.chart.send({"kind": "look"})
         try:
             return await asyncio.wrap_future(future)
         except asyncio.CancelledError:

@@ -42,10 +42,10 @@ def picture(
     log_seconds(axes, _FLOOR, _CEILING)
     axes.grid(visible=True, axis="y", color=ink, alpha=0.3, linestyle=(0, (1, 3)))
     for side, spine in axes.spines.items():
-        spine.set_visible(side == "bottom")
-        spine.set_color(ink)
+        spine.set(visible=side == "bottom", color=ink)
     axes.tick_params(colors=ink, labelsize=9)
     axes.set_xlabel("seconds", color=ink, fontsize=9)
+    axes.set_ylabel("what callers wait", color=ink, fontsize=9)
     if over is not None:
         _lines(axes, over, f" of {over.name}", alpha=0.4)
     _lines(axes, recording, "", alpha=1.0)

@@ -62,7 +62,7 @@ class SavedRuns:
         self._choice.value = chosen if chosen in self._kept else ""
 
     def _options(self) -> list[tuple[str, str]]:
-        return [("lay a kept minute under it", ""), *((name, name) for name in self._kept)]
+        return [("draw a kept minute behind", ""), *((name, name) for name in self._kept)]
 
     def _chosen(self) -> Recording:
         """Return the kept recording that is chosen, else the last minute itself."""

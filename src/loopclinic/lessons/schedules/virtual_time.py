@@ -21,6 +21,7 @@ from typing import Any, TypeVar, TypeVarTuple, Unpack
 
 from loopclinic.lessons.core.shared_findings import Place, Stall
 from loopclinic.lessons.core.stacks import stands_at, waits_at
+from loopclinic.probe.frames import frames_of_others, locals_of
 from loopclinic.probe.schedule import Schedule
 
 _PRECISION = 0.001
@@ -41,7 +42,6 @@ _JOINS = {
     if (function := getattr(threading.Thread, name, None)) is not None
 }
 _perf_counter, _sleep, _ident = time.perf_counter, time.sleep, threading.get_ident
-_frames = sys._current_frames  # noqa: SLF001 - the documented way to another thread's stack
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -80,7 +80,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._thread = _ident()
         self._schedule = Schedule()
         self._schedule.follow(threading.get_native_id())
-        self._strangers = {*_frames(), self._thread}
+        self._strangers = {*frames_of_others(), self._thread}
         self._queued: dict[object, object] = {}
         self._sleeps: dict[int, threading.Event] = {}
         self._workers: set[int] = set()
@@ -158,7 +158,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Return whether something beside the loop may cause an event: a thread, or a real connection."""
         if len(self._events.get_map()) > 1:  # its own, by which threads wake it
             return True
-        frames = _frames()
+        frames = frames_of_others()
         self._strangers &= frames.keys()
         named = (one for one in threading.enumerate() if one.name.startswith("loopclinic-"))
         ours = {one.ident for one in named} | self._strangers
@@ -167,13 +167,14 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def _at_work(self, frame: FrameType, frames: Mapping[int, FrameType]) -> bool:
         """Return whether a thread with this innermost frame does something and waits for no other."""
-        code, found = frame.f_code, frame.f_locals
-        if code is _WORKER:  # without a job; unless one is on its way, or the thread ends
-            pool = found["executor_reference"]()
+        code, names = frame.f_code, ("self", "executor_reference", "waiter", "timeout")
+        one, pool, waiter, timeout = locals_of(frame, *names)  # None of a frame that was left since
+        if code is _WORKER and pool:  # without a job; unless one is on its way, or the thread ends
+            pool = pool()
             return pool is None or pool._shutdown or pool in list(self._queued.values())  # noqa: SLF001
-        if code is _WAIT and found.get("timeout") is None:
-            return found.get("waiter") not in found["self"]._waiters  # noqa: SLF001 - woken: no longer in it
-        return code not in _JOINS or found["self"].ident not in frames
+        if code is _WAIT and one and timeout is None:
+            return waiter not in one._waiters  # noqa: SLF001 - woken: no longer in it
+        return code not in _JOINS or not one or one.ident not in {*frames, self._thread}
 
     def _waits(self) -> str:
         lines = ["Nothing can happen any more: no timer and no running thread is left."]

@@ -1,6 +1,6 @@
 """Lesson 05: independent work that is awaited one piece after another, and what a speed-up breaks.
 
-Limit: 924 lines, because its check draws batches from seeds, names the smallest that breaks each of ten
+Limit: 933 lines, because its check draws batches from seeds, some with empty replies, names the smallest that breaks each of ten
 things, and has eight of known shape; its notebook asks a real service, draws each request, and shows what
 a speed-up depends on.
 """
@@ -15,7 +15,7 @@ LESSON = Lesson(
     minutes=20,
     conflicts=words(
         "sequential-awaits order-broken unisolated-failure dropped-gather-results "
-        "unbounded-gather dropped-task swallowed-cancellation"
+        "unbounded-gather dropped-task swallowed-cancellation shared-connection"
     ),
     requires=("00",),
     public=("Message", "Outcome", "process"),

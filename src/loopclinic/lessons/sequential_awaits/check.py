@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from loopclinic.lessons.core import (
+    Broken,
     Budget,
     Call,
     Check,
@@ -51,6 +52,7 @@ _LATER = 20.0
 _CLEARS_UP = 0.1
 """Seconds that a cancelled request needs to end, at least."""
 _LET_THROUGH = "Let CancelledError pass: catch Exception around a message, and shield no request."
+_GIVES_BACK = "Give back the place and the turn of a failed message, too: others wait for them. `async with` does."
 _OWNED = "Start the tasks in a TaskGroup: cancelled, it waits for each of them. gather, wait and shield do not."
 
 _sleep, _wait = asyncio.sleep, asyncio.wait
@@ -100,7 +102,7 @@ class Handler:
             self.steps.append(("over", number))
         if number in self.failing:
             raise self.failing[number]
-        return f"reply to {number}"
+        return _reply(number)
 
     @property
     def over(self) -> int:
@@ -225,10 +227,13 @@ class _Played(Scene["_Played.Found"]):
             if judged.breaks(1) and kind in _MAY_FOLLOW:
                 continue
             broken.add(promise)
+            cure = _GIVES_BACK if kind == "ended" and self.fails else step
             number = f"{one.batches} of {found.batches} batches"
             said = f"{what} in {number}{self.where}. The smallest has {one.words}."
             more = {"measured": number, "budget": "0 batches", "conflict": conflict}
-            yield broke(promise, said, step, one.place, **more)
+            yield broke(promise, said, cure, one.place, **more)
+            if cure == _GIVES_BACK:
+                yield Broken(6)
         seen = {_FAULTS[kind][0] for kind in faults}
         if not {"ended", "missing", "stopped"}.isdisjoint(faults):
             seen.add(5)  # of a batch that did not end as it should, the results say nothing
@@ -298,6 +303,10 @@ def _gathers(lab: ModuleType) -> Place | None:
     return next((line_at(str(lab.__file__), number) for number in numbers), None)
 
 
+def _reply(number: int) -> str:
+    return "" if number % 4 == 0 else f"reply to {number}"
+
+
 def _named(one: Any) -> str:
     return f"message {one.id} of {one.sender}, with text {one.text!r},"
 
@@ -312,7 +321,7 @@ def _unlike(handler: Handler, outcome: Any) -> str:
         due, other = (failed, replies) if error is not None else (replies, failed)
         name = "`failed`" if error is not None else "`replies`"
         made = f"`handle` {'returned' if error is None else 'raised'}"
-        right = error if error is not None else f"reply to {number}"
+        right = error if error is not None else _reply(number)
         if number not in due:
             return f"{name} lacks message {number}, for which {made} {right!r}"
         if due[number] is not error and due[number] != right:

@@ -126,7 +126,7 @@ class Crowd(IssuingScene):
             if not judged.has("executor-saturation"):
                 calls = f"{self.charges} charges"
                 yield from few_at_work(found.most_active, self.size, calls, place, promise=1)
-        step = "Open one pool in open_billing, and take every connection from it."
+        step = "Open one pool of at most `size` connections, and take every connection from it."
         yield from too_many(found.peak, self.size, place, promise=1, next_step=step)
         issue = found.issued[0].place if found.issued else None
         yield from self.miscounted(found.numbers, issue, judged)

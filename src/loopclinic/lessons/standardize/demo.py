@@ -3,10 +3,10 @@
 from rich.console import Console, RenderableType
 from rich.text import Text
 
+from loopclinic import Load, drive
 from loopclinic.lessons.standardize.ladder import WAYS, HalfSync, Migrated, served
 from loopclinic.lessons.standardize.story import harbor, outcomes, survey
 from loopclinic.lessons.story.demo_output import BAD, GOOD, table
-from loopclinic.load import Load, drive
 from loopclinic.units import duration
 
 _LOAD = Load(rate=60, seconds=2, arrivals="uniform")

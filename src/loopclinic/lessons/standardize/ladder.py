@@ -1,7 +1,6 @@
 """The billing of lesson 13 in three versions (half sync, thread hops, migrated), with their repositories."""
 
 import asyncio
-import inspect
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,11 +9,11 @@ from uuid import uuid4
 import psycopg
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
-from loopclinic.load import Request, Variant
+from loopclinic.lessons.sync_database.ladder import opened as pool_opened
+from loopclinic.load.variant import Request, Variant
 
 INVOICES = 40
 """Open invoices in the harbor's database, numbered from 1."""
-_CONNECTIONS = 10
 _AWAY = 0.01
 """Seconds that each statement takes, as if the database were that far away."""
 _OPEN = """
@@ -127,18 +126,8 @@ WAYS: tuple[type[Any], ...] = (HalfSync, Hopping, Migrated)
 @asynccontextmanager
 async def opened(way: Any, dsn: str) -> AsyncIterator[Any]:
     """Open the pool that `way` asks for by its annotation, and give `way(pool)`."""
-    kind = next(iter(inspect.signature(way).parameters.values())).annotation
-    if kind in (AsyncConnectionPool, "AsyncConnectionPool"):
-        async with AsyncConnectionPool(dsn, min_size=2, max_size=_CONNECTIONS, open=False) as pool:
-            await pool.wait()
-            yield way(pool)
-    else:
-        blocking = ConnectionPool(dsn, min_size=2, max_size=_CONNECTIONS, open=False)
-        await asyncio.to_thread(blocking.open, wait=True)
-        try:
-            yield way(blocking)
-        finally:
-            await asyncio.to_thread(blocking.close)
+    async with pool_opened(way, dsn) as pool:
+        yield way(pool)
 
 
 def served(way: Any, dsn: str) -> Variant:

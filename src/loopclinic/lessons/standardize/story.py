@@ -165,7 +165,7 @@ def _bars(lag: float, stall: float) -> Cell:
         f"<div style='width:{share:.1%};background:var(--lc-{color})'></div>"
         for share, color in ((lag, "lag"), (stall - lag, "stall"))
     )
-    return Cell(f"<div style='display:flex;height:12px;min-width:320px'>{parts}</div>")
+    return Cell(f"<div style='display:flex;height:12px;min-width:160px'>{parts}</div>")
 
 
 async def survey() -> Survey:
@@ -257,13 +257,13 @@ async def outcomes(*ways: Any, dsn: str) -> Drawing:
         twice, stuck, name = booked > 1, busy > _MOSTLY, way.__name__
         kept = kept or name * (stuck and not twice)
         lost = lost or name * (twice and not stuck)
-        cells = {f"{booked:.0f} x": twice, second: twice}
+        cells = {"twice" if twice else "once": twice, second: twice}
         cells |= {refusal: not refusal.startswith("Billing"), f"{busy:.0%}": stuck}
         colors = [colored(words, "stall" if wrong else "calm") for words, wrong in cells.items()]
         rows.append([code(name), *colors])
     moral = f"{kept} booked once because nothing else could run in between: its "
     moral += f"stall was a lock, too. {lost} took the stall away, and the lock with it."
-    heads = ["Way", "Paid, of what was open", "The second payment", "A reference twice raises"]
+    heads = ["Way", "Invoice paid", "The second payment", "A reused reference raises"]
     return table([*heads, "Loop busy"], rows, sentence=moral if kept and lost else "")
 
 

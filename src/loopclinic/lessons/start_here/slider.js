@@ -10,8 +10,6 @@ function words(seconds) {
   return `${ms >= 9.5 ? ms.toFixed(0) : ms.toFixed(1)}\u00a0ms`;
 }
 
-const moves = (count) => `${count} ${count === 1 ? "move" : "moves"}`;
-
 function element(name, className, parent) {
   const node = document.createElement(name);
   if (className) node.className = className;
@@ -28,7 +26,7 @@ function render({ model, el }) {
   const clock = () => performance.now() / 1000;
   const waiting = new Map(); // number of a move -> when it was made
   let last = 0;
-  let batch = null; // the moves heard lately: {count, worst, last}
+  let batch = null; // the moves heard lately: {worst, last}
 
   const box = element("div", "lc lc-panel lc-slider", el);
   keepsNotebookStill(box);
@@ -54,17 +52,18 @@ function render({ model, el }) {
   function tell() {
     const now = clock();
     const oldest = waiting.size ? now - waiting.values().next().value : 0;
-    const stuck = kernel && oldest > 0.25;
+    const stuck = kernel === true && oldest > 0.25;
     box.toggleAttribute("data-waiting", stuck);
     if (kernel === false || (!kernel && oldest > 1)) {
       said.textContent = "No kernel answers: run this cell again.";
     } else if (stuck) {
-      const verb = waiting.size === 1 ? "waits" : "wait";
-      said.textContent = `${moves(waiting.size)} ${verb} for the loop, the first for ${words(oldest)}.`;
+      const many = waiting.size === 1 ? "1 move waits" : `${waiting.size} moves wait`;
+      said.textContent = `${many} for the loop, the first for ${words(oldest)}.`;
     } else if (batch === null) {
       said.textContent = "Drag it: does the loop below follow?";
     } else if (batch.worst > 0.25) {
-      said.textContent = `${moves(batch.count)} arrived all at once, up to ${words(batch.worst)} late.`;
+      // How many, and how late: the kernel says so below, by its own clock.
+      said.textContent = "The moves that waited arrived all at once.";
     } else {
       said.textContent = `The loop's answer is back within ${words(batch.worst)}.`;
     }
@@ -93,8 +92,7 @@ function render({ model, el }) {
     for (const number of [...waiting.keys()]) if (number <= message.number) waiting.delete(number);
     const late = now - sent;
     // A heap is what arrives without a pause; later moves begin a new count.
-    if (batch === null || now - batch.last > 0.15) batch = { count: 0, worst: 0, last: now };
-    batch.count += 1;
+    if (batch === null || now - batch.last > 0.15) batch = { worst: 0, last: now };
     batch.worst = Math.max(batch.worst, late);
     batch.last = now;
     tell();
@@ -103,15 +101,14 @@ function render({ model, el }) {
   here.textContent = model.get("value");
   place(model.get("value"));
   model.on("msg:custom", hear);
-  const ended = () => { kernel = false; tell(); };
-  model.on("comm_live_update", ended);
+  const deaf = whenKernelEnds(model, () => { kernel = false; tell(); });
   tell();
   model.send({ page, view, number: 0, value: Number(input.value), sent: clock() });
   const timer = setInterval(() => waiting.size && tell(), 100);
   return () => {
     clearInterval(timer);
+    deaf();
     model.off("msg:custom", hear);
-    model.off("comm_live_update", ended);
   };
 }
 

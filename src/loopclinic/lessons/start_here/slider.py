@@ -201,7 +201,7 @@ class Slider(anywidget.AnyWidget):
 def _picture(moves: Sequence[Move], ticks: Sequence[Move]) -> str:
     words = "Each line is one move, from when you made it (dot) to when the loop got it (mark)."
     if all(one.wait <= _LATE for one in (*moves, *ticks)):
-        words += " Nothing waited, so its ends coincide."
+        words += " Nothing waited, so both ends coincide."
     if ticks:
         words += f" Gray: a timer that ticks every {span(_TICK)}."
     drawn = fitted(lambda width: _lines(moves, ticks, width, words))

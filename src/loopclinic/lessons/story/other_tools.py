@@ -8,7 +8,7 @@ import re
 import shutil
 import sys
 import sysconfig
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from textwrap import dedent
@@ -21,6 +21,8 @@ from loopclinic.lessons.catalogue import Lesson
 from loopclinic.lessons.core.child_programs import ran
 from loopclinic.probe import Stall
 
+_IDLE = 0.25
+"""Share of a core below which a CPU graph looks idle."""
 _RUFF = ("check", "--isolated", "--no-cache", "--output-format", "json", "--select")
 
 
@@ -51,7 +53,7 @@ async def linter(
         assert subject.shipped is not None
         what, source = "the lab file", await asyncio.to_thread(subject.shipped.read_text, "utf-8")
     else:
-        what, above, source = "your cell", 1, _alone(subject)
+        what, (above, source) = "your cell", _alone(subject)
     ruff = await asyncio.to_thread(ruff_path)
     if ruff is None:
         says = "not installed here: pip install ruff"
@@ -64,31 +66,35 @@ async def linter(
     return Opinion(f"ruff, {what}", f"ruff check --select {rules}", says or "nothing", sees, misses)
 
 
-def _alone(function: Callable[..., Any]) -> str:
-    """Return the source of a function of a cell, after one line that imports what it uses."""
+def _alone(function: Callable[..., Any]) -> tuple[int, str]:
+    """Return a function of a cell below an import of what it uses, and how much higher its lines count than there."""
     known = ((name, function.__globals__.get(name)) for name in function.__code__.co_names)
     modules = (
         f"import {it.__name__} as {name}; " for name, it in known if isinstance(it, ModuleType)
     )
-    return f"{''.join(modules)}pass\n{dedent(inspect.getsource(function))}"
+    lines, first = inspect.getsourcelines(function)
+    return 2 - first, f"{''.join(modules)}pass\n{dedent(''.join(lines))}"
 
 
 async def scanned(subject: str | Callable[..., Any], sees: str, misses: str) -> Opinion:
-    """Return what the kit's scanner finds in a file, or in a function of a cell."""
-    what, above = ("your cell", 1) if callable(subject) else (subject, 0)
+    """Return what the kit's scanner finds in a file, or in a function of a cell, by line."""
+    what = "your cell" if callable(subject) else subject
     found = await asyncio.to_thread(_findings, subject)
-    says = "\n".join(f"line {one.line - above}: {one.kind}" for one in found)
+    says = "\n".join(f"line {line}: {kind}" for line, kind in found)
     return Opinion("loopclinic scan", what, says or "nothing", sees, misses)
 
 
-def _findings(subject: str | Callable[..., Any]) -> Iterable[Any]:
+def _findings(subject: str | Callable[..., Any]) -> list[tuple[int, str]]:
     from loopclinic.scanner import scan  # slow to import, and few ask it
 
     with TemporaryDirectory() as room:
-        path = Path(room, "cell.py") if callable(subject) else Path(subject)
+        path, above = Path(room, "cell.py"), 0
         if callable(subject):
-            path.write_text(_alone(subject), "utf-8")
-        return scan(path, cached=False).findings
+            above, source = _alone(subject)
+            path.write_text(source, "utf-8")
+        else:
+            path = Path(subject)
+        return sorted((one.line - above, one.kind) for one in scan(path, cached=False).findings)
 
 
 def ruff_path() -> str | None:
@@ -103,9 +109,8 @@ def of_scope(stall: Stall | None, misses: str) -> Opinion | None:
         return None
     seen = "" if stall.first_seen is None else f": after {span(stall.first_seen)}"
     says = f"{stall.where}  {stall.code or ''}".rstrip()
-    return Opinion(
-        "the scope", "loopclinic.Scope()", says, f"the line, while it lasts{seen}", misses
-    )
+    what = "a burst of short steps" if stall.burst else "the line"
+    return Opinion("the scope", "loopclinic.Scope()", says, f"{what}, while it lasts{seen}", misses)
 
 
 def load_shipped(lesson: Lesson) -> ModuleType:
@@ -128,8 +133,10 @@ class DebugRun(NamedTuple):
 
     def cpu_graph(self, misses: str) -> Opinion:
         """Return what a CPU graph shows."""
-        says = f"{self.cpu / self.seconds:.1%} of a core, for {span(self.seconds)}"
-        return Opinion("a CPU graph", "time.process_time()", says, "an idle service", misses)
+        share = self.cpu / self.seconds
+        says = f"{share:.1%} of a core, for {span(self.seconds)}"
+        sees = "an idle service" if share < _IDLE else "a busy service"
+        return Opinion("a CPU graph", "time.process_time()", says, sees, misses)
 
     def debug_mode(self, sees: str, misses: str) -> Opinion:
         """Return debug mode's line about a slow callback, less what only says where Python lies."""

@@ -76,7 +76,7 @@ class Prediction(anywidget.AnyWidget):
         guess, words, judged = self.guess, self._words(measured), _judged(self.guess, measured)
         if guess is not None:
             if not guesses.is_close(guess, measured) and card_of(self.question) is not None:
-                judged += f" It comes back in {guesses.COMES_BACK.days} days: loopclinic recall."
+                judged += f" The question comes back in {guesses.COMES_BACK.days} days: loopclinic recall."
             judged += guesses.note(self.question, guess, measured)
         shown = [Bar("measured", measured, "var(--lc-stall)")]
         if guess is not None:
@@ -105,7 +105,7 @@ def _judged(guess: float | None, measured: float) -> str:
         return NO_GUESS
     ratio = measured / guess
     if guesses.is_close(guess, measured):
-        return "Your guess was right: you have seen this before."
+        return "Your guess was right."
     many = ratio if ratio > 1 else 1 / ratio
     times = f"{many:,.0f}" if many >= 9.5 else f"{many:.1f}"
     return f"{times} times your guess." if ratio > 1 else f"Your guess was {times} times too high."

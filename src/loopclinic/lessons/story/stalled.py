@@ -3,7 +3,7 @@
 from html import escape
 
 from loopclinic.drawing.tables import Drawing, span
-from loopclinic.load import Vitals
+from loopclinic.load.vitals import Vitals
 from loopclinic.probe import Stall
 
 

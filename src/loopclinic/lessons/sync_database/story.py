@@ -33,7 +33,7 @@ from loopclinic.lessons.story.sweep import closed_loop
 from loopclinic.lessons.sync_database import LESSON
 from loopclinic.lessons.sync_database.audit_tables import companies, draw, enter, lay_out
 from loopclinic.lessons.sync_database.ladder import CONNECTIONS, COSTS, LATENCY, Rung, opened
-from loopclinic.load import Request, Variant
+from loopclinic.load.variant import Request, Variant
 from loopclinic.probe import Probe, Stall
 from loopclinic.units import count
 
@@ -89,7 +89,7 @@ def circle(
     boxes = (
         Box("The event loop", stands.where if stands else "runs the tasks", 380, 32, waits),
         Box(thing.capitalize(), "locked" if row and held else many, 615, 160, held),
-        Box("The task that has it", "is not over" if held else "-", 145, 160, held),
+        Box("The task that holds it", "not finished" if held else "-", 145, 160, held),
     )
     arrows = (
         Arrow(0, 1, f"waits for {thing}", waits),
@@ -236,7 +236,7 @@ async def cancelled(dsn: str, *rungs: Rung, look_after: float = 0.3) -> Drawing:
                     await asyncio.sleep(_LASTS - look_after)
             rows.append([code(rung.__name__), span(ended), span(stood), bold(words)])
     later = f"PostgreSQL, {span(look_after)} later"
-    heads = ["Cancelled in its query", "The task ended within", "The loop was stuck for", later]
+    heads = ["Cancelled in its query", "The task ended after", "The loop was stuck for", later]
     return table(heads, rows)
 
 
@@ -335,9 +335,9 @@ def _claim(found: Result) -> str:
     if native[0] > threads[1]:
         verdict = f"it cures the stalls, but {did} in every round."
     elif threads[0] > native[1]:
-        verdict = f"for throughput, yes: {did}. A cancel tells them apart."
+        verdict = f"for throughput, yes: {did}. Cancellation tells them apart."
     else:
-        verdict = f"for throughput, yes ({ratio:.2f} times as much with the native one). A cancel tells them apart."
+        verdict = f"for throughput, yes ({ratio:.2f} times as much with the native one). Cancellation tells them apart."
     return f"Is a thread pool as good as an async driver? Here, {verdict}"
 
 

@@ -1,8 +1,9 @@
 """Lesson 06: a synchronous SDK in async code, and the few threads that everybody shares.
 
-Limit: 1,175 lines, because it notes each call of a real SDK, checks it at a server that is far away, keeps
-that server for all cells of its notebook, and has eight experiments there besides the race, such as a lock
-of two loops and a bucket whose policy is missing.
+Limit: 1,278 lines, because it notes each call of a real SDK, checks it at a server that is far away, also
+while calls wait for a thread and after cancels, keeps that server for all cells of its notebook, and has ten
+experiments there besides the race, such as a lock of two loops, a bucket whose policy is missing and a
+client for each call.
 """
 
 from loopclinic.lessons.catalogue import Lesson, graded, words
@@ -26,7 +27,7 @@ LESSON = Lesson(
         thread, and what becomes of the call when its caller is cancelled?
 
         Make a ThreadPoolExecutor(size) in the storage, and do all of a call in one hop to it: connect if need
-        be, send, read. Guard connecting by a lock of threads, inside of the hop.
+        be, send, read. Guard connecting with a threading.Lock, inside the hop.
 
         `await loop.run_in_executor(self._threads, work)`: a cancel takes `work` out of the queue, or leaves
         the thread to end. In `__aexit__`: `await asyncio.to_thread(self._threads.shutdown)`. Set the client

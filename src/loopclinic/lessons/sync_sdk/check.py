@@ -347,7 +347,8 @@ class Failing(_Storing):
                 place = put.place or found.put_at
                 yield broke(4, said, step, place, conflict="lazy-init-race", timed=put.overdue)
             return
-        yield Kept(4)
+        if found.endings[0].raised:  # else it may have connected before the first call
+            yield Kept(4)
         missing = "`get_object`, of what is missing,"
         what = "`connect`", "`make_bucket`", "", "`put_object`", "", missing
         pairs = zip(what, found.endings, found.same, strict=True)
@@ -360,6 +361,9 @@ class Failing(_Storing):
         if bad is not None:
             (name, end), step = bad, "Let errors of `connect` and of the SDK through as they are."
             said = f"{name} raised an error; the call that needed it {_told(end)} instead."
+            if end is found.endings[0] and end.returned:
+                said = f"`connect` was to raise an error in the first call, which {_told(end)} instead."
+                step = "Connect in the first call, not before, and let its error out as it is."
         conflict = "masked-failure" if end.returned and bad else None
         yield broke(1, said, step, end.place or found.put_at, conflict=conflict, timed=end.overdue)
 
@@ -380,6 +384,8 @@ class Cancelled(_Storing):
         sent: int
         """Files of cancelled calls that had not begun, sent all the same."""
         most: int
+        connects: int
+        """Connections that were made after the calls were cancelled."""
 
     async def meet(self, found: Any) -> None:
         self.slow(0.1)
@@ -389,13 +395,14 @@ class Cancelled(_Storing):
         found.beside = [await second.settled(_OPENS)]
         await self.under_way(0, 1.0)
         self.slow(self.seconds)
-        self.sdk.most = 0
+        self.sdk.most, connects = 0, self.sdk.times("connect")
         calls = Calls({name: self.put(name) for name in ("a", "b", "c", "d")})
         await self.under_way(self.size, self.seconds / 3)
         running = Calls({name: call for name, call in calls.items() if not call.done})
         found.endings = await running.cancelled(CANCEL.limit)
         found.beside += await Calls({name: self.put(name) for name in ("e", "f")}).settled(3.0)
         await self.under_way(0, 1.0)
+        found.connects = self.sdk.times("connect") - connects
         found.most, sent = self.sdk.most, {name for _, name in self.sdk.made}
         found.sent = len({"c", "d"} & sent)
 
@@ -428,6 +435,10 @@ class Cancelled(_Storing):
             step = "Await the executor's future without a shield: a cancel takes it out of "
             step += "the queue."
             more = {"measured": count(found.sent, "file"), "budget": "0 files"}
+        elif found.connects:
+            said = "Calls were cancelled, and those that came next connected once more."
+            step, conflict = "Keep the client: a call that is cancelled says nothing of it.", None
+            more = counted(found.connects, 0, "connection")
         else:
             yield Kept(3)
             yield Kept(5)
@@ -436,10 +447,10 @@ class Cancelled(_Storing):
 
 
 class Closing(_Storing):
-    """Closed while two calls are under way, of which the later one was cancelled."""
+    """Closed while two calls are at work, of which the first was cancelled, and one waits for a thread."""
 
     seconds = 0.6
-    title, promises = "closing, while two calls are under way", (2, 6)
+    title, promises = "closing, while two calls are at work and one waits", (2, 6)
 
     @dataclass(frozen=True, slots=True)
     class Found(_Opened):
@@ -449,23 +460,27 @@ class Closing(_Storing):
         threads: int
         """Threads of the lab's own that lived on."""
         waiting: Ending
-        """Of the call that was not cancelled."""
+        """Of the calls that were not cancelled, the first that did not return, else the last."""
         loop: Loop
 
     async def meet(self, found: Any) -> None:
         self.slow(0.05)
         await self.put("first").settled(_OPENS)
-        self.slow(self.seconds)
-        waits = self.put("waits")
-        await _sleep(self.seconds / 3)
+        self.slow(4 * self.seconds)  # the thread of the caller that leaves is to be the last
         left = self.put("left")
+        await self.under_way(1, self.seconds / 6)
+        await _sleep(self.seconds / 6)
+        self.slow(self.seconds / 2)
+        waits = self.put("waits")
         await self.under_way(2, self.seconds / 6)
+        queued = self.put("queued")
         await left.cancelled(CANCEL.limit)
         async with self.stage.watch_loop(self.seconds / 2) as watch:
             self.over.set()
             await self.holder.within(_PATIENCE)
             found.under_way = self.sdk.under_way
-        found.loop, found.waiting = watch.found, await waits.settled(1.0)
+        endings = [await waits.settled(1.0), await queued.settled(1.0)]
+        found.loop, found.waiting = watch.found, min(endings, key=lambda one: one.returned)
         ends = self.stage.clock() + ENDS.limit
         while (alive := self.sdk.own_alive()) and self.stage.clock() < ends:
             await _sleep(_LOOK)
@@ -481,13 +496,14 @@ class Closing(_Storing):
             said = f"{ended}, {measured} of the SDK went on."
         elif not found.waiting.returned:
             said = f"A call was under way when the storage closed, and {_told(found.waiting)}."
+            measured, budget = "1 failed call", "0 failed calls"
         elif found.threads:
             measured, budget = count(found.threads, "thread"), "0 threads"
             said, conflict = f"{ended}, {measured} of the storage lived on.", "unclosed-resource"
         else:
             yield Kept(6)
             return
-        step = "In __aexit__, wait until the executor has shut down: its threads end when their calls have."
+        step = "In __aexit__, wait until the executor has shut down, and take nothing out of its queue."
         more = {"conflict": conflict, "measured": measured, "budget": budget}
         yield broke(6, said, step, found.put_at, **more)
 

@@ -1,9 +1,8 @@
-"""Experiments of notebook 06: uploads beside a name lookup, first calls together, giving up, a benchmark."""
+"""Experiments of notebook 06: uploads beside a name lookup, first calls, giving up, clients, a benchmark."""
 
 import asyncio
 import atexit
 import itertools
-import sys
 import threading
 import time
 import uuid
@@ -13,9 +12,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import aiohttp
+import httpx
 import miniopy_async
 from anyio import to_thread
 from minio import Minio
@@ -32,13 +34,15 @@ from loopclinic.lessons.story.sweep import closed_loop
 from loopclinic.lessons.sync_sdk.ladder import COSTS, async_client, own_threads
 from loopclinic.load.variant import name_of
 from loopclinic.probe import Probe
-from loopclinic.servers import SERVICES
+from loopclinic.probe.frames import frames_of_others
+from loopclinic.servers import SERVICES, FaultyUpstream
 from loopclinic.servers.s3 import access, remove
 from loopclinic.servers.slow_proxy import SlowLine
 from loopclinic.units import span
 
 Way = Callable[["Service", str, bytes], Coroutine[Any, Any, None]]
 Beside = Callable[[], Coroutine[Any, Any, None]]
+Ask = Callable[[httpx.AsyncClient], Coroutine[Any, Any, None]]
 
 SHARED = 6
 """Threads of the default executor on two cores. Set, since on more cores the queue would be too short to see."""
@@ -191,11 +195,14 @@ class Runs(Drawn):
     def drawing(self) -> Drawing:
         """Draw a row for each, and what it costs where there are several."""
         several, rows = len({one.name for one in self.runs}) > 1, []
+        own = ["s3"] if any("s3" in one.worked for one in self.runs) else []
         for one in self.runs:
             share = one.lookup / max(it.lookup for it in self.runs)
             color = "lag" if one.lookup > _WAITED else "calm"
             name = code(one.name, COSTS.get(one.name, "") if several else "")
-            threads = ", ".join(f"{name}: {n}" for name, n in one.worked.items()) or "none"
+            pools = dict.fromkeys([*one.worked, *own])
+            threads = ", ".join(f"{name}: {one.worked.get(name, 0)}" for name in pools)
+            threads = threads or ("none" if one.name in COSTS else "-")
             waited = bar(share, color, words=span(one.lookup))
             rows.append([name, f"{one.many}", span(one.seconds), threads, waited])
         heads = "Way", "Uploads at once", "All done after", "On threads", f"{self.beside} waited"
@@ -234,15 +241,21 @@ async def at_once(way: Way, numbers: tuple[int, ...] = (1, 3, 5, 6, 12, 24)) -> 
     return Runs(tuple(one.runs[0] for one in runs))
 
 
-async def endpoints(way: Way, numbers: tuple[int, ...] = (12, 39, 40, 80)) -> Runs:
-    """Let more and more requests come, and then a health check, each to a `def` endpoint of FastAPI."""
+async def endpoints(
+    way: Way, *others: Way, numbers: tuple[int, ...] = (39, 40, 80), few: int = 2
+) -> Runs:
+    """Let more and more requests come, and then a health check, which is a `def` endpoint of FastAPI.
+
+    Of `others` a few are enough: their endpoints are `async def`.
+    """
 
     async def health_check() -> None:
         await to_thread.run_sync(int)
 
     await health_check()  # loads anyio's backend
     far = 2 * LATENCY
-    runs = [await uploads(way, many=n, seconds=far, beside=health_check) for n in numbers]
+    asked = [(way, many) for many in numbers] + [(other, few) for other in others]
+    runs = [await uploads(one, many=n, seconds=far, beside=health_check) for one, n in asked]
     return Runs(tuple(one.runs[0] for one in runs), "A health check")
 
 
@@ -347,6 +360,80 @@ async def _given_up(call: Coroutine[Any, Any, None], patience: float) -> None:
             await call
 
 
+# Async clients.
+
+
+def async_twins(*names: str) -> Drawing:
+    """Look for an async class beside each synchronous one, such as `redis.Redis`, in its own package."""
+    rows = []
+    for package, _, name in (one.rpartition(".") for one in names):
+        found = colored("none in this package", "stall")
+        for module, twin in (package, f"Async{name}"), (f"{package}.asyncio", name):
+            with suppress(ImportError):
+                if hasattr(import_module(module), twin):
+                    found = code(f"{module}.{twin}")
+        if find_spec(package.partition(".")[0]) is None:
+            found = colored("not installed here", "lag")
+        rows.append([code(f"{package}.{name}"), found])
+    note = "None in its package is not none at all: miniopy_async has the calls of minio."
+    return table(["Synchronous", "Async"], rows, note=note)
+
+
+async def clients(
+    *ways: Callable[[httpx.AsyncClient, Ask], Coroutine[Any, Any, None]],
+    callers: int = 8,
+    seconds: float = 1.0,
+) -> Drawing:
+    """Let callers ask a service again and again; draw what a call costs the loop, and connections a second.
+
+    A way is `await way(kept, ask)`: `await ask(client)` asks once, and `kept` is a client that was made before.
+    """
+    calls, connected, found = 0, 0, list[tuple[str, float, float, float]]()
+
+    async def note(event: str, _: object) -> None:
+        nonlocal connected
+        connected += event == "connection.connect_tcp.complete"
+
+    # loopclinic: ignore[blocking-file-io] one, before the clock runs
+    async with FaultyUpstream(latency=_ANSWERS) as service, httpx.AsyncClient() as kept:
+
+        async def ask(client: httpx.AsyncClient) -> None:
+            nonlocal calls
+            await client.get(service.url, extensions={"trace": note})
+            calls += 1
+
+        for way in ways:
+
+            async def send(way: Callable[..., Coroutine[Any, Any, None]] = way) -> str:
+                await way(kept, ask)
+                return ""
+
+            await asyncio.gather(*(send() for _ in range(callers)))
+            calls = connected = 0
+            with Probe() as probe:
+                mark = probe.snapshot()
+                await closed_loop(send, callers, seconds=seconds, warm_up=0.0)
+                spent = probe.snapshot().since(mark)
+            held = (spent.utilization or 0.0) * spent.seconds / calls
+            found.append((name_of(way), calls / spent.seconds, held, connected / spent.seconds))
+    most, many = max(held for _, _, held, _ in found), max(made for *_, made in found)
+    rows = [
+        [
+            code(name),
+            f"{rate:.0f}",
+            bar(held / most, "lag", words=span(held)),
+            bar(made / max(many, 1), "stall", words=f"{made:.0f}"),
+        ]
+        for name, rate, held, made in found
+    ]
+    heads = "Way", "Calls a second", "A call holds the loop for", "Connections a second"
+    title = f"{callers} callers; the service answers after {span(_ANSWERS)}."
+    tls = "A client reads its certificates when it is made. This line has no TLS: with it, each connection shakes hands."
+    return table(heads, rows, title=title, note=tls)
+
+
+_ANSWERS = 0.05
+
 # Diagnosis and race.
 
 
@@ -359,8 +446,7 @@ async def diagnose(function: Way, file: str, many: int = 18) -> Drawing:
             tasks = [asyncio.create_task(function(s3, f"{n}", _DATA)) for n in range(many)]
             await asyncio.sleep(0.2)
             census, mark = probe.census(), probe.snapshot()
-            frames = sys._current_frames().values()  # noqa: SLF001 - documented
-            waiting = Counter(frame.f_code.co_name for frame in frames)
+            waiting = Counter(one.f_code.co_name for one in frames_of_others().values())
             await asyncio.gather(*tasks)
             used = probe.snapshot().since(mark).utilization or 0.0
     busy = f"{census.executor_busy} of {census.executor_workers} threads at work, "

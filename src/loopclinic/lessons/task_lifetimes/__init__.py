@@ -1,7 +1,7 @@
 """Lesson 11: background tasks that vanish, errors that nobody sees, restarts that lose work.
 
-Limit: 1,410 lines, because it has a Bot API server with a printer, a bot of python-telegram-bot in a process
-that is restarted, a census of what holds a task, and five ways to start a job, besides its check.
+Limit: 1,462 lines, because it has a Bot API server with a printer, a bot of python-telegram-bot in a process
+that is restarted, a census of what holds a task, five ways to start a job and clean-ups of a day, besides its check.
 """
 
 from loopclinic.lessons.catalogue import Lesson, graded, words
@@ -22,7 +22,7 @@ LESSON = Lesson(
         and who waits for it when the bot stops?
 
         Hold tasks in a set that each task leaves when it ends. Run the factory in a coroutine of your own
-        that catches what it raises and tells it. In close: refuse, wait, cancel, wait.
+        that catches what it raises and reports it. In close: refuse, wait, cancel, wait.
 
         `task.add_done_callback(self._tasks.discard)` lets go. `asyncio.wait(self._tasks, timeout=grace)`
         waits and cancels nothing; after it, cancel what is left and `asyncio.wait` once more, without a

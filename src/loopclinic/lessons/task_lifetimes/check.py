@@ -1,7 +1,6 @@
 """The check of lab 11: jobs that nobody holds, errors, closing, a handler that raises; in virtual time."""
 
 import asyncio
-import gc
 import itertools
 import sys
 import weakref
@@ -27,6 +26,7 @@ from loopclinic.lessons.task_lifetimes.check_closing import (
     Refused,
     watch_jobs,
 )
+from loopclinic.probe import garbage
 from loopclinic.units import count, span
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Forgotten(Scene["Forgotten.Found"]):
             await _sleep(1)
             stage.vital(tasks_a_job=(len(asyncio.all_tasks()) - others) / FORGOTTEN)
             for _ in range(2):
-                gc.collect()
+                garbage.collect()
                 alive = [future for wait in waits if (future := wait()) is not None]
                 waits.clear()
                 while alive:
@@ -190,7 +190,7 @@ class Errors(Scene["Errors.Found"]):
             watched.start("is cancelled", cancelled)
             watched.start("returns", partial(_sleep, 1))
             await _sleep(3)
-            gc.collect()
+            garbage.collect()
             await watched.close(5.0)
             await _sleep(2)  # what was not waited for fails now
         # The last of the loop's own messages comes with the last reference, at the end of `watch_jobs`.
@@ -289,7 +289,7 @@ class Handler(Scene["Handler.Found"]):
 
     def judge(self, found: Found, judged: Judged) -> Iterator[Said]:
         """Judge the sound jobs, later errors, the close; only where errors are told, and close is sound."""
-        if judged.breaks(2) and not found.told:
+        if (judged.breaks(2) and not found.told) or (judged.breaks(1) and found.finished < JOBS):
             return
         lost, closing, place = JOBS - found.finished, found.closing, found.line
         said, conflict, more = "", "unisolated-failure", dict[str, Any]()
@@ -342,7 +342,7 @@ class Remembered(Scene["Remembered.Found"]):
                         await _sleep(0.1)
                 await _sleep(1)
                 watched.messages.clear()
-                gc.collect()
+                garbage.collect()
                 blocks.append(sys.getallocatedblocks())
         kept = min(after - before for before, after in itertools.pairwise(blocks)) / MANY
         return self.Found(max(0.0, kept), watched.made or defined_at(lab.Jobs.start))

@@ -1,7 +1,6 @@
 """The check of lab 11, closing: jobs under way and new ones; and what its scenes watch a Jobs with."""
 
 import asyncio
-import gc
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -14,6 +13,7 @@ from loopclinic.lessons.core import Budget, Call, Calls, Ending, Judged, Kept, P
 from loopclinic.lessons.core.call import now
 from loopclinic.lessons.core.stacks import defined_at, stands_at
 from loopclinic.lessons.core.verdicts import broke, counted
+from loopclinic.probe import garbage
 from loopclinic.units import count, span
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ async def watch_jobs(
                     task.cancel()
                 await asyncio.wait(left, timeout=PATIENCE)
         found.jobs = None
-        gc.collect()
+        garbage.collect()
         loop.set_exception_handler(handler)
 
 
@@ -122,7 +122,8 @@ async def _close(lab: ModuleType, seconds: float, *after: float) -> Closed:
             finished += 1
         except asyncio.CancelledError:
             cancelled.append(now())
-            await _sleep(CLEAN_UP)
+            # Unlike times: a wait for the first of them leaves the others.
+            await _sleep(CLEAN_UP * (1 + number) / JOBS)
             cleaned += 1
             raise
         finally:
@@ -147,7 +148,7 @@ async def _close(lab: ModuleType, seconds: float, *after: float) -> Closed:
         endings = await calls.settled(PATIENCE)
         await _sleep(CLEAN_UP)
         # Of a call that did not end, the jobs were cancelled when it was given up.
-        last = None if not cancelled or endings[0].overdue else max(cancelled) - began
+        last = max((at - began for at in cancelled if at - began < PATIENCE), default=None)
         cut = len(cancelled) - cleaned
     return Closed(tuple(endings), left[0][1], last, cut, max(one for one, _ in left))
 
@@ -237,23 +238,24 @@ class Closing(Scene["Closing.Found"]):
         odd = (one for one in closed.endings if not one.returned)
         bad = next((one for one in odd if not one.raised or one.message != raised), None)
         place = next((one.place for one in closed.endings if one.place), None) or found.line
-        if bad is not None:
-            said = f"The jobs were cancelled and had ended, and {what} {bad}."
-            step = "Let every call of close wait for the same jobs, and return when these "
-            step += "have ended."
+        if bad is not None and (bad.overdue or not closed.cut):
+            ended = " and had ended" * (not closed.running)
+            said = f"The jobs were cancelled{ended}, and {what} {bad}."
+            step = "Let every call of close wait for the same jobs until they have ended."
+            if not ended:
+                step = "Let CancelledError out of what runs a job, and begin none again."
             conflict = "missing-deadline" if bad.overdue else None
             return broke(5, said, step, bad.place or place, conflict=conflict)
         if closed.running:
             said = f"When {what} returned, {count(closed.running, 'job')} had not ended: "
-            said += "each needs "
-            said += f"{span(CLEAN_UP)} for its clean-up after it is cancelled."
+            said += f"clean-ups take up to {span(CLEAN_UP)} after the cancel."
             step = "After cancelling, wait for the tasks once more, in every call of close."
             more = counted(closed.running, 0, "running job")
             return broke(5, said, step, place, conflict="dropped-task", **more)
         if closed.cut:
             said = f"{closed.cut} of {JOBS} clean-ups ended early: a second cancel came while they awaited "
             said += "something."
-            step = "Cancel each task once: a later call of close only waits for it."
+            step = "Cancel each task once: wait for it by asyncio.wait, which cancels nothing, also in a later call."
             more = counted(JOBS - closed.cut, JOBS, "whole clean-up")
             return broke(5, said, step, place, conflict="abrupt-shutdown", **more)
         return None
@@ -303,8 +305,11 @@ class Refused(Scene["Refused.Found"]):
             await call.settled(PATIENCE)
             ask("somebody who came after its return")
             await _sleep(SLACK)
-            found = tuple(asked), tuple(called)
-        return self.Found(*found, defined_at(lab.Jobs.start))
+        async with watch_jobs(lab) as watched:
+            await watched.close()
+            ask("somebody where no job was under way")
+            await _sleep(SLACK)
+        return self.Found(tuple(asked), tuple(called), defined_at(lab.Jobs.start))
 
     def judge(self, found: Found, judged: Judged) -> Iterator[Said]:
         """Judge the first that was not refused."""

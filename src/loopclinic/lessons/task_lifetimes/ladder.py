@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -77,6 +78,18 @@ class Jobs:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
+
+
+async def hourly(clean: Callable[[], Any]) -> None:
+    """Clean up each hour on the hour; an error ends this run, and not the next one."""
+    due = time.monotonic()
+    while True:
+        try:
+            await clean()
+        except Exception as error:
+            log_error("clean-up", error)
+        due += 3600
+        await asyncio.sleep(due - time.monotonic())
 
 
 def log_error(name: str, error: Exception) -> None:

@@ -1,7 +1,6 @@
-"""Experiments of notebook 11: who holds a task, a bot that is restarted, two taps, a framework's stop."""
+"""Experiments of notebook 11: who holds a task, a bot that is restarted, two taps, clean-ups, a framework's stop."""
 
 import asyncio
-import gc
 import json
 import logging
 import re
@@ -14,6 +13,7 @@ import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from weakref import WeakSet, WeakValueDictionary
 
@@ -21,6 +21,7 @@ from telegram import Update
 from telegram.ext import Application, BaseUpdateProcessor, MessageHandler, filters
 
 from loopclinic.drawing.tables import Drawing, Drawn, bar, code, colored, span, table
+from loopclinic.lessons.schedules.search import Schedule, in_virtual_time
 from loopclinic.lessons.story.other_tools import Opinion, debug_run, linter, opinions, scanned
 from loopclinic.lessons.story.race import Column, Race, Result
 from loopclinic.lessons.story.race_worker import worker
@@ -29,6 +30,7 @@ from loopclinic.lessons.task_lifetimes.bot_api import BotApi
 from loopclinic.lessons.task_lifetimes.ladder import COSTS
 from loopclinic.load.by_value import pack_value
 from loopclinic.load.variant import name_of
+from loopclinic.probe import garbage
 from loopclinic.units import count
 
 # Who holds a task.
@@ -78,7 +80,7 @@ async def measure_held(way: None, *, tasks: int, eager: bool) -> Mapping[str, in
     )
     started = [WeakSet(asyncio.create_task(wait(n)) for n in range(tasks)) for wait in waits]
     await asyncio.sleep(0.2)
-    gc.collect()
+    garbage.collect()
     found = dict(zip(HOLDERS, map(len, started), strict=True))
     over.set()
     return found
@@ -120,10 +122,10 @@ async def who_holds(tasks: int = 40) -> Held:
 
 
 @contextmanager
-def asyncio_log() -> Iterator[list[str]]:
-    """Collect what asyncio logs, first lines only, instead of printing it."""
+def asyncio_log(name: str = "asyncio") -> Iterator[list[str]]:
+    """Collect what asyncio logs, or the logger `name`, first lines only, instead of printing it."""
     lines: list[str] = []
-    handler, logger = logging.Handler(), logging.getLogger("asyncio")
+    handler, logger = logging.Handler(), logging.getLogger(name)
     handler.emit = lambda record: lines.extend(record.getMessage().splitlines()[:1])  # type: ignore[method-assign]
     before, logger.propagate = logger.propagate, False
     logger.addHandler(handler)
@@ -271,6 +273,38 @@ async def _tap_twice(processor: Any, customers: int, slow: float) -> tuple[int, 
     return len(accounts), last
 
 
+def clean_ups(*ways: Callable[..., Coroutine[Any, Any, None]]) -> Drawing:
+    """Let a clean-up of ten minutes run each hour for a day, in virtual time; the third run fails.
+
+    A way is `await way(clean)`; its task is kept.
+    """
+
+    async def a_day(_: Schedule, way: Callable[..., Coroutine[Any, Any, None]]) -> list[Any]:
+        runs, midnight = list[float](), time.monotonic()
+
+        async def clean() -> None:
+            runs.append(time.monotonic() - midnight)
+            await asyncio.sleep(600)
+            if len(runs) == _FAILS:
+                raise OSError("the disk is full")
+
+        with asyncio_log("jobs") as log:
+            task = asyncio.create_task(way(clean))
+            await asyncio.wait([task], timeout=24 * 3600 - 1)
+            heard = "in its task, where nobody looks" if task.done() else "swallowed"
+            task.cancel()
+            await asyncio.wait([task])
+        late = (runs[-1] - 3600 * (len(runs) - 1)) / 60
+        many = colored(f"{len(runs)}", "calm" if len(runs) == 24 else "stall")
+        return [code(name_of(way)), many, f"{late:.0f} minutes", "logged" if log else heard]
+
+    rows = [in_virtual_time(partial(a_day, way=way)) for way in ways]
+    heads = "Way", "Runs in a day", "The last one was late by", "The error is"
+    return table(heads, rows)
+
+
+_FAILS = 3
+
 # What the framework's own create_task promises.
 
 
@@ -318,7 +352,7 @@ async def promises(patience: float = 2.0) -> Drawing:
         ("stop waits for a job under way", "under way" in seen, "ended before stop returned"),
         ("stop waits for a job that a job starts meanwhile", "late" in seen, "still running"),
         ("stop waits for a job of post_init", "early" in seen, "still running"),
-        ("stop comes to an end beside `while True`", stopped, end),
+        ("stop returns while a job never ends", stopped, end),
     ]
     kept = {True: colored("yes", "calm"), False: colored("no", "stall")}
     return table(
@@ -340,7 +374,7 @@ async def vanishing() -> None:
     # loopclinic: ignore[dropped-task] it is to be lost
     asyncio.create_task(waits())  # noqa: RUF006
     await asyncio.sleep(0)
-    gc.collect()
+    garbage.collect()
 
 
 async def diagnose(function: Callable[..., Any], file: str) -> Drawing:

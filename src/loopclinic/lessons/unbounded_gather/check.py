@@ -400,7 +400,7 @@ class Crowd(Scene["Crowd.Found"]):
         """Judge how it ended when it was cancelled; what an earlier scene showed is not said again."""
         if found.early or judged.has("swallowed-cancellation"):
             return
-        step = "Let CancelledError through: around a post, catch only aiohttp.ClientError and TimeoutError."
+        step = "Catch only aiohttp.ClientError and TimeoutError, or clean up only and raise CancelledError again."
         # To cancel thousands of tasks takes its time, and is reported by their number.
         late, who = not found.stopped, f"publish was cancelled {self.doing}"
         left: dict[str, Any] = {"sent": found.requests_after, "left": found.left, "late": late}

@@ -11,13 +11,15 @@ class Storage:
     def __init__(self, connect, bucket, *, size=4):
         self._connect, self._bucket = connect, bucket
         self._threads = ThreadPoolExecutor(size)
-        self._places = asyncio.Semaphore(size)
+        self._size, self._places = size, asyncio.Semaphore(size)
         self._client, self._making = None, threading.RLock()
 
     async def __aenter__(self):
         return self
 
     async def __aexit__(self, *_):
+        for _ in range(self._size):  # behind whoever waits for a place
+            await self._places.acquire()
         await asyncio.to_thread(self._threads.shutdown, wait=True)
 
     async def _hop(self, function):

@@ -1,34 +1,35 @@
 """Lab 08: a thread cures one of these two.
 
-`Accounts` computes in two ways, and both stop the event loop alike. A password's hash is bcrypt's: C
-code, which lets go of the GIL. Its strength is counted in pure Python, which keeps the GIL for good.
-The class keeps its promises but for the third. Keep them, and the third, too.
+`Accounts` computes in two ways, and each of them stops the event loop. A password's hash is bcrypt's: C
+code, which releases the GIL. Its strength is counted in pure Python, which needs the GIL all the time.
+The class keeps all of its promises but the third. Keep that one, too.
 
 What `Accounts` must do when you are done:
 
 1. `register` stores a hash, once for each name. Of two calls at once for one name, one raises NameTakenError.
-   What `strength` or `hashed` raises comes out as it is, and the name is free again. `verify` returns
-   whether a password is the right one.
-2. `verify` computes as often for a name that nobody has as for a wrong password. Who waits for the answer
-   does not learn which names there are.
-3. The event loop goes on: nothing is computed on its thread, `strength` not under its GIL, and nothing
-   on its thread waits for a computation.
-4. `workers` computations run at once: never more, and no fewer while calls wait.
+   What `strength` or `hashed` raises reaches the caller as it is, and the name is free again. `verify`
+   returns whether the password is right.
+2. `verify` makes as many computations for an unknown name as for a wrong password: the time that it takes
+   must not give away which names there are.
+3. The event loop keeps running: nothing is computed on its thread, `strength` not under its GIL, and
+   nothing on its thread waits for a computation.
+4. `workers` computations run at once: never more, and never fewer while calls wait.
 5. Calls that wait are served in the order in which they came.
-6. A call that is cancelled ends at once. If it waited, it is not computed. If it was being computed, that
-   goes on, and keeps its place until it is over. No place is ever lost.
-7. Threads and processes are started once, and not for each call. `close` lets the calls in progress
-   finish, ends the workers, and returns after that. A later call raises RuntimeError.
+6. A cancelled call ends at once. If it was waiting, nothing is computed for it. A computation that is under
+   way goes on, and keeps its place until it is done. No place is ever lost, and no name: the one that it was
+   to register is free.
+7. Threads and processes are started once, not for each call. `close` lets the calls in progress finish,
+   ends the workers, and only then returns. A later call raises RuntimeError.
 
-Keep these names and signatures: `Accounts`, `NameTakenError`, `Passwords`, `WeakPasswordError`. The rest is yours
-to change, but not what `Passwords` computes.
+Keep these names and signatures: `Accounts`, `NameTakenError`, `Passwords`, `WeakPasswordError`. The rest is
+yours to change, but not what `Passwords` computes.
 
 How it is judged: `loopclinic check 08`, or `loopclinic watch 08` for a verdict on every save. The check
-hands over a `Passwords` of its own, which notes in which process and thread it computes, with 3 workers.
-It can be pickled, as yours can. While the loop could be idle, an event may wait for it half as long as
-in the file as shipped. In a storm, workers may be idle for 30 % of their time, and a call may be overtaken
-by 6 that came later. A cancelled call has 0.5 s, and of 16 that waited 8 may be computed, since a pool may
-have taken them out of its queue already. One after another, 12 calls may use 6 workers.
+passes in a `Passwords` of its own, which notes the process and thread of each computation, and 3 workers.
+It can be pickled, as yours can. While the loop has nothing else to do, an event may wait for it half as long
+as in the file as shipped. In a storm, workers may be idle for 30 % of their time, and a call may be overtaken
+by 6 that came later. A cancelled call has 0.5 s to end. Of 16 that were waiting, 8 may still be computed, as a
+pool may have taken them from its queue already. 12 calls, one after another, may use 6 workers in all.
 """
 
 import bcrypt
@@ -42,7 +43,7 @@ class NameTakenError(ValueError):
 
 
 class WeakPasswordError(ValueError):
-    """This password is guessed soon."""
+    """This password is too easy to guess."""
 
 
 class Passwords:

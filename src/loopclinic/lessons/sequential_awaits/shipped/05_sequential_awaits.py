@@ -1,29 +1,29 @@
 """Lab 05: the loop is idle, and the user still waits.
 
-A chat service delivers its events in batches: messages, and some without a text, such as "seen". Each
-needs one request upstream, made by `handle`. `process` awaits them one after another: nothing blocks, and
-the last customer waits for all others. It keeps six of these promises. Keep them, and the sixth, too.
+A chat service delivers its events in batches: messages, and events without a text, such as "seen". Each
+needs one request upstream, which `handle` makes. `process` awaits them one after another: nothing blocks,
+but the last customer waits for all the others. All promises below are kept but the sixth. Keep it, too.
 
 What `process` must do when you are done:
 
 1. `handle(message)` is awaited once for each message of the batch, whatever its text, and `process`
-   returns when all of these requests are over.
+   returns once all of these requests are over.
 2. Messages of one sender are handled in the order of the batch, one at a time: the next one begins
-   when the one before it is over. Neither ids nor texts say anything of that order.
+   once the one before it is over. Ids and texts say nothing about that order.
 3. At most `limit` messages are handled at once.
-4. A message that fails stops nothing else: neither other senders nor the later messages of its own.
-5. `Outcome.replies` has what `handle` returned, by the message's id, and `failed` the exception that it
-   raised. A failed message is not handled again.
-6. No message waits while there is a place for it and its sender's message before it is over. A batch
-   takes as long as its longest sender, or as all its messages shared among `limit` places.
+4. A message that fails stops no other: neither those of other senders nor later ones of its own sender.
+5. `Outcome.replies` holds what `handle` returned, by message id, and `Outcome.failed` the exceptions that
+   it raised. A failed message is not handled again.
+6. No message waits once there is a place for it and its sender's message before it is over. A batch takes
+   as long as its busiest sender's messages in a row, or as all of them shared among `limit` places.
 7. When cancelled, `process` ends with CancelledError, and every request that it began is over by then.
 
 Keep these names and signatures: `Message`, `Outcome`, `process`. The rest is yours to change.
 
 How it is judged: `loopclinic check 05`, or `loopclinic watch 05` for a verdict on every save. The check
 plays a hundred batches in virtual time, half of them with requests that fail, and names the smallest
-one that breaks a promise. Eight batches of known shape may take 1.25 times what their shape asks for. A
-cancelled call has 0.5 s, including the time that a request needs to end.
+one that breaks a promise. Eight batches of known shape may take 1.25 times as long as the sixth promise
+says. A cancelled call has 0.5 s to end, including the time that a request needs for that.
 """
 
 from collections.abc import Awaitable, Callable, Sequence

@@ -20,7 +20,7 @@ def analyze_responses(context: Context, responses: Sequence[Response]) -> list[R
     """Say of each answer whether it names the company."""
     name = context.name.lower()
     for one in responses:
-        for _ in range(1000):
+        for _ in range(100):
             SequenceMatcher(None, one.text or "", name).ratio()
     return [
         one if one.text is None else replace(one, mentioned=name in one.text.lower())

@@ -1,0 +1,105 @@
+"""The job: takes audits until none is queued."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from psycopg.types.json import Jsonb
+from psycopg_pool import AsyncConnectionPool
+
+from .companies import company_context, generate_queries
+from .jobs import Audit, handle_failure, is_cancelled, take_audit
+from .models import Model, Provider, execute_queries
+from .responses import analyze_responses, store_responses
+from .scoring import Score, calculate_scores
+
+STORED = """
+    with completed as (
+        update audits set status = 'completed', score = %(score)s, low = %(low)s, high = %(high)s
+        where id = %(id)s and status = 'running' returning id, company_id
+    ), counted as (
+        update companies set audits_done = audits_done + 1, queries_asked = queries_asked + %(queries)s
+        from completed where companies.id = company_id
+    )
+    insert into final_responses (audit_id, query, provider, text, error, mentioned)
+    select completed.id, found.* from completed, jsonb_to_recordset(%(responses)s)
+        as found(query text, provider text, text text, error text, mentioned boolean)
+"""
+"""All that is stored of an audit, or nothing if it is not running."""
+
+
+class AuditCancelledError(Exception):
+    """Somebody cancelled the audit."""
+
+
+@asynccontextmanager
+async def open_processor(
+    dsn: str,
+    providers: Sequence[Provider],
+    *,
+    size: int = 4,
+    timeout: float = 5.0,  # noqa: ASYNC109 - a query's, not the call's
+    resamples: int = 1000,
+) -> "AsyncIterator[Processor]":
+    """Give a processor with at most `size` connections; a provider has `timeout` seconds to answer."""
+    async with AsyncConnectionPool(dsn, min_size=1, max_size=size, open=False) as pool:
+        yield Processor(pool, [Model(one, timeout) for one in providers], resamples)
+
+
+class Processor:
+    """Processes audits."""
+
+    def __init__(self, pool: AsyncConnectionPool, models: Sequence[Model], resamples: int) -> None:
+        self.pool = pool
+        self.models = models
+        self.resamples = resamples
+
+    async def run(self, at_once: int = 30) -> int:
+        """Process what is queued, so many audits at once; return how many there were."""
+        places, taken = asyncio.Semaphore(at_once), 0
+        async with asyncio.TaskGroup() as group:  # cancels them, and waits, if `run` is cancelled
+            while True:
+                await places.acquire()
+                audit = await take_audit(self.pool)
+                if audit is None:
+                    return taken
+                taken += 1
+                task = group.create_task(self.process(audit))
+                task.add_done_callback(lambda _: places.release())
+
+    async def process(self, audit: Audit) -> None:
+        """Process an audit: nothing of it is stored before its unit of work."""
+        try:
+            context = await company_context(self.pool, audit)
+            queries = await generate_queries(self.pool, context)
+            await self.expect_running(audit)
+            responses = await execute_queries(queries, self.models)
+            await self.expect_running(audit)
+            responses = analyze_responses(context, responses)
+            score = await calculate_scores(responses, self.resamples)
+            await finalize_audit(self.pool, audit, score, store_responses(responses), len(queries))
+        except AuditCancelledError:
+            pass  # and nothing of it was stored
+        except Exception as error:
+            await handle_failure(self.pool, audit, error)
+
+    async def expect_running(self, audit: Audit) -> None:
+        """Raise AuditCancelledError if it was cancelled."""
+        if await is_cancelled(self.pool, audit):
+            raise AuditCancelledError(audit.id)
+
+
+async def finalize_audit(
+    pool: AsyncConnectionPool, audit: Audit, score: Score, responses: Jsonb, queries: int
+) -> None:
+    """Store the audit in one statement.
+
+    Raises:
+        AuditCancelledError: it was cancelled.
+    """
+    values = {"id": audit.id, "queries": queries, "responses": responses}
+    values |= dict(zip(("score", "low", "high"), score, strict=True))
+    async with pool.connection() as connection:
+        done = await connection.execute(STORED, values)
+    if not done.rowcount:
+        raise AuditCancelledError(audit.id)

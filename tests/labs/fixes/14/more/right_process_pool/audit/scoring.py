@@ -1,0 +1,25 @@
+"""How often a company is named, and how certain that is."""
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from random import Random
+
+from .models import Response
+
+Score = tuple[float, float, float]
+
+
+async def calculate_scores(
+    executor: Executor, responses: Sequence[Response], resamples: int
+) -> Score:
+    """Return the share of answers that name the company, and its 5th and 95th percentile."""
+    named = [bool(one.mentioned) for one in responses if one.text is not None]
+    return await asyncio.get_running_loop().run_in_executor(executor, shares, named, resamples)
+
+
+def shares(named: list[bool], resamples: int) -> Score:
+    """Return the share of those named, and its 5th and 95th percentile by bootstrap."""
+    rng, many = Random(len(named)), len(named)  # noqa: S311 - no secret
+    drawn = sorted(sum(rng.choices(named, k=many)) / many for _ in range(resamples))
+    return sum(named) / many, drawn[len(drawn) // 20], drawn[-1 - len(drawn) // 20]

@@ -10,6 +10,8 @@ import asyncio
 import time
 from typing import Any
 
+from claims import claim
+
 from loopclinic import search_schedules
 from loopclinic.lessons.await_races import ladder, story
 
@@ -34,7 +36,10 @@ def main() -> None:
         end_moves,
     )
 
-    print("\nClaim: 'race conditions eliminated'. Schedules of calls at once, in virtual time")
+    claim(
+        '"Race conditions eliminated"',
+        "Refuted: one message more for each connection of the pool. Schedules of calls at once, in virtual time:",
+    )
     for way in ways:
         began = time.process_time()
         found = search_schedules(story.playing(way), args.schedules)
@@ -43,22 +48,25 @@ def main() -> None:
             f"  {way.__name__}: {len(found.broken)} of {found.seeds} broken, {spent:.2f} s of CPU"
         )
 
+    print("A hundred calls at once, by the connections of the client's pool:")
+    print(asyncio.run(story.by_pool(ladder.check_then_count)))
+
     print("\nThe same on a real Valkey, from one process and from two")
     print(asyncio.run(story.two_processes(*ways)))
 
     print("\nA process is killed after its first command")
     print(asyncio.run(story.killed(*ways[2:])))
 
-    print("\nClaim: 'atomic Redis operations'. A customer who keeps trying")
+    claim(
+        '"Atomic Redis operations", by INCR and EXPIRE in one pipeline at every call',
+        "Atomic, and the window never ends for somebody who keeps trying.",
+    )
     print(story.keeps_trying(*ways[2:]))
-
-    print("\nA hundred calls at once, by the connections of the client's pool")
-    print(asyncio.run(story.by_pool(ladder.check_then_count)))
 
     print("\nA cache entry ends, and many ask for it at once")
     print(story.stampede())
 
-    print("\nOne call, whose answer comes too late")
+    claim("`retry_on_timeout=True` is safe", "An INCR is not idempotent: it counts twice.")
     print(asyncio.run(story.retried()))
 
     print(f"\n{args.calls} calls, {args.rounds} interleaved rounds")

@@ -8,10 +8,12 @@ two minutes.
 
 import argparse
 
+from claims import claim
 from rich.console import Console
 
 from loopclinic.lessons.blocking_sleep import ladder
-from loopclinic.load import Load, compare
+from loopclinic.load.interleave import compare
+from loopclinic.load.request_schedule import Load
 from loopclinic.servers import FaultyUpstream
 
 
@@ -30,8 +32,13 @@ def main() -> None:
         )
     console = Console(width=160)
     console.print(found.table())
+    claim(
+        "Awaiting the sleep cures the retry",
+        "It does for those who never retry. Those who do still return together, without jitter, and for as long as "
+        "they like, without a deadline.",
+    )
     for group in ("healthy", "flaky"):
-        console.print(f"\n{group} callers; alone one takes {ladder.own_time(group) * 1000:.0f} ms")
+        console.print(f"{group} callers; alone one takes {ladder.own_time(group) * 1000:.0f} ms")
         for name in found.variants:
             figures = found.values("p99", name, group=group)
             low, high = min(figures), max(figures)

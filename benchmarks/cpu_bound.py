@@ -8,6 +8,8 @@ Prints medians and spread of interleaved rounds. About a minute.
 import argparse
 import asyncio
 
+from claims import claim
+
 from loopclinic.lessons.cpu_bound import ladder, story
 
 
@@ -29,11 +31,17 @@ def main() -> None:
     print(f"\nWho has the GIL ({ladder.CORES} cores)")
     asyncio.run(shares())
 
-    print("\nClaim: 'No blocking during password operations'. 40 logins at once")
+    claim(
+        '"No blocking during password operations"',
+        "True for bcrypt in threads, until the cores are full. 40 logins at once:",
+    )
     ways = (ladder.on_loop, ladder.to_threads, ladder.processes)
     print(story.race(*ways, rounds=args.rounds, sign_ups=0))
 
-    print("\nClaim: 'CPU-intensive tasks run in the thread pool'. 20 sign-ups at once")
+    claim(
+        '"CPU-intensive tasks run in the thread pool"',
+        "No cure for pure Python, which keeps the GIL. 20 sign-ups at once:",
+    )
     ways = (ladder.on_loop, ladder.to_threads, ladder.sliced, ladder.processes, *ladder.HERE)
     print(story.race(*ways, rounds=args.rounds, logins=0, sign_ups=20))
 

@@ -7,11 +7,13 @@ Prints medians and spread over so many rounds or seeds. About a minute.
 
 import argparse
 import asyncio
+import contextlib
 from statistics import median
 from typing import Any
 
 import stamina
 import stamina.instrumentation
+from claims import claim
 
 from loopclinic.lessons.failing_upstreams import ladder, story
 
@@ -46,6 +48,21 @@ async def in_threads(breaker: Any, sdk: Any, fetch: Any) -> None:
     await asyncio.to_thread(breaker.call, sdk)
 
 
+async def any_error(fetch: Any, last: float) -> Any:
+    """Fall back to the last price known on any exception."""
+    try:
+        return await fetch()
+    except Exception:
+        return last
+
+
+async def late_is_none(fetch: Any, last: float) -> Any:
+    """Return None for an answer that comes too late."""
+    del last
+    with contextlib.suppress(TimeoutError):
+        return await fetch()
+
+
 async def attempts(calls: int = 20) -> float:
     """Return how many attempts stamina makes for a call that always fails, as it comes but for the pauses."""
     stamina.instrumentation.set_on_retry_hooks([])  # else it prints a line for each
@@ -66,10 +83,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()
 
-    print("\nPages that need no price, while the price service is slow: slowest of each run")
+    claim(
+        'A health check by python -c "asyncio.run(...)"',
+        "It starts a process and asks with a client of its own, and is content while the service hangs.",
+    )
     for _ in range(args.rounds):
         shop = asyncio.run(story.open_shop(price_page, stock_page))
-        print(f"  {shop.slowest:.2f} s; a health check: {shop.health}")
+        print(
+            f"A page that needs no price waits {shop.slowest:.2f} s. The health check: {shop.health}"
+        )
+    print(asyncio.run(story.health_checks()))
 
     print("\nA breaker made for threads")
     print(asyncio.run(story.guards(around_sdk, around_coroutine, in_threads)))
@@ -78,14 +101,29 @@ def main() -> None:
     print(asyncio.run(story.libraries()))
     print(f"stamina: {asyncio.run(attempts()):g} attempts a call that always fails")
 
-    print("\nClaims: 'services degrade gracefully', 'automatic recovery'")
+    claim(
+        '"services degrade gracefully", by a fallback for every exception',
+        "Also from one's own typo, which nobody hears of.",
+    )
+    print(asyncio.run(story.fallbacks(any_error)))
+
+    claim(
+        "A timeout that returns None",
+        "A fallback that does not say so: its caller can't tell it from an answer.",
+    )
+    print(asyncio.run(story.fallbacks(late_is_none, ladder.marked)))
+
+    claim(
+        '"automatic recovery", by three attempts with a timeout each',
+        "They keep a service sick that would be well.",
+    )
     for way in (ladder.retried, ladder.limited, ladder.crowding, ladder.guarded):
         found = [story.outage(way, seed) for seed in range(args.rounds)]
         borne = sorted(one.borne for one in found)
         after = sorted(one.recovered for one in found)
         print(
-            f"  {way.__name__}: {median(borne):,.0f} calls while it was sick ({borne[0]:,} to {borne[-1]:,}), "
-            f"prices again after {median(after):.0f} s ({after[0]:.0f} to {after[-1]:.0f})"
+            f"{way.__name__}: {median(borne):,.0f} calls while it was sick ({borne[0]:,} to {borne[-1]:,}), "
+            f"prices again after {median(after):.0f} s ({after[0]:.0f} to {after[-1]:.0f}; inf: never)"
         )
 
     print("\nA quota of calls a second")

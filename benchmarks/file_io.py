@@ -16,6 +16,7 @@ from pathlib import Path
 
 import aiofiles.tempfile
 import psutil
+from claims import claim
 
 from loopclinic.import_path import imported
 from loopclinic.lessons.file_io import ladder, story
@@ -55,16 +56,22 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=args.folder) as room:
         tempfile.tempdir = os.environ["TMPDIR"] = room
-        print("\nClaim: 'all file I/O uses async methods', as a rule")
+        claim(
+            '"all file I/O uses async methods", as a rule',
+            "A hop to a thread costs more than most operations; those that sync or are long are worth one.",
+        )
         print(asyncio.run(story.operations()))
 
-        print("\nClaim: 'aiofiles prevents blocking'. It does, at this price")
+        claim("aiofiles prevents blocking", "It does, at the price of a hop for each call.")
         print(asyncio.run(story.line_by_line(20_000))[1])
 
-        print("\nClaim: 'NamedTemporaryFile has no async equivalent'. It has one, in so many hops")
+        claim(
+            'NamedTemporaryFile has "no async equivalent"',
+            "Refuted: aiofiles has one. It costs several hops where one function on a thread costs one.",
+        )
         for way in (by_aiofiles, one_hop):
             hops = asyncio.run(story.measure(way, clients=1))["hops"]
-            print(f"  {way.__name__}: {hops:.0f}")
+            print(f"{way.__name__}: {hops:.0f} hops")
 
         print("\n20 clients send 10 MB each at once")
         found = story.race(

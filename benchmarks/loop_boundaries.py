@@ -8,6 +8,8 @@ Counts by PostgreSQL of interleaved rounds, patches of asyncio, calls on a runni
 import argparse
 import asyncio
 
+from claims import claim
+
 from loopclinic.lessons.loop_boundaries import ladder, story
 
 
@@ -30,14 +32,21 @@ def main() -> None:
     )
     print(asyncio.run(story.on_a_loop(*ways)))
 
-    print("\nClaim: one asyncio.run a task is an 'acceptable pattern', without a database")
+    claim(
+        'One asyncio.run a task is an "acceptable pattern"',
+        "Without a database; with one, each task opens a connection, in a worker that forks, too.",
+    )
     ways = (ladder.run_each, ladder.one_loop)
     print(asyncio.run(story.worked(*ways, tasks=args.tasks, database=False)))
-    print(story.charges())
-
-    print("\nThe same tasks in a worker that forks: four processes")
+    print("The same tasks at PostgreSQL, in a worker that forks: four processes")
     names = "run_each", "runner_each_thread", "one_loop", "before_the_fork"
     print(asyncio.run(story.preforked(*names, tasks=100)))
+
+    claim(
+        '"Celery has no native async tasks"',
+        "An `async def` ends in SUCCESS, and was never awaited. A renewal with retries may charge four times.",
+    )
+    print(story.charges())
 
     print(f"\n{args.tasks:,} tasks at PostgreSQL, {args.rounds} interleaved rounds")
     ways = (ladder.run_each, ladder.runner_each_thread, ladder.one_loop)

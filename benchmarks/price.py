@@ -26,6 +26,8 @@ from statistics import mean, stdev
 
 import psutil
 
+from loopclinic.servers.server_process import free_port
+
 LIMITS = {"probe": 0.3, "run": 1.0}
 """Percent of a core more, under load."""
 IDLE = 0.3
@@ -218,12 +220,6 @@ def answers(port: int) -> None:
         if time.monotonic() > end:
             raise SystemExit(f"nothing answers at port {port}")
         time.sleep(0.1)
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 def told(found: dict[str, dict[str, list[float]]], names: list[str]) -> bool:

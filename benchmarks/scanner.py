@@ -121,7 +121,7 @@ def linted(linter: str, part: Path) -> str:
         (case.resolve() / file, line): sort
         for case in part.iterdir()
         if case.is_dir()
-        for (file, line), (sort, _) in labels(case).items()
+        for file, line, sort, _ in labels(case)
         if sort != "clean"
     }
     met = found & set(wanted)

@@ -59,9 +59,7 @@ async def serve(kind: str) -> None:
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     print(runner.addresses[0][1], flush=True)
-    await asyncio.get_running_loop().run_in_executor(
-        None, sys.stdin.read
-    )  # until its parent is gone
+    await asyncio.to_thread(sys.stdin.read)  # until its parent is gone
 
 
 class Server:

@@ -31,9 +31,8 @@ def main() -> int:
     """Compare each suite with itself; return 1 if anything but a stall changed an outcome."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(SUITES)}; all")
-    parser.add_argument(
-        "--budget", type=float, default=0.1, help="seconds a test's loop may be stuck"
-    )
+    stuck = "seconds a test's loop may be stuck"
+    parser.add_argument("--budget", type=float, default=0.1, help=stuck)
     args = parser.parse_args()
     wrong = 0
     for name in args.names or SUITES:
@@ -47,16 +46,13 @@ def compared(name: str, budget: float, room: Path) -> int:
     python, source = prepared(name, room)
     before = outcomes(python, source)
     after = outcomes(python, source, f"--loop-budget={budget}")
-    changed = {
-        test for test in before.keys() | after.keys() if kind(before, test) != kind(after, test)
-    }
+    tests = before.keys() | after.keys()
+    changed = {test for test in tests if kind(before, test) != kind(after, test)}
     stalled = {test for test in changed if OURS in after.get(test, "")}
     others = changed - stalled
     if others:
-        again = [outcomes(python, source) for _ in range(2)]
-        others = {
-            test for test in others if len({kind(one, test) for one in (before, *again)}) == 1
-        }
+        runs = [before, *(outcomes(python, source) for _ in range(2))]
+        others = {test for test in others if len({kind(one, test) for one in runs}) == 1}
     counts = Counter(kind(before, test) for test in before)
     told = ", ".join(f"{number} {word}" for word, number in counts.most_common())
     print(f"{source.name}: {told} without a budget; {len(stalled)} stalled for over {budget} s")
@@ -86,9 +82,8 @@ def outcomes(python: Path, source: Path, *options: str) -> dict[str, str]:
     """Run the suite; return for each test "passed", "skipped", or "failed: " and the message."""
     report = source / "report.xml"
     command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}"]
-    subprocess.run(
-        [*command, *options, "tests"], cwd=source, stdout=subprocess.DEVNULL, check=False
-    )
+    command += [*options, "tests"]
+    subprocess.run(command, cwd=source, stdout=subprocess.DEVNULL, check=False)
     found = {}
     for case in ET.parse(report).iter("testcase"):  # noqa: S314 - written by pytest
         told = "passed"

@@ -8,6 +8,8 @@ Prints medians and spread of interleaved rounds. About four minutes.
 import argparse
 import asyncio
 
+from claims import claim
+
 from loopclinic.lessons.task_lifetimes import ladder, story
 
 
@@ -21,7 +23,10 @@ def main() -> None:
     print("\nTasks that nobody keeps, after one run of the garbage collector")
     print(asyncio.run(story.who_holds(200)))
 
-    print("\nClaim: 'proper task creation', by the framework's create_task")
+    claim(
+        '"Proper task creation"',
+        "The framework's own `create_task` keeps two of five expectations.",
+    )
     print(asyncio.run(story.promises(args.patience)))
 
     print("\nTwo taps on one button, by how updates are processed")

@@ -61,9 +61,8 @@ def spent(work: Callable[[int], Coroutine[None, None, None]], steps: int, *, tim
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument(
-        "--steps", type=int, default=40_000, help="of `turns`; the others have fewer"
-    )
+    turns = "of `turns`; the others have fewer"
+    parser.add_argument("--steps", type=int, default=40_000, help=turns)
     args = parser.parse_args()
     heads = ("work", "steps", "without", "with", "ratio", "least to most", "a step more")
     table = Table(*heads, title="What loopclinic.Timeline costs")

@@ -42,11 +42,7 @@ class UnavailableError(Exception):
 
 @contextmanager
 def debian_unstable() -> Iterator["Debian"]:
-    """Yield the folder with Debian unstable, and a fresh clone of this kit in it.
-
-    Raises:
-        UnavailableError: this machine can't make or enter it.
-    """
+    """Yield the folder with Debian unstable, and a fresh clone of this kit in it, or raise UnavailableError."""
     if sys.platform != "linux" or os.geteuid() != 0:
         raise UnavailableError("only root can make and enter a folder with Debian unstable")
     if platform.freedesktop_os_release().get("ID") != "debian":
@@ -160,19 +156,13 @@ class Debian:
     def find(self, version: str) -> tuple[str, str]:
         """Return the command and the full version of one Python, as new as the network has it.
 
-        Raises:
-            UnavailableError: there is none.
+        UnavailableError if there is none.
         """
         packages = [f"python{version}", f"python{version}-venv"]
         self._apt("install", "-y", "--no-install-recommends", *packages)
         code = "import ensurepip, platform, ssl, venv; print(platform.python_version())"
-        done = subprocess.run(
-            inside(self.folder, [packages[0], "-c", code]),
-            env=self._environ,
-            capture_output=True,
-            encoding="utf-8",
-            check=False,
-        )
+        line, environ = inside(self.folder, [packages[0], "-c", code]), self._environ
+        done = subprocess.run(line, env=environ, capture_output=True, text=True, check=False)
         if done.returncode:
             raise UnavailableError(f"Debian unstable has no {packages[1]}, or it can't be fetched")
         return packages[0], done.stdout.strip()
@@ -182,16 +172,14 @@ class Debian:
         command = ["apt-get", "-qq", "-o", "Acquire::Check-Valid-Until=false", *arguments]
         refused = failure(inside(self.folder, command), self._environ)
         if refused:
-            say(
-                f"apt-get {arguments[0]} failed in Debian unstable ({refused}); going on with what is there"
-            )
+            failed = f"apt-get {arguments[0]} failed in Debian unstable ({refused})"
+            say(f"{failed}; going on with what is there")
 
     def run(self, command: Sequence[str]) -> int:
         """Run a command in the clone; return its exit status."""
         line = inside(self.folder, ["env", f"--chdir={self._home / 'kit'}", *command])
-        return subprocess.run(
-            line, env=self._environ, stdin=subprocess.DEVNULL, check=False
-        ).returncode
+        null = subprocess.DEVNULL
+        return subprocess.run(line, env=self._environ, stdin=null, check=False).returncode
 
 
 def bring(folder: Path, file: Path) -> bool:
@@ -225,14 +213,8 @@ def network_settings() -> dict[str, str]:
 
 def pip_settings() -> dict[str, str]:
     """Return what pip was told in its files, as the environment variables that say the same."""
-    asked = subprocess.run(
-        [sys.executable, "-m", "pip", "config", "list"],
-        capture_output=True,
-        encoding="utf-8",
-        check=False,
-    )
+    command = [sys.executable, "-m", "pip", "config", "list"]
+    asked = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
     found = re.findall(r"^(?:global|install|download)\.([\w-]+)=(.+)$", asked.stdout, re.MULTILINE)
-    return {
-        f"PIP_{name.upper().replace('-', '_')}": str(ast.literal_eval(value))
-        for name, value in found
-    }
+    told = {name.upper().replace("-", "_"): ast.literal_eval(value) for name, value in found}
+    return {f"PIP_{name}": str(value) for name, value in told.items()}

@@ -26,9 +26,8 @@ def main() -> int:
         run([str(fetch_uv()), "build", *build, "--out-dir", str(DIST), str(source)])
         (wheel,), (sdist,) = DIST.glob("*.whl"), DIST.glob("*.tar.gz")
         if wheel.stat().st_size > MOST:
-            raise SystemExit(
-                f"{wheel.name} has {wheel.stat().st_size / 1e6:.1f} MB: find what is too large."
-            )
+            size = f"{wheel.stat().st_size / 1e6:.1f} MB"
+            raise SystemExit(f"{wheel.name} has {size}: find what is too large.")
         try_wheel(wheel, Path(scratch))
     for file in (sdist, wheel):
         print(f"dist/{file.name}: {file.stat().st_size / 1e6:.1f} MB")

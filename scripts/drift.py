@@ -23,10 +23,8 @@ def main(root: Path = ROOT) -> int:
         drifted += 1
         print(f"{lab.relative_to(root)} is not {shipped.relative_to(root)}: copy one to the other.")
         if lab.is_file():
-            before, after = (one.read_text("utf-8", "replace") for one in (shipped, lab))
-            sys.stdout.writelines(
-                difflib.unified_diff(before.splitlines(True), after.splitlines(True))
-            )
+            texts = [one.read_text("utf-8", "replace").splitlines(True) for one in (shipped, lab)]
+            sys.stdout.writelines(difflib.unified_diff(texts[0], texts[1]))
     return 1 if drifted else 0
 
 

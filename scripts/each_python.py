@@ -107,9 +107,8 @@ def elsewhere(versions: Sequence[str]) -> dict[str, Proof]:
                 else:
                     proofs[version] = prove(place, *found, tested=False)
     except (UnavailableError, OSError) as error:
-        proofs |= {
-            version: unproved(version, error) for version in versions if version not in proofs
-        }
+        left = [version for version in versions if version not in proofs]
+        proofs |= {version: unproved(version, error) for version in left}
     return proofs
 
 
@@ -125,9 +124,8 @@ def find(version: str) -> tuple[str, str] | None:
     for candidate in [sys.executable, *kept, shutil.which(f"python{version}")]:
         if candidate is None:
             continue
-        asked = subprocess.run(
-            [candidate, "-c", f"{WHOLE}; {THREADED}"], capture_output=True, text=True, check=False
-        )
+        command = [candidate, "-c", f"{WHOLE}; {THREADED}"]
+        asked = subprocess.run(command, capture_output=True, text=True, check=False)
         if asked.returncode == 0 and asked.stdout.startswith(f"{version}."):
             return str(candidate), asked.stdout.strip()
     return None
@@ -197,9 +195,8 @@ def run(command: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory() as state:
         environ = {**os.environ, "LOOPCLINIC_HOME": state}
         environ.pop("VIRTUAL_ENV", None)
-        return subprocess.run(
-            command, cwd=ROOT, env=environ, stdin=subprocess.DEVNULL, check=False
-        ).returncode
+        null = subprocess.DEVNULL
+        return subprocess.run(command, cwd=ROOT, env=environ, stdin=null, check=False).returncode
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:

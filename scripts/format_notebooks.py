@@ -50,21 +50,13 @@ def speaker_notes(folder: Path) -> str:
 
 def formatted(notebook: dict[str, Any]) -> str:
     """Return the text of a notebook: keys in order, nothing that a run or an editor left."""
-    notebook["metadata"] = {
-        "kernelspec": {
-            "display_name": "Python 3 (ipykernel)",
-            "language": "python",
-            "name": "python3",
-        },
-        "language_info": {"name": "python"},
-    }
+    kernel = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+    notebook["metadata"] = {"kernelspec": kernel, "language_info": {"name": "python"}}
     for cell in notebook["cells"]:
         if cell["cell_type"] == "code":
             cell |= {"outputs": [], "execution_count": None}
-        kept = ("slideshow", "speaker", "tags")
-        cell["metadata"] = {
-            name: cell["metadata"][name] for name in kept if name in cell["metadata"]
-        }
+        kept, has = ("slideshow", "speaker", "tags"), cell["metadata"]
+        cell["metadata"] = {name: has[name] for name in kept if name in has}
         if isinstance(cell["source"], str):
             cell["source"] = cell["source"].splitlines(keepends=True)
     return json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n"

@@ -42,9 +42,8 @@ def main(arguments: Sequence[str]) -> int:
     part, *rest = arguments or ["kit"]
     command = rest[1:] if rest[:1] == ["--"] else rest
     if part not in lockfile.PARTS:
-        print(
-            f"There is no part {part!r}: name one of {', '.join(lockfile.PARTS)}.", file=sys.stderr
-        )
+        parts = ", ".join(lockfile.PARTS)
+        print(f"There is no part {part!r}: name one of {parts}.", file=sys.stderr)
         return 2
     try:
         environment = Environment(choose_folder())
@@ -69,9 +68,8 @@ def choose_folder() -> Path:
     except OSError:
         return default
     version = "{}.{}".format(*sys.version_info)
-    has = [
-        line.split("=")[1].strip() for line in settings.splitlines() if line.startswith("version")
-    ]
+    lines = [line for line in settings.splitlines() if line.startswith("version")]
+    has = [line.split("=")[1].strip() for line in lines]
     same = any(one == version or one.startswith(f"{version}.") for one in has)
     # The version alone does not tell a free-threaded build from the other; the folder's name does.
     packages = sysconfig.get_path("purelib", "venv", {"base": str(default)})
@@ -89,11 +87,7 @@ class Environment:
         self.record = folder / "loopclinic-set-up.json"
 
     def prepare(self, part: str) -> None:
-        """Make what is missing; return at once where nothing is.
-
-        Raises:
-            SetUpError: something this computer lacks; the message names it.
-        """
+        """Make what is missing; return at once where nothing is. SetUpError names what this computer lacks."""
         wanted = digest(part)
         if self._recorded().get(part) == wanted:
             return

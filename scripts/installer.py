@@ -40,11 +40,7 @@ def cache_folder() -> Path:
 
 
 def fetch_uv() -> Path:
-    """Return the pinned uv, from the user's cache or else by pip.
-
-    Raises:
-        SetUpError: no pip, or no network.
-    """
+    """Return the pinned uv, from the user's cache or else by pip; SetUpError without pip or a network."""
     pin = lockfile.pin(LOCK, "uv")
     name = "uv.exe" if WINDOWS else "uv"
     for place in (cache_folder() / f"uv-{pin.version}", ROOT / ".venv" / f"uv-{pin.version}"):
@@ -101,10 +97,8 @@ def pip_python(folder: Path) -> str:
     if subprocess.run(probe, capture_output=True, check=False).returncode == 0:
         return sys.executable
     bare = folder / "bare"
-    made = subprocess.run(
-        [sys.executable, "-m", "venv", str(bare)], capture_output=True, check=False
-    )
-    if made.returncode:
+    make = [sys.executable, "-m", "venv", str(bare)]
+    if subprocess.run(make, capture_output=True, check=False).returncode:
         raise SetUpError(without_venv())
     return str(bare / ("Scripts/python.exe" if WINDOWS else "bin/python"))
 
@@ -114,8 +108,7 @@ def run_uv(
 ) -> bool:
     """Run `uv pip install` with its progress shown but not its list of packages; True if it did.
 
-    Raises:
-        SetUpError: it did not; the message begins with `failure`. Without one, False is returned.
+    If not, SetUpError, whose message begins with `failure`, or False without one.
     """
     command = [str(uv), "pip", "install", "--python", str(python), *what]
     environ = {**environ, "UV_PYTHON_DOWNLOADS": "never", "NO_COLOR": "1"}
@@ -153,12 +146,8 @@ def with_pips_index() -> dict[str, str]:
         return environ
     index = environ.get("PIP_INDEX_URL")
     if not index:
-        asked = subprocess.run(
-            [sys.executable, "-m", "pip", "config", "get", "global.index-url"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        command = [sys.executable, "-m", "pip", "config", "get", "global.index-url"]
+        asked = subprocess.run(command, capture_output=True, text=True, check=False)
         index = asked.stdout.strip() if asked.returncode == 0 else ""
     if index:
         environ["UV_DEFAULT_INDEX"] = index

@@ -5,7 +5,8 @@ Finished records that are fresh are kept, so that it may be interrupted at any t
     ARGS="-k 04-half_sem"        only submissions whose name holds this
     ARGS="--seeds 1"             only this seed (of 1, 2 and 3)
     ARGS="--again"               also what is fresh
-    ARGS="-k 04-half_sem --show"   nothing is run: print what is recorded
+    ARGS="-k 04- --read"         nothing is run: print the recorded verdicts, in words
+    ARGS="-k 04-half_sem --show"   nothing is run: print all that is recorded
     ARGS="--judge"               nothing is run: judge what is recorded anew, keep and list each new text
     ARGS="--compare main"        nothing is run: list how the verdicts differ from those of a commit
 """
@@ -34,7 +35,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("-k", action="append", metavar="WORD", help="part of a name", default=[])
     parser.add_argument("--seeds", type=int, nargs="+", choices=SEEDS, default=SEEDS)
     parser.add_argument("--again", action="store_true", help="also what is fresh")
-    parser.add_argument("--show", action="store_true", help="print what is recorded")
+    parser.add_argument("--read", action="store_true", help="print the verdicts, in words")
+    parser.add_argument("--show", action="store_true", help="print all that is recorded")
     parser.add_argument("--judge", action="store_true", help="judge what is recorded anew")
     parser.add_argument("--compare", metavar="COMMIT", help="compare with the verdicts of a commit")
     chosen = parser.parse_args(arguments)
@@ -45,6 +47,8 @@ def main(arguments: list[str]) -> int:
     ]
     if not found:
         parser.error(f"no submission's name holds {' or '.join(chosen.k)}")
+    if chosen.read:
+        return read(found)
     if chosen.show:
         shown = {one.name: load(one.record)["trials"] for one in found}
         print(json.dumps(shown, indent=1, ensure_ascii=False))
@@ -69,6 +73,8 @@ def record(found: list[Submission], seeds: Iterable[int], *, again: bool) -> int
         doubtful = _run(doubtful)
     for one, seed in doubtful:
         print(f"not recorded: {one.name}, seed {seed}")
+    if doubtful:
+        print("The rest is kept: run the same command, without --again, when the machine is idle.")
     for one in found:
         for line in _oddities(one):
             print(f"{one.name}: {line}")
@@ -134,6 +140,28 @@ def _oddities(one: Submission) -> Iterable[str]:
 
 
 # Nothing is run.
+
+
+_FACTS = ("promise", "conflict", "measured", "budget", "file", "line")
+
+
+def read(found: list[Submission]) -> int:
+    """Print each recorded verdict as its reader sees it, once where seeds differ in figures only."""
+    for one in found:
+        told: set[str] = set()
+        for seed, trial in load(one.record)["trials"].items():
+            verdict = trial["verdict"]
+            lines = [f"{one.name}, seed {seed}: {verdict['status']}. {verdict['headline']}"]
+            for reason in verdict["reasons"]:
+                facts = [f"{key} {reason[key]}" for key in _FACTS if key in reason]
+                said = reason["sentence"], reason.get("next_step", "")
+                lines += [f"    {', '.join(facts)}", *(f"        {one}" for one in said)]
+            text = "\n".join(lines)
+            kind = masked(text.partition(": ")[2])
+            if kind not in told:
+                told.add(kind)
+                print(text)
+    return 0
 
 
 def judge(found: list[Submission]) -> int:

@@ -48,22 +48,16 @@ def changed() -> set[str]:
 def touched(paths: Iterable[str]) -> list[str]:
     """Return the numbers of the lessons that these files belong to."""
     paths = list(paths)
-    known = {
-        one.number: one.shipped.stem.partition("_")[2]
-        for one in lessons()
-        if one.shipped is not None
-    }
+    shipped = {one.number: one.shipped for one in lessons() if one.shipped is not None}
+    known = {number: lab.stem.partition("_")[2] for number, lab in shipped.items()}
     if any(path.startswith(ALL) for path in paths):
         return list(known)
-    return [
-        number
-        for number, name in known.items()
-        if any(
-            part in f"/{path}"
-            for path in paths
-            for part in (f"/lessons/{name}/", f"/{number}_", f"/{number}/")
-        )
-    ]
+    found = []
+    for number, name in known.items():
+        parts = (f"/lessons/{name}/", f"/{number}_", f"/{number}/")
+        if any(part in f"/{path}" for path in paths for part in parts):
+            found.append(number)
+    return found
 
 
 if __name__ == "__main__":

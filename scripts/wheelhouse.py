@@ -48,9 +48,8 @@ def rounds(blocks: Sequence[str]) -> Iterator[list[str]]:
     for block in blocks:
         pin, *hashes = block.split("\\\n")
         one = Requirement(pin)
-        if one.marker is None or any(
-            one.marker.evaluate({"python_full_version": it}) for it in patches
-        ):
+        fits = one.marker.evaluate if one.marker is not None else bool
+        if any(fits({"python_full_version": it}) for it in patches):
             bare = " ".join([f"{one.name}{one.specifier}", *(it.strip(" \\") for it in hashes)])
             of_name.setdefault(one.name, []).append(bare)
     while of_name:

@@ -1,17 +1,23 @@
 """Tests marked `alone` depend on real time: they run last, one after another, with nothing beside them.
 
 Those marked `prove` are run by themselves, too. Where other programs had the processors meanwhile, such
-a test has no verdict: it is skipped with this reason, whether it would have passed or failed.
+a test has no verdict: it is skipped with this reason, whether it would have passed or failed. So is one
+marked `alone(wakes=True)`, which needs a thread to be quick as soon as it wakes, on a machine where none is.
 """
 
+import ast
 import contextlib
+import json
 import os
+import statistics
 import tempfile
+import textwrap
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -28,10 +34,10 @@ _SHARED = "loopclinic_workers"
 
 
 class Room:
-    """A folder that workers share: which tests are to run alone, and which workers still run any."""
+    """A folder that workers share: how tests are grouped, and which workers still run any."""
 
     def __init__(self, folder: str) -> None:
-        self._alone = Path(folder, "alone")
+        self._units = Path(folder, "units")
         self._mine = Path(folder, str(os.getpid()))
 
     def enter(self) -> None:
@@ -50,15 +56,30 @@ class Room:
         ):
             time.sleep(0.05)
 
-    def tell(self, alone: Iterable[str]) -> None:
-        """Write down which tests run alone; every worker writes the same, and one may read meanwhile."""
+    def tell(self, units: Mapping[str, str]) -> None:
+        """Write down the unit of each test; every worker writes the same, and one may read meanwhile."""
         new = self._mine.with_suffix(".new")
-        new.write_text("\n".join(alone), encoding="utf-8")
-        new.replace(self._alone)
+        new.write_text(json.dumps(units), encoding="utf-8")
+        new.replace(self._units)
 
-    def told(self) -> frozenset[str]:
-        """Return the tests that run alone, once each worker has collected."""
-        return frozenset(self._alone.read_text(encoding="utf-8").splitlines())
+    def told(self) -> dict[str, str]:
+        """Return the unit of each test, once each worker has collected."""
+        return json.loads(self._units.read_text(encoding="utf-8"))
+
+
+def unit_of(item: Any) -> str:
+    """Return the name of what one worker runs in one go, with this test in it.
+
+    That is a function's tests; of a module whose tests share a fixture, all of them; all that share a
+    JupyterLab; and all that run alone.
+    """
+    if item.get_closest_marker("alone"):
+        return "alone"
+    if item.nodeid.startswith("tests/browser/"):
+        return "browser"
+    used = item._fixtureinfo.name2fixturedefs.values()  # pytest tells it nowhere else
+    shared = any(one[-1].scope in {"class", "module", "package"} for one in used)
+    return item.nodeid.partition("::" if shared else "[")[0]
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -88,8 +109,7 @@ def pytest_collection_modifyitems(config, items):
         )
     )
     if _ROOM in config.stash:
-        alone = (item.nodeid for item in items if item.get_closest_marker("alone"))
-        config.stash[_ROOM].tell(alone)
+        config.stash[_ROOM].tell({item.nodeid: unit_of(item) for item in items})
 
 
 def pytest_sessionfinish(session):
@@ -102,14 +122,11 @@ def pytest_xdist_make_scheduler(config, log):
     from xdist.scheduler.loadscope import LoadScopeScheduling
 
     config.option.loadscopereorder = False  # keep the order above
-    alone = cache(Room(config.stash[_FOLDER].name).told)
+    units = cache(Room(config.stash[_FOLDER].name).told)
 
     class Together(LoadScopeScheduling):
         def _split_scope(self, nodeid):
-            """Return what one worker must run: what shares a JupyterLab, or a module's fixtures."""
-            if nodeid in alone():
-                return "alone"
-            return "browser" if nodeid.startswith("tests/browser/") else nodeid.partition("::")[0]
+            return units()[nodeid]
 
     return Together(config, log)
 
@@ -196,6 +213,35 @@ def too_busy(account: Account) -> str | None:
     return f"no verdict: other programs had {others:.0%} of the processors, {MOST:.0%} at most"
 
 
+def slow_to_wake() -> str | None:
+    """Return why a test that needs a thread to be quick as it wakes has no verdict; None if it has one.
+
+    A virtual machine whose host watches which memory is in use may take a tenth of a millisecond for each
+    page that rested: a thread that wakes loses the GIL before it has looked at anything.
+    """
+
+    def steps() -> float:
+        began = time.perf_counter()
+        ast.dump(ast.parse("def f(a):\n return [x for x in a if x]"))
+        json.dumps(json.loads('{"a": [1, 2, {"b": null}]}'))
+        textwrap.wrap("word " * 20, 30)
+        return (time.perf_counter() - began) * 1000
+
+    def rested() -> float:
+        time.sleep(0.1)
+        return steps()
+
+    first = statistics.median(rested() for _ in range(3))
+    again = min(steps() for _ in range(3))
+    if first <= _SLOW:
+        return None
+    return f"no verdict: after 0.1 s at rest this machine took {first:.1f} ms for what else takes {again:.2f} ms"
+
+
+_SLOW = 1.0
+"""Milliseconds: five times what rested steps take on a slow machine of its own."""
+
+
 def known(verdict: Verdict) -> Verdict:
     """Return the verdict on a lab; skip the test where the machine was too busy for one."""
     if verdict.signs:
@@ -211,11 +257,11 @@ def _real_time(item: pytest.Item) -> bool:
 def pytest_runtest_setup(item):
     if not _real_time(item):
         return (yield)
-    account = item.stash[_ACCOUNT] = Account()
+    item.stash[_ACCOUNT] = Account()
     try:
         return (yield)
     except Exception:
-        _skip_if_busy(account)
+        _skip_if_busy(item)
         raise
 
 
@@ -226,13 +272,16 @@ def pytest_runtest_call(item):
     try:
         result = yield
     except (Exception, pytest.fail.Exception):
-        _skip_if_busy(item.stash[_ACCOUNT])
+        _skip_if_busy(item)
         raise
-    _skip_if_busy(item.stash[_ACCOUNT])
+    _skip_if_busy(item)
     return result
 
 
-def _skip_if_busy(account: Account) -> None:
-    why = too_busy(account)
+def _skip_if_busy(item: pytest.Item) -> None:
+    why = too_busy(item.stash[_ACCOUNT])
+    marked = item.get_closest_marker("alone")
+    if why is None and marked is not None and marked.kwargs.get("wakes"):
+        why = slow_to_wake()
     if why is not None:
         raise pytest.skip.Exception(why, _use_item_location=True)

@@ -4,6 +4,7 @@ import contextlib
 import gc
 import itertools
 import signal
+import sys
 import tempfile
 from pathlib import Path
 
@@ -57,6 +58,22 @@ def _own_state(_homes, monkeypatch, session_postgres):
         (home / "postgres").symlink_to(session_postgres)
     monkeypatch.setenv("LOOPCLINIC_HOME", str(home))
     monkeypatch.delenv("DATABASE_URL", raising=False)
+
+
+@pytest.fixture
+def pytester(pytester, monkeypatch):
+    """Pytest's own; what a suite run in this process imports stays, but for the suite's own files.
+
+    A library of which a part is imported anew does not know its other part: httpx made a connection a call.
+    """
+
+    def forget_suite(_snapshot):
+        for name, module in [*sys.modules.items()]:
+            if str(getattr(module, "__file__", None)).startswith(str(pytester.path)):
+                del sys.modules[name]
+
+    monkeypatch.setattr("_pytest.pytester.SysModulesSnapshot.restore", forget_suite)
+    return pytester
 
 
 @pytest.fixture(autouse=True)

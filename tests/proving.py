@@ -32,7 +32,10 @@ _RESTS_ON = (
         "deploy",
         "pyproject.toml",
     ),
-    "benchmarks/room.py",
+    *(
+        f"benchmarks/room{part}.py"
+        for part in ("", "_attempts", "_hostile", "_hub", "_learner", "_page")
+    ),
 )
 _BEGAN = pytest.StashKey[float]()
 _KEPT = pytest.StashKey[dict[str, dict[str, Any]]]()

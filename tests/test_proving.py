@@ -126,6 +126,19 @@ def test_a_test_of_real_time_has_no_verdict_where_others_had_the_processors(
     assert (alone.too_busy(account) is not None) == busy
 
 
+@pytest.mark.parametrize(("rested", "said"), [(0.9, ""), (4.0, "took 4.0 ms for what else takes")])
+def test_a_test_that_needs_quick_threads_has_no_verdict_where_none_is(monkeypatch, rested, said):
+    now = [0.0]
+    monkeypatch.setattr(alone.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(alone.time, "sleep", lambda seconds: cold.append(rested / 1000))
+    monkeypatch.setattr(
+        alone.textwrap, "wrap", lambda *_: now.__setitem__(0, now[0] + (cold or [1e-4]).pop())
+    )
+    cold: list[float] = []
+    assert said in (alone.slow_to_wake() or "")
+    assert bool(alone.slow_to_wake()) == bool(said)
+
+
 @pytest.mark.parametrize(
     ("inherited", "parent", "used"),
     [
@@ -162,7 +175,7 @@ def test_a_worker_waits_until_the_others_have_ended(tmp_path):
     mine.enter()
     (tmp_path / "4194999").touch()  # it has crashed: there is no such process
     mine.wait()
-    mine.tell(["tests/a.py::test_b"])
-    assert mine.told() == {"tests/a.py::test_b"}
+    mine.tell({"tests/a.py::test_b[1]": "tests/a.py::test_b"})
+    assert mine.told() == {"tests/a.py::test_b[1]": "tests/a.py::test_b"}
     mine.leave()
     assert not (tmp_path / str(os.getpid())).exists()

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from loopclinic.design.review import DesignReview as DesignReview
     from loopclinic.design.review import compare as compare
     from loopclinic.lessons.schedules.search import search_schedules as search_schedules
-    from loopclinic.load import Comparison as Comparison
-    from loopclinic.load import Load as Load
-    from loopclinic.load import Variant as Variant
-    from loopclinic.load import Vitals as Vitals
-    from loopclinic.load import drive as drive
+    from loopclinic.load.comparison import Comparison as Comparison
+    from loopclinic.load.own_loop import drive as drive
+    from loopclinic.load.request_schedule import Load as Load
+    from loopclinic.load.variant import Variant as Variant
+    from loopclinic.load.vitals import Vitals as Vitals
     from loopclinic.probe import Probe as Probe
     from loopclinic.probe import Report as Report
     from loopclinic.probe import Stall as Stall
@@ -33,21 +33,21 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Comparison": "load",
+    "Comparison": "load.comparison",
     "DesignReview": "design.review",
-    "Load": "load",
+    "Load": "load.request_schedule",
     "Probe": "probe",
     "Report": "probe",
     "Scope": "scope",
     "Stall": "probe",
     "Timeline": "timeline",
-    "Variant": "load",
+    "Variant": "load.variant",
     "Verdict": "verdict",
-    "Vitals": "load",
+    "Vitals": "load.vitals",
     "attach": "scope.attached_scope",
     "check": "checks",
     "compare": "design.review",
-    "drive": "load",
+    "drive": "load.own_loop",
     "run": "runner.notebook_run",
     "scan": "scanner",
     "search_schedules": "lessons.schedules.search",

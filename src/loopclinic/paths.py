@@ -50,8 +50,7 @@ def shipped_kit() -> Path | None:
 def kit_part(*names: str) -> Path:
     """Return a file or folder of the kit: of this package or its clone, wherever it is called from.
 
-    Raises:
-        KitNotFoundError: there is neither, and `kit_root` finds none.
+    KitNotFoundError if there is neither, and `kit_root` finds none.
     """
     own = (shipped_kit() or _CLONE).joinpath(*names)
     return own if own.exists() else kit_root().joinpath(*names)

@@ -61,9 +61,8 @@ class Reason:
             step = "Await it: calling an async function only makes a coroutine."
             object.__setattr__(self, "next_step", step)
         if self.conflict is not None and self.conflict not in CONFLICTS:
-            raise ValueError(
-                f"{self.conflict!r} is not in loopclinic.conflicts.CONFLICTS: add it there."
-            )
+            known = "loopclinic.conflicts.CONFLICTS"
+            raise ValueError(f"{self.conflict!r} is not in {known}: add it there.")
 
     @property
     def where(self) -> str | None:
@@ -164,13 +163,11 @@ class Verdict:
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Rebuild a verdict from `to_dict()`, also from one of schema 1, which had no promises.
 
-        Raises:
-            ValueError: the schema is newer than this version of loopclinic.
+        ValueError if a newer loopclinic made it.
         """
         if data.get("schema") not in (1, _SCHEMA):
-            raise ValueError(
-                f"verdict schema {data.get('schema')!r} is unknown: update loopclinic."
-            )
+            unknown = f"verdict schema {data.get('schema')!r} is unknown"
+            raise ValueError(f"{unknown}: update loopclinic.")
         return cls(
             lesson=data["lesson"],
             status=data["status"],

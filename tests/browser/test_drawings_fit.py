@@ -19,7 +19,7 @@ _STRIPS = [Strip(f"{n} callers did not retry, and one more did", [_DOTS], top=1)
 _BOXES = (
     Box("The event loop", "app.py:34", 380, 32, lit=True),
     Box("The connection", "3 of 3 taken", 615, 160, lit=True),
-    Box("The task that has it", "is not over", 145, 160, lit=True),
+    Box("The task that holds it", "not finished", 145, 160, lit=True),
 )
 _ARROWS = tuple(Arrow(at, (at + 1) % 3, "waits for the connection", lit=True) for at in range(3))
 _STALLS = [{"started": 2.0, "seconds": 1.5, "where": "app.py:3"}]
@@ -37,7 +37,7 @@ _DRAWINGS = {
         [Bar("in_thread", 1.5, around=(1.2, 1.9)), Bar("a_name_of_some_length", 300.0)],
         write="{:,.0f} ms".format,
         label="Posts a second: median of the rounds",
-        bound=(330.0, "twelve at a time, divided by the length of the line"),
+        bound=(330.0, "twelve at a time, divided by the latency of the line"),
     ),
     "strips": strips(
         _STRIPS,
@@ -57,6 +57,34 @@ _DRAWINGS = {
         [[bold("debug mode", "python -X dev"), code("line 53: blocking-sdk"), "calls on the loop", "the queue of threads"]],
     ).html,
 }  # fmt: skip
+_FIGURES = table(
+    ["", "mean", "by theory", "p99", "by theory", "answered", "by theory"],
+    [["140/s, timeout 300 ms, retries 3, and a note of some length", "1.2 s", "grows", "221 ms", "238 ms", "6/s", "120/s"]],
+).html  # fmt: skip
+_SCORE = table(
+    ["Deploy under load", "204", "Lost", "Put off", "Failed", "Threads", "Connections", "Gone after"],
+    [[code("LoopPerRequest", "a loop and a pool for each request"), "135", "79", "99", "0", "75", "76", "465 ms"]],
+).html  # fmt: skip
+_NAMES = table(
+    ["", "Plain", "After nest_asyncio.apply()", "After nest_asyncio2.apply()"],
+    [
+        [bold("It allows: ") + "run_until_complete on a running loop", code("RuntimeError: This event loop is already running"), code("allowed"), code("allowed")],
+        [bold("It costs: ") + "40,000 switches", code("79 ms"), code("90 ms: 1.12 times as long"), code("96 ms: 1.23 times as long")],
+    ],
+).html  # fmt: skip
+_BROKEN = """
+(root) => {
+  const found = [];
+  const texts = document.createTreeWalker(document.querySelector(root), NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const text = texts.currentNode;
+    const top = (at) => { const one = document.createRange(); one.setStart(text, at); one.setEnd(text, at + 1); return one.getClientRects()[0]?.top ?? 0; };
+    for (let at = 1; at < text.data.length; at += 1) if (top(at) - top(at - 1) > 8) found.push(text.data[at - 1]);
+  }
+  return found;
+}
+"""
+"""The letters after which a line breaks within a piece of text."""
 _OUTSIDE = """
 () => {
   const found = [];
@@ -112,3 +140,38 @@ def test_a_mark_leaves_titles_and_figures_free(page):
         )
         assert crossed[0] > 1
         assert crossed[1] == 0, name
+
+
+def test_a_figure_and_its_unit_stay_on_one_line(page):
+    page.set_content(f"<div style='width:440px'>{Drawing(_FIGURES, '')._repr_html_()}</div>")
+    lines = """() => [...document.querySelectorAll("td")].slice(1).map((one) => {
+      const words = document.createRange();
+      words.selectNodeContents(one);
+      return words.getClientRects().length;
+    })"""
+    assert page.evaluate(lines) == [1] * 6
+    assert page.evaluate(_OUTSIDE) == []
+
+
+def test_a_long_name_in_a_table_breaks_where_its_parts_join(page):
+    page.set_content(f"<div style='width:440px'>{Drawing(_NAMES, '')._repr_html_()}</div>")
+    ends = page.evaluate(_BROKEN, "table")
+    assert len(ends) > 2
+    assert set(ends) == {" "}
+    assert page.evaluate(_OUTSIDE) == []
+
+
+def test_a_table_of_eight_columns_fits_beside_the_file_browser(page):
+    page.set_content(f"<div style='width:448px'>{Drawing(_SCORE, '')._repr_html_()}</div>")
+    assert page.evaluate(_OUTSIDE) == []
+
+
+def test_what_a_cell_prints_breaks_between_words(page):
+    words = "others waited up to 859 ms, and one more " * 6
+    area = f"<div class='jp-OutputArea-output'><pre>{words}</pre></div>"
+    broken = "<style>pre { word-break: break-all; white-space: pre-wrap; font-size: 13px; }</style>"
+    shown = Drawing.note("Any drawing.")._repr_html_()
+    page.set_content(f"{broken}<div class='jp-Notebook' style='width:440px'>{shown}{area}</div>")
+    ends = page.evaluate(_BROKEN, ".jp-Notebook pre")
+    assert len(ends) > 2
+    assert set(ends) == {" "}

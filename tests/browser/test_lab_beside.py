@@ -85,10 +85,44 @@ def test_a_pass_by_another_way_shows_where_it_differs(lab, notebook):
     expect(beside.locator(".lc-difference")).to_contain_text("x the waits")
 
 
+def columns(page):
+    return page.locator(".lm-DockPanel-widget.jp-Document:not(.lm-mod-hidden)")
+
+
+def test_a_place_in_a_file_that_is_not_open_yet_is_shown_beside_at_its_line(notebook):
+    page = notebook.page
+    page.get_by_role("button", name="Check now").click()
+    link = page.locator(".lc-lab .lc-where").first
+    line = int(link.inner_text(timeout=60_000).rpartition(":")[2])
+    link.click()
+    expect(page.get_by_role("button", name=re.compile(r"^Ln \d+, Col \d+$"))).to_have_text(
+        f"Ln {line}, Col 1"
+    )
+    expect(columns(page)).to_have_count(2)
+    link.hover()
+    expect(link).to_have_css("text-decoration-line", "underline")
+
+
+def test_a_further_file_of_a_lab_becomes_a_tab_beside_the_notebook(lab, browser):
+    path = lab.write("folder.ipynb", 'from loopclinic import watch\nwatch("13")')
+    with new_page(browser, width=1280) as page:
+        lab.open(page, path).run(0)
+        page.get_by_role("button", name="Open beside the notebook").click()
+        expect(columns(page)).to_have_count(2)
+        page.locator(".lc-files").get_by_role("link", name="billing/repository.py").click()
+        expect(page.get_by_role("tab", name="repository.py")).to_be_visible()
+        expect(columns(page)).to_have_count(2)
+        expect(page.locator(".lc-lab")).to_be_in_viewport()
+
+
 def test_stop_and_hints_answer(notebook):
     beside = notebook.page.locator(".lc-lab")
     beside.get_by_role("button", name="Next hint").click()
     expect(beside.get_by_role("note")).to_contain_text("Hint 1 of 3")
+    unsaved = notebook.page.locator(".jp-mod-dirty")
+    expect(unsaved).not_to_have_count(0)
+    notebook.page.keyboard.press("Control+s")  # a button of the lab has the focus
+    expect(unsaved).to_have_count(0)
     beside.get_by_role("button", name="Stop").click()
     expect(beside).to_have_attribute("data-state", "stopped")
     expect(beside.get_by_role("button", name="Check now")).to_be_disabled()

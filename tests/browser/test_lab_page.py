@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from loopclinic.checks import lab_page, watch_widget
-from loopclinic.drawing import styled
+from loopclinic.drawing import scripted, styled
 from loopclinic.lessons import lesson
 from loopclinic.verdict import Promise, Reason, Verdict
 
@@ -16,18 +16,18 @@ pytestmark = [pytest.mark.browser]
 
 _STATIC = watch_widget._STATIC
 _START = """
-async ([source, values, notebook]) => {
+async ([source, values, notebook, kernel]) => {
   const { default: widget } = await import(URL.createObjectURL(new Blob([source], { type: "text/javascript" })));
   const listeners = {};
-  const manager = { context: { path: notebook }, rendermime: { trustHandler: { markTrusted: (node) => { node.dataset.trusted = "yes"; } } } };
+  const manager = { kernel: kernel ? { status: kernel } : undefined, context: { path: notebook }, rendermime: { trustHandler: { markTrusted: (node) => { node.dataset.trusted = "yes"; } } } };
   const model = {
     widget_manager: notebook === null ? {} : manager,
     get: (name) => values[name],
     on: (events, act) => events.split(" ").forEach((event) => { listeners[event] = act; }),
     off: () => {},
-    send: (message) => test.sent.push(message),
+    send: (message) => { test.sent.push(message); if (kernel === "idle" && message.kind === "hello") listeners["msg:custom"]({ kind: "here" }); },
   };
-  window.test = { sent: [], set: (name, value) => { values[name] = value; listeners[`change:${name}`](); } };
+  window.test = { sent: [], manager, set: (name, value) => { values[name] = value; listeners[`change:${name}`](); } };
   const el = document.createElement("div");
   document.body.append(el);
   widget.render({ model, el });
@@ -75,7 +75,9 @@ def start(browser, monkeypatch):
 
     with new_page(browser, width=900, height=1200) as page:
 
-        def make(*, notebook="notebooks/01_blocking_sleep.ipynb", width=600, **values):
+        def make(
+            *, notebook="notebooks/01_blocking_sleep.ipynb", kernel="idle", width=600, **values
+        ):
             page.set_content(f"<style>body {{ width: {width}px; }}</style>")
             page.add_style_tag(content=styled(_STATIC / "lab.css"))
             shown = {
@@ -90,9 +92,10 @@ def start(browser, monkeypatch):
                 "hints_left": True,
                 **values,
             }
-            page.evaluate(_START, [(_STATIC / "lab.js").read_text("utf-8"), shown, notebook])
+            page.evaluate(_START, [scripted(_STATIC / "lab.js"), shown, notebook, kernel])
             return page.get_by_role("region", name="Lab 01")
 
+        make.page = page
         yield make
 
 
@@ -105,6 +108,9 @@ def test_boxes_fill_with_the_verdict(start):
     contract = lab.get_by_role("list", name="Contract")
     expect(contract.get_by_role("listitem")).to_have_count(8)
     expect(lab).to_contain_text("8 promises")
+    expect(contract).to_contain_text(
+        "Jitter is welcome"
+    )  # all of a promise, not its first sentence only
     expect(contract.locator(".lc-box path")).to_have_count(0)
     for name in ("verdict", "promises"):
         lab.page.evaluate("([name, it]) => test.set(name, it)", [name, not_yet()[name]])
@@ -115,14 +121,34 @@ def test_boxes_fill_with_the_verdict(start):
     assert words == [state.replace("-", " ") for state in _STATES]
 
 
+def test_a_lab_that_no_kernel_knows_says_so(start):
+    lab = start(kernel=None, **not_yet())
+    expect(lab).to_have_attribute("data-state", "stopped")
+    expect(lab).to_contain_text("No kernel answers: run this cell again.")
+    expect(lab).not_to_contain_text("Edit it and save it.")
+    for name in ("Check now", "Next hint", "Stop"):
+        expect(lab.get_by_role("button", name=name)).to_be_disabled()
+    expect(lab).to_contain_text("4 of 8 promises kept")
+
+
+def test_a_kernel_whose_loop_is_blocked_is_waited_for(start):
+    start.page.clock.install()
+    lab = start(kernel="busy", **not_yet())
+    start.page.clock.run_for(20_000)
+    expect(lab).not_to_contain_text("No kernel answers")
+    start.page.evaluate("test.manager.kernel.status = 'idle'")
+    start.page.clock.run_for(5_000)
+    expect(lab).to_contain_text("No kernel answers: run this cell again.")
+
+
 def test_a_place_opens_the_file_at_its_line_and_the_button_beside_the_notebook(start):
     lab = start(**not_yet())
     assert lab.get_attribute("data-trusted") == "yes"
     button = args(lab.get_by_role("button", name="Open beside the notebook"))
     assert button == {"path": "labs/01_blocking_sleep.py", "options": {"mode": "split-right"}}
     link = args(lab.get_by_role("link", name="labs/01_blocking_sleep.py:76"))
-    assert link["commands"] == ["docmanager:open", "fileeditor:go-to-line"]
-    assert (link["args"]["path"], link["args"]["line"]) == ("labs/01_blocking_sleep.py", 76)
+    assert link["commands"] == ["docmanager:open", "rendermime:handle-local-link"]
+    assert (link["args"]["path"], link["args"]["id"]) == ("labs/01_blocking_sleep.py", "#line=75")
 
 
 def test_elsewhere_places_are_words_and_nothing_opens(start):
@@ -185,7 +211,12 @@ def test_buttons_tell_the_kernel_and_rest_when_it_has_stopped(start):
     lab = start()
     for name in ("Check now", "Next hint", "Stop"):
         lab.get_by_role("button", name=name).press("Enter")
-    assert lab.page.evaluate("test.sent.map((one) => one.kind)") == ["check", "hint", "stop"]
+    assert lab.page.evaluate("test.sent.map((one) => one.kind)") == [
+        "hello",
+        "check",
+        "hint",
+        "stop",
+    ]
     lab.page.evaluate("test.set('state', 'stopped')")
     expect(lab.get_by_role("button", name="Check now")).to_be_disabled()
     expect(lab.get_by_role("button", name="Next hint")).to_be_enabled()

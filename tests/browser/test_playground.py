@@ -200,6 +200,17 @@ def test_every_story_is_told(lab, browser):
                 picture(page, "90-dark-story")
 
 
+def test_a_story_that_a_cell_tells_plays_on_the_screen(lab, browser):
+    with new_page(browser, width=900, height=720) as page:
+        notebook, at = opened(lab, page, SHORT)
+        notebook.run(at["before-0"])
+        plot = started(notebook, page, at["playground"])
+        notebook.start(at["story"])
+        expect(page.locator(".lc-caption strong")).to_have_text("The 2 % that ruin the p99.")
+        expect(page.locator(".lc-caption")).to_be_in_viewport(ratio=0.9)
+        expect(plot).to_be_in_viewport(ratio=0.9)
+
+
 def test_a_page_that_is_loaded_again_shows_what_was(lab, browser):
     with new_page(browser, height=1300) as page:
         notebook, at = opened(lab, page)

@@ -17,7 +17,7 @@ import loopclinic
 from loopclinic.lessons.start_here.slider import Slider
 from loopclinic.lessons.story.prediction import Prediction
 slider, scope, guess = Slider(), loopclinic.Scope(), Prediction("How long?")
-display(slider, scope, guess)"""
+display(slider, scope, guess, loopclinic.watch("01"))"""
 FREEZE = """\
 async def charge():
     time.sleep(1.5)
@@ -81,6 +81,12 @@ def test_widgets_survive_a_reload_and_a_second_tab(lab, browser):
             expect(slider).to_contain_text(re.compile("answer is back within|arrived all at once"))
             expect(notebook.cell(1)).to_contain_text("waited, the first for")
             assert BROKEN not in tab.locator(".jp-Notebook").inner_text()
+            watch = notebook.cell(0).locator(".lc-lab")
+            expect(watch).to_contain_text("each save is checked")
+            expect(watch.locator(".lc-contract li")).to_have_count(8)
+        watch.get_by_role("button", name="Next hint").click()
+        for tab in (page, second):
+            expect(tab.locator(".lc-lab").get_by_role("note")).to_contain_text("Hint 1 of 3")
 
 
 def test_a_still_picture_stands_where_the_kernel_has_gone(lab, browser):
@@ -88,6 +94,8 @@ def test_a_still_picture_stands_where_the_kernel_has_gone(lab, browser):
         path = prepared(lab, page, "gone.ipynb")
         choose(page, "Shut Down Kernel")
         expect(page.locator(".lc-scope").first).to_have_attribute("data-state", "stopped")
+        expect(page.locator(".lc-lab").first).to_contain_text("No kernel answers")
+        expect(page.locator(".lc-slider").first).to_contain_text("No kernel answers")
         saved = json.loads((lab.folder / path).read_text())["metadata"]["widgets"]
         assert saved
         page.goto(f"{lab.base}/lab/tree/{path}?token={lab.token}&reset")
@@ -98,10 +106,12 @@ def test_a_still_picture_stands_where_the_kernel_has_gone(lab, browser):
         expect(scope).to_contain_text("time.sleep(1.5)")
         expect(notebook.cell(1)).to_contain_text("waited, the first for")
         slider = notebook.cell(0).locator(".lc-slider")
+        expect(slider).not_to_have_attribute("data-waiting", "")
         slider.locator("input").focus()
         page.keyboard.press("ArrowRight")
         page.keyboard.press("ArrowRight")
         expect(slider).to_contain_text("No kernel answers")
+        expect(notebook.cell(0).locator(".lc-lab")).to_contain_text("No kernel answers")
         assert BROKEN not in page.locator(".jp-Notebook").inner_text()
         picture(page, "scope-gone-light")
 
@@ -115,7 +125,8 @@ def test_a_restart_raises_no_alarm(lab, browser):
         expect(scope).to_contain_text("the kernel was restarted, or has ended", timeout=30_000)
         page.wait_for_timeout(2000)  # after one second of silence there would be an alarm
         expect(scope).to_have_attribute("data-state", "stopped")
-        expect(page.locator(".lc-slider").first).to_contain_text("No kernel answers")
+        for gone in (".lc-slider", ".lc-lab"):
+            expect(page.locator(gone).first).to_contain_text("No kernel answers")
 
 
 def test_the_file_browser_begins_closed(lab, browser):

@@ -46,6 +46,7 @@ def test_the_page_shows_only_what_is_ticked(browser, report):
         assert page.locator("article:visible").count() == len(shown)
         assert page.locator("section:visible").count() == len({one.kind for one in shown})
         page.get_by_label("hint").check()
+        page.get_by_label("light").check()
         assert page.locator("article:visible").count() == len(report.findings)
         page.get_by_label("hint").uncheck()
         sure = [one for one in report.findings if one.confidence != "hint"]

@@ -136,12 +136,18 @@ def page(browser):
         assert not errors
 
 
-def test_the_empty_scope_says_what_to_do(page):
+def test_the_empty_scope_says_what_its_list_is_for(page):
     page.start()
     assert page.state == "waiting"
     page.tell(tick(1.0))
     assert page.state == "calm"
-    assert page.text(".lc-empty") == "Nothing has stalled yet. Run the next cell."
+    assert page.text(".lc-empty") == "Nothing has stalled yet. Stalls are listed here."
+
+
+def test_a_stopped_scope_promises_nothing(page):
+    page.start()
+    page.tell(tick(1.0), {"kind": "stopped"})
+    assert page.text(".lc-empty") == "Nothing had stalled."
 
 
 def test_a_screen_reader_hears_of_a_stall_twice_and_not_ten_times_a_second(page):
@@ -213,6 +219,24 @@ def test_a_scope_whose_connection_was_lost_for_a_while_goes_on(page):
     assert page.state == "stalled"
     page.tell({"kind": "stopped"}, tick(2.1))
     assert page.text(".lc-sentence") == "Stopped: this scope no longer measures", "and stays so"
+
+
+def test_a_scope_that_stops_over_a_stall_does_not_promise_its_end(page):
+    page.start()
+    page.tell(tick(2.0, stall=stall(1.0, 1.0)))
+    assert page.text(".lc-empty") == "This one is listed here when it ends."
+    page.tell({"kind": "stopped"})
+    assert page.text(".lc-empty") == "This one had not ended when the scope stopped."
+    assert page.text('[aria-live="polite"]') == "Stopped: this scope no longer measures."
+
+
+@pytest.mark.parametrize(
+    ("requests", "said"), [(0, "on this loop"), (1, "of them 1 request"), (4, "of them 4 requests")]
+)
+def test_tasks_are_told_from_requests(page, requests, said):
+    page.start()
+    page.tell(tick(1.0, tasks=9, requests=requests))
+    assert said in page.text(".lc-scope")
 
 
 def test_what_is_seen_is_put_where_the_notebook_keeps_it(page):

@@ -12,8 +12,11 @@ import pytest
 
 from loopclinic.design import command as command_module
 from loopclinic.design.command import Command, is_command
-from loopclinic.load import Comparison, Load, LoadError, compare
+from loopclinic.import_path import LoadError
 from loopclinic.load.by_value import pack
+from loopclinic.load.comparison import Comparison
+from loopclinic.load.interleave import compare
+from loopclinic.load.request_schedule import Load
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="commands are watched on POSIX")
 

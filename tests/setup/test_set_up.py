@@ -16,6 +16,10 @@ import pytest
 from tests.setup.conftest import ROOT, offline, set_up
 
 
+def make(*words, **options):
+    return subprocess.run(["make", *words], capture_output=True, text=True, check=False, **options)
+
+
 def old_pythons():
     found = [shutil.which(f"python3.{minor}") for minor in range(6, 11)]
     found += map(str, sorted((Path.home() / ".pyenv" / "versions").glob("3.[6-9].*/bin/python")))
@@ -49,52 +53,35 @@ def test_an_old_python_gets_one_sentence(old_python, clone):
     assert not (clone / ".venv").exists()
 
 
+@pytest.fixture
+def tools(tmp_path):
+    """A folder with make, and what it runs, but no Python."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in ("make", "sh", "echo"):
+        (folder / name).symlink_to(shutil.which(name))
+    return folder
+
+
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 @pytest.mark.parametrize("old_python", [old_pythons()], indirect=True)
-def test_make_with_only_an_old_python_says_so(old_python, clone, tmp_path):
-    tools = tmp_path / "bin"
-    tools.mkdir()
-    for name in ("make", "sh", "echo"):
-        (tools / name).symlink_to(shutil.which(name))
+def test_make_with_only_an_old_python_says_so(old_python, clone, tools):
     (tools / "python3").symlink_to(old_python)
-    done = subprocess.run(
-        ["make", "setup"],
-        cwd=clone,
-        env={"PATH": str(tools)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = make("setup", cwd=clone, env={"PATH": str(tools)})
     assert done.returncode != 0
     assert "loopclinic needs Python 3.11 or newer" in done.stderr
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
-def test_make_without_any_python_says_so(clone, tmp_path):
-    tools = tmp_path / "bin"
-    tools.mkdir()
-    for name in ("make", "sh", "echo"):
-        (tools / name).symlink_to(shutil.which(name))
-    done = subprocess.run(
-        ["make", "lab"],
-        cwd=clone,
-        env={"PATH": str(tools)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def test_make_without_any_python_says_so(clone, tools):
+    done = make("lab", cwd=clone, env={"PATH": str(tools)})
     assert "No Python was found: install Python 3.11 or newer" in done.stderr
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 def test_make_passes_options_on():
-    shown = subprocess.run(
-        ["make", "-n", "lab", "ARGS=--no-browser --port 8899", f"PYTHON={sys.executable}"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    python = f"PYTHON={sys.executable}"
+    shown = make("-n", "lab", "ARGS=--no-browser --port 8899", python, cwd=ROOT).stdout
     assert "set_up.py kit -- -m loopclinic lab --no-browser --port 8899" in shown
 
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from loopclinic.load import LoadError, Variant
+from loopclinic.import_path import LoadError
 from loopclinic.load.by_value import pack
+from loopclinic.load.variant import Variant
 
 LISTENS = 15.0
 """Seconds that a command has until it listens."""
@@ -19,13 +20,10 @@ _PYTHONS = {"python", "python3"}
 
 @dataclass(frozen=True)
 class Command(Variant):
-    """A command with `{port}` where its port goes, such as `python app.py --port {port}`.
+    """A command with `{port}` where its port goes, such as `python app.py --port {port}`; LoadError without it.
 
     `python` is the Python of this process. The command runs in this working folder, with this
     environment, in a session of its own, and has to listen on 127.0.0.1.
-
-    Raises:
-        LoadError: it has no `{port}`, or no shell would understand it.
     """
 
     host: ClassVar[str] = "loopclinic.design.command_server"
@@ -37,9 +35,8 @@ class Command(Variant):
         if self.setup is not None:
             raise LoadError(f"{self.target!r} is a command: it sets itself up, without setup=.")
         if not is_command(self.target):
-            raise LoadError(
-                f"{self.target!r} names no port: write {{port}} where the command takes it."
-            )
+            step = "write {port} where the command takes it."
+            raise LoadError(f"{self.target!r} names no port: {step}")
         words = words_of(self.target)
         if not self.name:
             object.__setattr__(self, "name", _name_of(words))
@@ -64,11 +61,7 @@ def is_command(target: Any) -> bool:
 
 
 def words_of(command: str) -> list[str]:
-    """Return the words of a command, with this Python for `python`.
-
-    Raises:
-        LoadError: a quote is left open, or there is no word.
-    """
+    """Return the words of a command, with this Python for `python`; LoadError if a quote is left open."""
     try:
         words = shlex.split(command)
     except ValueError as error:

@@ -8,12 +8,16 @@ import json
 import os
 import socket
 import subprocess
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from loopclinic.runner import startup
 from loopclinic.servers.lifeline import ParentLink
+from loopclinic.servers.server_process import free_port
 
 _HOST = "127.0.0.1"
 _ANSWERS = 8.0
@@ -38,7 +42,7 @@ class Command:
     """The command, and the word it sends of its loops."""
 
     def __init__(self, spec: dict[str, Any]) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self.patience = float(spec["patience"])
         self.words = [word.replace("{port}", str(self.port)) for word in spec["words"]]
         self._replies: Any = None
@@ -97,13 +101,15 @@ class Command:
             self._channel.sendall(word.encode() + b"\n")
             line = self._replies.readline()
         except TimeoutError:
-            raise RuntimeError(
-                f"its probe did not answer within {_ANSWERS:g} s, so a call keeps the GIL"
-            ) from None
+            why = "so a call keeps the GIL"
+            raise RuntimeError(f"its probe did not answer within {_ANSWERS:g} s, {why}") from None
         except OSError:
             line = b""
         if not line:  # it replaced itself by another program, or is about to end
-            return {**_UNWATCHED, "notes": ["not watched: its probe's messages broke off"]}
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if psutil.Process(self.process.pid).status() != psutil.STATUS_ZOMBIE:
+                    return {**_UNWATCHED, "notes": ["not watched: its probe's messages broke off"]}
+            threading.Event().wait()  # its last threads may take a while; then `main` says how it ended
         if word == "end" and line.strip() == b"{}":
             return {**_UNWATCHED, "notes": [_NO_LOOP]}
         return json.loads(line)
@@ -125,12 +131,6 @@ def _watched(environ: dict[str, str], channel: int) -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join([folder, *([path] if path else [])]),
         "LOOPCLINIC_RUN": json.dumps(settings),
     }
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind((_HOST, 0))
-        return int(one.getsockname()[1])
 
 
 def main(link: ParentLink) -> None:

@@ -12,9 +12,10 @@ from types import ModuleType
 from typing import Any
 
 from loopclinic.design.command import Command
-from loopclinic.load.variant import USUAL_NAMES, LoadError, Reference, Variant, import_root
+from loopclinic.import_path import USUAL_NAMES, LoadError, Reference, import_root
+from loopclinic.load.variant import Variant
 from loopclinic.probe.stack import cell_label
-from loopclinic.runner.wording import shown
+from loopclinic.runner.wording import line_of, shown
 
 _LINES = 60
 
@@ -58,13 +59,9 @@ class Subject:
             module = inspect.getmodule(inner)
             file = getattr(module, "__file__", None) if isinstance(module, ModuleType) else None
             return cls(name, f"{inner.__module__}.{inner.__qualname__}", files=_own(file))
-        cell = cell_label(code.co_filename)
-        lines = linecache.getlines(code.co_filename)[code.co_firstlineno - 1 :]
-        where = (
-            f"{cell}, line {code.co_firstlineno}"
-            if cell is not None
-            else f"{shown(code.co_filename)}:{code.co_firstlineno}"
-        )
+        cell, first = cell_label(code.co_filename), code.co_firstlineno
+        lines = linecache.getlines(code.co_filename)[first - 1 :]
+        where = line_of(code.co_filename, first, cell)
         return cls(name, where, _shortened(_block(lines)), () if cell else _own(code.co_filename))
 
     def to_dict(self) -> dict[str, Any]:

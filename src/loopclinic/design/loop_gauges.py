@@ -9,6 +9,7 @@ import signal
 import socket
 import threading
 import weakref
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -76,19 +77,10 @@ class LoopGauges:
             return {}
         longest = max(found, key=lambda one: float(one["seconds"]))
         stalls = sorted((s for one in found for s in one["stalls"]), key=lambda s: s["started"])
-        notes = []
-        if loops > _MANY:
-            notes.append(
-                f"{loops} event loops were begun in a round (loop-per-call): lag and utilization "
-                "are those of the one that ran longest"
-            )
-        return {
-            **longest,
-            "stalls": stalls,
-            "tasks": max(one["tasks"] for one in found),
-            "threads": max(one["threads"] for one in found),
-            "notes": notes,
-        }
+        many = f"{loops} event loops were begun in a round (loop-per-call): lag and utilization "
+        many += "are those of the one that ran longest"
+        most = {name: max(one[name] for one in found) for name in ("tasks", "threads")}
+        return {**longest, **most, "stalls": stalls, "notes": [many] if loops > _MANY else []}
 
 
 def _shifted(measured: dict[str, Any], seconds: float) -> dict[str, Any]:
@@ -109,9 +101,8 @@ def observe(*, channel: int) -> None:
     gauges = LoopGauges()
     RunningLoops(gauges.began, gauges.ended).install()
     link.sendall(_line({"python": platform.python_version()}))
-    threading.Thread(
-        target=_answer, args=(link, gauges), name="loopclinic-gauges", daemon=True
-    ).start()
+    answer = partial(_answer, link, gauges)
+    threading.Thread(target=answer, name="loopclinic-gauges", daemon=True).start()
 
 
 def _answer(link: socket.socket, gauges: LoopGauges) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import loopclinic
 from loopclinic.design.command import Command, is_command
@@ -17,14 +17,12 @@ from loopclinic.design.compared_code import Subject
 from loopclinic.design.markdown import markdown
 from loopclinic.design.review_page import design_page
 from loopclinic.design.scanner_evidence import Evidence, gathered
-from loopclinic.load import Comparison, Load, Variant
-from loopclinic.load import compare as compare_under_load
-from loopclinic.load.variant import Target
+from loopclinic.drawing.document import InlinePage
+from loopclinic.load.comparison import Comparison
+from loopclinic.load.interleave import compare as compare_under_load
+from loopclinic.load.request_schedule import Load
+from loopclinic.load.variant import Target, Variant
 from loopclinic.scanner.options import SettingsError
-
-if TYPE_CHECKING:
-    from loopclinic.runner.notebook_page import InlinePage
-
 
 _TOLD = (
     *("aiohttp", "uvloop", "uvicorn", "fastapi", "starlette", "flask", "django", "quart"),
@@ -47,13 +45,12 @@ class Circumstances:
     @classmethod
     def now(cls) -> Self:
         """Return the environment of a review that ends now."""
-        average = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
         return cls(
             machine=f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
             python=f"{platform.python_implementation()} {platform.python_version()}",
             versions=(("loopclinic", loopclinic.__version__), *_versions()),
             finished=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-            load_average=average,
+            load_average=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         )
 
     def __str__(self) -> str:
@@ -102,18 +99,12 @@ class DesignReview(Comparison):
         """Return the review as Markdown, for a pull request."""
         return markdown(self)
 
-    def page(self, height: int = 700) -> "InlinePage":
+    def page(self, height: int = 700) -> InlinePage:
         """Return the page as the last expression of a cell shows it, so many pixels high."""
-        from loopclinic.runner.notebook_page import InlinePage  # in notebooks
-
         return InlinePage(self.to_html(), height)
 
     def save(self, path: str | Path) -> Path:
-        """Write it to a file, as its suffix says: .html, .md or .json. Return the path.
-
-        Raises:
-            ValueError: it has another suffix.
-        """
+        """Write it to a file, as its suffix says, and return the path; ValueError unless .html, .md or .json."""
         file = Path(path)
         forms = {".html": self.to_html, ".md": self.to_markdown, ".json": self.to_json}
         if file.suffix not in forms:
@@ -130,21 +121,7 @@ class DesignReview(Comparison):
             "circumstances": self.circumstances.to_dict(),
             "subjects": [one.to_dict() for one in self.subjects],
             "findings": [one.to_dict() for one in self.evidence],
-            "places": {
-                name: [
-                    {
-                        "file": place.worst["file"],
-                        "line": place.worst["line"],
-                        "code": place.code,
-                        "conflict": place.conflict,
-                        "stalls": len(place.stalls),
-                        "seconds": place.seconds,
-                        "worst": place.worst["seconds"],
-                    }
-                    for place in self.places(name)
-                ]
-                for name in self.variants
-            },
+            "places": {it: [one.to_dict() for one in self.places(it)] for it in self.variants},
         }
 
     def to_json(self) -> str:
@@ -153,11 +130,7 @@ class DesignReview(Comparison):
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Rebuild it from `to_dict()`.
-
-        Raises:
-            ValueError: the schema is newer than this version of loopclinic.
-        """
+        """Rebuild it from `to_dict()`; ValueError if a newer loopclinic made it."""
         measured = Comparison.from_dict(values)
         return cls(
             **_values(measured),
@@ -242,9 +215,8 @@ def _command(variants: Sequence[Variant], measured: Comparison, rounds: int, war
     """Return what repeats it: a command where files and commands were compared, else a call."""
     load = measured.load
     default = Load()
-    if all(isinstance(one.target, str) and one.setup is None for one in variants) and (
-        load.payloads is None
-    ):
+    plain = all(isinstance(one.target, str) and one.setup is None for one in variants)
+    if plain and load.payloads is None:
         words = ["loopclinic", "compare", *(str(one.target) for one in variants)]
         shape = ("jobs",) if load.jobs is not None else ("rate", "seconds", "arrivals")
         for name in (*shape, "timeout", "seed", "path", "method"):

@@ -10,7 +10,7 @@ from loopclinic.load.comparison_views import figure_table
 from loopclinic.load.conclusion import listed, worse
 from loopclinic.runner.program_page import place_section, place_table
 from loopclinic.runner.wording import lesson_of
-from loopclinic.units import count, duration
+from loopclinic.units import duration
 
 if TYPE_CHECKING:
     from loopclinic.design.review import DesignReview
@@ -47,7 +47,7 @@ def design_page(review: "DesignReview", title: str = "") -> str:
         *_findings(review),
         "<h2>What was compared</h2>",
         *_subjects(review),
-        _words(),
+        _WORDS,
     ]
     return document(f"{title}: compared under load", sections)
 
@@ -96,19 +96,13 @@ def _stalls(review: "DesignReview") -> Iterator[str]:
             continue
         yield f"<h3>{escape(name)}</h3>"
         prefix = f"place-{number}"
-        yield place_table(places[:_TOLD], prefix) + _more(places[_TOLD:])
+        yield place_table(places, prefix, _TOLD)
         for index, place in enumerate(places[:_TOLD], start=1):
             yield place_section(index, place, prefix, level=4)
     if free:
         watched = all(review.median("lag_max", name) >= 0 for name in free)
         known = "No stall over 50 ms in" if watched else "No stall is known of"
         yield f"<p>{known} {escape(' and '.join(free))}.</p>"
-
-
-def _more(places: tuple[object, ...]) -> str:
-    if not places:
-        return ""
-    return f'<p class="lc-muted">And {count(len(places), "more place")}, in the JSON.</p>'
 
 
 def _findings(review: "DesignReview") -> Iterator[str]:
@@ -159,12 +153,11 @@ def _subjects(review: "DesignReview") -> Iterator[str]:
     yield f'<p class="lc-muted">{escape(RIGHTS)}</p>'
 
 
-def _words() -> str:
-    return (
-        '<section class="words"><h2>Words</h2>\n'
-        "<p><b>Latency</b> counts from the moment a request was due, whether or not earlier ones were "
-        "answered: a stuck server is charged for what waits in its queue. <b>Lag</b>: how late the "
-        "loop is for an event that becomes ready at a random moment. <b>Stall</b>: one iteration of the "
-        "loop that was busier than 50 ms; nothing else on that loop ran meanwhile. <b>Loop busy</b>: the "
-        "busy share of the loop's time.</p>\n</section>"
-    )
+_WORDS = """\
+<section class="words"><h2>Words</h2>
+<p><b>Latency</b> counts from the moment a request was due, whether or not earlier ones were
+answered: a stuck server is charged for what waits in its queue. <b>Lag</b>: how late the
+loop is for an event that becomes ready at a random moment. <b>Stall</b>: one iteration of the
+loop that was busier than 50 ms; nothing else on that loop ran meanwhile. <b>Loop busy</b>: the
+busy share of the loop's time.</p>
+</section>"""

@@ -37,8 +37,7 @@ class Evidence:
 def gathered(subjects: Sequence[Subject]) -> tuple[Evidence, ...]:
     """Scan what the subjects are made of, without running it; the surest findings first.
 
-    Raises:
-        SettingsError: the project's own settings of the scanner can't be used.
+    SettingsError if the project's own settings of the scanner can't be used.
     """
     reports: dict[Path, Report] = {}
     found: dict[Finding, dict[str, None]] = {}

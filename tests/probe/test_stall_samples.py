@@ -157,23 +157,28 @@ def test_what_is_learned_while_the_loop_tells_its_end_is_told_when_that_is_over(
     assert told == [ending, before]
 
 
+class Heard:
+    """A witness that has seen what a test says."""
+
+    ready, url, refused, interval = True, None, None, 0.01
+
+    def __init__(self, *seen):
+        self.seen = [*seen]
+
+    def beat(self, beat):
+        pass
+
+    def close(self):
+        pass
+
+    def collect(self):
+        reports, self.seen = self.seen, []
+        return reports
+
+
 def test_a_hold_is_told_of_an_iteration_whose_end_is_just_being_told():
     """The watchdog gets the GIL while the loop's thread reads source lines for what it tells."""
-    seen, loop = [], FakeLoop()
-
-    class Heard:
-        ready, url, refused, interval = True, None, None, 0.01
-
-        def beat(self, beat):
-            pass
-
-        def close(self):
-            pass
-
-        def collect(self):
-            reports, seen[:] = seen[:], []
-            return reports
-
+    loop = FakeLoop()
     with Probe(loop=loop, _clock=loop.clock) as probe:
         dog, record = probe._meter.watchdog, probe.record
         dog._witness = Heard()
@@ -187,7 +192,7 @@ def test_a_hold_is_told_of_an_iteration_whose_end_is_just_being_told():
 
         probe.record = interrupted
         frames = [(__file__, 7, "hold")]
-        seen.append(Seen(loop.now + 0.4, 0.3, threading.get_native_id(), frames))
+        dog._witness.seen.append(Seen(loop.now + 0.4, 0.3, threading.get_native_id(), frames))
         loop.busy(0.5)
         del probe.record
         loop.idle(0.1)
@@ -195,6 +200,38 @@ def test_a_hold_is_told_of_an_iteration_whose_end_is_just_being_told():
         dog.look()
     (stall,) = probe.report().stalls
     assert (stall.line, stall.thread, stall.gil_held) == (7, "MainThread", True)
+
+
+@pytest.mark.parametrize("moment", ["_loop", "_lateness"])
+def test_a_hold_that_begins_within_a_look_is_told_with_its_line(moment, monkeypatch):
+    """Only the witness has seen it: when the GIL is free again, its callback is a line further."""
+    loop = FakeLoop()
+    with Probe(loop=loop, _clock=loop.clock) as probe:
+        dog = probe._meter.watchdog
+        dog._witness = Heard()
+        dog.look()
+        loop.idle(1.0)
+        part = getattr(dog, moment)
+        name = {"_loop": "follow", "_lateness": "look"}[moment]
+        step = getattr(part, name)
+
+        def held(*arguments, **options):
+            result = step(*arguments, **options)
+            frames = [(__file__, 7, "hold")]
+            for at in (0.1, 0.2, 0.3):
+                dog._witness.seen.append(Seen(loop.now + at, at, 0, frames))
+            loop.now += 0.4
+            dog._beat()
+            return result
+
+        with monkeypatch.context() as patch:
+            patch.setattr(part, name, held)
+            dog.look()
+        loop.idle(0.1)
+        dog.look()
+    (stall,) = probe.report().stalls
+    assert (stall.line, stall.thread) == (7, None)
+    assert [line.line for line in stall.lines] == [7]
 
 
 def shares(case, ended):

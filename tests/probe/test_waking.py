@@ -7,6 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from loopclinic.probe import watchdog
+
 from .fakes import FakeLoop
 
 TESTS = str(Path(__file__).parent)
@@ -60,6 +62,62 @@ def overtaken(then):
     over.set()
     thread.join()
     return probe
+
+
+class Beats:
+    """A witness; the loop's rest ends right before or after it hears that nobody is to look."""
+
+    ready, url, refused, interval = True, None, None, 0.01
+
+    def __init__(self, moment, end_rest):
+        self.moment, self.end_rest, self.last = moment, end_rest, None
+
+    def beat(self, beat):
+        end_rest = self.end_rest if beat.at == 0 else lambda: None
+        if self.moment == "before":
+            end_rest()
+        self.last = beat
+        if self.moment == "after":
+            end_rest()
+
+    def collect(self):
+        return []
+
+    def close(self):
+        pass
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_rest_that_ends_as_the_watchdog_falls_asleep_is_known_outside(moment, monkeypatch):
+    """The first call may keep the GIL, and then only the witness sees it."""
+    monkeypatch.setattr(watchdog, "count_threads", lambda: 2)
+    loop, leave, went = FakeLoop(), threading.Event(), threading.Event()
+    known = []
+
+    def end_rest():
+        leave.set()
+        assert went.wait(10)
+        known.append(witness.last)
+
+    def rests():
+        loop.idle(0.1)
+        went.set()
+
+    with loop.probe(threshold=1.0) as probe:
+        dog = probe._meter.watchdog
+        dog._witness = witness = Beats(moment, end_rest)
+        dog.look()
+        loop._selector.meanwhile = lambda: leave.wait(10)
+        thread = threading.Thread(target=rests)
+        thread.start()
+        while loop.now == 100.0:
+            pass
+        dog._sleep(loop.now)
+        dog._sleep(loop.now)
+        thread.join()
+        assert witness.last.at == loop.now
+        if moment == "after":
+            assert known == [witness.last], "before the watchdog's next line"
 
 
 def line():

@@ -229,13 +229,14 @@ class Watchdog:
         pace = min((sink.pace for sink in meter.sinks), default=inf)
         if pace <= self._awake_wait:
             return
-        if self._witness is not None:
-            self._witness.beat(Beat(0.0, 0, 0))  # nobody is to look for it
         # A little longer, so that whoever is to be called then is due.
         self._wait, self._whole = min(_ASLEEP, pace + self.interval), now
-        meter.asleep = True
+        meter.asleep = True  # first: a call that keeps the GIL may begin between any two of these lines
+        if self._witness is not None:
+            self._witness.beat(Beat(0.0, 0, 0))  # nobody is to look for it
         if meter.began < inf:  # it ended its rest in between, and has not seen that
             meter.asleep, self._wait = False, self._awake_wait
+            self._beat()
 
     def wake(self, now: float) -> None:
         """Wake the thread, on the loop's, which begins an iteration now."""

@@ -198,6 +198,34 @@ def test_a_stall_after_which_the_loop_waits_for_events_before_its_timer_is_a_sta
     assert report.stalls[0].line is not None
 
 
+@pytest.mark.parametrize("end", ["waits for events", "has no processor"])
+def test_a_sleep_in_c_that_ends_in_the_middle_of_a_look_is_a_stall(loop, monkeypatch, end):
+    """Its thread has run next to nothing since, or nothing: that does not make the sleep a rest."""
+    work, waits, ready = 0.0, False, False
+
+    def polls(_):
+        nonlocal work, waits, ready
+        if loop.now >= ends:
+            waits, ready = end == "waits for events", end == "has no processor"
+            work += waits * 1e-5
+        return waits
+
+    monkeypatch.setattr(HeartbeatMeter, "between_callbacks", lambda *_: True)
+    monkeypatch.setattr(loop_thread, "polls", polls)
+    monkeypatch.setattr(loop_thread, "ready", lambda _: ready)
+    with Probe(loop=loop, _clock=loop.clock) as probe:
+        monkeypatch.setattr(
+            probe._meter.watchdog._loop, "work", lambda: Times(work, 0.0, round(work * 1e5))
+        )
+        ends = 1e9
+        loop.run(1.0)
+        ends = loop.now + 0.3
+        loop.stuck(0.31, probe)
+        loop.run(1.0)
+    (stall,) = probe.report().stalls
+    assert stall.seconds == pytest.approx(0.3, abs=0.0155)
+
+
 @pytest.mark.parametrize(
     ("seen", "stalls"),
     [
@@ -288,6 +316,26 @@ def test_a_machine_may_stand_still_in_the_middle_of_a_look(loop, monkeypatch):
             dog.look()
         assert not stands
     assert probe.report().stalls == ()
+
+
+def test_a_sleep_in_c_that_was_seen_before_the_machine_stood_still_is_a_stall(loop, monkeypatch):
+    monkeypatch.setattr(HeartbeatMeter, "between_callbacks", lambda *_: True)
+    monkeypatch.setattr(loop_thread, "polls", lambda _: False)
+    monkeypatch.setattr(loop_thread, "ready", lambda _: False)
+    with Probe(loop=loop, _clock=loop.clock) as probe:
+        dog = probe._meter.watchdog
+        monkeypatch.setattr(dog._lateness._schedule, "read", lambda: Times(0.0, 0.0, 1))
+        monkeypatch.setattr(dog._loop, "work", lambda: Times(1.0, 0.0, 1))
+        loop.run(1.0)
+        for _ in range(40):
+            loop.now += 0.005
+            dog.look()
+        loop.now += 0.3
+        dog.look()
+        loop.stuck(0.0)
+        loop.run(0.1)
+    (stall,) = probe.report().stalls
+    assert stall.seconds == pytest.approx(0.5, abs=0.0155)
 
 
 def test_a_callback_that_was_seen_before_the_machine_stood_still_is_a_stall(loop, monkeypatch):

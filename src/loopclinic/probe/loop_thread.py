@@ -137,21 +137,30 @@ class LoopThread:
         self.known = now, ran, idle
         return ran - before - max(0.0, now - lost - at - (idle - rested))
 
-    def rests_since(self, now: float, *, kept: bool) -> float | None:
-        """Return since when it, in no callback, waits for events or its processor.
+    def rests_since(self, now: float, awake: float, *, kept: bool) -> float | None:
+        """Return since when it, in no callback that shows, waits for events or its processor.
 
-        A virtual machine's host that has no time for that processor shows as neither work nor wait. So
-        does a thread that waits for the GIL, which another one may just have `kept`.
+        None if it may be at work, infinity if it sleeps in a call of C. It was last seen at something
+        else at `awake`. A virtual machine's host that has no time for that
+        processor shows as neither work nor wait. So does a thread that waits for the GIL, which another
+        one may just have `kept`.
         """
         since, done = self._still
-        work = self.work()
+        work, waits = self.work(), polls(self.native)
+        if waits and work is not None:  # it may have come to rest in between
+            before, work = work, self.work()
+            done = done if work == before else None
         still = work is not None and work == done
         if not still:
             self._still = (now, work)
-        if polls(self.native):
-            return since if still else (min(since, now) + now) / 2
-        idle = still and not kept and now - since > _TICK and ready(self.native)
-        return since if idle else None
+        if waits:
+            return since if still else (awake + now) / 2
+        if not still or kept:
+            return None
+        if not ready(self.native):
+            self._still = (now, work)  # when that is over it may have no processor, and does not rest
+            return inf
+        return since if now - since > _TICK else None
 
     def remember(self, now: float) -> None:
         """Keep its work so far, unless to read it would hold up a busy loop."""

@@ -496,15 +496,13 @@ class Watchdog:
         if found is None or (ended and seen is None) or meter.over(began, now):
             return None  # the iteration ended meanwhile: what was read may belong to the next
         bare = meter.between_callbacks(frame)
-        if (
-            bare
-            and (since := self._loop.rests_since(now, kept=lost > self._threshold / 2)) is not None
-        ):
-            if lost > self._threshold / 2 and first:
-                self._resting = (
-                    began,
-                    since,
-                )  # whether it waited for the GIL until now is to be seen
+        kept = lost > self._threshold / 2
+        since = self._loop.rests_since(now, case.last, kept=kept) if bare else None
+        if since == inf:
+            bare = False
+        elif since is not None:
+            if kept and first:  # whether it waited for the GIL until now is to be seen
+                self._resting = (began, since)
             else:
                 meter.end_iteration(began, since, now)
             return None

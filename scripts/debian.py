@@ -2,7 +2,7 @@
 
 The folder is made once by debootstrap and kept in the user's cache; remove it to have it made anew.
 Each command there has mounts and processes of its own (namespaces), which end with it: no mount and
-no process is left behind, however it ends.
+no process is left behind, however it or its caller ends.
 """
 
 import ast
@@ -20,7 +20,10 @@ from pathlib import Path
 from installation import one_at_a_time
 from installer import ROOT, say
 
-APART = ("unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child")
+APART = (
+    *("setpriv", "--pdeathsig", "KILL"),
+    *("unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child"),
+)
 # No exec: the shell is the first process there, and the first process has to reap orphans.
 ENTER = """\
 mount -t proc proc "$0/proc" &&

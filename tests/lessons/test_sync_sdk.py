@@ -10,6 +10,7 @@ import pytest
 
 from loopclinic.lessons.core import Ending, Judged, Kept, Loop, Place
 from loopclinic.lessons.core.verdicts import broke
+from loopclinic.lessons.story.race import Result, Runner
 from loopclinic.lessons.sync_sdk import check, ladder, story
 from loopclinic.lessons.sync_sdk.noted_sdk import NotedSdk
 
@@ -280,3 +281,15 @@ def test_threads_of_its_own_reach_the_bound_and_leave_others_alone():
     assert min(own, awaited) > 1.4 * shared
     waits = [way.typical("lookup") for way in found.runners]
     assert min(waits[0], waits[1]) > 2 * max(waits[2], waits[3])
+
+
+def test_the_race_says_how_long_a_lookup_waited_and_how_near_the_bound_is():
+    rows = {"slow": (3.0, 6.0), "shared": (20.0, 1.0), "own": (44.0, 0.01), "spare": (40.0, 0.01)}
+    runners = (
+        Runner(name, ({"rate": rate, "lookup": lookup, "p99": 1.0},))
+        for name, (rate, lookup) in rows.items()
+    )
+    found = Result(story._RACE, tuple(runners), {"size": 12, "latency": 0.25})
+    assert found.sentence == (
+        "A name lookup waited up to 6.0 s with slow, up to 10 ms with own, which reaches 92% of the bound."
+    )

@@ -302,7 +302,9 @@ def check(report, err):
         if "work.py" in place["where"]
     }
     wanted = {(line_of(WORK, f"# {name}"), reason) for name, reason in REASONS.items()}
-    assert wanted <= found, f"{wanted - found} not in {found}\n{report['places']}\n{report['loops']}\n{err}"
+    assert wanted <= found, (
+        f"{wanted - found} not in {found}\n{report['places']}\n{report['loops']}\n{err}"
+    )
     shared = {line for line, _ in wanted}
     assert {line for line, _ in found} <= shared, f"no other line is to blame\n{err}"
     # uvicorn's workers end by the signal that ended them, while their loop runs.

@@ -158,7 +158,8 @@ class LoopThread:
         if not still or kept:
             return None
         if not ready(self.native):
-            self._still = (now, work)  # when that is over it may have no processor, and does not rest
+            # When that is over it may have no processor, and has not rested.
+            self._still = (now, work)
             return inf
         return since if now - since > _TICK else None
 

@@ -231,7 +231,8 @@ class Watchdog:
             return
         # A little longer, so that whoever is to be called then is due.
         self._wait, self._whole = min(_ASLEEP, pace + self.interval), now
-        meter.asleep = True  # first: a call that keeps the GIL may begin between any two of these lines
+        # First: a call that keeps the GIL may begin between any two of these lines.
+        meter.asleep = True
         if self._witness is not None:
             self._witness.beat(Beat(0.0, 0, 0))  # nobody is to look for it
         if meter.began < inf:  # it ended its rest in between, and has not seen that

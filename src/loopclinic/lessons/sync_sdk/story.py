@@ -29,7 +29,7 @@ from urllib3 import PoolManager, Retry, Timeout
 from loopclinic.drawing.tables import Drawing, Drawn, bar, code, colored, table
 from loopclinic.lessons.core.check_threads import entered
 from loopclinic.lessons.story.other_tools import Opinion, linter, opinions, scanned
-from loopclinic.lessons.story.race import Column, Race, Result
+from loopclinic.lessons.story.race import Column, Race, Result, Runner
 from loopclinic.lessons.story.sweep import closed_loop
 from loopclinic.lessons.sync_sdk.ladder import COSTS, async_client, own_threads
 from loopclinic.load.variant import name_of
@@ -498,6 +498,18 @@ def _bound(found: Result) -> tuple[float, str]:
     return size / latency, f"The bound is {size} places / {span(latency)}."
 
 
+def _sentence(found: Result) -> str:
+    worst = max(found.runners, key=lambda one: one.typical("lookup"))
+    best = min(found.runners, key=lambda one: (not _good(one), -one.typical("rate")))
+    looks = (f"{span(one.typical('lookup'))} with {one.name}" for one in (worst, best))
+    rate = best.typical("rate") / _bound(found)[0]
+    return f"A name lookup waited up to {', up to '.join(looks)}, which reaches {rate:.0%} of the bound."
+
+
+def _good(one: Runner) -> bool:
+    return one.typical("lookup") < _WAITED
+
+
 _RACE = Race(
     measure,
     columns=(
@@ -507,7 +519,8 @@ _RACE = Race(
     ),
     costs=COSTS,
     bound=_bound,
-    good=lambda one: one.typical("lookup") < _WAITED,
+    good=_good,
+    sentence=_sentence,
 )
 
 

@@ -93,6 +93,8 @@ class NeverAwaited:
                 # Whatever it was handed to may itself be dropped by a line that keeps nothing.
                 bare = known and owns(here[0]) and _use(*here[:2]) == "dropped"
                 return (here if bare else made), bare
+            if use == "started":  # by what refused it, and raised
+                return made, False
             called = at[2]
         return made, known or any(file == pool.__file__ for file, *_ in origin)
 
@@ -107,7 +109,7 @@ def _track(*_: object) -> None:
 def _use(file: str, line: int, called: str = "") -> str:
     """Return what a line does with what it gets from a call, of `called` if there is one.
 
-    That is `dropped`, also for what none does with a coroutine, `returned`, or `handed on`.
+    That is `dropped`, also for what none does with a coroutine, `returned`, `handed on`, or `started`.
     """
     parents, argument = _parents(file), False
     calls = [one for one in parents if isinstance(one, ast.Call)]
@@ -118,6 +120,8 @@ def _use(file: str, line: int, called: str = "") -> str:
         parent = parents.get(node)
         match parent:
             case ast.Call():
+                if node is not parent.func and _name(parent.func) in _STARTING:
+                    return "started"
                 argument = argument or node is not parent.func
             case ast.Return() | ast.Lambda():
                 return "handed on" if argument else "returned"
@@ -137,6 +141,13 @@ _ASKING = (
     *(ast.Expr, ast.If, ast.While, ast.For, ast.withitem, ast.FormattedValue),
     *(ast.BinOp, ast.Compare, ast.Attribute, ast.Subscript, ast.UnaryOp),
 )
+
+
+_STARTING = {
+    *("create_task", "ensure_future", "gather", "start_soon"),
+    *("run", "run_coroutine_threadsafe", "run_until_complete"),
+}
+"""Calls that have a loop begin what they are handed, or raise an error."""
 
 
 def _is_read(target: ast.AST, parents: Mapping[ast.AST, ast.AST]) -> bool:

@@ -22,7 +22,6 @@ _COMPUTING = 0.5
 """Share of a trial's time from which on a lab that is stuck computes: one that waits wants a tenth of it."""
 _KEYBOARD = r"\b(input|stdin|fileinput|getpass)\b|\b(open|read)\W+0\b"
 _STARTS_TASK = r"create_task\s*\(|ensure_future\s*\("
-_RUNS_A_LOOP = re.compile(r"\brun(_until_complete)?\(")
 _OPENS_SESSION = r"\bClientSession\s*\("
 _CLOSES_STDOUT = r"stdout\s*\.\s*close|\bclose(range)?\s*\("
 
@@ -317,16 +316,13 @@ def reasons_for_never_awaited(
 ) -> list[Reason]:
     """Return a reason for each line that makes coroutines which nothing awaited, but those in `known`.
 
-    Where a loop was run inside the running one, it refused the coroutine, and that is what is wrong. A line that is not sure to be wrong, as what was to await it may have been cut off, is wrong if it raised
-    a TypeError, or if a coroutine came out as a result and no line is known.
+    A line that is not sure to be wrong, as what was to await it may have been cut off or refused, is wrong
+    if it raised a TypeError, or if a coroutine came out as a result and no line is known.
     """
     told = {one.line for one in known if one.conflict == UNAWAITED}
-    nested = any(one.conflict == "nested-loop" for one in known)
     failed = {one.line for one in known if "TypeError" in one.sentence}
     reasons = []
     for one in facts.get("never_awaited", ()):
-        if nested and _RUNS_A_LOOP.search(one["code"]):
-            continue
         if one["line"] in told or not (one["sure"] or one["line"] in failed or None in told):
             continue
         if one["handed"]:

@@ -687,6 +687,74 @@ CASES = {
         "self.job = asyncio.run_coroutine_threadsafe(gone(), self.loop)",
         "loop-bound-primitive",
     ),
+    "a task whose steps catch their own errors": (
+        (
+            "import asyncio\nclass Feed:\n    async def push(self, one):\n        await self._tell(one)\n"
+            "        await self._pass_on(one)\n"
+            "    async def _tell(self, one):\n        for each in self.listeners:\n            try:\n"
+            "                await each(one)\n            except Exception as error:\n                print(error)\n"
+            "    async def _pass_on(self, one):\n        {}\n"
+            "    def heard(self, one, loop):\n        asyncio.run_coroutine_threadsafe(self.push(one), loop)\n"
+        ),
+        "await self.next.queue(one)",
+        "async with self.lock:\n            if self.next:\n                await self._tell(one)",
+        "dropped-task",
+    ),
+    "what is put into a queue": (
+        (
+            "import asyncio\nclass Feed:\n    def __init__(self):\n        self.all = asyncio.Queue()\n"
+            "    async def store(self, one):\n        await self.disk.write(one)\n"
+            "    def heard(self, one, loop):\n        asyncio.run_coroutine_threadsafe(self.{}(one), loop())\n"
+        ),
+        "store",
+        "all.put",
+        "dropped-task",
+    ),
+    "a queue for each that listens": (
+        (
+            "import asyncio\nasync def tell(queues, one):\n"
+            "    await asyncio.gather(*[queue.{}(one) for queue in queues], return_exceptions=True)\n"
+        ),
+        "save",
+        "put",
+        "dropped-gather-results",
+    ),
+    "what a setting that is not given switches on": (
+        (
+            "import time\nclass Config:\n    def __init__(self, script=None):\n        self.script = script\n"
+            "        if self.script and not self.done:\n            time.sleep(3)\n"
+            "async def page():\n    Config({})\n"
+        ),
+        "script='x'",
+        "",
+        "blocking-sleep",
+    ),
+    "a library that is installed where it is missing": (
+        (
+            "import importlib.util, subprocess\nasync def page(name):\n    {}\n"
+            "        subprocess.check_call(['pip', 'install', name])\n"
+        ),
+        "if name.isidentifier():",
+        "if importlib.util.find_spec(name) is None:",
+        "blocking-subprocess",
+    ),
+    "a context of a server's": (
+        "import ssl\nasync def page():\n    for one in await names():\n        ssl.create_default_context({})\n",
+        "ssl.Purpose.SERVER_AUTH",
+        "ssl.Purpose.CLIENT_AUTH",
+        "blocking-file-io",
+    ),
+    "what was found before": (
+        (
+            "import subprocess\nclass Browser:\n    def __init__(self, url=None):\n        self.url = url\n"
+            "        self.found = None\n"
+            "    async def start(self):\n        if self.{0}:\n            return self.{0}\n"
+            "        self.found = subprocess.check_output('x')\n        return self.found\n"
+        ),
+        "url",
+        "found",
+        "blocking-subprocess",
+    ),
 }
 
 

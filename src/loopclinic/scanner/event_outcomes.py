@@ -48,8 +48,10 @@ _ASKING = {
     "builtins.next": "__next__",
 }
 """Functions that call a special method of their argument."""
-_NO_WAIT = words("WNOHANG LOCK_NB AI_PASSIVE AI_NUMERICHOST")
-"""Arguments of calls that do not wait: AI_PASSIVE asks for an address to listen at, of this machine."""
+_NO_WAIT = words("WNOHANG LOCK_NB AI_PASSIVE AI_NUMERICHOST CLIENT_AUTH")
+"""Arguments of calls that do not wait: AI_PASSIVE asks for an address to listen at, of this machine.
+
+An SSL context for CLIENT_AUTH loads no certificates by itself."""
 _IN_MEMORY = words("io.BytesIO io.StringIO builtins.str builtins.bytes")
 _STR = words("builtins.str builtins.address")
 _TEXTUAL = _STR | {"builtins.bytes"}

@@ -54,6 +54,8 @@ class Scope:
     """What tests have found out: a value -> the same, narrowed; ("ready", value) of what would not wait."""
     rare: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Names that hold the answer of a test -> the flags of what runs where it is true, and false."""
+    settings: dict[str, Value] = field(default_factory=dict)
+    """Attributes of `self` that were assigned once and surely -> what."""
     unresolved: int = 0
     opens: bool = False
     """Whether a name here holds the result of a call that may give something to be closed."""

@@ -65,6 +65,8 @@ class Narrowing(Names):
 
     def _guards(self, node: ast.expr, true: int, false: int) -> tuple[Learned, Learned]:
         value = self.lookup(node.id) if isinstance(node, ast.Name) else None
+        if isinstance(node, ast.Attribute) and spelled(node.value) == "self":
+            value = self.scope.settings.get(node.attr)
         if value is None or value[:2] != ("p", self.scope.index):
             return NOTHING, NOTHING
         return Learned({}, guard(value[2], true)), Learned({}, guard(value[2], false))

@@ -336,6 +336,8 @@ class Statements(Expressions):
                 base = next((one for one in named if one is not None and one[0] == "cl"), base)
             if base is not None and base[0] in ("self", "cls", "cl"):
                 self._member(base[1], target.attr, value)
+                again = self.scope.path or target.attr in self.scope.settings
+                self.scope.settings[target.attr] = None if again else value
             if target.attr.startswith("on_") and base is not None and value is not None:
                 self.pattern("called-back", target, (base, value))
         elif isinstance(target, (ast.Tuple, ast.List)):

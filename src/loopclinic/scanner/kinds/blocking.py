@@ -9,7 +9,7 @@ from loopclinic.conflicts import CONFLICTS
 from loopclinic.scanner.call_graph import colored
 from loopclinic.scanner.detector_input import Survey
 from loopclinic.scanner.event_outcomes import Outcome, ends_executor
-from loopclinic.scanner.facts.fact_records import AWAITS_INSIDE, IN_LOOP, Event
+from loopclinic.scanner.facts.fact_records import AWAITED, AWAITS_INSIDE, IN_LOOP, Event, Function
 from loopclinic.scanner.facts.values import Value, dotted, tail
 from loopclinic.scanner.finding import Finding, weakest
 
@@ -122,8 +122,7 @@ def _finding(
     confidence = weakest(sure, leaf.confidence)
     function = survey.project.function(file, index)
     ends = leaf.name.endswith("Executor.shutdown") and _ENDING.match(function.name)
-    around = function.entry[0] == "worker" and not function.decorators
-    if ends or (around and not event.flags & IN_LOOP):
+    if ends or (not event.flags & IN_LOOP and _goes_round(survey, function)):
         leaf = replace(leaf, own_weight=0, small=False)  # once, at the begin or the end
     rare = survey.contexts.restricted(file, index) and leaf.name.endswith(_OF_ITS_OWN)
     of_part = leaf.name == "shutil.rmtree" and any(_PARTS.search(one.function) for one in chain)
@@ -137,6 +136,16 @@ def _finding(
         if asked or kept:  # what each call brings along, or what is read piece by piece
             leaf = replace(leaf, own_weight=1)
     return survey.finding(file, index, event, leaf.kind, message, confidence, chain, leaf.weight)
+
+
+def _goes_round(survey: Survey, function: Function) -> bool:
+    """Return whether a function is a worker that turns in its loop for good: nothing waits for its result."""
+    calls = survey.calls_of([function.name]) if function.entry[0] == "worker" else []
+    return (
+        function.entry[0] == "worker"
+        and not function.decorators
+        and not any(event.flags & AWAITED for *_, event in calls)
+    )
 
 
 def _only_files_of_its_own(survey: Survey, outcome: Outcome) -> bool:

@@ -35,11 +35,16 @@ _RECEIVERS = re.compile(r"(loop|executor|pool|task|future|fut)(\(\))?$", re.IGNO
 _NO_LOSS = re.compile(
     r"analytics|telemetry|[Mm]etrics?(\.|_|$)|(^|[._])track(_|$)|(^|[._])a?close(_|$)"
     r"|(^|\.)(pin|add_reaction|typing|trigger_typing)$|(channel|destination|ctx)\.send$"
+    r"|(^|queue\w*\.)put$"
 )
 """Names of what reports on itself, closes what nobody uses any more, or shows people something at once."""
 _IN_THREAD = words(
     "asyncio.to_thread fastapi.concurrency.run_in_threadpool starlette.concurrency.run_in_threadpool"
 )
+_SAFE = words(
+    "asyncio.sleep asyncio.Queue.put asyncio.Queue.get asyncio.Queue.join asyncio.Event.wait"
+)
+"""What raises nothing but that it was cancelled."""
 _OWN = words(
     "send throw close __await__ __name__ __qualname__ cr_await cr_code cr_frame cr_running cr_origin"
 )
@@ -104,32 +109,37 @@ def _kept(survey: Survey, file: int, function: Function, event: Event) -> bool:
 
 
 def _harmless(survey: Survey, file: int, event: Event) -> bool:
-    """Return whether all that a call is handed catches its own errors, or is no loss."""
+    """Return whether all coroutines that a call is handed catch their own errors, or are no loss."""
+    gathers = tail(event.value) == "gather"
     made = [
         one
-        for _, value in event.args
+        for at, value in event.args
+        if gathers or at in (0, "coro")
         for one in (value[1] if value is not None and value[0] in ("ls", "tu") else (value,))
         if one is not None and one[0] == "c"
     ]
     return bool(made) and all(_guarded(survey, file, one[1]) for one in made)
 
 
-def _guarded(survey: Survey, file: int, called: Value) -> bool:
+def _guarded(survey: Survey, file: int, called: Value, deep: int = 4) -> bool:
+    """Return whether a coroutine lets no error out, or none that would be a loss, so many calls deep."""
     nodes = functions_in(survey.evaluate(file, called))
     functions = [survey.project.function(*one) for one in nodes]
-    safe = bool(functions) and all(
-        "guarded" in one.traits or _only_in_threads(survey, file, one)
-        for (file, _), one in zip(nodes, functions, strict=True)
-    )
     names = (dotted(called), *(one.name for one in functions))
-    in_thread = survey.outside(file, called) & _IN_THREAD
-    return safe or bool(in_thread) or any(map(_NO_LOSS.search, names))
+    if survey.outside(file, called) & (_IN_THREAD | _SAFE) or any(map(_NO_LOSS.search, names)):
+        return True
+    return bool(functions) and all(
+        "guarded" in one.traits or (deep and _awaits_only_guarded(survey, at, one, deep))
+        for (at, _), one in zip(nodes, functions, strict=True)
+    )
 
 
-def _only_in_threads(survey: Survey, file: int, function: Function) -> bool:
-    """Return whether all that a coroutine awaits are threads, which run to their end whatever becomes of it."""
-    awaited = [one for one in function.events if one.flags & AWAITED]
-    return bool(awaited) and all(survey.outside(file, one.value) & _IN_THREAD for one in awaited)
+def _awaits_only_guarded(survey: Survey, file: int, function: Function, deep: int) -> bool:
+    """Return whether a coroutine awaits something, and nothing that lets an error out."""
+    awaited = [one for one in function.events if one.flags & AWAITED or one.op == "aiter"]
+    return bool(awaited) and all(
+        one.op == "call" and _guarded(survey, file, one.value, deep - 1) for one in awaited
+    )
 
 
 def _ends(function: Function) -> bool:

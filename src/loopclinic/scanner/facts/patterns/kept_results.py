@@ -74,12 +74,16 @@ def rarely(reader: Expressions, test: ast.expr) -> tuple[int, int]:
             return (0, ONCE) if same is of_loop else (ONCE, 0)
         if isinstance(test.ops[0], ast.In) and "environ" in spelled(test.comparators[0]):
             return (ONCE, 0) if _SWITCH.search(_text(one)) else (0, 0)
+        if isinstance(test.ops[0], ast.Is):  # find_spec(name) is None
+            return rarely(reader, one)[::-1]
         return rarely(reader, one) if isinstance(test.ops[0], ast.Eq | ast.IsNot) else (0, 0)
     if isinstance(test, ast.Subscript):
         asked = _text(test.slice) if spelled(test.value).endswith("environ") else ""
         return (ONCE, 0) if _SWITCH.search(asked) else (0, 0)
     if isinstance(test, ast.Call):
         called = spelled(test.func)
+        if called.endswith("find_spec"):  # once a library is installed it stays
+            return 0, ONCE
         if called.endswith("hread.is_alive") or (called == "self.is_alive" and _is_thread(reader)):
             return 0, ONCE
         asks = called.endswith(("environ.get", "getenv")) and bool(test.args)
@@ -144,11 +148,28 @@ def _outlives(reader: Expressions, name: str) -> int:
     root = name.partition(".")[0].removesuffix("[]")
     value = reader.lookup(root)
     tag = "" if value is None else value[0]
+    if tag == "self" and _given_at_first(reader, name):
+        return 0
     if "." in name or name.endswith("[]"):
         is_kept = tag in (("self", "cls", "g", "if", "im") if "." in name else ("g",))
     else:
         is_kept = root in reader.scope.outer
     return (ONCE_A_KEY if name.endswith("[]") else ONCE) if is_kept else 0
+
+
+def _given_at_first(reader: Expressions, name: str) -> bool:
+    """Return whether only `__init__` assigns a member: it keeps no result, it is a setting."""
+    methods = [] if reader.class_node is None else reader.class_node.body
+    assigning = {
+        method.name
+        for method in methods
+        if isinstance(method, ast.FunctionDef | ast.AsyncFunctionDef)
+        for one in ast.walk(method)
+        if isinstance(one, ast.Name | ast.Attribute | ast.Subscript)
+        and isinstance(one.ctx, ast.Store)
+        and named(one) == name
+    }
+    return assigning == {"__init__"}
 
 
 def _lacking(test: ast.expr) -> str:

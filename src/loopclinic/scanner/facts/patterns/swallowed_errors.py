@@ -122,19 +122,38 @@ def guarded(body: list[ast.stmt]) -> bool:
     """Return whether statements of a coroutine let no error of what they await out."""
     found = False
     for one in body:
-        if isinstance(one, ast.While) and not contains_await([one.test]) and guarded(one.body):
-            found = True
+        if not contains_await([one]):
             continue
-        names = {
-            "Exception" if handler.type is None else spelled(handler.type)
-            for handler in getattr(one, "handlers", ())
-            if not any(isinstance(step, ast.Raise) for step in inside(handler.body))
-        }
-        if names & {"Exception", "BaseException"}:
-            found = True
-        elif contains_await([one]):
+        if not (_catches(one) or _leads_only_to_guarded(one)):
             return False
+        found = True
     return found
+
+
+def _leads_only_to_guarded(node: ast.stmt) -> bool:
+    """Return whether what an `if`, a loop or a `with` awaits stands in blocks that let no error out."""
+    if isinstance(node, (ast.If, ast.While)):
+        heads: list[ast.expr] = [node.test]
+    elif isinstance(node, ast.For):
+        heads = [node.iter]
+    elif isinstance(node, (ast.With, ast.AsyncWith)):  # of a lock, mostly
+        heads = [one.context_expr for one in node.items]
+    else:
+        return False
+    blocks = (node.body, getattr(node, "orelse", []))
+    return not contains_await(heads) and all(
+        guarded(block) for block in blocks if contains_await(block)
+    )
+
+
+def _catches(node: ast.stmt) -> bool:
+    """Return whether a `try` catches every error, and raises none again."""
+    names = {
+        "Exception" if handler.type is None else spelled(handler.type)
+        for handler in getattr(node, "handlers", ())
+        if not any(isinstance(step, ast.Raise) for step in inside(handler.body))
+    }
+    return not names.isdisjoint(("Exception", "BaseException"))
 
 
 def _raised(handler: ast.ExceptHandler) -> str:

@@ -50,7 +50,7 @@ SEARCH = 300
 LONGER = {
     "03": 16,
     "05": 282,
-    "06": 639,
+    "06": 652,
     "07": 519,
     "08": 515,
     "09": 576,
@@ -69,6 +69,8 @@ BOUGHT = {
     "scan: texts told from files, tasks that lose nothing, what owners ask for, loops of the program": 253,
     "scan: fallbacks, own threads, siblings, guarded tasks, code without callers, threads of clients": 307,
     "scan: starts, searches, executors' ends, loops by who asks for them, classes by their own names": 83,
+    "scan: tasks whose steps lose nothing, settings that are not given, libraries installed once": 70,
+    "probe: the end of a sleep in C told from a rest, a rest that ends as the watchdog falls asleep": 13,
     "checks: the line of a forgotten await in every lab": 167,
     "install without a clone: init and update": 250,
     "recall: guesses kept, 13 cards with fresh numbers; room: join, limits, page, grade book": 890,

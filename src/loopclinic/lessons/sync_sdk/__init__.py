@@ -1,6 +1,6 @@
 """Lesson 06: a synchronous SDK in async code, and the few threads that everybody shares.
 
-Limit: 1,278 lines, because it notes each call of a real SDK, checks it at a server that is far away, also
+Limit: 1,291 lines, because it notes each call of a real SDK, checks it at a server that is far away, also
 while calls wait for a thread and after cancels, keeps that server for all cells of its notebook, and has ten
 experiments there besides the race, such as a lock of two loops, a bucket whose policy is missing and a
 client for each call.

@@ -106,12 +106,13 @@ def colored(words: str, color: str) -> Cell:
 
 def bar(share: float, color: str = "lag", bound: float | None = None, words: str = "") -> Cell:
     """Return a bar over `share` of the cell, with a line where the bound is and words behind it."""
+    room = "7ch - 8px" if words else "0px"  # of every row, so that bars compare
+    width, at = (f"calc((100% - {room}) * {min(one, 1.0):.3f})" for one in (share, bound or 0.0))
     place = "position:absolute;top:-3px;bottom:-3px;border-left:2px solid"
-    line = "" if bound is None else f"<i style='{place};left:{bound:.1%}'></i>"
-    width = 100 * (0.7 if words else 1.0) * min(share, 1.0)
+    line = "" if bound is None else f"<i style='{place};left:{at}'></i>"
     return Cell(
         "<div style='position:relative;min-width:110px;display:flex;align-items:center;gap:8px'>"
-        f"<div style='flex:none;height:12px;border-radius:2px;width:{width:.1f}%;"
+        f"<div style='flex:none;height:12px;border-radius:2px;width:{width};"
         f"background:var(--lc-{color})'></div>{line}{escape(words)}</div>",
         words,
     )

@@ -140,12 +140,9 @@ def _finding(
 
 def _goes_round(survey: Survey, function: Function) -> bool:
     """Return whether a function is a worker that turns in its loop for good: nothing waits for its result."""
-    calls = survey.calls_of([function.name]) if function.entry[0] == "worker" else []
-    return (
-        function.entry[0] == "worker"
-        and not function.decorators
-        and not any(event.flags & AWAITED for *_, event in calls)
-    )
+    if function.entry[0] != "worker" or function.decorators:
+        return False
+    return not any(event.flags & AWAITED for *_, event in survey.calls_of([function.name]))
 
 
 def _only_files_of_its_own(survey: Survey, outcome: Outcome) -> bool:

@@ -710,6 +710,15 @@ CASES = {
         "all.put",
         "dropped-task",
     ),
+    "a task that waits before it does something": (
+        (
+            "import asyncio\nasync def later(one, queue):\n    await asyncio.sleep(3)\n    {}\n"
+            "async def page(one, queue):\n    asyncio.create_task(later(one, queue))\n"
+        ),
+        "save(one)",
+        "await queue.put(one)",
+        "dropped-task",
+    ),
     "a queue for each that listens": (
         (
             "import asyncio\nasync def tell(queues, one):\n"

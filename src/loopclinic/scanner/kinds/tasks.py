@@ -41,10 +41,8 @@ _NO_LOSS = re.compile(
 _IN_THREAD = words(
     "asyncio.to_thread fastapi.concurrency.run_in_threadpool starlette.concurrency.run_in_threadpool"
 )
-_SAFE = words(
-    "asyncio.sleep asyncio.Queue.put asyncio.Queue.get asyncio.Queue.join asyncio.Event.wait"
-)
-"""What raises nothing but that it was cancelled."""
+_WAITS = words("asyncio.sleep asyncio.Queue.get asyncio.Queue.join asyncio.Event.wait")
+"""What raises nothing but that it was cancelled, before something else is done."""
 _OWN = words(
     "send throw close __await__ __name__ __qualname__ cr_await cr_code cr_frame cr_running cr_origin"
 )
@@ -126,7 +124,9 @@ def _guarded(survey: Survey, file: int, called: Value, deep: int = 4) -> bool:
     nodes = functions_in(survey.evaluate(file, called))
     functions = [survey.project.function(*one) for one in nodes]
     names = (dotted(called), *(one.name for one in functions))
-    if survey.outside(file, called) & (_IN_THREAD | _SAFE) or any(map(_NO_LOSS.search, names)):
+    if survey.outside(file, called) & (_IN_THREAD | {"asyncio.Queue.put"}) or any(
+        map(_NO_LOSS.search, names)
+    ):
         return True
     return bool(functions) and all(
         "guarded" in one.traits or (deep and _awaits_only_guarded(survey, at, one, deep))
@@ -135,8 +135,13 @@ def _guarded(survey: Survey, file: int, called: Value, deep: int = 4) -> bool:
 
 
 def _awaits_only_guarded(survey: Survey, file: int, function: Function, deep: int) -> bool:
-    """Return whether a coroutine awaits something, and nothing that lets an error out."""
-    awaited = [one for one in function.events if one.flags & AWAITED or one.op == "aiter"]
+    """Return whether a coroutine awaits more than a moment, and nothing that lets an error out."""
+    awaited = [
+        one
+        for one in function.events
+        if (one.flags & AWAITED or one.op == "aiter")
+        and not survey.outside(file, one.value) & _WAITS
+    ]
     return bool(awaited) and all(
         one.op == "call" and _guarded(survey, file, one.value, deep - 1) for one in awaited
     )

@@ -50,7 +50,7 @@ def test_the_circle_closes_while_the_loop_is_stuck(opened):
     expect(circle).to_contain_text("nobody can go on", timeout=4000)
     assert notebook.prompt(1) == "[*]:", "the loop was free again before the test had looked"
     before = circle.inner_html()
-    expect(circle).to_contain_text(re.compile(r"for [2-5]\.\d s"), timeout=4000)
+    expect(circle).to_contain_text(re.compile(r"for [2-5]\.\d\ss"), timeout=4000)
     assert circle.inner_html() != before
     assert notebook.prompt(1) == "[*]:"
     picture(notebook.page, "02-circle")

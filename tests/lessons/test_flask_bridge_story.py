@@ -179,8 +179,8 @@ async def test_the_patches_allow_nesting_and_lose_counts_and_warnings():
     ):
         assert row.startswith(archived[0])
         assert row.endswith(f"Plain {plain}; {first} {found}; {second} {plain}")
-    broken = "nest_asyncio" if sys.version_info >= (3, 14) else "neither"
-    assert f"tasks and deadlines break under {broken}, the counter under nest_" in conclusion
+    broken = "nest_asyncio" if sys.version_info >= (3, 14) else "neither patch"
+    assert f"tasks and deadlines are broken by {broken}, the counter by nest_" in conclusion
 
 
 # Faults.

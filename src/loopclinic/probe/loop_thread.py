@@ -141,9 +141,8 @@ class LoopThread:
         """Return since when it, in no callback that shows, waits for events or its processor.
 
         None if it may be at work, infinity if it sleeps in a call of C. It was last seen at something
-        else at `awake`. A virtual machine's host that has no time for that
-        processor shows as neither work nor wait. So does a thread that waits for the GIL, which another
-        one may just have `kept`.
+        else at `awake`. A virtual machine's host that has no time for that processor shows as neither
+        work nor wait. So does a thread that waits for the GIL, which another one may just have `kept`.
         """
         since, done = self._still
         work, waits = self.work(), polls(self.native)

@@ -136,12 +136,8 @@ def _guarded(survey: Survey, file: int, called: Value, deep: int = 4) -> bool:
 
 def _awaits_only_guarded(survey: Survey, file: int, function: Function, deep: int) -> bool:
     """Return whether a coroutine awaits more than a moment, and nothing that lets an error out."""
-    awaited = [
-        one
-        for one in function.events
-        if (one.flags & AWAITED or one.op == "aiter")
-        and not survey.outside(file, one.value) & _WAITS
-    ]
+    steps = (one for one in function.events if one.flags & AWAITED or one.op == "aiter")
+    awaited = [one for one in steps if not survey.outside(file, one.value) & _WAITS]
     return bool(awaited) and all(
         one.op == "call" and _guarded(survey, file, one.value, deep - 1) for one in awaited
     )

@@ -743,7 +743,7 @@ CASES = {
             "import importlib.util, subprocess\nasync def page(name):\n    {}\n"
             "        subprocess.check_call(['pip', 'install', name])\n"
         ),
-        "if name.isidentifier():",
+        "if importlib.util.find_spec(name) is FOUND:",
         "if importlib.util.find_spec(name) is None:",
         "blocking-subprocess",
     ),

@@ -55,8 +55,8 @@ def kept(reader: Expressions, node: ast.If) -> tuple[int, int]:
 def rarely(reader: Expressions, test: ast.expr) -> tuple[int, int]:
     """Return the flags of what runs where a test is true, and where it is false, if that is hardly ever.
 
-    A thread is not alive before it starts; a variable of the environment switches tests on; who asks for the
-    number of its thread tells the loop's own from the others, or another's from the loop's.
+    A library once installed stays; a thread is not alive before it starts; a variable of the environment
+    switches tests on; who asks for the number of its thread tells the loop's own from others.
     """
     if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
         return rarely(reader, test.operand)[::-1]
@@ -74,7 +74,7 @@ def rarely(reader: Expressions, test: ast.expr) -> tuple[int, int]:
             return (0, ONCE) if same is of_loop else (ONCE, 0)
         if isinstance(test.ops[0], ast.In) and "environ" in spelled(test.comparators[0]):
             return (ONCE, 0) if _SWITCH.search(_text(one)) else (0, 0)
-        if isinstance(test.ops[0], ast.Is):  # find_spec(name) is None
+        if isinstance(test.ops[0], ast.Is) and ast.unparse(sides[1]) == "None":
             return rarely(reader, one)[::-1]
         return rarely(reader, one) if isinstance(test.ops[0], ast.Eq | ast.IsNot) else (0, 0)
     if isinstance(test, ast.Subscript):
@@ -82,9 +82,8 @@ def rarely(reader: Expressions, test: ast.expr) -> tuple[int, int]:
         return (ONCE, 0) if _SWITCH.search(asked) else (0, 0)
     if isinstance(test, ast.Call):
         called = spelled(test.func)
-        if called.endswith("find_spec"):  # once a library is installed it stays
-            return 0, ONCE
-        if called.endswith("hread.is_alive") or (called == "self.is_alive" and _is_thread(reader)):
+        own = called == "self.is_alive" and _is_thread(reader)
+        if own or called.endswith(("find_spec", "hread.is_alive")):
             return 0, ONCE
         asks = called.endswith(("environ.get", "getenv")) and bool(test.args)
         return (ONCE, 0) if asks and _SWITCH.search(_text(test.args[0])) else (0, 0)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import TYPE_CHECKING
 
 import psutil
 
 from loopclinic.probe import Probe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class FakeSelector:
@@ -45,6 +49,9 @@ class FakeLoop:
         return self.now
 
     time = clock
+
+    def call_soon_threadsafe(self, callback: Callable[[], object]) -> None:
+        callback()
 
     def idle(self, seconds: float) -> None:
         self.wait = seconds

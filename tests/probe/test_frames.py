@@ -14,7 +14,16 @@ import weakref
 import pytest
 
 from loopclinic.probe import Probe, garbage
-from loopclinic.probe.frames import frames_of_others, own_frames, uncollected
+from loopclinic.probe.census import waiting_on
+from loopclinic.probe.frames import (
+    chain_of,
+    frames_of_others,
+    giving_back,
+    own_frames,
+    top_frame,
+    uncollected,
+)
+from loopclinic.probe.stack import sample
 
 # What interrupts is of C alone, so the first Python that looks for signals is what is called after it.
 INTERRUPTED = """
@@ -198,12 +207,18 @@ def test_no_collection_begins_while_frames_are_read(enabled):
         (gc.enable if before else gc.disable)()
 
 
+class Value:
+    """Records in which thread it is freed."""
+
+    def __init__(self, freed):
+        self.freed = freed
+
+    def __del__(self):
+        self.freed.append(threading.current_thread())
+
+
 async def test_what_a_callback_was_called_with_is_freed_on_the_loops_own_thread():
     freed = []
-
-    class Value:
-        def __del__(self):
-            freed.append(threading.current_thread())
 
     def slow(_):
         time.sleep(0.05)
@@ -211,10 +226,49 @@ async def test_what_a_callback_was_called_with_is_freed_on_the_loops_own_thread(
     loop = asyncio.get_running_loop()
     with Probe(threshold=0.02):
         for _ in range(4):
-            loop.call_soon(slow, Value())
+            loop.call_soon(slow, Value(freed))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
+    await asyncio.sleep(0)  # what was read as it ended is given back after that
     assert freed == [threading.current_thread()] * 4
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda loop, thread: chain_of(top_frame(thread)),
+        lambda loop, thread: sample(top_frame(thread), loop, held=True),
+        lambda loop, thread: waiting_on(loop),
+    ],
+    ids=["frames", "sample", "tasks"],
+)
+async def test_what_another_thread_has_read_last_is_freed_on_the_loops_own(read):
+    loop, freed, me = asyncio.get_running_loop(), [], threading.current_thread()
+    was_read, is_over = threading.Event(), threading.Event()
+
+    def reads():
+        with giving_back(loop):
+            read(loop, me.ident)
+            was_read.set()
+            is_over.wait()
+
+    async def passes_on(value):
+        await asyncio.sleep(0)
+        reader.start()
+        was_read.wait()
+        return value
+
+    reader = threading.Thread(target=reads)
+    task = loop.create_task(passes_on(Value(freed)))
+    del task
+    while not was_read.is_set():
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert freed == []  # the reader has it
+    is_over.set()
+    reader.join()
+    await asyncio.sleep(0)
+    assert freed == [me]
 
 
 # What a tracer in Python is called with is written back to the frame: `_run_once` must not lose its variables.

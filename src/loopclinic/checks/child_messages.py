@@ -11,7 +11,7 @@ from typing import Any
 
 from loopclinic.checks.loading import LabSource
 from loopclinic.lessons.core.stacks import awaiting
-from loopclinic.probe.frames import top_frame
+from loopclinic.probe.frames import giving_back, top_frame
 
 REPORTED = 20
 """Errors that are reported of asyncio's exception handler: enough to see a pattern."""
@@ -110,7 +110,8 @@ class StuckReporter:
     def _report(self, loop: asyncio.AbstractEventLoop | None) -> None:
         stuck = None
         if loop is None or not self._answered:
-            place = self._lab.place_of_frame(top_frame(self._main))
+            with giving_back(loop):
+                place = self._lab.place_of_frame(top_frame(self._main))
             stuck = {"seconds": _now() - self._since, "place": place}
         elif not loop.is_closed():
             self._answered = False

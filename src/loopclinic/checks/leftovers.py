@@ -20,7 +20,7 @@ from weakref import WeakKeyDictionary
 
 from loopclinic.checks.child_messages import waiting_places
 from loopclinic.checks.loading import LabSource
-from loopclinic.probe.frames import callers_of, top_frame, uncollected
+from loopclinic.probe.frames import chain_of, top_frame
 
 _GRACE = 0.5
 
@@ -136,7 +136,7 @@ def _working_threads(
 
 def _idle(thread: threading.Thread, lab: LabSource) -> bool:
     """Return whether a thread of a library's pool waits for its next job: its loop is at a queue's `get`."""
-    stack = uncollected(next(callers_of([top_frame(thread.ident or 0)])))
+    stack = chain_of(top_frame(thread.ident or 0))
     if any(lab.owns(frame.f_code.co_filename) for frame in stack):
         return False
     waits = (queue.__file__, threading.__file__)

@@ -21,7 +21,7 @@ from types import CodeType, FrameType, ModuleType
 from typing import Any
 
 from loopclinic.lessons.core.stacks import related
-from loopclinic.probe.frames import callers_of, uncollected
+from loopclinic.probe.frames import chain_of
 
 import asyncio  # isort: skip - beside its submodules above
 
@@ -97,7 +97,7 @@ class LabSource:
 
     def place_of_frame(self, frame: FrameType | None) -> dict[str, Any] | None:
         """Return the innermost place of the learner's in a running stack, or None."""
-        stack = uncollected(next(callers_of([frame])))
+        stack = chain_of(frame)
         mine = next((one for one in stack if self.owns(one.f_code.co_filename)), None)
         return self.place(iter([(mine, mine.f_lineno or 0)])) if mine else None
 

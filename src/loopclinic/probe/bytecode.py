@@ -13,7 +13,7 @@ from functools import lru_cache
 from types import CodeType, FrameType, ModuleType
 from typing import Any
 
-from loopclinic.probe.frames import frame_of, locals_of
+from loopclinic.probe.frames import frame_of, lend, locals_of
 
 _BIG = 4096  # bytes: an operand of this size can make an operator slow
 _OPERATORS = frozenset(
@@ -74,6 +74,7 @@ def returned_line(called: Any) -> Line | None:
     Also that of a coroutine which began to wait. None for what is not written in Python.
     """
     while (inner := getattr(called, "cr_await", None)) is not None and hasattr(inner, "cr_code"):
+        lend((inner,))
         called = inner
     code: CodeType | None = getattr(called, "cr_code", getattr(called, "__code__", None))
     if not isinstance(code, CodeType):

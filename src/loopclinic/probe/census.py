@@ -13,7 +13,7 @@ from time import perf_counter
 from types import CodeType, FrameType
 from typing import Any
 
-from loopclinic.probe.frames import frame_of
+from loopclinic.probe.frames import frame_of, giving_back, lend
 
 _MANY_TASKS = 2000  # from here on tasks are not looked at one by one: that would itself be a stall
 
@@ -153,10 +153,13 @@ def _some_tasks(loop: asyncio.AbstractEventLoop) -> tuple[list[asyncio.Task[Any]
     """
     known = _known_tasks()
     if sys.version_info >= (3, 14) or len(known) <= _MANY_TASKS:
-        found = list(asyncio.all_tasks(loop))
-        return found, len(found)
-    some = [task for task in islice(known, _MANY_TASKS) if task.get_loop() is loop]
-    return some, len(known)
+        tasks = list(asyncio.all_tasks(loop))
+        total = len(tasks)
+    else:
+        tasks = [task for task in islice(known, _MANY_TASKS) if task.get_loop() is loop]
+        total = len(known)
+    lend(tasks)
+    return tasks, total
 
 
 def _chain(coroutine: Any) -> Iterator[str]:
@@ -170,6 +173,7 @@ def _chain(coroutine: Any) -> Iterator[str]:
 def links(coroutine: Any) -> Iterator[tuple[Any, CodeType, FrameType | None]]:
     """Yield each coroutine or generator that awaits the next, its code and its frame, outermost first."""
     while True:
+        lend((coroutine,))
         for kind in ("cr", "gi", "ag"):
             code = getattr(coroutine, f"{kind}_code", None)
             if code is not None:
@@ -232,7 +236,8 @@ def census_of(loop: asyncio.AbstractEventLoop | None) -> Census:
     idle = getattr(getattr(executor, "_idle_semaphore", None), "_value", 0)
     queue = getattr(executor, "_work_queue", None)
     processors = getattr(os, "process_cpu_count", os.cpu_count)()  # as the executor counts them
-    tasks, requests = _count_tasks(loop)
+    with giving_back(loop):
+        tasks, requests = _count_tasks(loop)
     return Census(
         tasks=tasks,
         executor_threads=started,
@@ -254,6 +259,7 @@ def _count_tasks(loop: asyncio.AbstractEventLoop | None) -> tuple[int, int | Non
         return len(known), None
     try:
         tasks = asyncio.all_tasks(loop) if loop is not None else set()
+        lend(tasks)
     except RuntimeError:  # the set changed under us too often
         return len(known), None
     serving = {name for module, name in _SERVERS.items() if module in sys.modules}

@@ -1,18 +1,29 @@
-"""Reads frames in steps of C alone, between which no other thread, finalizer or signal handler comes."""
+"""Reads frames in steps of C alone, between which no other thread, finalizer or signal handler comes.
 
+A loop goes on while another thread looks at what was read. What that thread is the last to hold is then
+freed by it, though it may belong to the loop's thread: `giving_back` has it freed there.
+"""
+
+import asyncio
 import gc
 import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from inspect import CO_OPTIMIZED
 from itertools import accumulate, chain, compress, islice, repeat, takewhile, tee
-from operator import attrgetter, call, contains, getitem
+from operator import attrgetter, call, contains, eq, getitem
 from types import FrameType
 from typing import Any, ClassVar, TypeVar
 
 _T = TypeVar("_T")
+_lent = (
+    threading.local()
+)  # what was read of other threads' objects, by id, where that is given back
+_ALONE = next(map(sys.getrefcount, [object()]))
+"""References to an object that only a list has, as counted there."""
 KEPT = "f_code", "f_lineno", "f_lasti", "f_globals"  # of a frame: none of its locals
 
 
@@ -80,11 +91,61 @@ def uncollected(steps: Iterable[_T], first: Callable[[], object] = tuple) -> lis
     return found
 
 
+@contextmanager
+def giving_back(loop: asyncio.AbstractEventLoop | None) -> Iterator[None]:
+    """Have what is read within, of a loop's frames, tasks and values, freed on the loop's own thread.
+
+    What nobody else has at the end is handed to the loop, which drops it as its next callback.
+    """
+    outer: dict[int, Any] | None = getattr(_lent, "objects", None)
+    lent: dict[int, Any] = {}
+    _lent.objects = lent
+    try:
+        yield
+    finally:
+        _lent.objects = outer
+        if lent:
+            read = [*lent.values()]
+            lent.clear()
+            last = _only_in(read)
+            if last and loop is not None:
+                with suppress(RuntimeError):  # it is closed
+                    loop.call_soon_threadsafe(last.clear)
+
+
+def lend(objects: Iterable[Any]) -> None:
+    """Keep objects of another thread until the end of `giving_back`, where this is within that."""
+    lent = getattr(_lent, "objects", None)
+    if lent is not None:
+        read = [*objects]
+        lent.update(zip(map(id, read), read, strict=True))
+
+
+def _only_in(read: list[Any]) -> list[Any]:
+    """Empty a list of objects, and return those that nothing else refers to, in one step of C."""
+    counts: list[int] = []
+    last: list[Any] = []
+    alone = compress(read, map(eq, counts, repeat(_ALONE)))
+    count = partial(counts.extend, map(sys.getrefcount, read))
+    steps: list[Callable[[], object]] = [count, partial(last.extend, alone), read.clear]
+    uncollected(map(call, steps))
+    return last
+
+
+def chain_of(frame: FrameType | None) -> list[FrameType]:
+    """Return a frame and those that called it, innermost first."""
+    found = uncollected(next(callers_of([frame])))
+    lend(found)
+    return found
+
+
 def top_frame(thread: int) -> FrameType | None:
     """Return the frame in which a thread is, None if there is no such thread."""
     # No variable may hold what is found of all threads: it has this thread's own frame, and so itself.
     tops = map(call, (sys._current_frames,))  # noqa: SLF001 - the documented way
-    return uncollected(map(dict.get, tops, (thread,)))[0]
+    (frame,) = found = uncollected(map(dict.get, tops, (thread,)))
+    lend(found)
+    return frame
 
 
 def frames_of_others() -> dict[int, FrameType]:
@@ -129,7 +190,8 @@ def count_threads() -> int:
 
 def frame_of(coroutine: Any, kind: str = "cr") -> FrameType | None:
     """Return the frame of a coroutine (or `gi`, `ag`: generator), None of one that is over or has none."""
-    (frame,) = uncollected(map(getattr, (coroutine,), (f"{kind}_frame",), (None,)))
+    (frame,) = found = uncollected(map(getattr, (coroutine,), (f"{kind}_frame",), (None,)))
+    lend(found)
     return frame
 
 
@@ -146,8 +208,11 @@ def locals_of(frame: FrameType, *names: str) -> list[Any]:
         return [None] * len(names)
     each = map(getattr, repeat(frame), repeat("f_locals"))
     if sys.version_info >= (3, 13):
-        return [values.get(name) for name, values in zip(names, each, strict=False)]
-    return uncollected(map(dict.get, each, names))
+        found = [values.get(name) for name, values in zip(names, each, strict=False)]
+    else:
+        found = uncollected(map(dict.get, each, names))
+    lend(found)
+    return found
 
 
 def locals_of_caller(inner: FrameType, thread: int, *names: str) -> list[Any]:
@@ -169,4 +234,5 @@ def locals_of_caller(inner: FrameType, thread: int, *names: str) -> list[Any]:
     each = map(getattr, compress(repeat(caller, len(names) + 1), lasts), repeat("f_locals"))
     values = map(dict.get, islice(each, len(names)), names)
     found = uncollected(chain(values, map(dict.clear, each)))
+    lend(found)
     return [*found[: len(names)], *[None] * (len(names) - len(found))]

@@ -10,7 +10,7 @@ from math import inf
 from operator import call, itemgetter, sub
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from loopclinic.probe.frames import stack_of, standing, top_frame, uncollected
+from loopclinic.probe.frames import lend, stack_of, standing, top_frame, uncollected
 from loopclinic.probe.lateness import REFRESH
 from loopclinic.probe.schedule import Schedule, Times, cpu_clock, cpu_time, polls, ready
 from loopclinic.probe.witness import native_id
@@ -97,6 +97,7 @@ class LoopThread:
             return bool(first[0])
         if found:
             _, at, began, task, *ran = first
+            lend([task, *map(itemgetter(1), found)])
             top = standing(found[:_MOVING], found[_MOVING][1] if len(found) > _MOVING else None)
             self.seen = Seen(at, began, task, next(iter(ran), None), top)
         return bool(first[0])

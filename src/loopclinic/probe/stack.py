@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from loopclinic.probe.blocking_frames import span_of
 from loopclinic.probe.bytecode import at_entry, held_line, returned_line
-from loopclinic.probe.frames import Standing, callers_of, locals_of, locals_of_caller, uncollected
+from loopclinic.probe.frames import Standing, chain_of, lend, locals_of, locals_of_caller
 from loopclinic.probe.remote_stack import Span
 from loopclinic.probe.report import Frame
 
@@ -171,7 +171,7 @@ def sample(
     may be an earlier one than that where the thread stands.
     """
     # At once: its thread goes on, and what a frame that has moved says of its caller is not to be relied on.
-    chain = uncollected(next(callers_of([frame])))
+    chain = chain_of(frame)
     frames: list[Place] = []
     guilty = -1
     in_shell = coroutine = False
@@ -179,6 +179,7 @@ def sample(
     callback: tuple[int, int] | None = None
     if loop is not None and not isinstance(frame, Standing):
         current = asyncio.current_task(loop)
+        lend((current,))
     task = current.get_name() if current is not None else None
     frame, line, returned, ran = _corrected(frame, held=held)
     call = span_of(frame) if frame is not None and not line and returned is None else None
@@ -236,6 +237,7 @@ def _corrected(
     if handle is not None:
         called = getattr(locals_of(handle, "self")[0], "_callback", None)
         ran = getattr(called, "__self__", None)
+        lend((called, ran))
         if isinstance(ran, asyncio.Task):
             return handle, 0, returned_line(ran.get_coro()), ran.get_name()
         return handle, 0, returned_line(called), None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from loopclinic.probe.blocking_frames import call_index
 from loopclinic.probe.census import waiting_on
-from loopclinic.probe.frames import count_threads
+from loopclinic.probe.frames import count_threads, giving_back
 from loopclinic.probe.gil_holder import SURE
 from loopclinic.probe.heartbeat import HeartbeatMeter
 from loopclinic.probe.lateness import Lateness
@@ -139,34 +139,45 @@ class Watchdog:
                 witness.close()
 
     def _watch(self) -> None:
-        while not (woken := self._sleep_then_see()) or not self._over:
+        goes_on = True
+        while goes_on:
             try:
-                self._meter.asleep = False
-                if woken and self._awake(self._meter.clock()):
-                    continue
-                rests = self._rests_on(self._meter.clock())
-                if rests is not False and self._skip(self._meter.clock()):
-                    continue
-                self.look()  # at once: every step before it is a chance to lose the GIL again
-                if rests is False:
-                    self._meter.wake()
-                now = self._meter.clock()
-                self._lateness.pause(now)
-                if self._meter.case is not None:  # while the loop is stuck anyway
-                    call_index().grow()
-                self._start_witness()
-                closed = self._meter.loop.is_closed()
-                for sink in self._meter.sinks:
-                    sink.tick(inf if closed else now)
-                self._beat()
-                self._wait = self._pause(now)
-                if closed:
-                    self._closed(self._meter)  # it never runs again
-                    return
-                self._back = self._meter.clock()
-                self._lateness.resume(self._back)
+                with giving_back(self._meter.loop):
+                    goes_on = self._turn()
+                    self._loop.seen = None
             except Exception:  # a probe must never be what breaks a program, nor go blind
                 _log.exception("loopclinic: the watchdog met an error and goes on")
+
+    def _turn(self) -> bool:
+        """Sleep, then look and do what is due; return whether to go on."""
+        woken = self._sleep_then_see()
+        if woken and self._over:
+            return False
+        self._meter.asleep = False
+        if woken and self._awake(self._meter.clock()):
+            return True
+        rests = self._rests_on(self._meter.clock())
+        if rests is not False and self._skip(self._meter.clock()):
+            return True
+        self.look()  # at once: every step before it is a chance to lose the GIL again
+        if rests is False:
+            self._meter.wake()
+        now = self._meter.clock()
+        self._lateness.pause(now)
+        if self._meter.case is not None:  # while the loop is stuck anyway
+            call_index().grow()
+        self._start_witness()
+        closed = self._meter.loop.is_closed()
+        for sink in self._meter.sinks:
+            sink.tick(inf if closed else now)
+        self._beat()
+        self._wait = self._pause(now)
+        if closed:
+            self._closed(self._meter)  # it never runs again
+            return False
+        self._back = self._meter.clock()
+        self._lateness.resume(self._back)
+        return True
 
     def _sleep_then_see(self) -> bool:
         """Wait until a look is due or somebody wakes this thread, which it tells; see a stuck loop at once."""

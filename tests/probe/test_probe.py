@@ -271,6 +271,20 @@ def test_subscribers_are_called_at_their_pace_and_dropped_when_they_raise(loop, 
     assert "callback of a probe raised" in caplog.text
 
 
+def test_nothing_is_logged_of_a_subscriber_whose_probe_is_stopped_under_it(loop, caplog):
+    asked = []
+
+    def asks():
+        probe.stop()
+        asked.append(True)
+        probe.snapshot()
+
+    with loop.probe() as probe:
+        probe.subscribe(asks, every=0.1)
+        loop.look(probe, 1.0)
+    assert (asked, caplog.text) == ([True], "")
+
+
 def test_a_loop_that_is_well_is_looked_at_as_rarely_as_will_do(loop):
     with loop.probe(threshold=0.08) as probe:
         pause = probe._meter.watchdog._pause

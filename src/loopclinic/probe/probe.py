@@ -21,6 +21,7 @@ from loopclinic.probe.undisturbed import undisturbed
 from loopclinic.probe.witness import GilWitness
 
 _log = logging.getLogger("loopclinic")
+_RAISED = "loopclinic: a callback of a probe raised"
 
 _MOST_STALLS = 1000  # kept; a service that stalls for days must not fill its memory with them
 _SAME = 1e-6  # seconds: two starts closer than this are one, told apart only by rounding
@@ -152,8 +153,8 @@ class Probe:
                 mine = case if case is not None and case.began == began else None
                 self.record(began, ended, mine, meter.since(began))
             self._report = report = self._reported(meter, now)
+            self._subscribers.clear()
             self._meter = None
-        self._subscribers.clear()
         detach(meter, self)
         return report
 
@@ -299,7 +300,10 @@ class Probe:
             while self._over_budget:
                 stall = self._over_budget.popleft()
                 amended = (one for one in self._stalls if one.started == stall.started)
-                tell(self._on_budget, next(amended, stall))
+                try:
+                    self._on_budget(next(amended, stall))
+                except Exception:
+                    _log.exception(_RAISED)
         self._subscribers.call(now)
 
     def _record_stall(
@@ -357,7 +361,11 @@ class Subscribers:
         for key, (callback, every) in list(self._paces.items()):
             if now - self._called.get(key, -inf) >= every:
                 self._called[key] = now
-                if not tell(callback):
+                try:
+                    callback()
+                except Exception:
+                    if key in self._paces:  # else its probe was stopped under it
+                        _log.exception(_RAISED)
                     self._remove(key)
 
     def clear(self) -> None:
@@ -368,13 +376,3 @@ class Subscribers:
     def _remove(self, key: object) -> None:
         self._paces.pop(key, None)
         self._called.pop(key, None)
-
-
-def tell(callback: Callable[..., object], *arguments: object) -> bool:
-    """Call a user's function and log what it raises; return whether it did not raise."""
-    try:
-        callback(*arguments)
-    except Exception:
-        _log.exception("loopclinic: a callback of a probe raised")
-        return False
-    return True

@@ -2,8 +2,8 @@
 
     python benchmarks/room.py [--learners 12] [--hostile] [--json FILE] [--page docs/jupyterhub.md]
 
-Run it as root, on Linux, with the Python of an environment that has the kit and deploy/jupyterhub's
-requirements, in a folder that other accounts may enter; configurable-http-proxy must be on PATH. It makes a
+Run it as root, on Linux, with the Python of an environment that has the kit's wheel and deploy/jupyterhub's
+requirements. Other accounts must be able to run that Python; configurable-http-proxy must be on PATH. It makes a
 system account for each learner, a PostgreSQL and a Valkey for the room, and a hub, and removes them. Learners
 work through the hub's API and the websockets of their kernels. `--hostile` makes the attempts of a hostile
 learner alone. The exit status is 1 if a verdict is wrong, an attempt succeeds or something is left.
@@ -17,6 +17,7 @@ import json
 import os
 import pwd
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -30,6 +31,8 @@ from room_attempts import attempts
 from room_hub import IDLE, Room, processes_of, room
 from room_learner import LAB, NOTEBOOKS, ROOT, Learner, Server
 from room_page import put_into, table
+
+from loopclinic.paths import shipped_kit
 
 _LONGEST = 1500.0
 """Seconds that the learners' hour may take."""
@@ -157,6 +160,11 @@ def main() -> int:
         parser.error("--page takes a whole trial, without --hostile")
     if os.geteuid() != 0 or args.learners < 2:
         parser.error("run it as root, with two learners or more")
+    if shipped_kit() is None:
+        parser.error("install the kit's wheel (make dist), for learners have no clone")
+    nobody = pwd.getpwnam("nobody").pw_uid
+    if subprocess.run(["test", "-x", sys.executable], user=nobody, check=False).returncode:
+        parser.error(f"other accounts can't run {Path(sys.executable).resolve()}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # removes what was made
     kept: dict[str, Any] = {"busy_before": psutil.cpu_percent(2), "at_once": args.at_once}
     kept |= {"cores": os.cpu_count(), "hostile": args.hostile}

@@ -46,6 +46,27 @@ def test_what_a_handler_raises_is_raised_when_the_work_is_done(raised):
     assert done == ["done"]
 
 
+@pytest.mark.parametrize("raised", [RuntimeError], indirect=True)
+def test_it_is_raised_by_the_call_that_had_the_work_done_and_not_later(raised):
+    """Threads switch as often as they can: one may do all of the work while the other only leaves a call."""
+    before, returned, late = sys.getswitchinterval(), 0, 0
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(5000):
+            try:
+                try:
+                    undisturbed(lambda: signal.raise_signal(signal.SIGALRM))
+                    returned += 1
+                except raised:
+                    pass
+                len("")
+            except raised:
+                late += 1
+    finally:
+        sys.setswitchinterval(before)
+    assert (returned, late) == (0, 0)
+
+
 @pytest.mark.parametrize("when", ["began", "ended"])
 def test_a_loop_that_begins_or_ends_raises_it_in_the_program(raised, when, caplog):
     done = []

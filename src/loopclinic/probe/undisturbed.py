@@ -73,11 +73,15 @@ def undisturbed(work: Callable[[], object]) -> Exception | None:
                 attempt()  # there can be no thread, such as at the interpreter's end
             else:
                 raised = error
-        # Where a handler forks, there is no such thread in the child.
-        while not done and os.getpid() == process:
+        ended = False
+        while not ended:
             try:
+                ended = bool(done)
+                # A handler is called at the end of a call: after the look above, so that none is left for later.
+                if os.getpid() != process:  # it has forked: in the child there is no such thread
+                    break
                 # loopclinic: ignore[blocking-sync-primitive] the work is short, and would else be done here
-                if not over.acquire(timeout=_START):
+                if not ended and not over.acquire(timeout=_START):
                     attempt()  # unless the thread has begun it
             except BaseException as error:
                 raised = error

@@ -268,9 +268,9 @@ class _Answer(http.server.BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def port():
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Answer)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    # A thread that wakes by itself may have the GIL next, before the probe: then no line is seen.
+    threading.Thread(target=server.serve_forever, args=(3600,), daemon=True).start()
     yield server.server_port
-    server.shutdown()
     server.server_close()
 
 

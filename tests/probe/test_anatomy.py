@@ -91,7 +91,7 @@ def measured(handler, policy=asyncio.run):
     ids=lambda one: getattr(one, "__name__", ""),
 )
 def test_each_line_has_its_true_length(handler, lines):
-    (stall,) = measured(handler).stalls
+    stall = max(measured(handler).stalls, key=lambda one: one.seconds)
     found = shares(stall)
     for name, seconds in lines.items():
         assert found[name] == pytest.approx(seconds, rel=0.2, abs=0.04)

@@ -53,7 +53,8 @@ asyncio.run(main())
     told = kinds(messages)
     assert told[0] == ("held", True), "while the program could not say it itself"
     assert told[-1] == ("stall", True)
-    (stall,) = [one["stall"] for one in messages if one["kind"] == "stall"]
+    stalls = [one["stall"] for one in messages if one["kind"] == "stall"]
+    stall = max(stalls, key=lambda one: one["seconds"])
     first = next(one["stall"] for one in messages if one["kind"] == "held")
     assert first["seconds"] < stall["seconds"] / 2
     assert abs(first["started"] - stall["started"]) < stall["seconds"] / 4

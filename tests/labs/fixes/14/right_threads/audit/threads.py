@@ -39,8 +39,10 @@ class Threads:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
             over = True
-            for connection in held:
-                connection.cancel()
-            with suppress(Exception, asyncio.CancelledError):
-                await future
+            while not future.done():
+                for connection in held:
+                    connection.cancel()  # again and again: between two statements it ends none
+                await asyncio.wait([future], timeout=0.05)
+            with suppress(Exception):
+                future.result()  # else asyncio reports it as an error that nobody saw
             raise

@@ -6,6 +6,7 @@ import itertools
 import signal
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,18 @@ gc.disable()  # while tests are collected: all that this makes is kept, and a fi
 @pytest.hookimpl(tryfirst=True)  # also in the process that only hands out tests, and collects none
 def pytest_runtestloop():
     gc.enable()
+
+
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
+def pytest_collection_modifyitems(items):
+    """Leave to `make prove` the rows of a test beyond those that `make test` has time for."""
+    seen = Counter()
+    for item in items:
+        if mark := item.get_closest_marker("rows"):
+            test = item.nodeid.partition("[")[0]
+            seen[test] += 1
+            if seen[test] > mark.args[0]:
+                item.add_marker("prove")
 
 
 @pytest.fixture(scope="session")

@@ -197,6 +197,7 @@ def lab_saves(*kept):
 
 @pytest.mark.parametrize("width", [230, 420, 880])
 @pytest.mark.parametrize("shown", [not_yet, passed])
+@pytest.mark.rows(2)
 def test_nothing_is_cut_off(start, width, shown):
     lab = start(width=width, **shown(), saves=lab_saves(*range(9), *range(9)), note="A hint. " * 20)
     beyond = lab.evaluate(

@@ -352,6 +352,7 @@ def test_the_list_ends_with_a_whole_row(page):
 
 
 @pytest.mark.parametrize(("seconds", "span"), [(3, 10), (12, 20), (29, 30), (31, 60), (100, 60)])
+@pytest.mark.rows(2)
 def test_the_strip_is_as_wide_as_what_there_is(page, seconds, span):
     page.start(
         {"stopped": True, "now": tick(seconds), "ticks": [[n, 0.001] for n in range(seconds)]}
@@ -478,6 +479,7 @@ def test_a_burst_and_a_collection_have_a_sentence_and_no_line(page):
 
 
 @pytest.mark.parametrize("width", [350, 480, 640, 760, 900, 1200])
+@pytest.mark.rows(2)
 def test_a_long_lesson_title_stands_clear_of_the_place(browser, width):
     title = "A lesson whose title goes on for rather longer than anybody would have thought wise"
     settings = {**_SETTINGS, "lessons": {"blocking-sleep": ["01_blocking_sleep", title]}}
@@ -502,6 +504,7 @@ def test_a_long_lesson_title_stands_clear_of_the_place(browser, width):
 
 
 @pytest.mark.parametrize("width", [350, 480, 640, 760, 1200])
+@pytest.mark.rows(2)
 def test_nothing_is_cut_off_at_any_width(browser, width):
     with new_page(browser, width=width + 16, height=900) as page:
         shown = Page(page).start()

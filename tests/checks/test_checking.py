@@ -40,6 +40,7 @@ def test_a_verdict_survives_json(tiny, lab):
 
 
 @pytest.mark.usefixtures("catalogue")
+@pytest.mark.prove
 def test_only_the_learners_own_lab_counts_as_progress(lab, solved):
     assert check("77", file=solved, say=lambda _: None).passed
     assert check("77", solution=True, say=lambda _: None).passed
@@ -208,6 +209,7 @@ class TestAMachineTooBusy:
     @pytest.mark.parametrize(
         ("taken", "status"), [(0.0, "not-yet"), (0.4, "not-yet"), (0.9, "too-busy")]
     )
+    @pytest.mark.rows(1)
     def test_in_virtual_time_what_others_took_is_no_part_of_the_limit(
         self, virtual, solved, monkeypatch, taken, status
     ):

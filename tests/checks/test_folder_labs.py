@@ -92,6 +92,7 @@ def test_what_is_left_behind_breaks_the_promise_that_says_so(change):
         ),
     ],
 )
+@pytest.mark.rows(2)
 def test_what_breaks_in_a_module_is_told_with_that_file(change, text, line, said):
     from loopclinic.checks.trial_processes import Limits
 

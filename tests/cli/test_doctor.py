@@ -31,6 +31,7 @@ def ill():
     return Finding("two", "to-do", "is broken", "fix it.")
 
 
+@pytest.mark.prove
 def test_all_well_here(capsys):
     assert main(["doctor", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)

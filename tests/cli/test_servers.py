@@ -14,6 +14,7 @@ def _ended():
     down(force=True)
 
 
+@pytest.mark.prove
 def test_up_status_down(capsys):
     assert main(["servers"]) == 0
     assert "No PostgreSQL is running" in capsys.readouterr().out

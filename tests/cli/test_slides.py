@@ -49,6 +49,7 @@ def test_a_widget_gives_way_to_its_picture_and_without_one_to_nothing():
     assert "Slider object" not in page
 
 
+@pytest.mark.prove
 def test_every_notebook_has_a_deck(tmp_path, capsys):
     assert main(["slides", "--output", str(tmp_path)]) == 0
     names = [one.stem for one in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))]

@@ -142,6 +142,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.rows(2)
 def test_a_command_that_fails_gets_a_sentence_and_leaves_nothing(command, fault, monkeypatch):
     source, words = FAULTS[fault]
     before = children()

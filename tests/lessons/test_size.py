@@ -71,7 +71,7 @@ BOUGHT = {
     "scan: starts, searches, executors' ends, loops by who asks for them, classes by their own names": 83,
     "scan: tasks whose steps lose nothing, settings that are not given, libraries installed once": 70,
     "probe: the end of a sleep in C told from a rest, a rest that ends as the watchdog falls asleep": 13,
-    "probe: what it has read of a loop freed on the loop's own thread, a handler's error raised in time": 87,
+    "probe: what it has read of a loop freed on the loop's own thread, a handler's error raised in time": 85,
     "checks: the line of a forgotten await in every lab": 167,
     "install without a clone: init and update": 250,
     "recall: guesses kept, 13 cards with fresh numbers; room: join, limits, page, grade book": 890,

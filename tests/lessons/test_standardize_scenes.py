@@ -184,6 +184,7 @@ async def test_coroutines_that_a_test_forgets_are_counted():
 # Rungs, on a real PostgreSQL.
 
 
+@pytest.mark.prove
 async def test_a_thread_for_each_call_loses_what_the_stall_had_kept(dsn):
     half, hopping, migrated, moral = str(await outcomes(*ladder.WAYS, dsn=dsn)).splitlines()
     booked = [

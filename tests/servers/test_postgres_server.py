@@ -95,6 +95,7 @@ async def test_a_start_that_is_cancelled_leaves_nothing(home):
     assert home.left() == []
 
 
+@pytest.mark.prove
 def test_closing_twice_and_starting_again(home):
     one = postgres()
     first = one.start().dsn
@@ -266,6 +267,7 @@ def test_what_a_reboot_left_is_removed_and_a_stranger_with_its_number_is_left_al
 
 
 @pytest.mark.parametrize("text", ["[]", '{"keeper": "x"}', "{"])
+@pytest.mark.rows(1)
 def test_a_note_that_makes_no_sense(home, text):
     (home.folder / "run-odd").mkdir()
     (home.folder / "run-odd" / "note.json").write_text(text)

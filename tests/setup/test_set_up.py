@@ -45,6 +45,7 @@ def test_the_entry_parses_on_old_pythons():
 
 
 @pytest.mark.parametrize("old_python", [[one] for one in old_pythons()], indirect=True)
+@pytest.mark.rows(1)
 def test_an_old_python_gets_one_sentence(old_python, clone):
     done = set_up(clone, "kit", python=old_python)
     assert done.returncode == 2

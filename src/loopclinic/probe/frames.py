@@ -19,9 +19,7 @@ from types import FrameType
 from typing import Any, ClassVar, TypeVar
 
 _T = TypeVar("_T")
-_lent = (
-    threading.local()
-)  # what was read of other threads' objects, by id, where that is given back
+_lent = threading.local()  # `objects` of other threads by id, within `giving_back`
 _ALONE = next(map(sys.getrefcount, [object()]))
 """References to an object that only a list has, as counted there."""
 KEPT = "f_code", "f_lineno", "f_lasti", "f_globals"  # of a frame: none of its locals

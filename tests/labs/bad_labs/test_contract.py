@@ -160,6 +160,7 @@ def test_canceling_every_task(judge):
 @pytest.mark.parametrize(
     "name", ["time.sleep", "time.perf_counter", "asyncio.sleep", "builtins.print", "time.monotonic"]
 )
+@pytest.mark.rows(2)
 def test_replacing_what_measures(judge, name):
     text = f"{HEAD}{name} = lambda *_, **__: None\n{SOLVED}"
     assert only_reason(judge(text), name).line == 2

@@ -71,6 +71,7 @@ def test_endless_busy_await(judge):
         "await asyncio.to_thread(os.read, 0, 1)",
     ],
 )
+@pytest.mark.rows(2)
 def test_reading_the_keyboard(judge, body):
     reason = only_reason(judge(lab(body)), "reads the keyboard", "doubling a number", body)
     assert reason.line == 4
@@ -111,6 +112,7 @@ def test_crash_in_c(judge):
         ("threading.Thread(target=lambda: os.abort()).start()\ntime.sleep(9)", "signal 6"),
     ],
 )
+@pytest.mark.rows(2)
 def test_killing_itself(judge, body, how):
     assert only_reason(judge(lab(body)), "ended the whole process", how).line == 4
 

@@ -47,6 +47,12 @@ async def attempts(
         except aiohttp.ClientResponseError as error:
             refused = error.status in (400, 403, 404, 413)
             hostile.refused[what] = str(error.status) if refused else ""
+        except aiohttp.ClientConnectorError:
+            raise  # nobody is there
+        except (
+            aiohttp.ClientOSError
+        ) as error:  # it was closed before all was sent: the answer may be lost
+            hostile.refused[what] = str(error)
     hostile.refused["more turns than one"] = await _flood(made, session, hostile.token)
     async with victim.kernel("mine") as theirs, server.kernel("hostile") as kernel:
         for one in (theirs, kernel):

@@ -49,9 +49,8 @@ async def attempts(
             hostile.refused[what] = str(error.status) if refused else ""
         except aiohttp.ClientConnectorError:
             raise  # nobody is there
-        except (
-            aiohttp.ClientOSError
-        ) as error:  # it was closed before all was sent: the answer may be lost
+        except aiohttp.ClientOSError as error:
+            # It was closed before all was sent, and the answer may be lost.
             hostile.refused[what] = str(error)
     hostile.refused["more turns than one"] = await _flood(made, session, hostile.token)
     async with victim.kernel("mine") as theirs, server.kernel("hostile") as kernel:
